@@ -1,0 +1,238 @@
+"""The table of similarity metrics: to add one, add a row.
+
+Direction: the concept is the label, the neuron the score or prediction. ``precision`` is
+P(concept | active), ``recall`` is P(active | concept). The reverse direction, an explanation that
+predicts the neuron, has the prefix ``simulation_``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from . import ranked
+from .probe import Side
+from .sums import Sums, weighted_sums
+from .views import VIEWS, varies
+
+__all__ = ["METRICS", "NEURON_EVAL_NAMES", "Metric", "get_metric", "six_sum_metric"]
+
+UNIT = (0.0, 1.0)
+SIGNED = (-1.0, 1.0)
+REAL = (-math.inf, math.inf)
+
+
+class Metric(NamedTuple):
+    """A similarity of neurons and concepts; higher is more alike.
+
+    Attributes
+    ----------
+    name : str
+        The name under which it stands in :data:`METRICS`.
+    neuron_view, concept_view : str
+        How each side is read: a key of :data:`neurotrust_jax.views.VIEWS`.
+    prepare : callable
+        ``prepare(neurons, labels) -> prepared`` from the probe's two sides, free of weights.
+    score : callable
+        ``score(prepared, weights [n]) -> Array [U, C]``, NaN where undefined. Pure: it may be
+        jitted, mapped and differentiated.
+    range : tuple of float
+        Smallest and largest possible value.
+    summary : str
+        The formula or the meaning in a line.
+    finalise : callable or None
+        For a six-sum metric, the pointwise function of :class:`Sums`; else None.
+    """
+
+    name: str
+    neuron_view: str
+    concept_view: str
+    prepare: Callable[[Side, Side], Any]
+    score: Callable[[Any, Array], Array]
+    range: tuple[float, float]
+    summary: str
+    finalise: Callable[[Sums], Array] | None = None
+
+
+def six_sum_metric(
+    name: str,
+    neuron_view: str,
+    concept_view: str,
+    finalise: Callable[[Sums], Array],
+    range: tuple[float, float],
+    summary: str,
+) -> Metric:
+    """Build a metric from two views and a pointwise function of the six sums."""
+    read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
+
+    def prepare(neurons: Side, labels: Side) -> tuple[Any, Any]:
+        return read_neuron.prepare(neurons), read_concept.prepare(labels)
+
+    def score(prepared: tuple[Any, Any], weights: Array) -> Array:
+        f = read_neuron.evaluate(prepared[0], weights)
+        c = read_concept.evaluate(prepared[1], weights)
+        value = jnp.clip(finalise(weighted_sums(f, c, weights)), *range)
+        return jnp.where(varies(f, weights)[:, None] & varies(c, weights)[None, :], value, jnp.nan)
+
+    return Metric(name, neuron_view, concept_view, prepare, score, range, summary, finalise)
+
+
+def ranked_metric(
+    name: str,
+    neuron_view: str,
+    concept_view: str,
+    prepare: Callable[[Side, Side], Any],
+    kernel: Callable[[Any, Array], Array],
+    range: tuple[float, float],
+    summary: str,
+) -> Metric:
+    """Build a metric from a kernel of :mod:`neurotrust_jax.ranked`; undefined as the others are."""
+    read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
+
+    def prepare_both(neurons: Side, labels: Side) -> tuple[Any, Array, Array]:
+        return prepare(neurons, labels), *(
+            view.prepare(side) if view is VIEWS["binary"] else side.values
+            for view, side in ((read_neuron, neurons), (read_concept, labels))
+        )
+
+    def score(prepared: tuple[Any, Array, Array], weights: Array) -> Array:
+        kernel_input, f, c = prepared
+        value = jnp.clip(kernel(kernel_input, weights), *range)
+        return jnp.where(varies(f, weights)[:, None] & varies(c, weights)[None, :], value, jnp.nan)
+
+    return Metric(name, neuron_view, concept_view, prepare_both, score, range, summary)
+
+
+def _ratio(numerator: Array, denominator: Array) -> Array:
+    """Quotient, NaN over 0, with gradients that stay finite next to a zero denominator."""
+    positive = denominator != 0
+    return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), jnp.nan)
+
+
+def _rate(s: Sums) -> Array:
+    """Share of hits among the concept's positives plus that of rejections among its negatives."""
+    return _ratio(s.FC, s.C) + _ratio(s.S - s.F - s.C + s.FC, s.S - s.C)
+
+
+def _simulation_rate(s: Sums) -> Array:
+    return _ratio(s.FC, s.F) + _ratio(s.S - s.F - s.C + s.FC, s.S - s.F)
+
+
+def _cosine(s: Sums) -> Array:
+    return _ratio(s.FC, jnp.sqrt(jnp.where(s.FF > 0, s.FF, jnp.nan) * s.CC))
+
+
+def _mean_difference(s: Sums) -> Array:
+    return _ratio(s.FC, s.C) - _ratio(s.F - s.FC, s.S - s.C)
+
+
+def _standardised_mean_difference(s: Sums) -> Array:
+    variance = s.FF / s.S - (s.F / s.S) ** 2
+    return _ratio(_mean_difference(s), jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan)))
+
+
+_TABLE = (
+    six_sum_metric("accuracy", "binary", "binary", lambda s: (s.S - s.F - s.C + 2 * s.FC) / s.S,
+                   UNIT, "P(active = present)"),
+    six_sum_metric("balanced_accuracy", "binary", "binary", lambda s: _rate(s) / 2,
+                   UNIT, "(P(active | present) + P(inactive | absent)) / 2"),
+    six_sum_metric("simulation_balanced_accuracy", "binary", "binary",
+                   lambda s: _simulation_rate(s) / 2,
+                   UNIT, "(P(present | active) + P(absent | inactive)) / 2"),
+    six_sum_metric("precision", "binary", "binary", lambda s: _ratio(s.FC, s.F),
+                   UNIT, "P(present | active)"),
+    six_sum_metric("recall", "binary", "binary", lambda s: _ratio(s.FC, s.C),
+                   UNIT, "P(active | present)"),
+    six_sum_metric("f1", "binary", "binary", lambda s: _ratio(2 * s.FC, s.F + s.C),
+                   UNIT, "harmonic mean of precision and recall"),
+    six_sum_metric("iou", "binary", "binary", lambda s: _ratio(s.FC, s.F + s.C - s.FC),
+                   UNIT, "P(active and present | active or present)"),
+    six_sum_metric("auroc", "rank", "binary",
+                   lambda s: 0.5 + _ratio(s.S * s.FC, s.C * (s.S - s.C)),
+                   UNIT, "P(activation higher where present than where absent), ties half"),
+    six_sum_metric("simulation_auroc", "binary", "rank",
+                   lambda s: 0.5 + _ratio(s.S * s.FC, s.F * (s.S - s.F)),
+                   UNIT, "P(concept score higher where active than where inactive), ties half"),
+    ranked_metric("auprc", "rank", "binary", ranked.prepare_labels, ranked.average_precision,
+                  UNIT, "average precision of the activation for the concept"),
+    ranked_metric("simulation_auprc", "binary", "rank", ranked.prepare_simulation,
+                  ranked.simulation_average_precision,
+                  UNIT, "average precision of the concept score for the active neuron"),
+    six_sum_metric("correlation", "standard", "standard", _cosine,
+                   SIGNED, "Pearson correlation"),
+    six_sum_metric("spearman", "rank", "rank", _cosine,
+                   SIGNED, "Pearson correlation of mid-ranks"),
+    six_sum_metric("cosine", "raw", "raw", _cosine,
+                   SIGNED, "cosine of the angle between the raw columns"),
+    six_sum_metric("cos_similarity_cubed", "cubed", "cubed", _cosine,
+                   SIGNED, "cosine of the cubes of the centred columns (CLIP-Dissect)"),
+    six_sum_metric("mad", "centred", "binary", _mean_difference,
+                   REAL, "mean activation where present minus where absent"),
+    six_sum_metric("standardised_mad", "centred", "binary", _standardised_mean_difference,
+                   REAL, "mad over the neuron's standard deviation"),
+    six_sum_metric("wpmi", "binary", "log", lambda s: _ratio(s.FC, s.F),
+                   REAL, "mean of log p(concept) where active, minus log mean p(concept)"),
+    ranked_metric("soft_wpmi", "rank", "raw", ranked.prepare_probabilities, ranked.soft_wpmi,
+                  REAL, "CLIP-Dissect's SoftWPMI on the top 100"),
+    ranked_metric("wpmi_topk", "rank", "raw", ranked.prepare_probabilities, ranked.wpmi_topk,
+                  REAL, "CLIP-Dissect's WPMI on the top 28"),
+    ranked_metric("rank_reorder", "rank", "raw", ranked.prepare_probabilities,
+                  ranked.rank_reorder,
+                  (-math.inf, 0.0), "CLIP-Dissect's rank reorder on the top 5%"),
+    ranked_metric("correlation_top_and_random", "binary", "raw", ranked.prepare_top_and_random,
+                  ranked.correlation_top_and_random,
+                  SIGNED, "Pearson correlation on an even mix of active and of all samples"),
+)  # fmt: skip
+
+METRICS: Mapping[str, Metric] = MappingProxyType({m.name: m for m in _TABLE})
+
+# Oikarinen, Yan & Weng (ICML 2025) take the neuron as the label, so several names swap meaning.
+NEURON_EVAL_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "accuracy": "accuracy",
+        "balanced_accuracy": "inverse_balanced_accuracy",
+        "simulation_balanced_accuracy": "balanced_accuracy",
+        "precision": "recall",
+        "recall": "precision",
+        "f1": "f1_score",
+        "iou": "iou",
+        "auroc": "inverse_auc",
+        "simulation_auroc": "auc",
+        "auprc": "inverse_auprc",
+        "simulation_auprc": "auprc",
+        "correlation": "correlation",
+        "spearman": "spearman_correlation",
+        "cosine": "cos_sim",
+        "mad": "mad",
+        "wpmi": "wpmi",
+        "correlation_top_and_random": "correlation_top_and_random",
+    }
+)
+
+
+def get_metric(metric: str | Metric) -> Metric:
+    """Look a metric up by name; a :class:`Metric` of your own passes through.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message lists close names.
+    """
+    if isinstance(metric, Metric):
+        return metric
+    if metric in METRICS:
+        return METRICS[metric]
+    theirs = {t: ours for ours, t in NEURON_EVAL_NAMES.items()}
+    if metric in theirs:
+        raise ValueError(
+            f"unknown metric {metric!r}; what Neuron Eval calls so is {theirs[metric]!r} here"
+        )
+    close = difflib.get_close_matches(str(metric), METRICS, n=3)
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    raise ValueError(f"unknown metric {metric!r}; {hint}known: {', '.join(METRICS)}")

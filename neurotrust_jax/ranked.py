@@ -1,0 +1,256 @@
+"""Metrics that walk down a neuron's ranked samples: average precision and the top-k family.
+
+They do not reduce to six sums. All take sample weights and share ties exactly: tied samples share
+the positions they occupy, so the order of rows never decides. Memory is O(n (U + C)); neurons go
+one by one through ``lax.map`` inside one compiled call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .probe import Side
+from .views import VIEWS, Ranking, cumulative_weight, rank_from_top, ranking
+
+__all__ = [
+    "average_precision",
+    "correlation_top_and_random",
+    "rank_reorder",
+    "simulation_average_precision",
+    "soft_wpmi",
+    "wpmi_topk",
+]
+
+MIN_PROBABILITY = 1e-7  # added to a probability before its logarithm, as in CLIP-Dissect
+
+
+class Ranked(NamedTuple):
+    """What the ranked metrics prepare once.
+
+    Attributes
+    ----------
+    scores : Array [n, A]
+        The side that ranks.
+    order : Ranking
+        Its order.
+    labels : Array [n, L]
+        The side that is looked up along the order.
+    """
+
+    scores: Array
+    order: Ranking
+    labels: Array
+
+
+def prepare_labels(neurons: Side, labels: Side) -> Ranked:
+    """Neurons rank, concepts are 0/1 labels."""
+    return Ranked(neurons.values, ranking(neurons.values), VIEWS["binary"].prepare(labels))
+
+
+def prepare_simulation(neurons: Side, labels: Side) -> Ranked:
+    """Concepts rank, active neurons are 0/1 labels."""
+    return prepare_labels(labels, neurons)
+
+
+def prepare_probabilities(neurons: Side, labels: Side) -> Ranked:
+    """Neurons rank, concepts are probabilities."""
+    return Ranked(neurons.values, ranking(neurons.values), labels.values)
+
+
+def average_precision(prepared: Ranked, weights: Array) -> Array:
+    """Average precision sum_k (R_k - R_{k-1}) P_k over distinct scores, [A, L].
+
+    The definition of scikit-learn's ``average_precision_score`` (no interpolation).
+    """
+    weighted = weights[:, None] * prepared.labels
+    positives = weighted.sum(axis=0)
+
+    def one(column: tuple[Array, Array]) -> Array:
+        order, first = column
+        down = order[::-1]
+        # in descending order, the tie group of a row ends where its ascending one begins
+        end = order.shape[0] - 1 - first[down]
+        hits = weighted[down]
+        retrieved = jnp.cumsum(weights[down])[end]
+        precision = jnp.cumsum(hits, axis=0)[end] / jnp.where(retrieved > 0, retrieved, 1)[:, None]
+        return (hits * precision).sum(axis=0)
+
+    total = lax.map(one, (prepared.order.order.T, prepared.order.first.T))
+    return total / jnp.where(positives > 0, positives, jnp.nan)[None, :]
+
+
+def simulation_average_precision(prepared: Ranked, weights: Array) -> Array:
+    """Average precision of the concept's score against the active neuron as label, [U, C]."""
+    return average_precision(prepared, weights).T
+
+
+class TopRows(NamedTuple):
+    """The rows of one neuron from its highest activation down, those beyond the top at weight 0.
+
+    Attributes
+    ----------
+    weight : Array [m]
+        The part of each row's weight that lies among the top k; ties at the boundary share it.
+    position : Array [m]
+        Place in the list, 0 for the first; ties share the mean of their places.
+    activation : Array [m]
+        The neuron's activation.
+    concepts : Array [m, C]
+        The concepts' scores.
+    """
+
+    weight: Array
+    position: Array
+    activation: Array
+    concepts: Array
+
+
+def over_top_rows(
+    prepared: Ranked, weights: Array, k: Array, typical: int, score: Callable[[TopRows], Array]
+) -> Array:
+    """Map ``score`` over every neuron's top ``k`` (in units of weight) rows, giving [U, C].
+
+    About k rows are gathered where they suffice; a neuron whose boundary tie spreads further (a
+    ReLU with few positive activations) takes all rows. ``typical`` is k, known while tracing.
+    """
+    n = weights.shape[0]
+    few = min(n, 2 * typical + 64)
+    k = jnp.minimum(k, weights.sum())
+    above, at_or_above = rank_from_top(prepared.order, weights)
+    tied = at_or_above - above
+    share = jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)
+    taken = weights[:, None] * share
+    position = (above + jnp.minimum(at_or_above, k)) / 2 - 0.5
+    reach = (above < k).sum(axis=0)
+
+    def one(column: tuple[Array, ...]) -> Array:
+        order, v, place, f, needed = column
+        down = order[::-1]
+
+        def on(rows: Array) -> Array:
+            return score(TopRows(v[rows], place[rows], f[rows], prepared.labels[rows]))
+
+        return lax.cond(needed <= few, lambda: on(down[:few]), lambda: on(down))
+
+    return lax.map(one, (prepared.order.order.T, taken.T, position.T, prepared.scores.T, reach))
+
+
+def _pointwise_mutual_information(log_likelihood: Array, strength: float) -> Array:
+    """Subtract ``strength`` times the log of the likelihood's mean over neurons, [U, C]."""
+    num_neurons = log_likelihood.shape[0]
+    prior = jax.nn.logsumexp(log_likelihood, axis=0, keepdims=True) - jnp.log(
+        jnp.asarray(num_neurons, log_likelihood.dtype)
+    )
+    return log_likelihood - strength * prior
+
+
+def soft_wpmi(
+    prepared: Ranked,
+    weights: Array,
+    *,
+    top_k: int = 100,
+    strength: float = 1.0,
+    first: float = 0.998,
+    last: float = 0.97,
+) -> Array:
+    """CLIP-Dissect's soft weighted pointwise mutual information (Oikarinen & Weng, 2023), [U, C].
+
+    The j-th of the top k samples belongs to the neuron's concept with a probability falling
+    linearly from ``first`` to ``last``; concepts are probabilities (CLIP-Dissect's softmax over
+    concepts). The prior is the mean over the neurons at hand, so scores depend on which neurons
+    are scored together, and one neuron alone scores 0 everywhere at ``strength`` 1.
+    """
+
+    def score(top: TopRows) -> Array:
+        belongs = first - top.position / top_k * (first - last)
+        inside = 1 + belongs[:, None] * (top.concepts - 1)
+        return top.weight @ jnp.log(inside + MIN_PROBABILITY)
+
+    k = jnp.asarray(top_k, weights.dtype)
+    return _pointwise_mutual_information(
+        over_top_rows(prepared, weights, k, top_k, score), strength
+    )
+
+
+def wpmi_topk(prepared: Ranked, weights: Array, *, top_k: int = 28, strength: float = 0.6) -> Array:
+    """CLIP-Dissect's weighted pointwise mutual information on the top k samples, [U, C]."""
+
+    def score(top: TopRows) -> Array:
+        return top.weight @ jnp.log(top.concepts + MIN_PROBABILITY)
+
+    k = jnp.asarray(top_k, weights.dtype)
+    return _pointwise_mutual_information(
+        over_top_rows(prepared, weights, k, top_k, score), strength
+    )
+
+
+def rank_reorder(prepared: Ranked, weights: Array, *, top_fraction: float = 0.05) -> Array:
+    """CLIP-Dissect's rank reorder score, at most 0, [U, C].
+
+    Among the top fraction of samples the activations are re-sorted by the concept's score; the
+    score is minus the mean cubed displacement, over its expectation under a random order
+    (in closed form; CLIP-Dissect draws five), over the root of the concept's mean score. Samples
+    that tie on the concept get the mean of the activations they could get.
+    """
+    k = jnp.maximum(jnp.floor(top_fraction * weights.sum() * (1 + 1e-6)), 1)
+
+    def score(top: TopRows) -> Array:
+        v, up = top.weight, slice(None, None, -1)
+        size = v.sum()
+        highest = top.activation[0]
+        lowest = jnp.min(jnp.where(v > 0, top.activation, highest))
+        spread = highest - lowest
+        t = jnp.clip((top.activation - lowest) / jnp.where(spread > 0, spread, 1), 0, 1)
+
+        # moments of the activations below each position, in ascending order
+        powers = jnp.stack([jnp.ones_like(t), t, t**2, t**3])[:, up]
+        moments = jnp.cumsum(v[None, up] * powers, axis=1)
+        moments = jnp.concatenate([jnp.zeros((4, 1), t.dtype), moments], axis=1)
+        m0, m1, m2, m3 = moments[:, :-1]
+        a = powers[1]
+        chance = 2 * (v[up] @ (a**3 * m0 - 3 * a**2 * m1 + 3 * a * m2 - m3)) / size**2
+
+        tie = ranking(top.concepts)
+        below = cumulative_weight(tie, v)
+        low = jnp.take_along_axis(below, tie.first, axis=0)
+        high = jnp.take_along_axis(below, tie.last, axis=0)
+        mass = jnp.interp(jnp.stack([low, high]), moments[0], moments[1])
+        reordered = (mass[1] - mass[0]) / jnp.where(high > low, high - low, 1)
+        displacement = v @ jnp.abs(t[:, None] - reordered) ** 3 / size
+        mean_score = jnp.maximum(v @ top.concepts / size, MIN_PROBABILITY)
+        return -displacement / jnp.where(chance > 0, chance, jnp.nan) / jnp.sqrt(mean_score)
+
+    typical = int(top_fraction * weights.shape[0]) + 1
+    return over_top_rows(prepared, weights, k, typical, score)
+
+
+def prepare_top_and_random(neurons: Side, labels: Side) -> tuple[Array, Array, Array]:
+    """Scaled activations, scaled concepts, and where neurons are active."""
+    standard = VIEWS["standard"].prepare
+    return standard(neurons), standard(labels), VIEWS["binary"].prepare(neurons)
+
+
+def correlation_top_and_random(prepared: tuple[Array, Array, Array], weights: Array) -> Array:
+    """Pearson correlation on an even mix of active samples and of all samples, [U, C].
+
+    Published code draws 25 of each by chance (Bills et al., 2023; Oikarinen et al., 2025); this is
+    the limit of many draws, so it has no sampling noise of its own.
+    """
+    f, c, active = prepared
+    f = f - (weights @ f)[None, :] / weights.sum()
+    c = c - (weights @ c)[None, :] / weights.sum()
+    taken = weights[:, None] * active
+    top = taken.sum(axis=0, keepdims=True)
+    mix = taken / jnp.where(top > 0, top, jnp.nan) / 2 + weights[:, None] / weights.sum() / 2
+    f = f - (mix * f).sum(axis=0, keepdims=True)
+
+    def mean(left: Array, right: Array) -> Array:
+        return jnp.matmul(left.T, right, precision=lax.Precision.HIGHEST)
+
+    variance = (mix * f**2).sum(axis=0)[:, None] * (mean(mix, c**2) - mean(mix, c) ** 2)
+    return mean(mix * f, c) / jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan))

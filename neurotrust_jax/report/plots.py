@@ -1,0 +1,119 @@
+"""Figures of an audit. Each function draws on the Axes it is given and returns it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jax import Array
+
+from ..audit import Audit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_agreement", "plot_examples", "plot_set_sizes"]
+
+# Okabe & Ito's palette, told apart by colour-blind readers too
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+
+
+def plot_agreement(audit: Audit, ax: Axes) -> Axes:
+    """Agreement of every labelled neuron against its similarity, with the size of its set."""
+    labelled = audit.label >= 0
+    size = audit.set_size[labelled]
+    for chosen, colour, marker, name in (
+        (size == 1, BLUE, "o", "1 concept in the set"),
+        ((size > 1) & (size <= 3), GREEN, "s", "2 or 3"),
+        (size > 3, ORANGE, "^", "more than 3"),
+    ):
+        ax.scatter(
+            audit.similarity[labelled][chosen],
+            audit.agreement[labelled][chosen],
+            color=colour,
+            marker=marker,
+            label=f"{name}: {chosen.sum()} neurons",
+            alpha=0.8,
+            s=28,
+        )
+    ax.set(
+        xlabel=f"similarity of the label ({audit.metric})",
+        ylabel=f"share of {audit.num_replicates:,} resamplings that give the same label",
+        title=f"{audit.layer}: how stable is the label?",
+        ylim=(-0.03, 1.03),
+    )
+    ax.legend(loc="lower right")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
+    """Histogram of the number of concepts in the set of each labelled neuron."""
+    size = audit.set_size[audit.label >= 0]
+    values, counts = np.unique(size, return_counts=True)
+    bars = ax.bar(values, counts, color=BLUE, width=0.8)
+    ax.bar_label(bars, fontsize=8, color="#444444")
+    ax.set(
+        xlabel=f"concepts in the {1 - audit.alpha:.0%} vote set",
+        ylabel="neurons",
+        title=f"{audit.layer}: how many concepts stay in play?",
+    )
+    ax.locator_params(axis="x", integer=True)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_examples(
+    audit: Audit,
+    neuron: int,
+    activations: np.ndarray | Array,
+    images: np.ndarray,
+    ax: Axes,
+    *,
+    groups: np.ndarray | None = None,
+    count: int = 12,
+) -> Axes:
+    """The images that activate a neuron most, in one row, under its label.
+
+    Parameters
+    ----------
+    audit : Audit
+    neuron : int
+    activations : array [n, U]
+        The activations that were audited.
+    images : array [n, H, W, 1] or [n, H, W]
+        The samples; values in [0, 1], dark on white.
+    ax : Axes
+    groups : array [n], optional
+        Show at most one image of each group.
+    count : int
+        How many images.
+    """
+    order = np.argsort(-np.asarray(activations[:, neuron]), kind="stable")
+    if groups is not None:
+        first = np.unique(np.asarray(groups)[order], return_index=True)[1]
+        order = order[np.sort(first)]
+    top = order[:count]
+    pictures = np.asarray(images)[top].reshape(len(top), *np.shape(images)[1:3])
+    framed = np.pad(pictures, ((0, 0), (1, 1), (1, 1)), constant_values=0.25)
+    ax.imshow(np.hstack(list(framed)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    name = audit.neuron_names[neuron]
+    if audit.label[neuron] < 0:
+        ax.set_title(f"unit {name}: {audit.reason_text(neuron)}", loc="left", fontsize=9)
+        return ax
+    others = [n for n in audit.set_names(neuron) if n != audit.description(neuron)]
+    rivals = (
+        f"   or {', '.join(others[:3])}" + (" ..." if len(others) > 3 else "") if others else ""
+    )
+    ax.set_title(
+        f"unit {name}: {audit.description(neuron)}   "
+        f"({audit.metric} {audit.similarity[neuron]:.2f}, "
+        f"agreement {audit.agreement[neuron]:.0%}){rivals}",
+        loc="left",
+        fontsize=9,
+        parse_math=False,
+    )
+    return ax

@@ -1,0 +1,344 @@
+"""The bootstrap: would another probing set have given another label?
+
+A replicate is a vector of sample weights, never a gather of rows, and one draw is shared by all
+neurons and concepts, since the arg-max depends on their joint law. Replicate b draws from
+``fold_in(key, b)``, so it is the same whatever the number of replicates or the chunk size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .metrics import Metric, get_metric
+from .probe import Probe
+from .similarity import prepare, similarity, winner
+
+__all__ = ["SCHEMES", "Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
+
+Progress = Callable[[int, int], None]
+
+# P(Poisson(1) <= k), k = 0..12, the rest below float32 resolution of the uniform draw
+_POISSON_CDF = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 13)]))
+
+
+def _multinomial(key: Array, n: int, dtype: Any) -> Array:
+    drawn = jax.random.randint(key, (n,), 0, n)
+    return jnp.zeros(n, dtype).at[drawn].add(1)
+
+
+def _poisson(key: Array, n: int, dtype: Any) -> Array:
+    table = jnp.asarray(_POISSON_CDF, jnp.float32)
+    uniform = jax.random.uniform(key, (n,), jnp.float32)
+    return jnp.searchsorted(table, uniform, side="right").astype(dtype)
+
+
+def _bayesian(key: Array, n: int, dtype: Any) -> Array:
+    draw = jax.random.exponential(key, (n,), dtype)
+    return draw * (n / draw.sum())
+
+
+def _subsample(key: Array, n: int, dtype: Any) -> Array:
+    return jnp.zeros(n, dtype).at[jax.random.permutation(key, n)[: n // 2]].set(1)
+
+
+SCHEMES: Mapping[str, Callable[[Array, int, Any], Array]] = MappingProxyType(
+    {
+        "multinomial": _multinomial,
+        "poisson": _poisson,
+        "bayesian": _bayesian,
+        "subsample": _subsample,
+    }
+)
+"""Weights [n] of n independent units, by name of the scheme.
+
+``multinomial``: n draws with replacement (Efron, 1979). ``poisson``: independent Poisson(1)
+counts. ``bayesian``: n times a flat Dirichlet vector (Rubin, 1981). ``subsample``: half of the
+units without replacement, whose spread about the full sample matches the bootstrap's.
+"""
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=(
+        "winners",
+        "winning_similarity",
+        "label_similarity",
+        "label",
+        "similarity",
+        "vote_share",
+    ),
+    meta_fields=("metric", "scheme"),
+)
+@dataclass(frozen=True, eq=False)
+class Bootstrap:
+    """Replicates of the labelling of a layer.
+
+    Attributes
+    ----------
+    winners : Array [B, U] of int32
+        Most similar concept in each replicate; -1 where every similarity is undefined.
+    winning_similarity : Array [B, U]
+        Its similarity in that replicate.
+    label_similarity : Array [B, U]
+        Replicates of the similarity of the observed label.
+    label : Array [U] of int32
+        The observed label (most similar concept on the data itself), -1 where there is none.
+    similarity : Array [U, C]
+        The observed similarity.
+    vote_share : Array [U, C]
+        Share of replicates that each concept wins; a row sums to 1 less its undefined replicates.
+    metric, scheme : str
+        How the replicates were made.
+    """
+
+    winners: Array
+    winning_similarity: Array
+    label_similarity: Array
+    label: Array
+    similarity: Array
+    vote_share: Array
+    metric: str
+    scheme: str
+
+    @property
+    def num_replicates(self) -> int:
+        """Number of replicates B."""
+        return self.winners.shape[0]
+
+
+def bootstrap(
+    key: Array,
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    num_replicates: int = 1000,
+    scheme: str = "multinomial",
+    chunk_size: int = 64,
+    progress: Progress | None = None,
+) -> Bootstrap:
+    """Label every neuron anew under many resamplings of the probing set.
+
+    Thresholds stay as they are on the probe. With ``groups``, whole groups are drawn.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+    probe : Probe
+    metric : str or Metric
+    num_replicates : int
+        Number of replicates B, at least 1.
+    scheme : str
+        A key of :data:`SCHEMES`.
+    chunk_size : int
+        Replicates per compiled call, between which ``progress`` is told; no effect on the numbers.
+    progress : callable, optional
+        Called as ``progress(done, num_replicates)`` after each chunk.
+
+    Returns
+    -------
+    Bootstrap
+
+    Raises
+    ------
+    ValueError
+        If the metric or scheme is unknown, or a count is below 1.
+    """
+    metric = get_metric(metric)
+    _check_scheme(scheme)
+    num_replicates = _check_count(num_replicates, "num_replicates")
+    chunk_size = min(_check_count(chunk_size, "chunk_size"), num_replicates)
+
+    observed = similarity(probe, metric)
+    label = winner(observed)
+    prepared = prepare(probe, metric)
+    chunks = []
+    for start in range(0, num_replicates, chunk_size):
+        ids = start + jnp.arange(chunk_size)
+        chunks.append(
+            _replicates(
+                key,
+                ids,
+                prepared,
+                probe.weights,
+                probe.groups,
+                label,
+                metric=metric,
+                scheme=scheme,
+                num_units=probe.num_units,
+            )
+        )
+        if progress is not None:
+            jax.block_until_ready(chunks[-1])
+            progress(min(start + chunk_size, num_replicates), num_replicates)
+    return _collect(chunks, observed, label, metric.name, scheme, num_replicates)
+
+
+@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
+def _replicates(
+    key: Array,
+    ids: Array,
+    prepared: Any,
+    weights: Array,
+    groups: Array | None,
+    label: Array,
+    *,
+    metric: Metric,
+    scheme: str,
+    num_units: int,
+) -> tuple[Array, Array, Array]:
+    """Winners, their similarity and the label's, of the replicates ``ids``: three [b, U].
+
+    One replicate after the other: each is a large matrix product already, and its bits then do
+    not depend on its neighbours.
+    """
+
+    def one(replicate: Array) -> tuple[Array, Array, Array]:
+        w = weights * _draw(key, replicate, groups, scheme, num_units, weights.dtype)
+        scores = metric.score(prepared, w)
+        won = winner(scores)
+        return won, _at(scores, won), _at(scores, label)
+
+    return jax.lax.map(one, ids)
+
+
+def _draw(
+    key: Array, replicate: Array, groups: Array | None, scheme: str, num_units: int, dtype: Any
+) -> Array:
+    unit = SCHEMES[scheme](jax.random.fold_in(key, replicate), num_units, dtype)
+    return unit if groups is None else unit[groups]
+
+
+def _at(scores: Array, concept: Array) -> Array:
+    """Score of one concept per row, NaN where the concept is -1."""
+    value = jnp.take_along_axis(scores, jnp.maximum(concept, 0)[:, None], axis=1)[:, 0]
+    return jnp.where(concept < 0, jnp.nan, value)
+
+
+def _collect(
+    chunks: list[tuple[Array, Array, Array]],
+    observed: Array,
+    label: Array,
+    metric: str,
+    scheme: str,
+    num_replicates: int,
+) -> Bootstrap:
+    winners, winning, labelled = (
+        jnp.concatenate(part)[:num_replicates] for part in zip(*chunks, strict=True)
+    )
+    neuron = jnp.arange(observed.shape[0])[None, :]
+    # one column more than there are concepts takes the undefined replicates (index -1)
+    votes = jnp.zeros((observed.shape[0], observed.shape[1] + 1), jnp.int32)
+    votes = votes.at[neuron, winners].add(1)[:, :-1]
+    return Bootstrap(
+        winners=winners,
+        winning_similarity=winning,
+        label_similarity=labelled,
+        label=label,
+        similarity=observed,
+        vote_share=votes.astype(observed.dtype) / num_replicates,
+        metric=metric,
+        scheme=scheme,
+    )
+
+
+def bootstrap_weights(
+    key: Array, probe: Probe, *, num_replicates: int, scheme: str = "multinomial"
+) -> Array:
+    """The resampling weights of the samples that :func:`bootstrap` uses, sample weights excluded.
+
+    Returns
+    -------
+    Array [B, n]
+        Row b is how often replicate b drew each sample (``multinomial``, ``poisson``,
+        ``subsample``), or its continuous weight (``bayesian``).
+    """
+    _check_scheme(scheme)
+    ids = jnp.arange(_check_count(num_replicates, "num_replicates"))
+    return jax.lax.map(
+        lambda b: _draw(key, b, probe.groups, scheme, probe.num_units, probe.weights.dtype), ids
+    )
+
+
+def bootstrap_method(
+    key: Array,
+    score_fn: Callable[[Probe], Any],
+    probe: Probe,
+    *,
+    num_replicates: int = 100,
+    scheme: str = "multinomial",
+    progress: Progress | None = None,
+) -> Bootstrap:
+    """Bootstrap any black-box labelling method.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+    score_fn : callable
+        ``score_fn(probe) -> array [U, C]`` of scores, higher is more alike, NaN where undefined.
+        It need not be JAX. It gets the probe on resampled rows (repeated as often as drawn), so it
+        may ignore weights; thresholds are those of the full probe.
+    probe : Probe
+    num_replicates : int
+    scheme : {"multinomial", "poisson", "subsample"}
+        The Bayesian scheme has no rows to repeat.
+    progress : callable, optional
+        Called as ``progress(done, num_replicates)``.
+
+    Returns
+    -------
+    Bootstrap
+        ``metric`` is the function's name.
+
+    Raises
+    ------
+    ValueError
+        If the scheme does not fit, or the scores do not have shape [U, C].
+    """
+    _check_scheme(scheme)
+    if scheme == "bayesian":
+        raise ValueError(
+            "bootstrap_method repeats rows, which the bayesian scheme's continuous weights do not "
+            'allow; use "multinomial", "poisson" or "subsample"'
+        )
+    num_replicates = _check_count(num_replicates, "num_replicates")
+
+    def scored(resampled: Probe) -> Array:
+        scores = jnp.asarray(score_fn(resampled))
+        expected = (probe.num_neurons, probe.num_concepts)
+        if scores.shape != expected:
+            raise ValueError(f"score_fn must return shape {expected}, got {scores.shape}")
+        return scores
+
+    observed = scored(probe)
+    label = winner(observed)
+    chunks = []
+    for b in range(num_replicates):
+        drawn = _draw(key, jnp.asarray(b), probe.groups, scheme, probe.num_units, jnp.float32)
+        rows = np.repeat(np.arange(probe.num_samples), np.asarray(drawn, np.int64))
+        scores = scored(probe.take(rows))
+        won = winner(scores)
+        chunks.append((won[None], _at(scores, won)[None], _at(scores, label)[None]))
+        if progress is not None:
+            progress(b + 1, num_replicates)
+    name = getattr(score_fn, "__name__", type(score_fn).__name__)
+    return _collect(chunks, observed, label, name, scheme, num_replicates)
+
+
+def _check_scheme(scheme: str) -> None:
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
+
+
+def _check_count(count: int, name: str) -> int:
+    if int(count) != count or count < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {count}")
+    return int(count)

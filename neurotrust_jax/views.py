@@ -1,0 +1,167 @@
+"""Views: how a metric reads one side of a probe.
+
+A view turns the values of a side into a matrix [n, d] whose weighted sums the metric takes. What
+does not depend on the weights (sorting, say) is prepared once; what does (the mid-ranks, the mean)
+is evaluated anew under every weight vector, so that a bootstrap replicate by weights equals the
+metric on resampled rows exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .probe import Side
+
+__all__ = ["VIEWS", "Ranking", "View", "rank_from_top", "ranking", "varies"]
+
+LOG_FLOOR = 1e-8  # smallest probability whose logarithm is taken (as in Oikarinen et al., 2025)
+
+
+class View(NamedTuple):
+    """A way to read one side.
+
+    Attributes
+    ----------
+    prepare : callable
+        ``prepare(side) -> prepared``, free of weights.
+    evaluate : callable
+        ``evaluate(prepared, weights [n]) -> Array [n, d]``.
+    summary : str
+        What the numbers mean.
+    """
+
+    prepare: Callable[[Side], Any]
+    evaluate: Callable[[Any, Array], Array]
+    summary: str
+
+
+class Ranking(NamedTuple):
+    """The order of each column; weights change the ranks, never the order.
+
+    Attributes
+    ----------
+    order : Array [n, d] of int32
+        Rows in ascending order of value.
+    first, last : Array [n, d] of int32
+        Row i of a column ties with the sorted positions ``first[i] .. last[i] - 1``.
+    """
+
+    order: Array
+    first: Array
+    last: Array
+
+
+def ranking(values: Array) -> Ranking:
+    """Sort every column of ``values`` [n, d] once, with exact ties."""
+
+    def column(v: Array) -> Ranking:
+        order = jnp.argsort(v).astype(jnp.int32)
+        ascending = v[order]
+        new = jnp.concatenate([jnp.ones(1, bool), ascending[1:] != ascending[:-1]])
+        position = jnp.arange(v.shape[0], dtype=jnp.int32)
+        first = jax.lax.cummax(jnp.where(new, position, 0))
+        end = jnp.concatenate([new[1:], jnp.ones(1, bool)])
+        last = jax.lax.cummin(jnp.where(end, position + 1, v.shape[0]), reverse=True)
+        where = jnp.zeros_like(order).at[order].set(position, unique_indices=True)
+        return Ranking(order, first[where], last[where])
+
+    return jax.vmap(column, in_axes=1, out_axes=1)(values)
+
+
+def cumulative_weight(r: Ranking, weights: Array) -> Array:
+    """Weight of the lowest k rows of each column, k = 0..n, as [n + 1, d]."""
+    total = jnp.cumsum(weights[r.order], axis=0)
+    return jnp.concatenate([jnp.zeros((1, total.shape[1]), total.dtype), total])
+
+
+def mid_ranks(r: Ranking, weights: Array) -> Array:
+    """Weighted mid-ranks over the total weight, minus one half: in [-1/2, 1/2], mean 0, [n, d].
+
+    With ``R(i) = sum_j w_j (1[v_j < v_i] + 1[v_j = v_i] / 2)`` and ``S = sum w`` the value is
+    ``R / S - 1/2``. Centring keeps float32 sums of ranks accurate.
+    """
+    below = cumulative_weight(r, weights)
+    low = jnp.take_along_axis(below, r.first, axis=0)
+    high = jnp.take_along_axis(below, r.last, axis=0)
+    return (low + high) / (2 * below[-1:]) - 0.5
+
+
+def rank_from_top(r: Ranking, weights: Array) -> tuple[Array, Array]:
+    """Weight strictly above, and weight at or above, each row's value: two arrays [n, d]."""
+    below = cumulative_weight(r, weights)
+    total = below[-1:]
+    above = total - jnp.take_along_axis(below, r.last, axis=0)
+    at_or_above = total - jnp.take_along_axis(below, r.first, axis=0)
+    return above, at_or_above
+
+
+def varies(view: Array, weights: Array) -> Array:
+    """Whether each column takes two values or more on the rows of positive weight, [d] of bool.
+
+    Where it does not, no similarity is defined: a dead neuron, a constant activation, a concept
+    that is never or always there.
+    """
+    used = (weights > 0)[:, None]
+    top = jnp.max(jnp.where(used, view, -jnp.inf), axis=0)
+    bottom = jnp.min(jnp.where(used, view, jnp.inf), axis=0)
+    return top > bottom
+
+
+def _scaled(side: Side) -> Array:
+    """Divide by the largest magnitude: sums of squares then stay finite for activations of 1e30."""
+    largest = jnp.max(jnp.abs(side.values), axis=0, keepdims=True)
+    return side.values / jnp.where(largest > 0, largest, 1)
+
+
+def _standard(side: Side) -> Array:
+    """Deviations from the plain mean over the largest one, for metrics blind to shift and scale."""
+    scaled = _scaled(side)
+    return _scaled(Side(scaled - scaled.mean(axis=0, keepdims=True), side.present))
+
+
+def _centred(values: Array, weights: Array) -> Array:
+    return values - (weights @ values)[None, :] / weights.sum()
+
+
+def _log_lift(values: Array, weights: Array) -> Array:
+    mean = (weights @ values)[None, :] / weights.sum()
+    return jnp.log(jnp.maximum(values, LOG_FLOOR)) - jnp.log(jnp.where(mean > 0, mean, 1))
+
+
+VIEWS: Mapping[str, View] = MappingProxyType(
+    {
+        "binary": View(
+            lambda side: side.present.astype(side.values.dtype),
+            lambda prepared, weights: prepared,
+            "1 where active or present, else 0",
+        ),
+        "raw": View(
+            _scaled,
+            lambda prepared, weights: prepared,
+            "the value over its largest magnitude",
+        ),
+        "centred": View(
+            lambda side: side.values,
+            _centred,
+            "the value minus its weighted mean",
+        ),
+        "standard": View(_standard, _centred, "the value minus its weighted mean, scaled"),
+        "cubed": View(
+            _standard,
+            lambda prepared, weights: _centred(prepared, weights) ** 3,
+            "the cube of the value minus its weighted mean, scaled",
+        ),
+        "rank": View(lambda side: ranking(side.values), mid_ranks, "the weighted mid-rank"),
+        "log": View(
+            lambda side: side.values,
+            _log_lift,
+            "the logarithm of a probability over its weighted mean",
+        ),
+    }
+)
