@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .sums import weighted_total
+
 __all__ = ["Probe", "Side", "make_probe"]
 
 DEFAULT_TOP_FRACTION = 0.05
@@ -151,10 +153,7 @@ class Probe:
 
     @property
     def _compute_dtype(self) -> Any:
-        dtype = jnp.promote_types(self.activations.dtype, self.sample_weight.dtype)
-        if jnp.issubdtype(self.concepts.dtype, jnp.floating):
-            dtype = jnp.promote_types(dtype, self.concepts.dtype)
-        return jnp.promote_types(dtype, jnp.float32)
+        return _compute_dtype(self.activations, self.concepts, self.sample_weight)
 
 
 def make_probe(
@@ -251,7 +250,7 @@ def make_probe(
     if ties not in ("strict", "inclusive"):
         raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
 
-    w = _as_weights(sample_weight, n, jnp.promote_types(f.dtype, jnp.float32))
+    w = _as_weights(sample_weight, n, _compute_dtype(f))
     group_index, num_groups = _as_groups(groups, n)
     inclusive = ties == "inclusive"
     if thresholds is not None:
@@ -404,5 +403,10 @@ def _as_names(names: Sequence[str] | None, size: int, name: str, prefix: str) ->
     return result
 
 
+def _compute_dtype(*arrays: Array) -> Any:
+    """Precision of sums: float64 if any array has it, else float32 (float16 is too short)."""
+    return jnp.float64 if any(x.dtype == jnp.float64 for x in arrays) else jnp.float32
+
+
 def _weighted_share(present: Array, w: Array) -> Array:
-    return jnp.einsum("n,nd->d", w, present.astype(w.dtype), precision="highest") / w.sum()
+    return weighted_total(present.astype(w.dtype), w) / w.sum()

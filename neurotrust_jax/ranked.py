@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .probe import Side
-from .views import VIEWS, Ranking, cumulative_weight, rank_from_top, ranking
+from .sums import weighted_total
+from .views import VIEWS, Ranking, centred, cumulative_weight, rank_from_top, ranking
 
 __all__ = [
     "average_precision",
@@ -167,9 +168,10 @@ def soft_wpmi(
     """
 
     def score(top: TopRows) -> Array:
-        belongs = first - top.position / top_k * (first - last)
-        inside = 1 + belongs[:, None] * (top.concepts - 1)
-        return top.weight @ jnp.log(inside + MIN_PROBABILITY)
+        # 1 + p (c - 1) with p near 1, written in 1 - p so that float32 keeps its digits
+        stranger = (1 - first) + top.position / top_k * (first - last)
+        inside = stranger[:, None] + (1 - stranger)[:, None] * top.concepts
+        return weighted_total(jnp.log(inside + MIN_PROBABILITY), top.weight)
 
     k = jnp.asarray(top_k, weights.dtype)
     return _pointwise_mutual_information(
@@ -181,7 +183,7 @@ def wpmi_topk(prepared: Ranked, weights: Array, *, top_k: int = 28, strength: fl
     """CLIP-Dissect's weighted pointwise mutual information on the top k samples, [U, C]."""
 
     def score(top: TopRows) -> Array:
-        return top.weight @ jnp.log(top.concepts + MIN_PROBABILITY)
+        return weighted_total(jnp.log(top.concepts + MIN_PROBABILITY), top.weight)
 
     k = jnp.asarray(top_k, weights.dtype)
     return _pointwise_mutual_information(
@@ -213,7 +215,8 @@ def rank_reorder(prepared: Ranked, weights: Array, *, top_fraction: float = 0.05
         moments = jnp.concatenate([jnp.zeros((4, 1), t.dtype), moments], axis=1)
         m0, m1, m2, m3 = moments[:, :-1]
         a = powers[1]
-        chance = 2 * (v[up] @ (a**3 * m0 - 3 * a**2 * m1 + 3 * a * m2 - m3)) / size**2
+        pairs = a**3 * m0 - 3 * a**2 * m1 + 3 * a * m2 - m3
+        chance = 2 * (v[up] * pairs).sum() / size**2
 
         tie = ranking(top.concepts)
         below = cumulative_weight(tie, v)
@@ -221,8 +224,8 @@ def rank_reorder(prepared: Ranked, weights: Array, *, top_fraction: float = 0.05
         high = jnp.take_along_axis(below, tie.last, axis=0)
         mass = jnp.interp(jnp.stack([low, high]), moments[0], moments[1])
         reordered = (mass[1] - mass[0]) / jnp.where(high > low, high - low, 1)
-        displacement = v @ jnp.abs(t[:, None] - reordered) ** 3 / size
-        mean_score = jnp.maximum(v @ top.concepts / size, MIN_PROBABILITY)
+        displacement = weighted_total(jnp.abs(t[:, None] - reordered) ** 3, v) / size
+        mean_score = jnp.maximum(weighted_total(top.concepts, v) / size, MIN_PROBABILITY)
         return -displacement / jnp.where(chance > 0, chance, jnp.nan) / jnp.sqrt(mean_score)
 
     typical = int(top_fraction * weights.shape[0]) + 1
@@ -242,8 +245,7 @@ def correlation_top_and_random(prepared: tuple[Array, Array, Array], weights: Ar
     the limit of many draws, so it has no sampling noise of its own.
     """
     f, c, active = prepared
-    f = f - (weights @ f)[None, :] / weights.sum()
-    c = c - (weights @ c)[None, :] / weights.sum()
+    f, c = centred(f, weights), centred(c, weights)
     taken = weights[:, None] * active
     top = taken.sum(axis=0, keepdims=True)
     mix = taken / jnp.where(top > 0, top, jnp.nan) / 2 + weights[:, None] / weights.sum() / 2

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .metrics import Metric, get_metric
-from .probe import Probe
+from .probe import Probe, Side
 from .views import varies
 
 __all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
@@ -80,18 +80,24 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     ValueError
         If the metric is unknown.
     """
-    return _similarity(probe, metric=get_metric(metric))
+    metric = get_metric(metric)
+    return _similarity(probe.neurons, probe.labels, probe.weights, metric=metric)
 
 
+# Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
 @partial(jax.jit, static_argnames="metric")
-def _similarity(probe: Probe, metric: Metric) -> Array:
-    return metric.score(metric.prepare(probe.neurons, probe.labels), probe.weights)
+def _similarity(neurons: Side, labels: Side, weights: Array, metric: Metric) -> Array:
+    return metric.score(metric.prepare(neurons, labels), weights)
 
 
-@partial(jax.jit, static_argnames="metric")
 def prepare(probe: Probe, metric: Metric) -> Any:
     """Do a metric's work that no weights touch (sorting, say), once for many weight vectors."""
-    return metric.prepare(probe.neurons, probe.labels)
+    return _prepare(probe.neurons, probe.labels, metric=metric)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _prepare(neurons: Side, labels: Side, metric: Metric) -> Any:
+    return metric.prepare(neurons, labels)
 
 
 def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identification:
@@ -147,32 +153,30 @@ def undefined_reason(probe: Probe, metric: str | Metric = "iou") -> Array:
 
     A fault of the neuron comes before one of the concept.
     """
-    return _undefined_reason(probe, get_metric(metric))
-
-
-@partial(jax.jit, static_argnames="metric")
-def _undefined_reason(probe: Probe, metric: Metric) -> Array:
+    metric = get_metric(metric)
     w = probe.weights
-    neurons, labels = probe.neurons, probe.labels
-    if metric.neuron_view == "binary":
-        share = probe.active_rate
-        neuron = jnp.where(
-            varies(neurons.present.astype(w.dtype), w),
-            0,
-            jnp.where(share > 0.5, Reason.ALWAYS_ACTIVE, Reason.NEVER_ACTIVE),
-        )
+    neuron = _constant_side(
+        probe.neurons, w, metric.neuron_view,
+        Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION,
+    )  # fmt: skip
+    concept = _constant_side(
+        probe.labels, w, metric.concept_view,
+        Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT,
+    )  # fmt: skip
+    fault = jnp.where(neuron[:, None] > 0, neuron[:, None], concept[None, :])
+    undefined = jnp.isnan(similarity(probe, metric))
+    return jnp.where(undefined & (fault == 0), int(Reason.UNDEFINED), fault)
+
+
+def _constant_side(
+    side: Side, weights: Array, view: str, never: Reason, always: Reason, constant: Reason
+) -> Array:
+    """Reason of each column that does not vary in the view taken of it, else 0: [d] of int32."""
+    if view == "binary":
+        present = (side.present & (weights > 0)[:, None]).any(axis=0)
+        code = jnp.where(present, int(always), int(never))
+        fine = varies(side.present.astype(weights.dtype), weights)
     else:
-        neuron = jnp.where(varies(neurons.values, w), 0, Reason.CONSTANT_ACTIVATION)
-    if metric.concept_view == "binary":
-        share = probe.concept_rate
-        concept = jnp.where(
-            varies(labels.present.astype(w.dtype), w),
-            0,
-            jnp.where(share > 0.5, Reason.NO_NEGATIVES, Reason.NO_POSITIVES),
-        )
-    else:
-        concept = jnp.where(varies(labels.values, w), 0, Reason.CONSTANT_CONCEPT)
-    either = jnp.where(neuron[:, None] != 0, neuron[:, None], concept[None, :])
-    undefined = jnp.isnan(metric.score(metric.prepare(neurons, labels), w))
-    other = jnp.where(undefined, Reason.UNDEFINED, Reason.DEFINED)
-    return jnp.where(either != 0, either, other).astype(jnp.int32)
+        code = jnp.full(side.values.shape[1], int(constant))
+        fine = varies(side.values, weights)
+    return jnp.where(fine, int(Reason.DEFINED), code).astype(jnp.int32)

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from .probe import Side
+from .sums import weighted_total
 
-__all__ = ["VIEWS", "Ranking", "View", "rank_from_top", "ranking", "varies"]
+__all__ = ["VIEWS", "Ranking", "View", "centred", "rank_from_top", "ranking", "varies"]
 
 LOG_FLOOR = 1e-8  # smallest probability whose logarithm is taken (as in Oikarinen et al., 2025)
 
@@ -125,12 +126,13 @@ def _standard(side: Side) -> Array:
     return _scaled(Side(scaled - scaled.mean(axis=0, keepdims=True), side.present))
 
 
-def _centred(values: Array, weights: Array) -> Array:
-    return values - (weights @ values)[None, :] / weights.sum()
+def centred(values: Array, weights: Array) -> Array:
+    """Subtract the weighted mean of each column of ``values`` [n, d]."""
+    return values - weighted_total(values, weights)[None, :] / weights.sum()
 
 
 def _log_lift(values: Array, weights: Array) -> Array:
-    mean = (weights @ values)[None, :] / weights.sum()
+    mean = weighted_total(values, weights)[None, :] / weights.sum()
     return jnp.log(jnp.maximum(values, LOG_FLOOR)) - jnp.log(jnp.where(mean > 0, mean, 1))
 
 
@@ -148,13 +150,13 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         ),
         "centred": View(
             lambda side: side.values,
-            _centred,
+            centred,
             "the value minus its weighted mean",
         ),
-        "standard": View(_standard, _centred, "the value minus its weighted mean, scaled"),
+        "standard": View(_standard, centred, "the value minus its weighted mean, scaled"),
         "cubed": View(
             _standard,
-            lambda prepared, weights: _centred(prepared, weights) ** 3,
+            lambda prepared, weights: centred(prepared, weights) ** 3,
             "the cube of the value minus its weighted mean, scaled",
         ),
         "rank": View(lambda side: ranking(side.values), mid_ranks, "the weighted mid-rank"),

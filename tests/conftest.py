@@ -1,4 +1,7 @@
-"""A hostile set-up: rank promotion raises, and every test runs in 32 and in 64 bits."""
+"""A hostile set-up: rank promotion raises, and every test runs in 32 and in 64 bits.
+
+A test marked ``x32`` or ``x64`` runs once, in that precision.
+"""
 
 import jax
 import pytest
@@ -7,10 +10,18 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+def pytest_configure(config):
+    # nearly all of the suite's time is compilation: share it between workers, and between runs
+    cache = config.cache.mkdir("jax") if hasattr(config, "cache") else None
+    if cache is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
 def pytest_generate_tests(metafunc):
-    once = metafunc.definition.get_closest_marker("x32")
+    once = [p for p in ("x32", "x64") if metafunc.definition.get_closest_marker(p)]
     metafunc.fixturenames.append("precision")
-    metafunc.parametrize("precision", ["x32"] if once else ["x32", "x64"], indirect=True)
+    metafunc.parametrize("precision", once or ["x32", "x64"], indirect=True)
 
 
 @pytest.fixture

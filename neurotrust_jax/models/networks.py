@@ -1,0 +1,146 @@
+"""Two small networks whose submodules are the layers that a person would label."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+from flax import nnx
+
+
+class Dense(nnx.Module):
+    """A linear map followed by ReLU; its output is the layer's activations [n, out_size]."""
+
+    def __init__(self, in_size: int, out_size: int, *, rngs: nnx.Rngs) -> None:
+        self.linear = nnx.Linear(in_size, out_size, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map [n, in_size] to [n, out_size]."""
+        return nnx.relu(self.linear(x))
+
+
+class ConvBlock(nnx.Module):
+    """A 3 x 3 convolution, ReLU and, if `pool`, the maximum over 2 x 2 windows."""
+
+    def __init__(self, in_size: int, out_size: int, *, pool: bool, rngs: nnx.Rngs) -> None:
+        self.conv = nnx.Conv(in_size, out_size, kernel_size=(3, 3), rngs=rngs)
+        self.pool = pool
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map [n, H, W, in_size] to [n, H, W, out_size], or to half the height and width."""
+        x = nnx.relu(self.conv(x))
+        if not self.pool:
+            return x
+        # Not nnx.max_pool: the gradient of its reduce_window is a scatter, which makes a whole
+        # training step twice as slow on a CPU.
+        n, height, width, channels = x.shape
+        x = x[:, : height // 2 * 2, : width // 2 * 2]
+        return x.reshape(n, height // 2, 2, width // 2, 2, channels).max((2, 4))
+
+
+class MLP(nnx.Module):
+    """A multi-layer perceptron: ``blocks.0``, ``blocks.1``, ... (linear, ReLU), then ``head``.
+
+    Parameters
+    ----------
+    input_size
+        Number of values of one input; an image's height * width * channels.
+    hidden
+        Number of units of each hidden layer.
+    num_classes
+        Number of logits.
+    rngs
+        Source of the initial parameters.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden: Sequence[int] = (256, 128),
+        *,
+        num_classes: int,
+        rngs: nnx.Rngs,
+    ) -> None:
+        sizes = (input_size, *hidden)
+        _check_sizes(input_size=(input_size,), hidden=hidden, num_classes=(num_classes,))
+        self.blocks = nnx.List([Dense(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
+        self.head = nnx.Linear(sizes[-1], num_classes, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map inputs [n, ...] of `input_size` values each to logits [n, num_classes]."""
+        x = x.reshape(x.shape[0], -1)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+class CNN(nnx.Module):
+    """A convolutional network: ``blocks.0``, ..., then ``hidden`` (linear, ReLU), then ``head``.
+
+    A block halves the image as long as both sides have at least 8 pixels; there is no
+    normalisation, so that an activation depends on its own image alone.
+
+    Parameters
+    ----------
+    image_shape
+        Height, width and channels of an image.
+    widths
+        Number of channels of each block.
+    hidden
+        Number of units of the layer ``hidden``.
+    num_classes
+        Number of logits.
+    rngs
+        Source of the initial parameters.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` has not three entries or a size is not positive.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (28, 28, 1),
+        widths: Sequence[int] = (16, 32, 64),
+        hidden: int = 128,
+        *,
+        num_classes: int,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if len(image_shape) != 3:
+            raise ValueError(f"image_shape must be (height, width, channels), got {image_shape}")
+        _check_sizes(
+            image_shape=image_shape, widths=widths, hidden=(hidden,), num_classes=(num_classes,)
+        )
+        height, width, channels = image_shape
+        blocks = []
+        for out_size in widths:
+            pool = min(height, width) >= 8
+            blocks.append(ConvBlock(channels, out_size, pool=pool, rngs=rngs))
+            channels = out_size
+            if pool:
+                height, width = height // 2, width // 2
+        self.image_shape = tuple(image_shape)
+        self.blocks = nnx.List(blocks)
+        self.hidden = Dense(math.prod((height, width, channels)), hidden, rngs=rngs)
+        self.head = nnx.Linear(hidden, num_classes, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map images [n, H, W, channels] to logits [n, num_classes]."""
+        if x.shape[1:] != self.image_shape:
+            raise ValueError(f"images must have shape [n, *{self.image_shape}], got {x.shape}")
+        for block in self.blocks:
+            x = block(x)
+        return self.head(self.hidden(x.reshape(x.shape[0], -1)))
+
+
+def _check_sizes(**sizes: Sequence[int]) -> None:
+    for name, values in sizes.items():
+        if any(size < 1 for size in values):
+            raise ValueError(f"{name} must be positive, got {tuple(values)}")
