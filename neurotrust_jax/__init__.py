@@ -4,6 +4,8 @@
 ``neurotrust_jax.datasets`` and ``neurotrust_jax.models`` (Flax) are imported on demand.
 """
 
+from .audit import Audit as Audit
+from .audit import audit as audit
 from .metrics import METRICS as METRICS
 from .metrics import NEURON_EVAL_NAMES as NEURON_EVAL_NAMES
 from .metrics import Metric as Metric

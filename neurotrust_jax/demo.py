@@ -24,7 +24,7 @@ TASKS = {
     "digits": "read a handwritten digit",
 }
 EPOCHS = {"glyphs": 6, "digits": 30}
-LAYERS = {"cnn": "hidden", "mlp": "hidden.1"}
+LAYERS = {"cnn": "hidden", "mlp": "blocks.1"}
 
 
 def _cnn(data: datasets.LabelledImages, rngs: nnx.Rngs) -> nnx.Module:
@@ -37,7 +37,10 @@ def _mlp(data: datasets.LabelledImages, rngs: nnx.Rngs) -> nnx.Module:
     return MLP(size, num_classes=len(data.target_names), rngs=rngs)
 
 
-MODELS = {"cnn": _cnn, "mlp": _mlp}
+MODELS: dict[str, Callable[[datasets.LabelledImages, nnx.Rngs], nnx.Module]] = {
+    "cnn": _cnn,
+    "mlp": _mlp,
+}
 
 
 class TrainedLayer(NamedTuple):
@@ -100,9 +103,9 @@ def train_layer(
     ImportError
         If the dataset needs a package that is not installed.
     """
-    for name, known in ((dataset, DATASETS), (model, MODELS)):
+    for kind, name, known in (("dataset", dataset, DATASETS), ("model", model, MODELS)):
         if name not in known:
-            raise ValueError(f"unknown name {name!r}; known: {', '.join(known)}")
+            raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(known)}")
     told = progress or (lambda stage, done, total: None)
     split_key, train_key, parameter_key = jax.random.split(key, 3)
 

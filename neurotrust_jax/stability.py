@@ -32,6 +32,5 @@ def stability(boot: Bootstrap) -> Stability:
     labelled = boot.label >= 0
     same = (boot.winners == boot.label[None, :]).mean(axis=0, dtype=boot.vote_share.dtype)
     agreement = jnp.where(labelled, same, jnp.nan)
-    count = labelled.sum()
-    mean = jnp.where(labelled, same, 0).sum() / jnp.where(count > 0, count, jnp.nan)
-    return Stability(agreement, mean.astype(agreement.dtype))
+    mean = jnp.nanmean(agreement)  # NaN where no neuron has a label
+    return Stability(agreement, mean)

@@ -20,11 +20,10 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     once = [p for p in ("x32", "x64") if metafunc.definition.get_closest_marker(p)]
-    metafunc.fixturenames.append("precision")
     metafunc.parametrize("precision", once or ["x32", "x64"], indirect=True)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def precision(request):
     with jax.enable_x64(request.param == "x64"):
         yield request.param

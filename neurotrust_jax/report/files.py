@@ -21,7 +21,8 @@ FORMAT = "neurotrust-audit-1"
 def write_descriptions(audit: Audit, path: str | Path) -> Path:
     """Write one row per neuron; ``layer, unit, description, similarity`` come first.
 
-    An undefined number is an empty cell, and ``reason`` says why.
+    An undefined number is an empty cell, and ``reason`` says why; a neuron without a label keeps
+    every concept in its set, and the names are left out.
     """
     path = Path(path)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -45,18 +46,19 @@ def write_descriptions(audit: Audit, path: str | Path) -> Path:
         )
         for u, unit in enumerate(audit.neuron_names):
             label = audit.label[u]
+            measured = (audit.similarity, audit.lower, audit.upper, audit.agreement)
+            known = label >= 0
             rows.writerow(
-                [audit.layer, unit, audit.description(u)]
-                + [
-                    _cell(x[u])
-                    for x in (audit.similarity, audit.lower, audit.upper, audit.agreement)
-                ]
-                + [
+                [
+                    audit.layer,
+                    unit,
+                    audit.description(u),
+                    *(_cell(x[u]) for x in measured),
                     audit.set_size[u],
-                    "; ".join(audit.set_names(u)),
+                    "; ".join(audit.set_names(u)) if known else "",
                     audit.tied[u],
                     _cell(audit.active_rate[u]),
-                    audit.positives[label] if label >= 0 else "",
+                    audit.positives[label] if known else "",
                     audit.reason_text(u),
                 ]
             )

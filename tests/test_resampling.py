@@ -1,0 +1,236 @@
+"""The bootstrap by weights against a loop that gathers rows, its schemes, sets and stability."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from test_metrics import assert_close, data
+
+import neurotrust_jax as nt
+from neurotrust_jax.resampling import SCHEMES
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "correlation", "soft_wpmi"])
+def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
+    """The same indices, drawn again here, gathered, and scored as a probe of their own."""
+    f, c = data(seed=1)
+    groups = np.arange(len(f)) // 4 if grouped else None
+    probe = nt.make_probe(f, c, top_fraction=0.2, groups=groups)
+    boot = nt.bootstrap(KEY, probe, metric, num_replicates=12)
+    units = probe.num_units
+    for b in range(12):
+        drawn = np.asarray(jax.random.randint(jax.random.fold_in(KEY, b), (units,), 0, units))
+        rows = np.concatenate([np.flatnonzero(groups == g) for g in drawn]) if grouped else drawn
+        scores = np.asarray(nt.similarity(probe.take(np.sort(rows)), metric))
+        winners = np.asarray(boot.winners)[b]
+        best = np.nanmax(scores, axis=1)
+        assert_close(boot.winning_similarity[b], best, metric, precision)
+        neuron = np.arange(len(winners))
+        assert_close(scores[neuron, winners], best, metric, precision)
+        labelled = scores[neuron, np.asarray(boot.label)]
+        assert_close(boot.label_similarity[b], labelled, metric, precision)
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_a_replicate_depends_on_its_number_alone(scheme):
+    probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
+    for metric in ("iou", "correlation"):
+        few = nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme=scheme)
+        for chunk_size in (7, 64, 1000):
+            many = nt.bootstrap(
+                KEY, probe, metric, num_replicates=150, scheme=scheme, chunk_size=chunk_size
+            )
+            for field in ("winners", "winning_similarity", "label_similarity"):
+                np.testing.assert_array_equal(
+                    np.asarray(getattr(many, field))[:100], np.asarray(getattr(few, field))
+                )
+
+
+def test_vote_shares_and_agreement_count_the_winners():
+    probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
+    boot = nt.bootstrap(KEY, probe, num_replicates=77)
+    winners = np.asarray(boot.winners)
+    for u in range(probe.num_neurons):
+        shares = np.bincount(winners[:, u], minlength=probe.num_concepts) / 77
+        np.testing.assert_allclose(np.asarray(boot.vote_share)[u], shares, rtol=1e-6)
+    observed = np.asarray(nt.identify(probe).concept)[:, 0]
+    np.testing.assert_array_equal(np.asarray(boot.label), observed)
+    agreement = nt.stability(boot)
+    expected = (winners == observed).mean(axis=0)
+    np.testing.assert_allclose(np.asarray(agreement.top1_agreement), expected, rtol=1e-6)
+    assert float(agreement.top1_agreement_layer) == pytest.approx(expected.mean(), rel=1e-6)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_weights_have_the_moments_of_their_scheme(scheme):
+    """Mean and variance of a sample's weight, each within 5 standard errors of B n draws."""
+    n, replicates = 50, 4000
+    probe = nt.make_probe(np.arange(n)[:, None] * 1.0, np.ones((n, 1), bool))
+    w = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=replicates, scheme=scheme))
+    mean, variance = {
+        "multinomial": (1, 1 - 1 / n),
+        "poisson": (1, 1),
+        "bayesian": (1, (n - 1) / (n + 1)),
+        "subsample": (0.5, 0.25),
+    }[scheme]
+    total = w.sum(axis=1)
+    if scheme == "poisson":
+        assert abs(w.mean() - mean) < 5 / np.sqrt(n * replicates)
+    else:
+        np.testing.assert_allclose(total, n * mean, rtol=1e-5)
+    fourth = ((w - mean) ** 2).std() / np.sqrt(n * replicates)
+    assert abs(((w - mean) ** 2).mean() - variance) < 5 * fourth + 1e-6
+    if scheme in ("multinomial", "poisson"):
+        law = scipy.stats.binom(n, 1 / n) if scheme == "multinomial" else scipy.stats.poisson(1)
+        for k in range(5):
+            p = law.pmf(k)
+            assert abs((w == k).mean() - p) < 5 * np.sqrt(p * (1 - p) / (n * replicates))
+
+
+@pytest.mark.x32
+def test_groups_are_drawn_whole():
+    groups = np.repeat(np.arange(10), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    probe = nt.make_probe(np.arange(55)[:, None] * 1.0, np.ones((55, 1), bool), groups=groups)
+    w = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=30))
+    for g in range(10):
+        assert (w[:, groups == g] == w[:, groups == g][:, :1]).all()
+    assert (np.stack([w[:, groups == g][:, 0] for g in range(10)], axis=1).sum(axis=1) == 10).all()
+
+
+def test_sample_weights_multiply_resampling_weights():
+    f, c = data(seed=4)
+    w = np.random.default_rng(5).uniform(0.5, 2, len(f))
+    probe = nt.make_probe(f, c, thresholds=0.6, sample_weight=w)
+    boot = nt.bootstrap(KEY, probe, num_replicates=3)
+    drawn = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=3))
+    for b in range(3):
+        again = nt.make_probe(f, c, thresholds=0.6, sample_weight=w * drawn[b])
+        best = np.nanmax(np.asarray(nt.similarity(again)), axis=1)
+        np.testing.assert_allclose(np.asarray(boot.winning_similarity)[b], best, rtol=1e-5)
+
+
+def test_undefined_replicates_win_nothing():
+    f = np.zeros((30, 2))
+    f[0, 0] = 1.0  # active on one sample, which a replicate misses with probability 0.36
+    c = np.arange(30)[:, None] < [[15, 20]]
+    probe = nt.make_probe(f, c, thresholds=0.5)
+    boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
+    missed = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=200))[:, 0] == 0
+    np.testing.assert_array_equal(np.asarray(boot.winners)[:, 0] == -1, missed)
+    assert (np.asarray(boot.winners)[:, 1] == -1).all()
+    assert float(boot.vote_share[0].sum()) == pytest.approx(1 - missed.mean(), rel=1e-5)
+    assert float(boot.vote_share[1].sum()) == 0.0
+    agreement = np.asarray(nt.stability(boot).top1_agreement)
+    assert agreement[0] == pytest.approx(1 - missed.mean(), rel=1e-5)
+    assert np.isnan(agreement[1])
+    with pytest.warns(nt.CoverageWarning):
+        sets = nt.concept_sets(boot)
+    assert np.asarray(sets.size).tolist() == [2, 2]  # too few defined replicates: every concept
+
+
+@pytest.mark.x32
+def test_vote_set_is_the_smallest_and_holds_the_label():
+    probe = nt.make_probe(*data(seed=6, num_neurons=6, num_concepts=12), top_fraction=0.2)
+    boot = nt.bootstrap(KEY, probe, num_replicates=200)
+    for alpha in (0.05, 0.1, 0.5):
+        with pytest.warns(nt.CoverageWarning, match="less often than 1 - alpha"):
+            sets = nt.concept_sets(boot, alpha=alpha, method="vote")
+        counts = np.round(np.asarray(boot.vote_share, float) * 200)
+        for u in range(6):
+            ranked = np.sort(counts[u])[::-1]
+            needed = np.ceil(round((1 - alpha) * 200, 6))
+            smallest = 1 + int(np.argmax(np.cumsum(ranked) >= needed))
+            inside = np.asarray(sets.mask)[u]
+            label = int(boot.label[u])
+            assert inside[label]
+            assert counts[u][inside].sum() >= needed
+            assert inside.sum() in (smallest, smallest + 1)
+            assert inside.sum() == smallest or counts[u][label] <= ranked[smallest - 1]
+
+
+@pytest.mark.x32
+def test_agreement_rises_with_the_effect_planted():
+    from neurotrust_jax.datasets import planted
+
+    shares = []
+    for effect in (0.02, 0.1, 0.6):
+        p = planted(jax.random.key(3), 500, num_neurons=8, num_concepts=16, effect=effect)
+        probe = nt.make_probe(p.activations, p.concepts, thresholds=0.0)
+        boot = nt.bootstrap(KEY, probe, "iou", num_replicates=100)
+        shares.append(float(nt.stability(boot).top1_agreement_layer))
+    assert shares[0] < shares[1] < shares[2]
+    assert shares[2] > 0.99
+
+
+def test_black_box_methods_get_the_same_replicates():
+    probe = nt.make_probe(*data(seed=7), top_fraction=0.2, groups=np.arange(160) // 2)
+
+    def by_numpy(resampled):
+        a = np.asarray(resampled.neurons.present, float)
+        y = np.asarray(resampled.labels.present, float)
+        both = a.T @ y
+        return both / (a.sum(0)[:, None] + y.sum(0)[None, :] - both)
+
+    for scheme in ("multinomial", "poisson", "subsample"):
+        told = []
+        theirs = nt.bootstrap_method(
+            KEY, by_numpy, probe, num_replicates=9, scheme=scheme,
+            progress=lambda done, total: told.append((done, total)),  # noqa: B023
+        )  # fmt: skip
+        ours = nt.bootstrap(KEY, probe, "iou", num_replicates=9, scheme=scheme)
+        np.testing.assert_array_equal(np.asarray(theirs.winners), np.asarray(ours.winners))
+        assert theirs.metric == "by_numpy"
+        assert told[-1] == (9, 9)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scheme": "jackknife"}, "unknown scheme 'jackknife'; known: multinomial"),
+        ({"num_replicates": 0}, "num_replicates must be a whole number of at least 1, got 0"),
+        ({"num_replicates": 2.5}, "got 2.5"),
+        ({"chunk_size": 0}, "chunk_size must be"),
+        ({"metric": "jaccard"}, "unknown metric 'jaccard'"),
+    ],
+)
+def test_bad_options_raise_before_any_work(options, message):
+    with pytest.raises(ValueError, match=message):
+        nt.bootstrap(KEY, nt.make_probe(*data()), **options)
+
+
+@pytest.mark.x32
+def test_bad_black_boxes_and_sets_are_named():
+    probe = nt.make_probe(*data())
+    with pytest.raises(ValueError, match=r"must return shape \(3, 4\), got \(4,\)"):
+        nt.bootstrap_method(KEY, lambda p: np.zeros(4), probe)
+    with pytest.raises(ValueError, match="continuous weights do not allow"):
+        nt.bootstrap_method(KEY, lambda p: np.zeros((3, 4)), probe, scheme="bayesian")
+    boot = nt.bootstrap(KEY, probe, num_replicates=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the option is refused before the rule warns
+        for options in ({"alpha": 1.0}, {"method": "magic"}, {"target": "mean"}):
+            with pytest.raises(ValueError, match=str(next(iter(options.values())))):
+                nt.concept_sets(boot, **options)
+
+
+@pytest.mark.x32
+def test_progress_counts_to_the_end_and_compiles_once():
+    probe, told = nt.make_probe(*data(seed=8)), []
+    nt.bootstrap(KEY, probe, num_replicates=25, chunk_size=10,
+                 progress=lambda done, total: told.append((done, total)))  # fmt: skip
+    assert told == [(10, 25), (20, 25), (25, 25)]
+    from neurotrust_jax.resampling import _replicates
+
+    before = _replicates._cache_size()
+    again = nt.make_probe(*data(seed=9), concept_names=["a", "b", "c", "d"], top_fraction=0.3)
+    nt.bootstrap(jax.random.key(1), again, num_replicates=15, chunk_size=10)
+    assert _replicates._cache_size() == before  # another seed, B, names and thresholds: no retrace
+    assert jnp.isfinite(again.thresholds).all()
