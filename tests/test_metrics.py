@@ -132,7 +132,7 @@ def test_equals_outside_implementation_on_ties(metric, precision):
 
 
 def published_values():
-    """Pairs of metric and file; where a rank metric meets tied data, the published code has none."""
+    """Pairs of metric and file; the published code has no value where ranks meet tied data."""
     for kind in ("binary", "soft"):
         with np.load(DATA / f"metric_values_{kind}.npz") as file:
             for metric, theirs in nt.NEURON_EVAL_NAMES.items():
