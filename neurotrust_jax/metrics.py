@@ -96,6 +96,7 @@ def ranked_metric(
     read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
 
     def prepare_both(neurons: Side, labels: Side) -> tuple[Any, Array, Array]:
+        # the last two tell whether a side varies; for that, ranks are as good as their values
         return prepare(neurons, labels), *(
             view.prepare(side) if view is VIEWS["binary"] else side.values
             for view, side in ((read_neuron, neurons), (read_concept, labels))

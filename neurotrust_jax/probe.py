@@ -295,8 +295,11 @@ def _as_array(values: Any, name: str) -> Array:
         try:
             values = jnp.from_dlpack(values)
         except (TypeError, ValueError, RuntimeError, BufferError):
-            # from_dlpack has no counterpart for a dtype or device JAX lacks (float64 in x32 mode)
-            values = np.from_dlpack(values)
+            # NumPy also takes what JAX lacks: float64 in x32 mode, say
+            try:
+                values = np.from_dlpack(values)
+            except (TypeError, ValueError, RuntimeError, BufferError) as error:
+                raise TypeError(f"{name} can not be read through DLPack: {error}") from error
     if not isinstance(values, Array):
         values = np.asarray(values)
         if values.dtype.kind not in "fbiu" and values.dtype != jnp.bfloat16:

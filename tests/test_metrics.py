@@ -141,7 +141,7 @@ def published_values():
                     yield pytest.param(metric, kind, name, id=f"{metric}-{kind}")
 
 
-@pytest.mark.parametrize(("metric", "kind", "theirs"), published_values())
+@pytest.mark.parametrize(("metric", "kind", "theirs"), list(published_values()))
 def test_equals_published_code(metric, kind, theirs):
     """Values of the Neuron Eval code (float32 inside; its tied ranks carry noise)."""
     with np.load(DATA / f"metric_values_{kind}.npz") as file:

@@ -33,6 +33,16 @@ def test_arrays_of_any_origin(wrap):
     np.testing.assert_allclose(np.asarray(probe.activations), F, rtol=1e-6)
 
 
+@pytest.mark.x32
+def test_a_foreign_array_that_refuses_is_named():
+    class Refuses(Foreign):
+        def __dlpack__(self, **kwargs):
+            raise BufferError("use tensor.detach()")
+
+    with pytest.raises(TypeError, match=r"activations can not be read .*: use tensor.detach\(\)"):
+        nt.make_probe(Refuses(F), C)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32", "bool"])
 def test_float_dtypes_are_kept_and_sums_taken_in_float32(dtype):
     f = jnp.asarray(np.round(F, 1) * 4, dtype)
