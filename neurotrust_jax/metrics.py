@@ -77,8 +77,7 @@ def six_sum_metric(
     def score(prepared: tuple[Any, Any], weights: Array) -> Array:
         f = read_neuron.evaluate(prepared[0], weights)
         c = read_concept.evaluate(prepared[1], weights)
-        value = jnp.clip(finalise(weighted_sums(f, c, weights)), *range)
-        return jnp.where(varies(f, weights)[:, None] & varies(c, weights)[None, :], value, jnp.nan)
+        return _defined(finalise(weighted_sums(f, c, weights)), f, c, weights, range)
 
     return Metric(name, neuron_view, concept_view, prepare, score, range, summary, finalise)
 
@@ -104,10 +103,15 @@ def ranked_metric(
 
     def score(prepared: tuple[Any, Array, Array], weights: Array) -> Array:
         kernel_input, f, c = prepared
-        value = jnp.clip(kernel(kernel_input, weights), *range)
-        return jnp.where(varies(f, weights)[:, None] & varies(c, weights)[None, :], value, jnp.nan)
+        return _defined(kernel(kernel_input, weights), f, c, weights, range)
 
     return Metric(name, neuron_view, concept_view, prepare_both, score, range, summary)
+
+
+def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[float, float]) -> Array:
+    """Keep ``value`` [U, C] in its range, and NaN where either side does not vary."""
+    both_vary = varies(f, weights)[:, None] & varies(c, weights)[None, :]
+    return jnp.where(both_vary, jnp.clip(value, *range), jnp.nan)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:

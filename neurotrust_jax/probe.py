@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -399,10 +400,9 @@ def _as_names(names: Sequence[str] | None, size: int, name: str, prefix: str) ->
     result = tuple(str(x) for x in names)
     if len(result) != size:
         raise ValueError(f"{name} has {len(result)} entries for {size} columns")
-    if len(set(result)) != size:
-        seen: set[str] = set()
-        twice = next(x for x in result if x in seen or seen.add(x))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name} must be distinct; {twice!r} appears more than once")
+    commonest, count = Counter(result).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{name} must be distinct; {commonest!r} appears more than once")
     return result
 
 
