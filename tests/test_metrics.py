@@ -80,6 +80,37 @@ def test_rank_reorder_weights_equal_repeated_rows(precision):
     )
 
 
+@pytest.mark.x32
+@pytest.mark.parametrize("metric", ["soft_wpmi", "wpmi_topk"])
+def test_fractional_weights_fill_the_top_to_the_brim(metric):
+    """At weight 0.9 a row, the last row of the top k is taken in part."""
+    rng = np.random.default_rng(12)
+    f, c = rng.normal(size=(160, 2)), rng.random((160, 3))
+    k, strength = (100, 1.0) if metric == "soft_wpmi" else (28, 0.6)
+    place = 0.9 * np.arange(160)[:, None]
+    taken = np.clip(k - place, 0, 0.9)
+    middle = place + taken / 2 - 0.5
+    belongs = 0.998 - middle / k * 0.028 if metric == "soft_wpmi" else 1.0
+    likelihood = np.stack([
+        (taken * np.log(1 + belongs * (c[np.argsort(-f[:, u])] - 1) + 1e-7)).sum(axis=0)
+        for u in range(2)
+    ])  # fmt: skip
+    got = nt.similarity(nt.make_probe(f, c, sample_weight=np.full(160, 0.9)), metric)
+    expected = oracles.mutual_information(likelihood, strength)
+    np.testing.assert_allclose(np.asarray(got), expected, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.x32
+def test_rows_of_weight_zero_are_not_there():
+    f, c = np.zeros((160, 3)), np.zeros((160, 4), bool)
+    f[:20], c[:20] = 1.0, True
+    w = np.arange(160) >= 20  # every positive row has weight 0
+    probe = nt.make_probe(f, c, thresholds=0.5, sample_weight=w)
+    for metric in EVERY:
+        assert bool(jnp.isnan(nt.similarity(probe, metric)).all()), metric
+    assert set(np.unique(nt.undefined_reason(probe, "iou"))) == {int(nt.Reason.NEVER_ACTIVE)}
+
+
 def outside(metric, f, c, a, y):
     """The same value from scikit-learn or SciPy, for one pair."""
     m = sklearn.metrics
