@@ -38,7 +38,9 @@ class Metric(NamedTuple):
     neuron_view, concept_view : str
         How each side is read: a key of :data:`neurotrust_jax.views.VIEWS`.
     prepare : callable
-        ``prepare(neurons, labels) -> prepared`` from the probe's two sides, free of weights.
+        ``prepare(neurons, labels) -> (neurons', concepts')`` from the probe's two sides, free of
+        weights. Each is a pytree of arrays whose last axis is the column (neuron, or concept), so
+        that columns can be picked after the work that all share, such as sorting.
     score : callable
         ``score(prepared, weights [n]) -> Array [U, C]``, NaN where undefined. Pure: it may be
         jitted, mapped and differentiated.
@@ -48,16 +50,19 @@ class Metric(NamedTuple):
         The formula or the meaning in a line.
     finalise : callable or None
         For a six-sum metric, the pointwise function of :class:`Sums`; else None.
+    joint : bool
+        Whether the score of a neuron depends on the others scored with it.
     """
 
     name: str
     neuron_view: str
     concept_view: str
-    prepare: Callable[[Side, Side], Any]
-    score: Callable[[Any, Array], Array]
+    prepare: Callable[[Side, Side], tuple[Any, Any]]
+    score: Callable[[tuple[Any, Any], Array], Array]
     range: tuple[float, float]
     summary: str
     finalise: Callable[[Sums], Array] | None = None
+    joint: bool = False
 
 
 def six_sum_metric(
@@ -86,26 +91,33 @@ def ranked_metric(
     name: str,
     neuron_view: str,
     concept_view: str,
-    prepare: Callable[[Side, Side], Any],
-    kernel: Callable[[Any, Array], Array],
+    read_neurons: Callable[[Side], Any],
+    read_concepts: Callable[[Side], Any],
+    kernel: Callable[[Any, Any, Array], Array],
     range: tuple[float, float],
     summary: str,
+    joint: bool = False,
 ) -> Metric:
-    """Build a metric from a kernel of :mod:`neurotrust_jax.ranked`; undefined as the others are."""
-    read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
+    """Build a metric from a kernel of :mod:`neurotrust_jax.ranked`; undefined as the others are.
 
-    def prepare_both(neurons: Side, labels: Side) -> tuple[Any, Array, Array]:
-        # the last two tell whether a side varies; for that, ranks are as good as their values
-        return prepare(neurons, labels), *(
-            view.prepare(side) if view is VIEWS["binary"] else side.values
-            for view, side in ((read_neuron, neurons), (read_concept, labels))
+    The views tell whether a side varies; the kernel is given what is read of each side.
+    """
+
+    def varying(side: Side, view: str) -> Array:
+        # ranks vary where their values do
+        return VIEWS[view].prepare(side) if view == "binary" else side.values
+
+    def prepare(neurons: Side, labels: Side) -> tuple[Any, Any]:
+        return (
+            (read_neurons(neurons), varying(neurons, neuron_view)),
+            (read_concepts(labels), varying(labels, concept_view)),
         )
 
-    def score(prepared: tuple[Any, Array, Array], weights: Array) -> Array:
-        kernel_input, f, c = prepared
-        return _defined(kernel(kernel_input, weights), f, c, weights, range)
+    def score(prepared: tuple[Any, Any], weights: Array) -> Array:
+        (neurons, f), (concepts, c) = prepared
+        return _defined(kernel(neurons, concepts, weights), f, c, weights, range)
 
-    return Metric(name, neuron_view, concept_view, prepare_both, score, range, summary)
+    return Metric(name, neuron_view, concept_view, prepare, score, range, summary, joint=joint)
 
 
 def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[float, float]) -> Array:
@@ -164,9 +176,10 @@ _TABLE = (
     six_sum_metric("simulation_auroc", "binary", "rank",
                    lambda s: 0.5 + _ratio(s.S * s.FC, s.F * (s.S - s.F)),
                    UNIT, "P(concept score higher where active than where inactive), ties half"),
-    ranked_metric("auprc", "rank", "binary", ranked.prepare_labels, ranked.average_precision,
+    ranked_metric("auprc", "rank", "binary", ranked.rank_side, VIEWS["binary"].prepare,
+                  ranked.average_precision,
                   UNIT, "average precision of the activation for the concept"),
-    ranked_metric("simulation_auprc", "binary", "rank", ranked.prepare_simulation,
+    ranked_metric("simulation_auprc", "binary", "rank", VIEWS["binary"].prepare, ranked.rank_side,
                   ranked.simulation_average_precision,
                   UNIT, "average precision of the concept score for the active neuron"),
     six_sum_metric("correlation", "standard", "standard", _cosine,
@@ -183,14 +196,15 @@ _TABLE = (
                    REAL, "mad over the neuron's standard deviation"),
     six_sum_metric("wpmi", "binary", "log", lambda s: _ratio(s.FC, s.F),
                    REAL, "mean of log p(concept) where active, minus log mean p(concept)"),
-    ranked_metric("soft_wpmi", "rank", "raw", ranked.prepare_probabilities, ranked.soft_wpmi,
-                  REAL, "CLIP-Dissect's SoftWPMI on the top 100"),
-    ranked_metric("wpmi_topk", "rank", "raw", ranked.prepare_probabilities, ranked.wpmi_topk,
-                  REAL, "CLIP-Dissect's WPMI on the top 28"),
-    ranked_metric("rank_reorder", "rank", "raw", ranked.prepare_probabilities,
+    ranked_metric("soft_wpmi", "rank", "raw", ranked.rank_side, ranked.own_values, ranked.soft_wpmi,
+                  REAL, "CLIP-Dissect's SoftWPMI on the top 100", joint=True),
+    ranked_metric("wpmi_topk", "rank", "raw", ranked.rank_side, ranked.own_values, ranked.wpmi_topk,
+                  REAL, "CLIP-Dissect's WPMI on the top 28", joint=True),
+    ranked_metric("rank_reorder", "rank", "raw", ranked.rank_side, ranked.own_values,
                   ranked.rank_reorder,
                   (-math.inf, 0.0), "CLIP-Dissect's rank reorder on the top 5%"),
-    ranked_metric("correlation_top_and_random", "binary", "raw", ranked.prepare_top_and_random,
+    ranked_metric("correlation_top_and_random", "binary", "raw", ranked.scaled_and_active,
+                  VIEWS["standard"].prepare,
                   ranked.correlation_top_and_random,
                   SIGNED, "Pearson correlation on an even mix of active and of all samples"),
 )  # fmt: skip

@@ -31,44 +31,36 @@ MIN_PROBABILITY = 1e-7  # added to a probability before its logarithm, as in CLI
 
 
 class Ranked(NamedTuple):
-    """What the ranked metrics prepare once.
+    """The side of a probe that ranks the samples.
 
     Attributes
     ----------
-    scores : Array [n, A]
-        The side that ranks.
+    values : Array [n, d]
+        What ranks.
     order : Ranking
         Its order.
-    labels : Array [n, L]
-        The side that is looked up along the order.
     """
 
-    scores: Array
+    values: Array
     order: Ranking
-    labels: Array
 
 
-def prepare_labels(neurons: Side, labels: Side) -> Ranked:
-    """Neurons rank, concepts are 0/1 labels."""
-    return Ranked(neurons.values, ranking(neurons.values), VIEWS["binary"].prepare(labels))
+def rank_side(side: Side) -> Ranked:
+    """Sort the columns of a side once."""
+    return Ranked(side.values, ranking(side.values))
 
 
-def prepare_simulation(neurons: Side, labels: Side) -> Ranked:
-    """Concepts rank, active neurons are 0/1 labels."""
-    return prepare_labels(labels, neurons)
+def own_values(side: Side) -> Array:
+    """Read a side's values as they are."""
+    return side.values
 
 
-def prepare_probabilities(neurons: Side, labels: Side) -> Ranked:
-    """Neurons rank, concepts are probabilities."""
-    return Ranked(neurons.values, ranking(neurons.values), labels.values)
-
-
-def average_precision(prepared: Ranked, weights: Array) -> Array:
+def average_precision(ranked: Ranked, labels: Array, weights: Array) -> Array:
     """Average precision sum_k (R_k - R_{k-1}) P_k over distinct scores, [A, L].
 
     The definition of scikit-learn's ``average_precision_score`` (no interpolation).
     """
-    weighted = weights[:, None] * prepared.labels
+    weighted = weights[:, None] * labels
     positives = weighted.sum(axis=0)
 
     def one(column: tuple[Array, Array]) -> Array:
@@ -81,13 +73,13 @@ def average_precision(prepared: Ranked, weights: Array) -> Array:
         precision = jnp.cumsum(hits, axis=0)[end] / jnp.where(retrieved > 0, retrieved, 1)[:, None]
         return (hits * precision).sum(axis=0)
 
-    total = lax.map(one, (prepared.order.order.T, prepared.order.first.T))
+    total = lax.map(one, (ranked.order.order.T, ranked.order.first.T))
     return total / jnp.where(positives > 0, positives, jnp.nan)[None, :]
 
 
-def simulation_average_precision(prepared: Ranked, weights: Array) -> Array:
+def simulation_average_precision(labels: Array, ranked: Ranked, weights: Array) -> Array:
     """Average precision of the concept's score against the active neuron as label, [U, C]."""
-    return average_precision(prepared, weights).T
+    return average_precision(ranked, labels, weights).T
 
 
 class TopRows(NamedTuple):
@@ -112,7 +104,12 @@ class TopRows(NamedTuple):
 
 
 def over_top_rows(
-    prepared: Ranked, weights: Array, k: Array, typical: int, score: Callable[[TopRows], Array]
+    ranked: Ranked,
+    concepts: Array,
+    weights: Array,
+    k: Array,
+    typical: int,
+    score: Callable[[TopRows], Array],
 ) -> Array:
     """Map ``score`` over every neuron's top ``k`` (in units of weight) rows, giving [U, C].
 
@@ -122,7 +119,7 @@ def over_top_rows(
     n = weights.shape[0]
     few = min(n, 2 * typical + 64)
     k = jnp.minimum(k, weights.sum())
-    above, at_or_above = rank_from_top(prepared.order, weights)
+    above, at_or_above = rank_from_top(ranked.order, weights)
     tied = at_or_above - above
     share = jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)
     taken = weights[:, None] * share
@@ -134,11 +131,11 @@ def over_top_rows(
         down = order[::-1]
 
         def on(rows: Array) -> Array:
-            return score(TopRows(v[rows], place[rows], f[rows], prepared.labels[rows]))
+            return score(TopRows(v[rows], place[rows], f[rows], concepts[rows]))
 
         return lax.cond(needed <= few, lambda: on(down[:few]), lambda: on(down))
 
-    return lax.map(one, (prepared.order.order.T, taken.T, position.T, prepared.scores.T, reach))
+    return lax.map(one, (ranked.order.order.T, taken.T, position.T, ranked.values.T, reach))
 
 
 def _pointwise_mutual_information(log_likelihood: Array, strength: float) -> Array:
@@ -151,7 +148,8 @@ def _pointwise_mutual_information(log_likelihood: Array, strength: float) -> Arr
 
 
 def soft_wpmi(
-    prepared: Ranked,
+    ranked: Ranked,
+    concepts: Array,
     weights: Array,
     *,
     top_k: int = 100,
@@ -175,11 +173,13 @@ def soft_wpmi(
 
     k = jnp.asarray(top_k, weights.dtype)
     return _pointwise_mutual_information(
-        over_top_rows(prepared, weights, k, top_k, score), strength
+        over_top_rows(ranked, concepts, weights, k, top_k, score), strength
     )
 
 
-def wpmi_topk(prepared: Ranked, weights: Array, *, top_k: int = 28, strength: float = 0.6) -> Array:
+def wpmi_topk(
+    ranked: Ranked, concepts: Array, weights: Array, *, top_k: int = 28, strength: float = 0.6
+) -> Array:
     """CLIP-Dissect's weighted pointwise mutual information on the top k samples, [U, C]."""
 
     def score(top: TopRows) -> Array:
@@ -187,11 +187,13 @@ def wpmi_topk(prepared: Ranked, weights: Array, *, top_k: int = 28, strength: fl
 
     k = jnp.asarray(top_k, weights.dtype)
     return _pointwise_mutual_information(
-        over_top_rows(prepared, weights, k, top_k, score), strength
+        over_top_rows(ranked, concepts, weights, k, top_k, score), strength
     )
 
 
-def rank_reorder(prepared: Ranked, weights: Array, *, top_fraction: float = 0.05) -> Array:
+def rank_reorder(
+    ranked: Ranked, concepts: Array, weights: Array, *, top_fraction: float = 0.05
+) -> Array:
     """CLIP-Dissect's rank reorder score, at most 0, [U, C].
 
     Among the top fraction of samples the activations are re-sorted by the concept's score; the
@@ -229,23 +231,24 @@ def rank_reorder(prepared: Ranked, weights: Array, *, top_fraction: float = 0.05
         return -displacement / jnp.where(chance > 0, chance, jnp.nan) / jnp.sqrt(mean_score)
 
     typical = int(top_fraction * weights.shape[0]) + 1
-    return over_top_rows(prepared, weights, k, typical, score)
+    return over_top_rows(ranked, concepts, weights, k, typical, score)
 
 
-def prepare_top_and_random(neurons: Side, labels: Side) -> tuple[Array, Array, Array]:
-    """Scaled activations, scaled concepts, and where neurons are active."""
-    standard = VIEWS["standard"].prepare
-    return standard(neurons), standard(labels), VIEWS["binary"].prepare(neurons)
+def scaled_and_active(side: Side) -> tuple[Array, Array]:
+    """Scaled values, and where they are active."""
+    return VIEWS["standard"].prepare(side), VIEWS["binary"].prepare(side)
 
 
-def correlation_top_and_random(prepared: tuple[Array, Array, Array], weights: Array) -> Array:
+def correlation_top_and_random(
+    neurons: tuple[Array, Array], concepts: Array, weights: Array
+) -> Array:
     """Pearson correlation on an even mix of active samples and of all samples, [U, C].
 
     Published code draws 25 of each by chance (Bills et al., 2023; Oikarinen et al., 2025); this is
     the limit of many draws, so it has no sampling noise of its own.
     """
-    f, c, active = prepared
-    f, c = centred(f, weights), centred(c, weights)
+    f, active = neurons
+    f, c = centred(f, weights), centred(concepts, weights)
     taken = weights[:, None] * active
     top = taken.sum(axis=0, keepdims=True)
     mix = taken / jnp.where(top > 0, top, jnp.nan) / 2 + weights[:, None] / weights.sum() / 2

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-__all__ = ["Sums", "weighted_sums", "weighted_total"]
+__all__ = ["Sums", "power_sum", "weighted_sums", "weighted_total"]
 
 
 class Sums(NamedTuple):
@@ -56,3 +56,13 @@ def weighted_sums(f: Array, c: Array, weights: Array) -> Sums:
         CC=weighted_total(c * c, weights)[None, :],
         FC=jnp.matmul((weights[:, None] * f).T, c, precision=lax.Precision.HIGHEST),
     )
+
+
+def power_sum(f: Array, c: Array, weights: Array, a: int, b: int) -> Array:
+    """Sum ``f^a c^b`` of ``f`` [n, U] and ``c`` [n, C] under ``weights``: [U, C] or less."""
+    if a and b:
+        weighted = weights[:, None] * f**a
+        return jnp.matmul(weighted.T, c**b, precision=lax.Precision.HIGHEST)
+    if a:
+        return weighted_total(f**a, weights)[:, None]
+    return weighted_total(c**b, weights)[None, :] if b else weights.sum()
