@@ -6,18 +6,26 @@
 
 from .audit import Audit as Audit
 from .audit import audit as audit
+from .bounds import Certificate as Certificate
+from .bounds import CoverageWarning as CoverageWarning
+from .bounds import Intervals as Intervals
+from .bounds import certify as certify
+from .bounds import intervals as intervals
 from .metrics import METRICS as METRICS
 from .metrics import NEURON_EVAL_NAMES as NEURON_EVAL_NAMES
 from .metrics import Metric as Metric
 from .metrics import six_sum_metric as six_sum_metric
+from .planning import RequiredSamples as RequiredSamples
+from .planning import generalization_gap as generalization_gap
+from .planning import required_samples as required_samples
 from .probe import Probe as Probe
 from .probe import make_probe as make_probe
+from .probe import split_thresholds as split_thresholds
 from .resampling import Bootstrap as Bootstrap
 from .resampling import bootstrap as bootstrap
 from .resampling import bootstrap_method as bootstrap_method
 from .resampling import bootstrap_weights as bootstrap_weights
 from .sets import ConceptSets as ConceptSets
-from .sets import CoverageWarning as CoverageWarning
 from .sets import concept_sets as concept_sets
 from .similarity import Identification as Identification
 from .similarity import Reason as Reason

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .bounds import certificate, intervals
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .resampling import Bootstrap, Progress, bootstrap
+from .resampling import Progress, bootstrap
 from .sets import vote_sets
-from .similarity import Reason, identify
+from .similarity import Reason, at_concept, identify
 from .stability import stability
 
 __all__ = ["Audit", "audit"]
@@ -40,10 +40,18 @@ class Audit:
         Number of concepts sharing that similarity.
     reason : [U] of int
         :class:`Reason` code of a missing label, else 0.
+    guarantee : str
+        What the interval, the regret and the certified set promise, see :class:`Intervals`.
     lower, upper : [U]
-        Bootstrap percentile interval of the label's similarity at level 1 - alpha. Asymptotic, and
-        the label is taken as fixed: that it was chosen for its high similarity is not corrected.
-        NaN where more than alpha of the replicates leave it undefined.
+        Interval of the label's true similarity, of level 1 - alpha for all concepts of the neuron
+        at once: that the label was chosen for its high similarity is accounted for. NaN without a
+        label.
+    regret : [U]
+        No concept's true similarity exceeds the label's by more, see :func:`certify`.
+    certified_set : [U, C] of bool
+        Concepts that may truly be the most similar, see :func:`certify`.
+    vacuous : [U] of bool
+        Whether that set rules out no concept.
     agreement : [U]
         Share of replicates that give the same label.
     concept_set : [U, C] of bool
@@ -70,8 +78,12 @@ class Audit:
     similarity: np.ndarray
     tied: np.ndarray
     reason: np.ndarray
+    guarantee: str
     lower: np.ndarray
     upper: np.ndarray
+    regret: np.ndarray
+    certified_set: np.ndarray
+    vacuous: np.ndarray
     agreement: np.ndarray
     concept_set: np.ndarray
     vote_share: np.ndarray
@@ -107,6 +119,7 @@ def audit(
     alpha: float = 0.1,
     num_replicates: int = 1000,
     scheme: str = "multinomial",
+    method: str = "auto",
     layer: str = "",
     progress: Progress | None = None,
 ) -> Audit:
@@ -118,11 +131,13 @@ def audit(
     probe : Probe
     metric : str or Metric
     alpha : float in (0, 1)
-        Sets and intervals are made at level 1 - alpha.
+        Sets, intervals and certificates are made at level 1 - alpha.
     num_replicates : int
         Bootstrap replicates.
     scheme : str
         Resampling scheme, see :data:`neurotrust_jax.resampling.SCHEMES`.
+    method : str
+        Method of the intervals, see :func:`intervals`.
     layer : str
         Name of the layer, for the record.
     progress : callable, optional
@@ -140,11 +155,13 @@ def audit(
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
     metric = get_metric(metric)
+    bounds = intervals(probe, metric, delta=alpha, method=method, simultaneous="concepts")
+    positives = probe.positive_units
+    proof = certificate(bounds, positives)
     found = identify(probe, metric)
     boot = bootstrap(
         key, probe, metric, num_replicates=num_replicates, scheme=scheme, progress=progress
     )
-    lower, upper = _percentile_interval(boot, alpha)
     host = jax.device_get
     return Audit(
         layer=layer,
@@ -161,30 +178,15 @@ def audit(
         similarity=host(found.similarity[:, 0]),
         tied=host(found.tied),
         reason=host(found.reason),
-        lower=host(lower),
-        upper=host(upper),
+        guarantee=bounds.guarantee,
+        lower=host(at_concept(bounds.lower, boot.label)),
+        upper=host(at_concept(bounds.upper, boot.label)),
+        regret=host(proof.regret),
+        certified_set=host(proof.mask),
+        vacuous=host(proof.vacuous),
         agreement=host(stability(boot).top1_agreement),
         concept_set=host(vote_sets(boot, alpha, "best").mask),
         vote_share=host(boot.vote_share),
         active_rate=host(probe.active_rate),
-        positives=host(_positive_units(probe)),
+        positives=host(positives),
     )
-
-
-def _percentile_interval(boot: Bootstrap, alpha: float) -> tuple[Array, Array]:
-    """Quantiles alpha/2 and 1 - alpha/2 of the label's similarity over replicates: two [U]."""
-    replicates = boot.label_similarity
-    undefined = jnp.isnan(replicates).mean(axis=0, dtype=replicates.dtype) > alpha
-    some = jnp.where(undefined[None, :], 0, replicates)
-    levels = jnp.asarray([alpha / 2, 1 - alpha / 2], replicates.dtype)
-    lower, upper = jnp.nanquantile(some, levels, axis=0)
-    return jnp.where(undefined, jnp.nan, lower), jnp.where(undefined, jnp.nan, upper)
-
-
-def _positive_units(probe: Probe) -> Array:
-    """Number of units (groups, or samples) with the concept present anywhere in them, [C]."""
-    present = probe.labels.present & (probe.weights > 0)[:, None]
-    if probe.groups is not None:
-        empty = jnp.zeros((probe.num_units, probe.num_concepts), bool)
-        present = empty.at[probe.groups].max(present)
-    return present.sum(axis=0, dtype=jnp.int32)

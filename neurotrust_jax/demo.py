@@ -88,7 +88,7 @@ def train_layer(
     dataset : {"glyphs", "digits"}
     model : {"cnn", "mlp"}
     top_fraction : float
-        See :func:`make_probe`.
+        A neuron is active above this quantile of its activations on the half trained on.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -124,12 +124,19 @@ def train_layer(
         progress=lambda done, total: told("training", done, total),
     )
 
-    told("reading activations", 0, 2)
+    told("reading activations", 0, 3)
     images, targets = data.images[test_rows], data.targets[test_rows]
     test_accuracy = accuracy(network, images, targets)
-    told("reading activations", 1, 2)
+    told("reading activations", 1, 3)
     activations = capture(network, images, LAYERS[model])
-    told("reading activations", 2, 2)
+    told("reading activations", 2, 3)
+    # thresholds from the half trained on, so that bounds for fixed thresholds hold on the other
+    seen = make_probe(
+        capture(network, data.images[train_rows], LAYERS[model]),
+        data.concepts[train_rows],
+        top_fraction=top_fraction,
+    )
+    told("reading activations", 3, 3)
 
     groups = data.groups[test_rows]
     grouped = len(np.unique(groups)) < len(groups)
@@ -138,7 +145,7 @@ def train_layer(
         data.concepts[test_rows],
         concept_names=data.concept_names,
         groups=groups if grouped else None,
-        top_fraction=top_fraction,
+        thresholds=seen.thresholds,
     )
     return TrainedLayer(
         probe=probe,

@@ -15,7 +15,7 @@ from jax import Array
 
 from .sums import weighted_total
 
-__all__ = ["Probe", "Side", "make_probe"]
+__all__ = ["Probe", "Side", "make_probe", "split_thresholds"]
 
 DEFAULT_TOP_FRACTION = 0.05
 
@@ -43,6 +43,7 @@ class Side(NamedTuple):
         "concept_threshold",
         "num_groups",
         "threshold_source",
+        "thresholds_fixed",
         "concept_names",
         "neuron_names",
     ),
@@ -73,7 +74,9 @@ class Probe:
     num_groups : int or None
         Number of groups, None without groups.
     threshold_source : str
-        How the thresholds came about: ``"given"`` or ``"top_fraction=..."``.
+        How the thresholds came about: ``"given"``, ``"top_fraction=..."``, or from a split.
+    thresholds_fixed : bool
+        Whether they were set without looking at these samples.
     concept_names, neuron_names : tuple of str
         One name per column.
     """
@@ -87,6 +90,7 @@ class Probe:
     concept_threshold: float
     num_groups: int | None
     threshold_source: str
+    thresholds_fixed: bool
     concept_names: tuple[str, ...]
     neuron_names: tuple[str, ...]
 
@@ -141,6 +145,15 @@ class Probe:
     def concept_rate(self) -> Array:
         """Realised (weighted) share of samples on which each concept is present, [C]."""
         return _weighted_share(self.labels.present, self.weights)
+
+    @property
+    def positive_units(self) -> Array:
+        """Number of units (groups, or samples) with each concept anywhere in them, [C] of int32."""
+        present = self.labels.present & (self.sample_weight > 0)[:, None]
+        if self.groups is not None:
+            empty = jnp.zeros((self.num_units, self.num_concepts), bool)
+            present = empty.at[self.groups].max(present)
+        return present.sum(axis=0, dtype=jnp.int32)
 
     def take(self, rows: Array | np.ndarray) -> Probe:
         """The probe on the given rows (repeats allowed), thresholds and names unchanged."""
@@ -261,8 +274,7 @@ def make_probe(
         source = "given"
     else:
         fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
-        if not 0 < fraction <= 1:
-            raise ValueError(f"top_fraction must lie in (0, 1], got {top_fraction}")
+        _check_top_fraction(fraction)
         t = _top_thresholds(f, w, fraction, inclusive)
         source = f"top_fraction={fraction:g}"
 
@@ -276,9 +288,73 @@ def make_probe(
         concept_threshold=float(concept_threshold),
         num_groups=num_groups,
         threshold_source=source,
+        thresholds_fixed=thresholds is not None,
         concept_names=_as_names(concept_names, c.shape[1], "concept_names", "concept_"),
         neuron_names=_as_names(neuron_names, f.shape[1], "neuron_names", ""),
     )
+
+
+def split_thresholds(
+    key: Array, probe: Probe, *, top_fraction: float = DEFAULT_TOP_FRACTION, fraction: float = 0.5
+) -> Probe:
+    """Set the thresholds on a random part of the probing set and keep the rest for probing.
+
+    Bounds for fixed thresholds then hold on the rest, since it had no say in them.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+        Decides the split.
+    probe : Probe
+        Its own thresholds are replaced.
+    top_fraction : float in (0, 1]
+        See :func:`make_probe`; a quantile of the part set aside.
+    fraction : float in (0, 1)
+        Share of the units (samples, or groups) that is set aside.
+
+    Returns
+    -------
+    Probe
+        On the samples that were not set aside.
+
+    Raises
+    ------
+    ValueError
+        If a fraction is out of range, or either part is empty or of weight zero.
+    """
+    _check_top_fraction(top_fraction)
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}")
+    aside = round(fraction * probe.num_units)
+    if not 0 < aside < probe.num_units:
+        raise ValueError(
+            f"fraction={fraction} of {probe.num_units} units leaves one part without any; choose "
+            "another fraction"
+        )
+    order = np.asarray(jax.random.permutation(key, probe.num_units))
+    chosen = np.zeros(probe.num_units, bool)
+    chosen[order[:aside]] = True
+    in_part = chosen if probe.groups is None else chosen[np.asarray(probe.groups)]
+    part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
+    for name, side in (("part set aside", part), ("rest", rest)):
+        if not bool((side.sample_weight > 0).any()):
+            raise ValueError(f"every sample of the {name} has weight 0; choose another key")
+    groups, num_groups = _as_groups(rest.groups, rest.num_samples)
+    return replace(
+        rest,
+        thresholds=_top_thresholds(
+            part.activations, part.sample_weight, float(top_fraction), probe.inclusive
+        ),
+        groups=groups,
+        num_groups=num_groups,
+        threshold_source=f"top_fraction={top_fraction:g} of {aside:,} other units",
+        thresholds_fixed=True,
+    )
+
+
+def _check_top_fraction(fraction: float) -> None:
+    if not 0 < fraction <= 1:
+        raise ValueError(f"top_fraction must lie in (0, 1], got {fraction}")
 
 
 def _as_matrix(values: Any, name: str, shape: str) -> Array:

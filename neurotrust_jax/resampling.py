@@ -20,7 +20,7 @@ from jax import Array
 
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .similarity import prepare, similarity, winner
+from .similarity import at_concept, prepare, similarity, winner
 
 __all__ = ["SCHEMES", "Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
 
@@ -205,7 +205,7 @@ def _replicates(
         w = weights * _draw(key, replicate, groups, scheme, num_units, weights.dtype)
         scores = metric.score(prepared, w)
         won = winner(scores)
-        return won, _at(scores, won), _at(scores, label)
+        return won, at_concept(scores, won), at_concept(scores, label)
 
     return jax.lax.map(one, ids)
 
@@ -215,12 +215,6 @@ def _draw(
 ) -> Array:
     unit = SCHEMES[scheme](jax.random.fold_in(key, replicate), num_units, dtype)
     return unit if groups is None else unit[groups]
-
-
-def _at(scores: Array, concept: Array) -> Array:
-    """Score of one concept per row, NaN where the concept is -1."""
-    value = jnp.take_along_axis(scores, jnp.maximum(concept, 0)[:, None], axis=1)[:, 0]
-    return jnp.where(concept < 0, jnp.nan, value)
 
 
 def _collect(
@@ -326,7 +320,7 @@ def bootstrap_method(
         rows = np.repeat(np.arange(probe.num_samples), np.asarray(drawn, np.int64))
         scores = scored(probe.take(rows))
         won = winner(scores)
-        chunks.append((won[None], _at(scores, won)[None], _at(scores, label)[None]))
+        chunks.append((won[None], at_concept(scores, won)[None], at_concept(scores, label)[None]))
         if progress is not None:
             progress(b + 1, num_replicates)
     name = getattr(score_fn, "__name__", type(score_fn).__name__)

@@ -10,16 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .bounds import CoverageWarning
 from .resampling import Bootstrap
 
-__all__ = ["ConceptSets", "CoverageWarning", "concept_sets"]
+__all__ = ["ConceptSets", "concept_sets"]
 
 METHODS = ("vote",)
 TARGETS = ("best", "replication")
-
-
-class CoverageWarning(UserWarning):
-    """A set may contain its target less often than it says."""
 
 
 @partial(

@@ -124,7 +124,7 @@ def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identifi
         raise ValueError(f"k must lie between 1 and the {probe.num_concepts} concepts, got {k}")
     scores = similarity(probe, metric)
     concept, best = leading_concepts(scores, k)
-    reasons = undefined_reason(probe, metric)
+    reasons = undefined_reason(probe, metric, scores=scores)
     missing = concept[:, 0] < 0
     return Identification(
         concept=concept,
@@ -148,10 +148,19 @@ def winner(scores: Array) -> Array:
     return jnp.where(jnp.isnan(scores).all(axis=1), -1, best)
 
 
-def undefined_reason(probe: Probe, metric: str | Metric = "iou") -> Array:
+def at_concept(values: Array, concept: Array) -> Array:
+    """Value [U] of one concept per neuron from ``values`` [U, C], NaN where the concept is -1."""
+    value = jnp.take_along_axis(values, jnp.maximum(concept, 0)[:, None], axis=1)[:, 0]
+    return jnp.where(concept < 0, jnp.nan, value)
+
+
+def undefined_reason(
+    probe: Probe, metric: str | Metric = "iou", *, scores: Array | None = None
+) -> Array:
     """Why each similarity is undefined, as :class:`Reason` codes [U, C] (0 where it is defined).
 
-    A fault of the neuron comes before one of the concept.
+    A fault of the neuron comes before one of the concept. ``scores`` [U, C] are the similarities,
+    where they are at hand already.
     """
     metric = get_metric(metric)
     w = probe.weights
@@ -164,7 +173,7 @@ def undefined_reason(probe: Probe, metric: str | Metric = "iou") -> Array:
         Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT,
     )  # fmt: skip
     fault = jnp.where(neuron[:, None] > 0, neuron[:, None], concept[None, :])
-    undefined = jnp.isnan(similarity(probe, metric))
+    undefined = jnp.isnan(similarity(probe, metric) if scores is None else scores)
     return jnp.where(undefined & (fault == 0), int(Reason.UNDEFINED), fault)
 
 

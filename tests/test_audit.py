@@ -43,16 +43,24 @@ def test_audit_says_what_its_parts_say(probe, audited):
     np.testing.assert_array_equal(audited.label[:6], np.arange(6))  # as planted
     np.testing.assert_array_equal(audited.vote_share, np.asarray(boot.vote_share))
     np.testing.assert_array_equal(audited.agreement, np.asarray(nt.stability(boot).top1_agreement))
-    replicates = np.asarray(boot.label_similarity, float)[:, :6]
-    for bound, level in ((audited.lower, 0.05), (audited.upper, 0.95)):
-        np.testing.assert_allclose(bound[:6], np.quantile(replicates, level, axis=0), rtol=1e-5)
+    bounds = nt.intervals(probe, "iou", delta=0.1, simultaneous="concepts")
+    proof = nt.certify(probe, "iou", delta=0.1)
+    for u in range(6):
+        assert audited.lower[u] == bounds.lower[u, audited.label[u]]
+        assert audited.upper[u] == bounds.upper[u, audited.label[u]]
+    np.testing.assert_array_equal(audited.regret, np.asarray(proof.regret))
+    np.testing.assert_array_equal(audited.certified_set, np.asarray(proof.mask))
+    np.testing.assert_array_equal(audited.vacuous, np.asarray(proof.vacuous))
+    assert audited.guarantee == bounds.guarantee
     present = np.asarray(probe.concepts).astype(bool).reshape(60, 5, 9).any(axis=1)
     np.testing.assert_array_equal(audited.positives, present.sum(axis=0))
     assert (audited.num_samples, audited.num_units) == (300, 60)
     assert audited.label[6] == -1
     assert audited.description(6) == ""
     assert audited.reason_text(6) == "never active"
-    assert np.isnan([audited.similarity[6], audited.lower[6], audited.agreement[6]]).all()
+    assert np.isnan(
+        [audited.similarity[6], audited.lower[6], audited.regret[6], audited.agreement[6]]
+    ).all()
     for u in range(6):
         assert audited.description(u) in audited.set_names(u)
 
@@ -73,6 +81,7 @@ def test_files_read_back(audited, tmp_path):
     assert rows[1][:3] == ["block.1", "0", "concept, 0"]
     assert float(rows[1][3]) == pytest.approx(float(audited.similarity[0]), rel=1e-5)
     assert rows[7][2:7] == [""] * 5
+    assert rows[7][7] == "9"  # nothing is ruled out
     assert rows[7][-1] == "never active"
     (tmp_path / "other.json").write_text(json.dumps({"format": "x"}))
     with pytest.raises(ValueError, match="is not an audit in the format"):
@@ -90,7 +99,10 @@ def test_table_shows_the_best_first_and_reasons_last(audited):
     assert "never active" in lines[-1]
     shown = [float(line.split("│")[3]) for line in lines[:-1]]
     assert shown == sorted(shown, reverse=True)
-    assert "6 of 7 neurons have a label, from 300 samples in 60 groups" in report.summary(audited)
+    summary = report.summary(audited)
+    assert "6 of 7 neurons have a label, from 300 samples in 60 groups" in summary
+    certified = (audited.certified_set.sum(axis=1) == 1)[:6].sum()
+    assert f"{certified} labels are certified to be the best concept" in summary
 
 
 @pytest.mark.x32

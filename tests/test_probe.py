@@ -148,3 +148,39 @@ def bad(array, value, at=(3, 1)):
 def test_bad_input_is_named_with_its_value_and_the_remedy(arguments, message):
     with pytest.raises((ValueError, TypeError), match=message):
         nt.make_probe(**{"activations": F, "concepts": C} | arguments)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("grouped", [False, True])
+def test_split_thresholds_come_from_the_part_set_aside(grouped):
+    rng = np.random.default_rng(0)
+    f, c = rng.normal(size=(90, 3)), rng.random((90, 2)) < 0.5
+    f[:, 0] = np.arange(90)  # tells which row is which
+    groups = np.repeat([f"g{i}" for i in range(30)], 3) if grouped else None
+    probe = nt.make_probe(f, c, groups=groups)
+    assert not probe.thresholds_fixed
+    rest = nt.split_thresholds(jax.random.key(0), probe, top_fraction=0.2, fraction=0.4)
+    assert rest.thresholds_fixed
+    kept = np.asarray(rest.activations)[:, 0].astype(int)
+    aside = np.setdiff1d(np.arange(90), kept)
+    assert len(aside) == 36
+    np.testing.assert_array_equal(np.asarray(rest.concepts), c[kept])
+    expected = nt.make_probe(f[aside], c[aside], top_fraction=0.2)
+    np.testing.assert_array_equal(rest.thresholds, expected.thresholds)
+    if grouped:
+        assert rest.num_units == 18
+        assert not set(kept // 3) & set(aside // 3)  # whole groups
+        np.testing.assert_array_equal(np.unique(rest.groups), np.arange(18))
+        assert rest.threshold_source == "top_fraction=0.2 of 12 other units"
+
+
+@pytest.mark.x32
+def test_split_thresholds_refuses_empty_parts():
+    probe = nt.make_probe(np.arange(10.0)[:, None], np.arange(10)[:, None] % 2)
+    for fraction in (0, 1):
+        with pytest.raises(ValueError, match="fraction must lie strictly between 0 and 1"):
+            nt.split_thresholds(jax.random.key(0), probe, fraction=fraction)
+    with pytest.raises(ValueError, match="leaves one part without any"):
+        nt.split_thresholds(jax.random.key(0), probe, fraction=0.01)
+    with pytest.raises(ValueError, match="top_fraction must lie in"):
+        nt.split_thresholds(jax.random.key(0), probe, top_fraction=2)

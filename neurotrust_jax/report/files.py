@@ -15,7 +15,7 @@ from ..audit import Audit
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-1"
+FORMAT = "neurotrust-audit-2"
 
 
 def write_descriptions(audit: Audit, path: str | Path) -> Path:
@@ -35,6 +35,8 @@ def write_descriptions(audit: Audit, path: str | Path) -> Path:
                 "similarity",
                 "lower",
                 "upper",
+                "regret",
+                "certified_size",
                 "agreement",
                 "set_size",
                 "set",
@@ -46,7 +48,7 @@ def write_descriptions(audit: Audit, path: str | Path) -> Path:
         )
         for u, unit in enumerate(audit.neuron_names):
             label = audit.label[u]
-            measured = (audit.similarity, audit.lower, audit.upper, audit.agreement)
+            measured = (audit.similarity, audit.lower, audit.upper, audit.regret)
             known = label >= 0
             rows.writerow(
                 [
@@ -54,6 +56,8 @@ def write_descriptions(audit: Audit, path: str | Path) -> Path:
                     unit,
                     audit.description(u),
                     *(_cell(x[u]) for x in measured),
+                    audit.certified_set[u].sum(),
+                    _cell(audit.agreement[u]),
                     audit.set_size[u],
                     "; ".join(audit.set_names(u)) if known else "",
                     audit.tied[u],

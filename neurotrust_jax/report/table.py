@@ -12,7 +12,7 @@ __all__ = ["neuron_table", "summary"]
 
 
 def summary(audit: Audit) -> str:
-    """Two sentences on the whole layer."""
+    """A few sentences on the whole layer."""
     labelled = audit.label >= 0
     unit = "samples" if audit.num_units == audit.num_samples else "groups"
     data = f"{audit.num_samples:,} samples"
@@ -21,10 +21,16 @@ def summary(audit: Audit) -> str:
     if not labelled.any():
         return f"No neuron of {len(audit.label)} has a label ({data})."
     size = audit.set_size[labelled]
+    known = labelled & ~audit.vacuous
+    sure = int((audit.certified_set.sum(axis=1) == 1)[labelled].sum())
     return (
         f"{labelled.sum()} of {len(audit.label)} neurons have a label, from {data} and "
-        f"{len(audit.concept_names)} concepts by {audit.metric} ({audit.thresholds}). "
-        f"Resampling the {unit} {audit.num_replicates:,} times gives the same label "
+        f"{len(audit.concept_names)} concepts by {audit.metric} ({audit.thresholds}).\n"
+        f"Faithfulness: {sure} labels are certified to be the best concept; the certificates of "
+        f"{known.sum()} rule out some concept, those of {(labelled & audit.vacuous).sum()} are "
+        f"vacuous. Half of the labels may fall short of the best by up to "
+        f"{np.median(audit.regret[labelled]):.2f}.\n"
+        f"Stability: resampling the {unit} {audit.num_replicates:,} times gives the same label "
         f"{np.mean(audit.agreement[labelled]):.0%} of the time; {np.sum(size == 1)} neurons keep "
         f"one concept at {1 - audit.alpha:.0%} of the votes, the median neuron {np.median(size):g}."
     )
@@ -46,13 +52,15 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     shown = order if rows is None else order[:rows]
     table = Table(
         title=f"{audit.layer or 'layer'}: {len(shown)} of {len(order)} neurons",
-        caption=f"interval: bootstrap percentile at {level}, asymptotic, label taken as fixed; "
+        caption=f"interval and regret (how far another concept may be ahead): {audit.guarantee}; "
         f"set: concepts winning {level} of the votes, no coverage guarantee",
     )
     table.add_column("unit", justify="right")
     table.add_column("concept")
     table.add_column(audit.metric, justify="right")
     table.add_column("interval", justify="right")
+    table.add_column("regret", justify="right")
+    table.add_column("positives", justify="right")
     table.add_column("agreement", justify="right")
     table.add_column("set", overflow="fold")
     for u in shown:
@@ -60,10 +68,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             table.add_row(
                 Text(audit.neuron_names[u]),
                 Text(audit.reason_text(u), style="dim"),
-                "-",
-                "-",
-                "-",
-                "-",
+                *["-"] * 6,
             )
             continue
         table.add_row(
@@ -71,6 +76,8 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             Text(audit.description(u)),
             f"{audit.similarity[u]:.3f}",
             "-" if np.isnan(audit.lower[u]) else f"{audit.lower[u]:.3f} to {audit.upper[u]:.3f}",
+            Text("vacuous", style="dim") if audit.vacuous[u] else f"{audit.regret[u]:.3f}",
+            f"{audit.positives[audit.label[u]]:,}",
             Text(f"{audit.agreement[u]:.0%}", style=_style(audit.agreement[u])),
             Text(_set(audit, u)),
         )

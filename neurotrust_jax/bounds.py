@@ -1,0 +1,611 @@
+"""Faithfulness: how far the true similarity can be from the measured one, and what follows."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from statistics import NormalDist
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .concentration import LIMITS, dkw
+from .evidence import Data, Pairs, Share
+from .influence import standard_error
+from .metrics import METRICS, Metric, get_metric
+from .probe import Probe
+from .similarity import at_concept, leading_concepts, similarity, undefined_reason
+from .views import LOG_FLOOR
+
+__all__ = ["Certificate", "CoverageWarning", "Intervals", "certify", "intervals"]
+
+SIMULTANEOUS = ("none", "concepts", "all")
+
+
+class CoverageWarning(UserWarning):
+    """A statement may hold less often than it says."""
+
+
+class Rule(NamedTuple):
+    """How a metric's interval follows from those of its parts, each at an equal share of delta.
+
+    Attributes
+    ----------
+    parts : tuple of Share or Pairs
+    carry : callable
+        ``carry(lower, upper, range) -> lower, upper`` from the parts' limits and the known ranges
+        (low, high) of the activations as [U, 1].
+    """
+
+    parts: tuple[Share | Pairs, ...]
+    carry: Callable[[list[Array], list[Array], tuple[Array, Array]], tuple[Array, Array]]
+
+
+def _same(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+    return lower[0], upper[0]
+
+
+def _f1(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+    """F1 = 2J / (1 + J) increases in the IoU J."""
+    return 2 * lower[0] / (1 + lower[0]), 2 * upper[0] / (1 + upper[0])
+
+
+def _mean(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+    return (lower[0] + lower[1]) / 2, (upper[0] + upper[1]) / 2
+
+
+def _mad(lower: list[Array], upper: list[Array], known: tuple[Array, Array]) -> tuple[Array, Array]:
+    width = known[1] - known[0]
+    return width * (lower[0] - upper[1]), width * (upper[0] - lower[1])
+
+
+def _wpmi(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+    floor = math.log(LOG_FLOOR)
+
+    def value(log_share: Array, mean: Array) -> Array:
+        return floor * (1 - log_share) - jnp.log(jnp.maximum(mean, LOG_FLOOR))
+
+    return value(lower[0], upper[1]), value(upper[0], lower[1])
+
+
+def _variance(mean: tuple[Array, Array], square: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Limits on the variance of a variable in [0, 1] from those on its mean and mean square."""
+    low = jnp.maximum(square[0] - mean[1] ** 2, 0)
+    return low, jnp.clip(square[1] - mean[0] ** 2, low, 0.25)
+
+
+def _quotient(top: tuple[Array, Array], below: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Limits on a quotient whose denominator is positive; infinite where it may be 0."""
+
+    def over(x: Array, outwards: Array) -> Array:
+        # the smaller denominator takes a limit further from 0, the larger one nearer
+        d = jnp.where(outwards, below[0], below[1])
+        at_zero = jnp.where(outwards, jnp.sign(x) * jnp.inf, 0)
+        return jnp.where(d > 0, x / jnp.where(d > 0, d, 1), at_zero)
+
+    return over(top[0], top[0] < 0), over(top[1], top[1] > 0)
+
+
+def _correlation(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+    fc, f, ff, c, cc = zip(lower, upper, strict=True)
+    covariance = fc[0] - f[1] * c[1], fc[1] - f[0] * c[0]
+    vf, vc = _variance(f, ff), _variance(c, cc)
+    return _quotient(covariance, (jnp.sqrt(vf[0] * vc[0]), jnp.sqrt(vf[1] * vc[1])))
+
+
+def _standardised_mad(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+    present, absent, f, ff = zip(lower, upper, strict=True)
+    difference = present[0] - absent[1], present[1] - absent[0]
+    low, high = _variance(f, ff)
+    return _quotient(difference, (jnp.sqrt(low), jnp.sqrt(high)))
+
+
+def _cosine(
+    lower: list[Array], upper: list[Array], known: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    fc, ff, c, cc = zip(lower, upper, strict=True)
+    low, high = known
+    largest = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    shift = low * c[0], low * c[1]
+    top = (
+        (high - low) * fc[0] + jnp.minimum(*shift),
+        (high - low) * fc[1] + jnp.maximum(*shift),
+    )
+    return _quotient(top, (largest * jnp.sqrt(ff[0] * cc[0]), largest * jnp.sqrt(ff[1] * cc[1])))
+
+
+ALWAYS = (1, 0, 0, 0)
+ACTIVE, PRESENT, BOTH = (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)
+INACTIVE, ABSENT, NEITHER = (1, -1, 0, 0), (1, 0, -1, 0), (1, -1, -1, 1)
+EITHER, AGREE, ACTIVE_ABSENT = (0, 1, 1, -1), (1, -1, -1, 2), (0, 1, 0, -1)
+
+_binary = partial(Share, "active", "present")
+ACCURACY, IOU = _binary(AGREE, ALWAYS), _binary(BOTH, EITHER)
+PRECISION, RECALL = _binary(BOTH, ACTIVE), _binary(BOTH, PRESENT)
+SPECIFICITY = _binary(NEITHER, ABSENT)
+NEGATIVE_PREDICTIVE_VALUE = _binary(NEITHER, INACTIVE)
+FALLOUT = _binary(ACTIVE_ABSENT, ABSENT)
+PREVALENCE = _binary(PRESENT, ALWAYS)
+MEAN_IF_PRESENT = Share("activation", "present", BOTH, PRESENT)
+MEAN_IF_ABSENT = Share("activation", "present", ACTIVE_ABSENT, ABSENT)
+MEAN, MEAN_SQUARE = (
+    Share(column, "score", ACTIVE, ALWAYS) for column in ("activation", "activation_squared")
+)
+PRODUCT = Share("activation", "score", BOTH, ALWAYS)
+SCORE, SCORE_SQUARE = (
+    Share("active", column, PRESENT, ALWAYS) for column in ("score", "score_squared")
+)
+
+# For a threshold fixed beforehand; what is not here has no limits for finite samples.
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "accuracy": Rule((ACCURACY,), _same),
+        "precision": Rule((PRECISION,), _same),
+        "recall": Rule((RECALL,), _same),
+        "iou": Rule((IOU,), _same),
+        "f1": Rule((IOU,), _f1),
+        "balanced_accuracy": Rule((RECALL, SPECIFICITY), _mean),
+        "simulation_balanced_accuracy": Rule((PRECISION, NEGATIVE_PREDICTIVE_VALUE), _mean),
+        "auroc": Rule((Pairs("auroc"),), _same),
+        "simulation_auroc": Rule((Pairs("simulation_auroc"),), _same),
+        "mad": Rule((MEAN_IF_PRESENT, MEAN_IF_ABSENT), _mad),
+        "standardised_mad": Rule(
+            (MEAN_IF_PRESENT, MEAN_IF_ABSENT, MEAN, MEAN_SQUARE), _standardised_mad
+        ),
+        "correlation": Rule((PRODUCT, MEAN, MEAN_SQUARE, SCORE, SCORE_SQUARE), _correlation),
+        "cosine": Rule(
+            (PRODUCT, Share("square", "score", ACTIVE, ALWAYS), SCORE, SCORE_SQUARE), _cosine
+        ),
+        "wpmi": Rule((Share("active", "log", BOTH, ACTIVE), SCORE), _wpmi),
+    }
+)
+
+
+def _corners(
+    formula: Callable[..., tuple[Array, ...]],
+) -> Callable[[list[Array], list[Array], Any], tuple[Array, Array]]:
+    """Carry limits through terms that are each monotone in every argument."""
+
+    def carry(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+        corners = [formula(*x) for x in product(*zip(lower, upper, strict=True))]
+        terms = [jnp.stack(values) for values in zip(*corners, strict=True)]
+        low = jnp.stack([t.min(axis=0) for t in terms]).mean(axis=0)
+        return low, jnp.stack([t.max(axis=0) for t in terms]).mean(axis=0)
+
+    return carry
+
+
+def _over(x: Array, y: Array) -> Array:
+    return x / jnp.where(y > 0, y, 1)
+
+
+# Limits for every threshold at once: r = P(active | present) and q = P(active | absent) as
+# functions of the threshold, p = P(present) beside them.
+UNIFORM_RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "recall": Rule((RECALL,), _same),
+        "balanced_accuracy": Rule((RECALL, SPECIFICITY), _mean),
+        **{
+            name: Rule((PREVALENCE, RECALL, FALLOUT), _corners(formula))
+            for name, formula in {
+                "accuracy": lambda p, r, q: (p * r + (1 - p) * (1 - q),),
+                "precision": lambda p, r, q: (_over(p * r, p * r + (1 - p) * q),),
+                "f1": lambda p, r, q: (_over(2 * p * r, p * (1 + r) + (1 - p) * q),),
+                "iou": lambda p, r, q: (_over(p * r, p + (1 - p) * q),),
+                "simulation_balanced_accuracy": lambda p, r, q: (
+                    _over(p * r, p * r + (1 - p) * q),
+                    _over((1 - p) * (1 - q), (1 - p) * (1 - q) + p * (1 - r)),
+                ),
+            }.items()
+        },
+    }
+)
+
+METHODS = ("auto", *LIMITS, "agarwal", "dkw", "asymptotic")
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("lower", "upper", "similarity", "reason"),
+    meta_fields=("metric", "method", "delta", "simultaneous", "units", "thresholds"),
+)
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Two-sided intervals for the true similarity of every neuron and concept.
+
+    Attributes
+    ----------
+    lower, upper : Array [U, C]
+        Within the metric's range. NaN only for ``method="asymptotic"``, where ``reason`` says why;
+        elsewhere a pair on which the data say nothing gets the whole range (infinite for a metric
+        without one).
+    similarity : Array [U, C]
+        The measured value; NaN where undefined.
+    reason : Array [U, C] of int32
+        :class:`Reason` codes of undefined similarities, else 0.
+    metric, method : str
+        The method that was used; never ``"auto"``.
+    delta : float
+        Probability of a miss.
+    simultaneous : {"none", "concepts", "all"}
+        Whether delta is for each pair alone, for all concepts of a neuron, or for all pairs.
+    units : str
+        What is taken as independent.
+    thresholds : str
+        How the neurons' thresholds enter; empty where the metric has none.
+    """
+
+    lower: Array
+    upper: Array
+    similarity: Array
+    reason: Array
+    metric: str
+    method: str
+    delta: float
+    simultaneous: str
+    units: str
+    thresholds: str
+
+    @property
+    def finite_sample(self) -> bool:
+        """Whether the guarantee holds for every n, not just in the limit."""
+        return self.method != "asymptotic"
+
+    @property
+    def guarantee(self) -> str:
+        """What the intervals promise, in one sentence."""
+        scope = {
+            "none": "each pair alone",
+            "concepts": "all concepts of a neuron at once",
+            "all": "all neurons and concepts at once",
+        }[self.simultaneous]
+        kind = "for every sample size" if self.finite_sample else "asymptotically"
+        text = (
+            f"{100 * (1 - self.delta):g}% coverage {kind} ({self.method}), {scope}; "
+            f"independent units: {self.units}"
+        )
+        return f"{text}; thresholds: {self.thresholds}" if self.thresholds else text
+
+
+def intervals(
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    delta: float = 0.05,
+    method: str = "auto",
+    simultaneous: str = "none",
+    activation_range: tuple[Any, Any] | None = None,
+    largest_unit: float | None = None,
+) -> Intervals:
+    """Intervals that hold the true similarity with probability 1 - delta.
+
+    The true similarity is that of the law from which the units (samples, or groups) are drawn
+    independently. With groups or unequal sample weights it is a ratio of expectations per unit.
+
+    Parameters
+    ----------
+    probe : Probe
+    metric : str or Metric
+    delta : float in (0, 1)
+        Probability of a miss.
+    method : str
+        For every sample size: ``"exact"`` (Clopper and Pearson, 1934, given the number of samples
+        that meet the condition: active, present, either), ``"chernoff"`` and ``"hoeffding"``
+        (Hoeffding, 1963; for AUROC as a two-sample U-statistic), ``"bernstein"`` (Maurer and
+        Pontil, 2009), ``"tightest"`` (Chernoff and Bernstein, at half of delta each), ``"agarwal"``
+        (Agarwal et al., 2005, AUROC only), all for thresholds fixed beforehand; ``"dkw"`` (Massart,
+        1990) for all thresholds at once. In the limit: ``"asymptotic"`` (infinitesimal jackknife;
+        of no width where the estimate sits at the end of its range). ``"auto"``: dkw where a metric
+        of active samples meets thresholds from the same data, else exact, else tightest, else, for
+        metrics without limits, asymptotic.
+    simultaneous : {"none", "concepts", "all"}
+        Divide delta by the number of concepts, or of pairs (Bonferroni).
+    activation_range : pair of float or array [U], optional
+        Smallest and largest activation possible, known beforehand. With it ``mad``,
+        ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
+    largest_unit : float, optional
+        Largest total sample weight that a unit can have; the largest seen unless given. Matters
+        with groups and unequal weights only.
+
+    Returns
+    -------
+    Intervals
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown or out of range, the method does not fit metric and data (the
+        message lists those that do), or an activation lies outside ``activation_range``.
+
+    Warns
+    -----
+    CoverageWarning
+        If a method for fixed thresholds is asked for thresholds that come from the same data.
+    """
+    metric = get_metric(metric)
+    _check_delta(delta)
+    if simultaneous not in SIMULTANEOUS:
+        raise ValueError(
+            f"simultaneous must be one of {', '.join(SIMULTANEOUS)}, got {simultaneous!r}"
+        )
+    data, independent = _read(probe, activation_range, largest_unit)
+    method = _resolve(probe, metric, method, independent, activation_range is not None)
+    count = {
+        "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
+    }[simultaneous]  # fmt: skip
+    if method == "asymptotic":
+        value = similarity(probe, metric)
+        error, freedom = standard_error(probe, metric)
+        half = _quantile(1 - delta / (2 * count), freedom) * error
+        lower, upper = jnp.clip(value - half, *metric.range), jnp.clip(value + half, *metric.range)
+    else:
+        value, lower, upper = _finite_sample(
+            data, jnp.asarray(delta / count, data.weights.dtype),
+            metric=metric, method=method, independent=independent,
+        )  # fmt: skip
+    return Intervals(
+        lower=lower,
+        upper=upper,
+        similarity=value,
+        reason=undefined_reason(probe, metric, scores=value),
+        metric=metric.name,
+        method=method,
+        delta=float(delta),
+        simultaneous=simultaneous,
+        units=_units(probe, independent, float(data.bound)),
+        thresholds=_thresholds(probe, metric, method),
+    )
+
+
+def _check_delta(delta: float) -> None:
+    if not 0 < delta < 1:
+        raise ValueError(f"delta must lie strictly between 0 and 1, got {delta}")
+
+
+def _read(
+    probe: Probe, activation_range: tuple[Any, Any] | None, largest_unit: float | None
+) -> tuple[Data, bool]:
+    """The arrays, and whether the samples are independent and of one weight."""
+    w = probe.weights
+    heaviest = w.max()
+    scaled = w / heaviest
+    independent = probe.groups is None and bool(((w == 0) | (w == heaviest)).all())
+    unit = w if probe.groups is None else jax.ops.segment_sum(w, probe.groups, probe.num_units)
+    bound = float(unit.max())
+    if largest_unit is not None:
+        if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
+            raise ValueError(
+                f"largest_unit must be at least {bound:g}, the largest total weight of a unit "
+                f"seen, got {largest_unit}"
+            )
+        bound = float(largest_unit)
+    low = high = jnp.zeros(probe.num_neurons, w.dtype)
+    if activation_range is not None:
+        low, high = (jnp.broadcast_to(jnp.asarray(x, w.dtype), low.shape) for x in activation_range)
+        values = probe.neurons.values
+        inside = (values >= low[None, :]) & (values <= high[None, :])
+        if not bool(inside.all()):
+            row, column = (int(i) for i in np.argwhere(~np.asarray(inside))[0])
+            raise ValueError(
+                f"activation_range must hold every activation, but sample {row} of neuron {column} "
+                f"has {float(values[row, column]):g}, outside [{float(low[column]):g}, "
+                f"{float(high[column]):g}]; give the range the network can reach"
+            )
+    return Data(
+        probe.neurons, probe.labels, scaled, probe.groups, jnp.asarray(bound, w.dtype) / heaviest,
+        low, high,
+    ), independent  # fmt: skip
+
+
+def _resolve(probe: Probe, metric: Metric, method: str, independent: bool, ranged: bool) -> str:
+    """The method to use, after checking that it fits."""
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    rules = RULES if METRICS.get(metric.name) is metric else {}
+    rule = rules.get(metric.name)
+    needs_range = rule is not None and any(part.needs_range for part in rule.parts) and not ranged
+    fit = ["asymptotic"]
+    if rule is not None and not needs_range:
+        fit += ["hoeffding", "chernoff", "tightest"]
+        if independent and all(part.binomial for part in rule.parts):
+            fit.append("exact")
+        if not any(isinstance(part, Pairs) for part in rule.parts):
+            fit.append("bernstein")
+        elif independent:
+            fit.append("agarwal")
+    if rules and metric.name in UNIFORM_RULES:
+        fit.append("dkw")
+    data_driven = metric.neuron_view == "binary" and not probe.thresholds_fixed
+    if method == "auto":
+        if data_driven:
+            return "dkw" if "dkw" in fit else "asymptotic"
+        return next(m for m in ("exact", "tightest", "asymptotic") if m in fit)
+    if method not in fit:
+        why = "groups or unequal weights are not binomial; " if method == "exact" else ""
+        if needs_range:
+            why = "limits for every sample size need activation_range=(low, high); "
+        raise ValueError(
+            f"method {method!r} does not fit {metric.name!r} on this probe: {why}"
+            f"these do: {', '.join(fit)}"
+        )
+    if data_driven and method not in ("dkw", "asymptotic"):
+        warnings.warn(
+            f"method {method!r} takes the thresholds as fixed, but they come from the same data "
+            f"({probe.threshold_source}): misses may be more frequent than delta; use "
+            "split_thresholds, or method='dkw'",
+            CoverageWarning,
+            stacklevel=3,
+        )
+    return method
+
+
+def _units(probe: Probe, independent: bool, bound: float) -> str:
+    if probe.groups is not None:
+        return f"{probe.num_units:,} groups, weight of each at most {bound:g} times a sample's"
+    return f"{probe.num_samples:,} samples" + ("" if independent else " of unequal weight")
+
+
+def _thresholds(probe: Probe, metric: Metric, method: str) -> str:
+    if metric.neuron_view != "binary":
+        return ""
+    if method == "dkw":
+        return "any (all at once)"
+    if method == "asymptotic":
+        return f"those in use ({probe.threshold_source})"
+    flaw = "" if probe.thresholds_fixed else ", NOT VALID: they come from the same data"
+    return f"taken as fixed beforehand ({probe.threshold_source}{flaw})"
+
+
+@partial(jax.jit, static_argnames=("metric", "method", "independent"))
+def _finite_sample(
+    d: Data, delta: Array, *, metric: Metric, method: str, independent: bool
+) -> tuple[Array, Array, Array]:
+    """Similarity and limits of all pairs: three [U, C]."""
+    value = metric.score(metric.prepare(d.neurons, d.labels), d.weights)
+    rule = (UNIFORM_RULES if method == "dkw" else RULES)[metric.name]
+    share = delta / len(rule.parts)
+    lower, upper = [], []
+    for part in rule.parts:
+        if isinstance(part, Pairs) and method == "agarwal":
+            part, limits = part._replace(mcdiarmid=True), LIMITS["hoeffding"]
+        elif method != "dkw":
+            limits = LIMITS[method]
+        elif part is PREVALENCE:  # no threshold in it
+            limits = LIMITS["exact" if independent else "tightest"]
+        else:
+            limits = partial(dkw, grouped=not independent)
+        low, high = limits(
+            part.evidence(d, independent=independent, squares=method != "hoeffding"), share
+        )
+        lower.append(low)
+        upper.append(high)
+    low, high = rule.carry(lower, upper, (d.low[:, None], d.high[:, None]))
+    return value, jnp.clip(low, *metric.range), jnp.clip(high, *metric.range)
+
+
+def _quantile(level: float, freedom: float) -> float:
+    """Student's t quantile by its expansion about the normal one (DLMF; Abramowitz 26.7.5)."""
+    z = NormalDist().inv_cdf(level)
+    if math.isinf(freedom):
+        return z
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("label", "lower", "regret", "mask", "vacuous", "positives"),
+    meta_fields=("guarantee", "finite_sample"),
+)
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What holds for a neuron's label with probability 1 - delta, from simultaneous intervals.
+
+    Attributes
+    ----------
+    label : Array [U] of int32
+        The most similar concept on the data, -1 where there is none.
+    lower : Array [U]
+        The label's true similarity is at least this; NaN without a label.
+    regret : Array [U]
+        No concept's true similarity exceeds the label's by more than this, at least 0; 0 means that
+        the label is the best. NaN without a label.
+    mask : Array [U, C] of bool
+        The certified set, which holds the truly best concept: those whose upper limit reaches the
+        largest lower limit. All concepts without a label.
+    vacuous : Array [U] of bool
+        Whether the set rules out no concept at all: the probing set is too small to say anything.
+    positives : Array [C] of int32
+        Independent units (groups where given) on which each concept is present: what most limits
+        are made of.
+    guarantee : str
+        What is promised, see :class:`Intervals`.
+    finite_sample : bool
+        Whether it holds for every n.
+    """
+
+    label: Array
+    lower: Array
+    regret: Array
+    mask: Array
+    vacuous: Array
+    positives: Array
+    guarantee: str
+    finite_sample: bool
+
+    @property
+    def certified(self) -> Array:
+        """Whether the set is the label alone, [U] of bool."""
+        return (self.mask.sum(axis=1) == 1) & (self.label >= 0)
+
+
+def certify(
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    delta: float = 0.05,
+    method: str = "auto",
+    simultaneous: str = "concepts",
+    activation_range: tuple[Any, Any] | None = None,
+    largest_unit: float | None = None,
+) -> Certificate:
+    """Certify each neuron's label: how good it is at least, and which concepts could be better.
+
+    Parameters
+    ----------
+    probe, metric, delta, method, activation_range, largest_unit
+        As in :func:`intervals`.
+    simultaneous : {"concepts", "all"}
+        Whether delta is for each neuron, or for the whole layer.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError
+        As :func:`intervals`; intervals for single pairs can not certify.
+    """
+    if simultaneous not in SIMULTANEOUS[1:]:
+        raise ValueError(
+            f"simultaneous must be 'concepts' or 'all' to certify a label, got {simultaneous!r}"
+        )
+    found = intervals(
+        probe, metric, delta=delta, method=method, simultaneous=simultaneous,
+        activation_range=activation_range, largest_unit=largest_unit,
+    )  # fmt: skip
+    return certificate(found, probe.positive_units)
+
+
+def certificate(found: Intervals, positives: Array) -> Certificate:
+    """What simultaneous intervals certify; ``positives`` [C] is passed on."""
+    label = leading_concepts(found.similarity, 1)[0][:, 0]
+    labelled = label >= 0
+    # an undefined interval excludes nothing
+    low = jnp.where(jnp.isnan(found.lower), -jnp.inf, found.lower)
+    high = jnp.where(jnp.isnan(found.upper), jnp.inf, found.upper)
+    at_label = jnp.arange(low.shape[1], dtype=jnp.int32)[None, :] == label[:, None]
+    label_low = at_concept(low, label)
+    rival_high = jnp.where(at_label, -jnp.inf, high).max(axis=1)
+    mask = (high >= low.max(axis=1, keepdims=True)) | ~labelled[:, None]
+    return Certificate(
+        label=label,
+        lower=label_low,
+        regret=jnp.maximum(rival_high - label_low, 0),
+        mask=mask,
+        vacuous=mask.all(axis=1),
+        positives=positives,
+        guarantee=found.guarantee,
+        finite_sample=found.finite_sample,
+    )

@@ -1,0 +1,273 @@
+"""Confidence limits of one ratio of means, valid at every sample size, for many pairs at once.
+
+Everything reduces to independent blocks that carry hits X in [0, Y] out of trials Y in [0, M], and
+to the ratio r = E[X] / E[Y]. A block is a sample (then Y is 1 and X a coin, a binomial) or a group
+of samples that are not independent. At the true r the residuals X - r Y have mean zero and lie in
+[-r M, (1 - r) M]: whatever bounds the mean of bounded variables gives a limit on r. Blocks without
+trials are dropped first; the rest are again independent and identically distributed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.scipy.special import ndtri
+
+__all__ = ["LIMITS", "Evidence", "dkw"]
+
+Interval = tuple[Array, Array]
+
+
+class Evidence(NamedTuple):
+    """What the blocks say on a ratio r = E[X] / E[Y], for every neuron and concept.
+
+    Attributes
+    ----------
+    hits_low, hits_high : Array [U, C]
+        Mean of X over the blocks; the two differ only where part of it is unknown.
+    trials : Array [U, C]
+        Mean of Y.
+    blocks : Array [U, C]
+        Number N of independent blocks, those without trials left out.
+    bound : Array []
+        The largest value M that Y can take.
+    hits_squared, cross, trials_squared : Array [U, C] or None
+        Means of X², XY and Y², where the variance is known.
+    """
+
+    hits_low: Array
+    hits_high: Array
+    trials: Array
+    blocks: Array
+    bound: Array
+    hits_squared: Array | None = None
+    cross: Array | None = None
+    trials_squared: Array | None = None
+
+    @property
+    def ratio(self) -> Interval:
+        """The measured ratio, within [0, 1]; 0 and 1 where there are no trials."""
+        some = (self.blocks > 0) & (self.trials > 0)
+        trials = jnp.where(some, self.trials, 1)
+        low = jnp.where(some, self.hits_low / trials, 0)
+        high = jnp.where(some, self.hits_high / trials, 1)
+        return jnp.clip(low, 0, 1), jnp.clip(high, 0, 1)
+
+
+def hoeffding(evidence: Evidence, delta: Array) -> Interval:
+    """Half-width M sqrt(ln(2/delta) / 2N) over the mean of Y (Hoeffding, 1963, theorem 2)."""
+    return _symmetric(evidence, jnp.sqrt(jnp.log(2 / delta) / 2))
+
+
+def dkw(evidence: Evidence, delta: Array, *, grouped: bool) -> Interval:
+    """Limits that hold for all thresholds of an activation at once.
+
+    X counts the trials above the threshold. For single samples this is the inequality of
+    Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990), at Hoeffding's rate. For groups:
+    draw one of a group's M places at random; by Jensen's inequality the moment generating function
+    of the largest deviation is at most that of N single samples, to which the former applies, and
+    Chernoff's method turns it back into P(sup |mean(X - r Y)| >= M y / sqrt(N)) <=
+    exp(-4y²) + 8 sqrt(pi/2) y exp(-2y²).
+    """
+    if not grouped:
+        return hoeffding(evidence, delta)
+
+    def accepted(y: Array) -> Array:
+        tail = jnp.exp(-4 * y**2) + 8 * jnp.sqrt(jnp.pi / 2) * y * jnp.exp(-2 * y**2)
+        return tail > delta
+
+    return _symmetric(evidence, _edge(accepted, jnp.ones_like(delta), 9 * jnp.ones_like(delta)))
+
+
+def _symmetric(evidence: Evidence, scale: Array) -> Interval:
+    low, high = evidence.ratio
+    room = jnp.sqrt(evidence.blocks) * evidence.trials
+    half = jnp.where(room > 0, evidence.bound * scale / jnp.where(room > 0, room, 1), 1)
+    return jnp.clip(low - half, 0, 1), jnp.clip(high + half, 0, 1)
+
+
+def chernoff(evidence: Evidence, delta: Array) -> Interval:
+    """Limits where N kl(mean, r) reaches ln(2/delta) (Hoeffding, 1963, theorem 1).
+
+    The mean is that of r + (X - r Y) / M, a variable in [0, 1] with expectation r.
+    """
+    threshold = jnp.log(2 / delta)
+
+    def side(hits: Array) -> Callable[[Array], Array]:
+        def accepted(r: Array) -> Array:
+            mean = jnp.clip(r + (hits - r * evidence.trials) / evidence.bound, 0, 1)
+            return evidence.blocks * _relative_entropy(mean, r) <= threshold
+
+        return accepted
+
+    return _limits(evidence, side)
+
+
+def bernstein(evidence: Evidence, delta: Array) -> Interval:
+    """Empirical Bernstein limits (Maurer and Pontil, 2009, theorem 4), each at delta / 2.
+
+    The residual's mean exceeds its expectation, 0, by more than sqrt(2 V ln(4/delta) / N) +
+    7 M ln(4/delta) / (3 (N - 1)) with probability at most delta / 2, V their sample variance.
+    """
+    xx, xy, yy = evidence.hits_squared, evidence.cross, evidence.trials_squared
+    if xx is None or xy is None or yy is None:
+        raise ValueError("the variance of this evidence is not known")
+    log = jnp.log(4 / delta)
+    n = evidence.blocks
+    fewer = jnp.where(n > 1, n - 1, 1)
+
+    def side(hits: Array) -> Callable[[Array], Array]:
+        def accepted(r: Array) -> Array:
+            mean = hits - r * evidence.trials
+            variance = jnp.maximum(xx - 2 * r * xy + r**2 * yy - mean**2, 0) * n / fewer
+            allowed = jnp.sqrt(2 * variance * log / jnp.where(n > 1, n, 1))
+            return (jnp.abs(mean) <= allowed + 7 * evidence.bound * log / (3 * fewer)) | (n <= 1)
+
+        return accepted
+
+    return _limits(evidence, side)
+
+
+def exact(evidence: Evidence, delta: Array) -> Interval:
+    """Clopper and Pearson's limits (1934): each tail of the binomial is delta / 2.
+
+    Only where blocks are single samples of weight one, so that the hits are Binomial(N, r).
+    """
+    hits = jnp.round(evidence.hits_low * evidence.blocks)
+    misses = evidence.blocks - hits
+    lower = jax.nn.sigmoid(_binomial_logit(hits, evidence.blocks, delta / 2))
+    upper = jax.nn.sigmoid(-_binomial_logit(misses, evidence.blocks, delta / 2))
+    return jnp.where(hits > 0, lower, 0), jnp.where(misses > 0, upper, 1)
+
+
+def tightest(evidence: Evidence, delta: Array) -> Interval:
+    """Chernoff's limits, cut with Bernstein's, each at delta / 2, where the variance is known."""
+    if evidence.hits_squared is None:
+        return chernoff(evidence, delta)
+    (low, high), (other_low, other_high) = (
+        chernoff(evidence, delta / 2),
+        bernstein(evidence, delta / 2),
+    )
+    return jnp.maximum(low, other_low), jnp.minimum(high, other_high)
+
+
+LIMITS: Mapping[str, Callable[[Evidence, Array], Interval]] = MappingProxyType(
+    {
+        "exact": exact,
+        "tightest": tightest,
+        "chernoff": chernoff,
+        "bernstein": bernstein,
+        "hoeffding": hoeffding,
+    }
+)
+"""Two-sided limits at error delta, by name of the method."""
+
+
+def _limits(evidence: Evidence, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
+    """Outermost ratios that are accepted, on either side of the measured one."""
+    low, high = evidence.ratio
+    return (
+        _edge(side(evidence.hits_low), low, jnp.zeros_like(low)),
+        _edge(side(evidence.hits_high), high, jnp.ones_like(high)),
+    )
+
+
+def _edge(accepted: Callable[[Array], Array], inside: Array, outside: Array) -> Array:
+    """Where acceptance ends on the way from ``inside`` to ``outside``, rounded outwards.
+
+    The rules above are convex in r, so there is one such place; ``outside`` itself may be accepted.
+    """
+    steps = 26 if inside.dtype == jnp.float32 else 50
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        yes, no = ends
+        middle = (yes + no) / 2
+        keep = accepted(middle)
+        return jnp.where(keep, middle, yes), jnp.where(keep, no, middle)
+
+    beyond = accepted(outside)
+    _, edge = lax.fori_loop(0, steps, halve, (inside, outside))
+    return jnp.where(beyond, outside, edge)
+
+
+def _relative_entropy(p: Array, q: Array) -> Array:
+    """Relative entropy of the coin p to the coin q, accurate for p near q and at the ends."""
+    return q * _excess((p - q) / jnp.where(q > 0, q, 1), p, q) + (1 - q) * _excess(
+        (q - p) / jnp.where(q < 1, 1 - q, 1), 1 - p, 1 - q
+    )
+
+
+def _excess(d: Array, p: Array, q: Array) -> Array:
+    """(1 + d) ln(1 + d) - d for 1 + d = p / q; infinite where q is 0 and p is not."""
+    inner = jnp.where(d > -1, d, 0)
+    value = jnp.where(d > -1, (1 + inner) * jnp.log1p(inner) - inner, 1)
+    return jnp.where((q <= 0) & (p > 0), jnp.inf, jnp.maximum(value, 0))
+
+
+# ln n! - (n ln n - n) for n = 0..7; beyond, Stirling's series is right to 1e-9
+_LOG_FACTORIAL_EXCESS = tuple(
+    math.lgamma(n + 1) - (n * math.log(n) - n if n else 0) for n in range(8)
+)
+_TERMS = 64  # of the continued fraction; 40 give six digits at N = 1e6 and a tail of 0.025
+_NEWTON_STEPS = 5
+
+
+def _binomial_logit(hits: Array, trials: Array, tail: Array) -> Array:
+    """Logit of the p at which P(Binomial(trials, p) >= hits) equals ``tail``, hits being positive.
+
+    The logarithm of the tail is concave in logit p (the law is an exponential family with a
+    log-concave tail), so Newton's method, once left of the root, approaches it from the left: every
+    iterate is a valid, slightly low limit.
+    """
+    x = jnp.maximum(hits, 1)
+    n = jnp.maximum(trials, x)
+    target = jnp.log(tail)
+    z = -ndtri(tail)
+    start = (x + z**2 / 2 - z * jnp.sqrt(x * (n - x) / n + z**2 / 4)) / (n + z**2)  # Wilson
+    start = jnp.clip(start, jnp.finfo(x.dtype).tiny * n, 1 - jnp.finfo(x.dtype).eps)
+
+    def step(_: int, logit: Array) -> Array:
+        p, q = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
+        over = _tail_over_mass(x, n, p, q)
+        log_tail = _log_mass(x, n, p, q) + jnp.log(over)
+        return logit - (log_tail - target) * over / (q * x)
+
+    return lax.fori_loop(0, _NEWTON_STEPS, step, jnp.log(start) - jnp.log1p(-start))
+
+
+def _tail_over_mass(x: Array, n: Array, p: Array, q: Array) -> Array:
+    """P(X >= x) / P(X = x) of a binomial: the incomplete beta function's continued fraction.
+
+    Gauss (1812), DLMF 8.17.22 at a = x, b = n - x + 1, evaluated backwards.
+    """
+    b = n - x + 1
+
+    def two_terms(i: Array, value: Array) -> Array:
+        m = (_TERMS // 2 - i).astype(x.dtype)
+        value = 1 + m * (b - m) * p / ((x + 2 * m - 1) * (x + 2 * m)) / value
+        m = m - 1
+        return 1 - (x + m) * (n + 1 + m) * p / ((x + 2 * m) * (x + 2 * m + 1)) / value
+
+    value = lax.fori_loop(0, _TERMS // 2, two_terms, jnp.ones_like(x))
+    return q / value
+
+
+def _log_mass(x: Array, n: Array, p: Array, q: Array) -> Array:
+    """Logarithm of P(Binomial(n, p) = x), without the cancellation of log-gammas (Loader, 2000)."""
+    counts = _log_factorial_excess(n) - _log_factorial_excess(x) - _log_factorial_excess(n - x)
+    away = n * p * _excess((x - n * p) / (n * p), x, p)
+    return counts - away - n * q * _excess((n * p - x) / (n * q), n - x, q)
+
+
+def _log_factorial_excess(n: Array) -> Array:
+    table = jnp.asarray(_LOG_FACTORIAL_EXCESS, n.dtype)
+    large = jnp.maximum(n, 8)
+    series = (1 / 12 - (1 / 360 - 1 / (1260 * large**2)) / large**2) / large
+    stirling = jnp.log(2 * jnp.pi * large) / 2 + series
+    return jnp.where(n < 8, table[jnp.clip(n, 0, 7).astype(jnp.int32)], stirling)

@@ -1,0 +1,457 @@
+"""Intervals and certificates against naive loops, outside values, and their promises."""
+
+import dataclasses
+import math
+from itertools import combinations, product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+
+import neurotrust_jax as nt
+from neurotrust_jax import bounds
+
+COUNTS = {
+    "accuracy": lambda a, y: (a == y, np.ones_like(a)),
+    "precision": lambda a, y: (a & y, a),
+    "recall": lambda a, y: (a & y, y),
+    "iou": lambda a, y: (a & y, a | y),
+}
+FINITE = ("exact", "tightest", "chernoff", "bernstein", "hoeffding", "agarwal", "dkw")
+RANGE = (-4.0, 6.0)
+
+
+def close(precision):
+    return {"rtol": 1e-7, "atol": 1e-7} if precision == "x64" else {"rtol": 3e-4, "atol": 3e-4}
+
+
+def probe(n=120, groups=None, weights=None, soft=False, repeat=1, **options):
+    """Three neurons that follow concepts, a dead one; the last two concepts never, always there."""
+    rng = np.random.default_rng(0)
+    c = rng.uniform(size=(n, 5)) < [0.3, 0.1, 0.5, 0, 1]
+    f = np.round(rng.normal(size=(n, 4)) + c[:, :4], 1).clip(*RANGE)
+    f[:, 3] = 0
+    scores = np.where(c, 0.9, 0.2) - 0.2 * rng.uniform(size=c.shape) if soft else c
+    if groups is not None:
+        options["groups"] = np.tile(groups, repeat)
+    if weights is not None:
+        options["sample_weight"] = np.tile(weights, repeat)
+    options.setdefault("thresholds", 0.8)
+    return nt.make_probe(np.tile(f, (repeat, 1)), np.tile(scores, (repeat, 1)), **options)
+
+
+GROUPS = np.random.default_rng(1).permutation(np.repeat(np.arange(40), 3))
+UNEVEN = np.random.default_rng(2).integers(0, 25, 120)
+WEIGHTS = np.random.default_rng(3).uniform(0.2, 2, 120)
+
+
+def columns(p):
+    return np.asarray(p.neurons.present), np.asarray(p.labels.present)
+
+
+@pytest.mark.parametrize("metric", [*COUNTS, "f1", "balanced_accuracy"])
+def test_exact_is_scipys_clopper_pearson(metric, precision):
+    p = probe()
+    found = nt.intervals(p, metric, method="exact", delta=0.1)
+    active, present = columns(p)
+
+    def limits(hits, trials, confidence=0.9):
+        hits, trials = int((hits & (trials > 0)).sum()), int(trials.sum())
+        if not trials:
+            return np.array([0.0, 1.0])
+        test = scipy.stats.binomtest(hits, trials)
+        return np.array(test.proportion_ci(confidence, method="exact"))
+
+    for u, k in product(range(4), range(5)):
+        a, y = active[:, u], present[:, k]
+        if metric == "balanced_accuracy":
+            expected = (limits(a & y, y, 0.95) + limits(~a & ~y, ~y, 0.95)) / 2
+        else:
+            expected = limits(*COUNTS["iou" if metric == "f1" else metric](a, y))
+            expected = 2 * expected / (1 + expected) if metric == "f1" else expected
+        ours = float(found.lower[u, k]), float(found.upper[u, k])
+        np.testing.assert_allclose(ours, expected, **close(precision))
+
+
+def naive(method, x, y, bound, delta, hits_high=None):
+    """Limits on E[x] / E[y] from blocks, by root finding on the definition, in float64."""
+    some = y > 1e-9
+    x, y, n = x[some], y[some], int(some.sum())
+    if n == 0:
+        return 0.0, 1.0
+    if method == "tightest":
+        parts = [naive(m, x, y, bound, delta / 2) for m in ("chernoff", "bernstein")]
+        return max(p[0] for p in parts), min(p[1] for p in parts)
+    ratio = x.sum() / y.sum()
+    if method in ("hoeffding", "dkw"):
+        scale = math.sqrt(math.log(2 / delta) / 2)
+        if method == "dkw" and (bound != 1 or (y != 1).any()):
+            scale = scipy.optimize.brentq(
+                lambda t: (
+                    math.exp(-4 * t * t)
+                    + 8 * math.sqrt(math.pi / 2) * t * math.exp(-2 * t * t)
+                    - delta
+                ),
+                1, 9,
+            )  # fmt: skip
+        half = bound * scale / math.sqrt(n) / y.mean()
+        return max(ratio - half, 0), min(ratio + half, 1)
+
+    def excess(r):
+        z = x - r * y
+        if method == "chernoff":
+            p = min(max(r + z.mean() / bound, 0), 1)
+            with np.errstate(divide="ignore"):
+                kl = scipy.stats.entropy([p, 1 - p], [r, 1 - r])
+            return n * kl - math.log(2 / delta)
+        if n == 1:
+            return -1.0
+        log = math.log(4 / delta)
+        spread = math.sqrt(2 * np.var(z, ddof=1) * log / n)
+        return abs(z.mean()) - spread - 7 * bound * log / (3 * (n - 1))
+
+    def edge(end):
+        if abs(ratio - end) < 1e-12 or excess(abs(end - 1e-12)) <= 0:
+            return end
+        return scipy.optimize.brentq(excess, *sorted([ratio, abs(end - 1e-12)]), xtol=1e-12)
+
+    return edge(0.0), edge(1.0)
+
+
+@pytest.mark.parametrize("case", ["samples", "weights", "groups", "uneven"])
+@pytest.mark.parametrize("method", ["hoeffding", "chernoff", "bernstein", "tightest", "dkw"])
+def test_limits_equal_the_naive_loop_over_blocks(method, case, precision):
+    p = {
+        "samples": lambda: probe(),
+        "weights": lambda: probe(weights=WEIGHTS),
+        "groups": lambda: probe(groups=GROUPS),
+        "uneven": lambda: probe(groups=UNEVEN, weights=WEIGHTS),
+    }[case]()
+    metric = "recall" if method == "dkw" else "iou"
+    found = nt.intervals(p, metric, method=method, delta=0.1)
+    active, present = columns(p)
+    w = np.asarray(p.sample_weight, float) / float(p.sample_weight.max())
+    block = np.arange(120) if p.groups is None else np.asarray(p.groups)
+    bound = np.bincount(block, w).max()
+    for u, k in product(range(4), range(5)):
+        hits, trials = COUNTS[metric](active[:, u], present[:, k])
+        expected = naive(
+            method, np.bincount(block, w * hits), np.bincount(block, w * trials), bound, 0.1
+        )
+        ours = float(found.lower[u, k]), float(found.upper[u, k])
+        np.testing.assert_allclose(ours, expected, **close(precision))
+
+
+def test_auroc_given_the_labels(precision):
+    p = probe()
+    positives = columns(p)[1].sum(axis=0)
+    smaller = np.minimum(positives, 120 - positives)
+    hoeffding = nt.intervals(p, "auroc", method="hoeffding", delta=0.1)
+    agarwal = nt.intervals(p, "auroc", method="agarwal", delta=0.1)
+    chernoff = nt.intervals(p, "auroc", method="chernoff", delta=0.1)
+    value = np.asarray(hoeffding.similarity, float)
+    for u, k in product(range(3), range(3)):
+        half = math.sqrt(math.log(20) / (2 * smaller[k]))
+        expected = max(value[u, k] - half, 0), min(value[u, k] + half, 1)
+        ours = float(hoeffding.lower[u, k]), float(hoeffding.upper[u, k])
+        np.testing.assert_allclose(ours, expected, **close(precision))
+        rho = positives[k] / 120
+        half = math.sqrt(math.log(20) / (2 * rho * (1 - rho) * 120))
+        expected = max(value[u, k] - half, 0), min(value[u, k] + half, 1)
+        ours = float(agarwal.lower[u, k]), float(agarwal.upper[u, k])
+        np.testing.assert_allclose(ours, expected, **close(precision))
+        coins = np.full(smaller[k], value[u, k])
+        expected = naive("chernoff", coins, np.ones_like(coins), 1, 0.1)
+        ours = float(chernoff.lower[u, k]), float(chernoff.upper[u, k])
+        np.testing.assert_allclose(ours, expected, **close(precision))
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("metric", ["auroc", "simulation_auroc"])
+def test_grouped_auroc_from_pairs_of_groups(metric):
+    """The U-statistic spelled out: sums over pairs of groups of hits and of trials."""
+    p = probe(groups=UNEVEN)
+    found = nt.intervals(p, metric, method="hoeffding", delta=0.1)
+    f, y = np.asarray(p.activations), columns(p)[1]
+    score, label = (f, y) if metric == "auroc" else (np.asarray(p.concepts, float), columns(p)[0])
+    members = [np.flatnonzero(np.asarray(p.groups) == g) for g in range(p.num_units)]
+    bound = max(map(len, members)) ** 2 / 2
+    for i, j in ((0, 0), (1, 2)):
+        s, lab = score[:, i], label[:, j]
+
+        def pairs(g, h, s=s, lab=lab):
+            hits = trials = 0.0
+            for a, b in product(g, h):
+                if lab[a] and not lab[b]:
+                    trials += 1
+                    hits += 1.0 if s[a] > s[b] else 0.5 if s[a] == s[b] else 0.0
+            return np.array([hits, trials])
+
+        between = sum(pairs(g, h) + pairs(h, g) for g, h in combinations(members, 2))
+        inside = sum(pairs(g, g) for g in members)
+        number = len(members)
+        half = bound * math.sqrt(math.log(20) / (2 * (number // 2)))
+        half *= number * (number - 1) / between[1]
+        measured = between[0] + inside[0]  # what a rank statistic can tell
+        low = max(measured - inside[1], 0) / between[1] - half
+        high = min(measured, between[1]) / between[1] + half
+        u, k = (i, j) if metric == "auroc" else (j, i)
+        ours = float(found.lower[u, k]), float(found.upper[u, k])
+        np.testing.assert_allclose(ours, (max(low, 0), min(high, 1)), rtol=1e-9)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("case", ["samples", "uneven"])
+@pytest.mark.parametrize("metric", ["mad", "standardised_mad", "correlation", "cosine", "wpmi"])
+def test_means_carried_through_the_formula(metric, case):
+    p = probe(600, soft=True, groups=np.arange(600) // 4 if case == "uneven" else None)
+    found = nt.intervals(p, metric, method="tightest", delta=0.1, activation_range=RANGE)
+    active, present = columns(p)
+    f, c = np.asarray(p.activations, float), np.asarray(p.concepts, float)
+    block = np.arange(600) if p.groups is None else np.asarray(p.groups)
+    bound = 1 if p.groups is None else 4
+
+    def mean(x, trials, parts):
+        values = np.bincount(block, x * trials), np.bincount(block, trials.astype(float))
+        return np.array(naive("tightest", *values, bound, 0.1 / parts))
+
+    for u, k in product(range(2), range(2)):
+        x, y, a, pos = f[:, u], c[:, k], active[:, u], present[:, k]
+        unit, all_rows = (x + 4) / 10, np.ones(600)
+        variance = lambda m, s: np.array(  # noqa: E731
+            [max(s[0] - m[1] ** 2, 0), min(max(s[1] - m[0] ** 2, 0), 0.25)]
+        )
+        if metric == "mad":
+            one, zero = mean(unit, pos, 2), mean(unit, ~pos, 2)
+            expected = 10 * (one[0] - zero[1]), 10 * (one[1] - zero[0])
+        elif metric == "wpmi":
+            floor = math.log(1e-8)
+            share, prior = mean(1 - np.log(y) / floor, a, 2), mean(y, all_rows, 2)
+            expected = floor * (1 - share) - np.log(prior[::-1])
+        elif metric == "cosine":
+            xy, yy = mean(unit * y, all_rows, 4), mean(y * y, all_rows, 4)
+            xx, yl = mean((x / 6) ** 2, all_rows, 4), mean(y, all_rows, 4)
+            top = 10 * xy[0] - 4 * yl[1], 10 * xy[1] - 4 * yl[0]
+            below = 6 * np.sqrt(xx * yy)
+            expected = [t / below[int(i != (t < 0))] for i, t in enumerate(top)]
+            expected = [
+                top[0] / below[0 if top[0] < 0 else 1],
+                top[1] / below[1 if top[1] < 0 else 0],
+            ]
+        else:
+            parts = 5 if metric == "correlation" else 4
+            vf = variance(mean(unit, all_rows, parts), mean(unit**2, all_rows, parts))
+            if metric == "correlation":
+                m, l = mean(unit, all_rows, 5), mean(y, all_rows, 5)
+                xy = mean(unit * y, all_rows, 5)
+                top = xy[0] - m[1] * l[1], xy[1] - m[0] * l[0]
+                below = np.sqrt(vf * variance(l, mean(y * y, all_rows, 5)))
+            else:
+                one, zero = mean(unit, pos, 4), mean(unit, ~pos, 4)
+                top = one[0] - zero[1], one[1] - zero[0]
+                below = np.sqrt(vf)
+            with np.errstate(divide="ignore"):
+                expected = [
+                    top[0] / below[0 if top[0] < 0 else 1], top[1] / below[1 if top[1] < 0 else 0]
+                ]  # fmt: skip
+        expected = np.clip(expected, *nt.METRICS[metric].range)
+        ours = float(found.lower[u, k]), float(found.upper[u, k])
+        np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.x64
+def test_asymptotic_interval_is_value_and_standard_error():
+    p = probe()
+    for metric in ("iou", "correlation", "soft_wpmi"):
+        error, freedom = bounds.standard_error(p, nt.METRICS[metric])
+        found = nt.intervals(p, metric, method="asymptotic", delta=0.1, simultaneous="all")
+        level = 1 - 0.1 / 2 / 20
+        z = (
+            scipy.stats.norm.ppf(level)
+            if math.isinf(freedom)
+            else scipy.stats.t.ppf(level, freedom)
+        )
+        value = np.asarray(found.similarity)
+        expected = np.clip(value + z * np.asarray(error), *nt.METRICS[metric].range)
+        np.testing.assert_allclose(found.upper, expected, rtol=1e-4)
+        undefined = np.isnan(value)
+        np.testing.assert_array_equal(np.isnan(found.lower), undefined)
+        np.testing.assert_array_equal(np.asarray(found.reason) > 0, undefined)
+        assert not found.finite_sample
+
+
+@pytest.mark.x32
+def test_student_quantiles():
+    for freedom, level in product((40, 63, 1000), (0.6, 0.975, 1 - 1e-6)):
+        assert bounds._quantile(level, freedom) == pytest.approx(
+            scipy.stats.t.ppf(level, freedom), rel=2e-3
+        )
+
+
+def fitting(p, metric):
+    for method in FINITE:
+        try:
+            nt.intervals(p, metric, method=method, activation_range=RANGE)
+        except ValueError:
+            continue
+        yield method
+
+
+GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    ("metric", "grouped"), [*((m, False) for m in bounds.RULES), *((m, True) for m in GROUPED_TOO)]
+)
+def test_finite_sample_intervals_keep_their_contract(metric, grouped):
+    """In range, never NaN, around the estimate, narrower with n and with a larger delta."""
+    groups = np.concatenate([GROUPS + 40 * i for i in range(4)]) if grouped else None
+    large = probe(repeat=4)
+    large = nt.make_probe(large.activations, large.concepts, thresholds=0.8, groups=groups)
+    # the same data once: rows of weight 0 are absent, and nothing is compiled anew
+    small = dataclasses.replace(large, sample_weight=(jnp.arange(480) < 120).astype(jnp.float32))
+    options = {"activation_range": RANGE}
+    low, high = nt.METRICS[metric].range
+    methods = list(fitting(small, metric))
+    assert "hoeffding" in methods
+    for method in methods:
+        found = nt.intervals(small, metric, method=method, **options)
+        tight = nt.intervals(small, metric, method=method, delta=0.3, **options)
+        every = nt.intervals(small, metric, method=method, simultaneous="all", **options)
+        more = nt.intervals(large, metric, method=method, **options)
+        value = np.asarray(found.similarity)
+        defined = ~np.isnan(value)
+        for i in (found, tight, every, more):
+            lower, upper = np.asarray(i.lower), np.asarray(i.upper)
+            assert not np.isnan(lower).any()
+            assert not np.isnan(upper).any()
+            assert ((lower >= low) & (upper <= high) & (lower <= upper)).all()
+            assert (lower[defined] <= value[defined] + 1e-5).all()
+            assert (upper[defined] >= value[defined] - 1e-5).all()
+        for wide, narrow in ((every, found), (found, tight), (found, more)):
+            assert (np.asarray(wide.lower) <= np.asarray(narrow.lower) + 1e-5).all()
+            assert (np.asarray(wide.upper) >= np.asarray(narrow.upper) - 1e-5).all()
+        assert found.finite_sample
+        assert method in found.guarantee
+
+
+@pytest.mark.x32
+def test_every_metric_has_intervals():
+    p = probe(soft=True)
+    for metric in nt.METRICS:
+        found = nt.intervals(p, metric)
+        lower, upper = np.asarray(found.lower), np.asarray(found.upper)
+        low, high = nt.METRICS[metric].range
+        undefined = np.isnan(lower)
+        assert (np.asarray(found.reason)[undefined] > 0).all()
+        assert (lower[~undefined] >= low).all()
+        assert (upper[~undefined] <= high).all()
+        assert found.method != "auto"
+
+
+@pytest.mark.x32
+def test_auto_takes_what_is_valid():
+    assert nt.intervals(probe(), "iou").method == "exact"
+    assert nt.intervals(probe(groups=GROUPS), "iou").method == "tightest"
+    assert nt.intervals(probe(weights=WEIGHTS), "iou").method == "tightest"
+    quantile = probe(thresholds=None, top_fraction=0.1)
+    assert nt.intervals(quantile, "iou").method == "dkw"
+    assert nt.intervals(quantile, "wpmi").method == "asymptotic"
+    assert nt.intervals(quantile, "auroc").method == "tightest"  # no threshold in it
+    split = nt.split_thresholds(jax.random.key(0), quantile, top_fraction=0.1)
+    found = nt.intervals(split, "iou")
+    assert found.method == "exact"
+    assert "top_fraction=0.1 of 60 other units" in found.guarantee
+    with pytest.warns(nt.CoverageWarning, match="they come from the same data"):
+        forced = nt.intervals(quantile, "iou", method="exact")
+    assert "NOT VALID" in forced.guarantee
+    assert nt.intervals(probe(), "mad").method == "asymptotic"
+    assert nt.intervals(probe(), "mad", activation_range=RANGE).method == "tightest"
+    mine = nt.six_sum_metric("iou", "binary", "binary", lambda s: s.FC / s.S, (0, 1), "mine")
+    assert nt.intervals(probe(), mine).method == "asymptotic"  # another formula of that name
+
+
+@pytest.mark.x32
+def test_guarantee_says_all_that_matters():
+    text = nt.intervals(probe(groups=GROUPS), "iou", delta=0.1, simultaneous="concepts").guarantee
+    assert text == (
+        "90% coverage for every sample size (tightest), all concepts of a neuron at once; "
+        "independent units: 40 groups, weight of each at most 3 times a sample's; "
+        "thresholds: taken as fixed beforehand (given)"
+    )
+    assert "asymptotically" in nt.intervals(probe(), "auprc").guarantee
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"delta": 0}, "delta must lie strictly between 0 and 1, got 0"),
+        ({"method": "wald"}, "unknown method 'wald'; known: auto"),
+        ({"simultaneous": "yes"}, "simultaneous must be one of none, concepts, all, got 'yes'"),
+        ({"metric": "auroc", "method": "exact"}, "does not fit 'auroc'.*these do: asymptotic"),
+        ({"metric": "mad", "method": "chernoff"}, r"need activation_range=\(low, high\)"),
+        ({"activation_range": (0, 1)}, "activation_range must hold every activation, but sample"),
+        ({"largest_unit": 0.5}, "largest_unit must be at least 1"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    options = dict(options)
+    with pytest.raises(ValueError, match=message):
+        nt.intervals(probe(), options.pop("metric", "iou"), **options)
+
+
+@pytest.mark.x32
+def test_a_larger_possible_unit_widens_grouped_intervals():
+    seen = nt.intervals(probe(groups=GROUPS), "iou")
+    wide = nt.intervals(probe(groups=GROUPS), "iou", largest_unit=6)
+    assert (np.asarray(wide.upper - wide.lower) >= np.asarray(seen.upper - seen.lower)).all()
+
+
+def test_certificate_follows_from_the_intervals():
+    p = probe(2000)
+    found = nt.intervals(p, "iou", simultaneous="concepts", delta=0.1)
+    proof = nt.certify(p, "iou", delta=0.1)
+    lower, upper = np.asarray(found.lower), np.asarray(found.upper)
+    value = np.asarray(found.similarity)
+    for u in range(3):
+        label = int(np.nanargmax(value[u]))
+        assert int(proof.label[u]) == label
+        assert proof.lower[u] == lower[u, label]
+        rivals = [upper[u, k] for k in range(5) if k != label]
+        assert float(proof.regret[u]) == pytest.approx(max(max(rivals) - lower[u, label], 0))
+        np.testing.assert_array_equal(proof.mask[u], upper[u] >= lower[u].max())
+    assert not np.asarray(proof.vacuous)[:3].any()
+    np.testing.assert_array_equal(proof.positives, columns(p)[1].sum(axis=0))
+    # the dead neuron has no label: nothing is certified, nothing ruled out
+    assert int(proof.label[3]) == -1
+    assert np.isnan([proof.lower[3], proof.regret[3]]).all()
+    assert proof.mask[3].all()
+    assert proof.vacuous[3]
+    certified = np.asarray(proof.certified)
+    np.testing.assert_array_equal(certified[:3], np.asarray(proof.regret)[:3] == 0)
+    assert certified.any()
+    assert not certified[3]
+
+
+@pytest.mark.x32
+def test_certificate_of_little_data_is_vacuous():
+    proof = nt.certify(probe(12), "iou")
+    assert np.asarray(proof.vacuous).all()
+    assert not np.asarray(proof.certified).any()
+    with pytest.raises(ValueError, match="simultaneous must be 'concepts' or 'all'"):
+        nt.certify(probe(), simultaneous="none")
+
+
+@pytest.mark.x32
+def test_changed_delta_compiles_nothing():
+    p = probe()
+    nt.intervals(p, "iou", delta=0.1)
+    before = bounds._finite_sample._cache_size()
+    nt.intervals(p, "iou", delta=0.2, simultaneous="all")
+    assert bounds._finite_sample._cache_size() == before
+    assert jnp.isfinite(nt.intervals(p, "iou", delta=1e-30).lower).all()
