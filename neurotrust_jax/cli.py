@@ -83,9 +83,9 @@ def demo(
     rows: Annotated[int, typer.Option(min=1, help="Neurons to print.")] = 25,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("neurotrust-demo"),
 ) -> None:
-    """Train a network on built-in data, label a layer's neurons, and say how stable each label is.
+    """Train a network on built-in data, label its neurons, and say how far to trust each label.
 
-    Writes descriptions.csv, audit.json and three figures into the folder OUT.
+    Writes descriptions.csv, audit.json and four figures into the folder OUT.
     """
     if not 0 < alpha < 1:
         raise typer.BadParameter(
@@ -147,14 +147,14 @@ def demo(
 
 
 def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
-    """Draw the examples, the agreements and the set sizes."""
+    """Draw the examples, the intervals, the agreements and the set sizes."""
     import matplotlib as mpl
     import numpy as np
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    from .report import plot_agreement, plot_examples, plot_set_sizes
+    from .report import plot_agreement, plot_examples, plot_intervals, plot_set_sizes
 
     labelled = np.flatnonzero(result.label >= 0)
     written = []
@@ -180,7 +180,11 @@ def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
             f"{result.layer}: images that activate a neuron most, stable labels first", fontsize=11
         )
         save(figure, "examples.png")
-    for plot, name in ((plot_agreement, "agreement.png"), (plot_set_sizes, "set_sizes.png")):
+    for plot, name in (
+        (plot_intervals, "intervals.png"),
+        (plot_agreement, "agreement.png"),
+        (plot_set_sizes, "set_sizes.png"),
+    ):
         figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
         plot(result, ax)
         save(figure, name)

@@ -112,12 +112,17 @@ def test_figures_hold_what_they_say(audited, probe):
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(3)
+    figure, axes = plt.subplots(4)
     assert report.plot_agreement(audited, axes[0]) is axes[0]
     shown = np.concatenate([c.get_offsets() for c in axes[0].collections])
     assert sorted(shown[:, 1]) == pytest.approx(sorted(audited.agreement[:6]))
     report.plot_set_sizes(audited, axes[1])
     assert sum(bar.get_height() for bar in axes[1].patches) == 6
+    report.plot_intervals(audited, axes[3])
+    segments = [s for lines in axes[3].collections[:-1] for s in lines.get_segments()]
+    drawn = sorted((float(s[0][1]), float(s[1][1])) for s in segments)
+    expected = sorted(zip(audited.lower[:6], audited.upper[:6], strict=True))
+    np.testing.assert_allclose(drawn, expected, rtol=1e-6)
     images = np.zeros((300, 4, 4, 1))
     images[:, 0, 0, 0] = np.arange(300) / 300
     report.plot_examples(audited, 2, probe.activations, images, axes[2],
@@ -150,7 +155,7 @@ def test_demo_runs_end_to_end(tmp_path):
     assert accuracy > 85  # chance is 10; a linear model reaches 95 with all of the data
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"descriptions.csv", "audit.json", "examples.png", "agreement.png",
-                       "set_sizes.png"}  # fmt: skip
+                       "intervals.png", "set_sizes.png"}  # fmt: skip
     result = report.read_audit(tmp_path / "audit.json")
     assert result.metric == "auroc"
     assert np.nanmean(result.agreement) > 0.5

@@ -12,7 +12,7 @@ from ..audit import Audit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_agreement", "plot_examples", "plot_set_sizes"]
+__all__ = ["plot_agreement", "plot_examples", "plot_intervals", "plot_set_sizes"]
 
 # Okabe & Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
@@ -43,6 +43,34 @@ def plot_agreement(audit: Audit, ax: Axes) -> Axes:
         ylim=(-0.03, 1.03),
     )
     ax.legend(loc="lower right")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_intervals(audit: Audit, ax: Axes) -> Axes:
+    """Interval of every label's true similarity, neurons in order of the measured one."""
+    labelled = np.flatnonzero(audit.label >= 0)
+    order = labelled[np.argsort(-audit.similarity[labelled], kind="stable")]
+    rank = np.arange(1, len(order) + 1)
+    size = audit.certified_set[order].sum(axis=1)
+    vacuous = audit.vacuous[order]
+    for chosen, colour, name in (
+        (size == 1, BLUE, "certified best"),
+        ((size > 1) & ~vacuous, GREEN, "some concepts ruled out"),
+        ((size > 1) & vacuous, GREY, "vacuous: none ruled out"),
+    ):
+        neurons = order[chosen]
+        ax.vlines(
+            rank[chosen], audit.lower[neurons], audit.upper[neurons], color=colour, lw=1.6,
+            alpha=0.8, label=f"{name}: {chosen.sum()} neurons",
+        )  # fmt: skip
+    ax.scatter(rank, audit.similarity[order], color="black", s=7, zorder=3, label="measured")
+    ax.set(
+        xlabel="neurons with a label, by measured similarity",
+        ylabel=f"true similarity ({audit.metric})",
+        title=f"{audit.layer}: how good is the label? ({1 - audit.alpha:.0%} intervals)",
+    )
+    ax.legend(loc="upper right")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
