@@ -349,7 +349,7 @@ def intervals(
     else:
         value, lower, upper = _finite_sample(
             data, jnp.asarray(delta / count, data.weights.dtype),
-            metric=metric, method=method, independent=independent,
+            metric=metric, method=method, num_units=None if independent else probe.num_units,
         )  # fmt: skip
     return Intervals(
         lower=lower,
@@ -464,11 +464,11 @@ def _thresholds(probe: Probe, metric: Metric, method: str) -> str:
     return f"taken as fixed beforehand ({probe.threshold_source}{flaw})"
 
 
-@partial(jax.jit, static_argnames=("metric", "method", "independent"))
+@partial(jax.jit, static_argnames=("metric", "method", "num_units"))
 def _finite_sample(
-    d: Data, delta: Array, *, metric: Metric, method: str, independent: bool
+    d: Data, delta: Array, *, metric: Metric, method: str, num_units: int | None
 ) -> tuple[Array, Array, Array]:
-    """Similarity and limits of all pairs: three [U, C]."""
+    """Similarity and limits of all pairs, three [U, C]; units None: samples of one weight."""
     value = metric.score(metric.prepare(d.neurons, d.labels), d.weights)
     rule = (UNIFORM_RULES if method == "dkw" else RULES)[metric.name]
     share = delta / len(rule.parts)
@@ -479,11 +479,11 @@ def _finite_sample(
         elif method != "dkw":
             limits = LIMITS[method]
         elif part is PREVALENCE:  # no threshold in it
-            limits = LIMITS["exact" if independent else "tightest"]
+            limits = LIMITS["exact" if num_units is None else "tightest"]
         else:
-            limits = partial(dkw, grouped=not independent)
+            limits = partial(dkw, grouped=num_units is not None)
         low, high = limits(
-            part.evidence(d, independent=independent, squares=method != "hoeffding"), share
+            part.evidence(d, num_units=num_units, squares=method != "hoeffding"), share
         )
         lower.append(low)
         upper.append(high)

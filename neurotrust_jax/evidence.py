@@ -110,11 +110,14 @@ class Share(NamedTuple):
         """Whether it reads activations, whose range must then be known."""
         return self.neuron in RANGED
 
-    def evidence(self, d: Data, *, independent: bool, squares: bool) -> Evidence:
-        """Means over the blocks; those of squares only if asked for."""
+    def evidence(self, d: Data, *, num_units: int | None, squares: bool) -> Evidence:
+        """Means over the blocks; those of squares only if asked for.
+
+        ``num_units`` is None where samples are independent and of one weight.
+        """
         f, c = COLUMNS[self.neuron](d), COLUMNS[self.concept](d)
         if d.groups is not None:
-            return self._grouped(f, c, d, d.groups)
+            return self._grouped(f, c, d, d.groups, num_units)
         counts = weighted_sums(f, c, (d.weights > 0).astype(f.dtype))
         blocks = _combine(self.trials, counts)
         per_block = 1 / jnp.where(blocks > 0, blocks, 1)
@@ -148,13 +151,13 @@ class Share(NamedTuple):
                 total = total + k * power_sum(f, c, weights, *power)
         return total
 
-    def _grouped(self, f: Array, c: Array, d: Data, groups: Array) -> Evidence:
+    def _grouped(
+        self, f: Array, c: Array, d: Data, groups: Array, num_groups: int | None
+    ) -> Evidence:
         """One neuron after the other, so that memory stays at [n, C]."""
-        # as many slots as samples: the number of groups is then not part of what is compiled
-        size = f.shape[0]
 
         def total(x: Array) -> Array:
-            return jax.ops.segment_sum(x, groups, size)
+            return jax.ops.segment_sum(x, groups, num_groups)
 
         w = d.weights
         s, cs = total(w), total(w[:, None] * c)
@@ -204,7 +207,7 @@ class Pairs(NamedTuple):
         """Never: only the order of activations counts."""
         return False
 
-    def evidence(self, d: Data, *, independent: bool, squares: bool = False) -> Evidence:
+    def evidence(self, d: Data, *, num_units: int | None, squares: bool = False) -> Evidence:
         """Two-sample U-statistic given the labels; with groups, a U-statistic of pairs of groups.
 
         Independent samples of one weight: the statistic is a mean, over orderings, of means of k
@@ -224,17 +227,16 @@ class Pairs(NamedTuple):
         y = labels.astype(d.weights.dtype)
         positive, negative = weighted_total(y, d.weights), weighted_total(1 - y, d.weights)
 
-        if independent:
+        if num_units is None:
             k = jnp.minimum(positive, negative)
             if self.mcdiarmid:
                 k = positive * negative / d.weights.sum()
             blocks = jnp.where(defined, k.reshape(shape), 0)
             return Evidence(value, value, jnp.ones_like(value), blocks, jnp.ones_like(d.bound))
 
-        size = y.shape[0]
-        groups = jnp.arange(size, dtype=jnp.int32) if d.groups is None else d.groups
-        total = jax.ops.segment_sum(d.weights, groups, size)
-        own = jax.ops.segment_sum(d.weights[:, None] * y, groups, size)
+        groups = jnp.arange(num_units, dtype=jnp.int32) if d.groups is None else d.groups
+        total = jax.ops.segment_sum(d.weights, groups, num_units)
+        own = jax.ops.segment_sum(d.weights[:, None] * y, groups, num_units)
         inside = (own * (total[:, None] - own)).sum(axis=0).reshape(shape)
         pairs = (positive * negative).reshape(shape)
         between = jnp.maximum(pairs - inside, 0)
