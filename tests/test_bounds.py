@@ -12,7 +12,8 @@ import scipy.optimize
 import scipy.stats
 
 import neurotrust_jax as nt
-from neurotrust_jax import bounds
+from neurotrust_jax import bounds, rules
+from neurotrust_jax.evidence import Pairs
 
 COUNTS = {
     "accuracy": lambda a, y: (a == y, np.ones_like(a)),
@@ -172,13 +173,14 @@ def test_auroc_given_the_labels(precision):
 @pytest.mark.x64
 @pytest.mark.parametrize("metric", ["auroc", "simulation_auroc"])
 def test_grouped_auroc_from_pairs_of_groups(metric):
-    """The U-statistic spelled out: sums over pairs of groups of hits and of trials."""
+    """The U-statistic spelled out: sums over ordered pairs of groups of hits and of trials."""
     p = probe(groups=UNEVEN)
-    found = nt.intervals(p, metric, method="hoeffding", delta=0.1)
+    data, _ = bounds._read(p, None, None)
+    found = Pairs(metric).evidence(data, num_units=p.num_units)
     f, y = np.asarray(p.activations), columns(p)[1]
     score, label = (f, y) if metric == "auroc" else (np.asarray(p.concepts, float), columns(p)[0])
     members = [np.flatnonzero(np.asarray(p.groups) == g) for g in range(p.num_units)]
-    bound = max(map(len, members)) ** 2 / 2
+    ordered = len(members) * (len(members) - 1)
     for i, j in ((0, 0), (1, 2)):
         s, lab = score[:, i], label[:, j]
 
@@ -192,15 +194,34 @@ def test_grouped_auroc_from_pairs_of_groups(metric):
 
         between = sum(pairs(g, h) + pairs(h, g) for g, h in combinations(members, 2))
         inside = sum(pairs(g, g) for g in members)
-        number = len(members)
-        half = bound * math.sqrt(math.log(20) / (2 * (number // 2)))
-        half *= number * (number - 1) / between[1]
+        assert 0 < inside[0] < inside[1]
         measured = between[0] + inside[0]  # what a rank statistic can tell
-        low = max(measured - inside[1], 0) / between[1] - half
-        high = min(measured, between[1]) / between[1] + half
-        u, k = (i, j) if metric == "auroc" else (j, i)
-        ours = float(found.lower[u, k]), float(found.upper[u, k])
-        np.testing.assert_allclose(ours, (max(low, 0), min(high, 1)), rtol=1e-9)
+        at = (i, j) if metric == "auroc" else (j, i)
+        assert found.hits_low[at] == pytest.approx((measured - inside[1]) / ordered)
+        assert found.hits_high[at] == pytest.approx(min(measured, between[1]) / ordered)
+        assert found.trials[at] == pytest.approx(between[1] / ordered)
+        assert found.blocks[at] == len(members) // 2
+        assert found.bound == max(map(len, members)) ** 2 / 2
+
+
+@pytest.mark.x64
+def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
+    """Every pair rightly ordered: those inside groups must not push the ratio beyond 1."""
+    y = np.tile([True, False], 20)
+    p = nt.make_probe(y[:, None] * 1.0, y[:, None], groups=np.arange(40) // 2, thresholds=0.5)
+    data, _ = bounds._read(p, None, None)
+    found = Pairs("auroc").evidence(data, num_units=20)
+    assert found.hits_high[0, 0] == found.trials[0, 0] == 380 / 380
+    low, high = found.ratio
+    assert (low[0, 0], high[0, 0]) == (1, 1)
+
+
+@pytest.mark.x64
+def test_variance_from_mean_and_mean_square():
+    mean, square = (jnp.asarray(0.4), jnp.asarray(0.5)), (jnp.asarray(0.3), jnp.asarray(0.32))
+    low, high = rules._variance(mean, square)
+    assert (float(low), float(high)) == pytest.approx((0.05, 0.16))
+    assert float(rules._variance(mean, (square[0], jnp.asarray(0.9)))[1]) == 0.25
 
 
 @pytest.mark.x64
