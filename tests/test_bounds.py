@@ -283,6 +283,51 @@ def test_means_carried_through_the_formula(metric, case):
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-9)
 
 
+UNIFORM = {
+    "accuracy": lambda p, r, q: p * r + (1 - p) * (1 - q),
+    "precision": lambda p, r, q: p * r / (p * r + (1 - p) * q),
+    "f1": lambda p, r, q: 2 * p * r / (p + p * r + (1 - p) * q),
+    "iou": lambda p, r, q: p * r / (p + (1 - p) * q),
+    "simulation_balanced_accuracy": lambda p, r, q: (
+        (p * r / (p * r + (1 - p) * q) + (1 - p) * (1 - q) / ((1 - p) * (1 - q) + p * (1 - r))) / 2
+    ),
+}
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("metric", [*UNIFORM])
+def test_limits_for_all_thresholds_hold_on_the_whole_box(metric):
+    """The metric over a grid of (p, r, q) within their limits stays inside, and comes close."""
+    p = probe(600)
+    found = nt.intervals(p, metric, method="dkw", delta=0.3)
+    active, present = columns(p)
+    for u, k in product(range(3), range(3)):
+        a, y = active[:, u], present[:, k]
+        prior = scipy.stats.binomtest(int(y.sum()), 600).proportion_ci(0.9, method="exact")
+        r = naive("dkw", (a & y)[y] * 1.0, np.ones(y.sum()), 1, 0.1)
+        q = naive("dkw", (a & ~y)[~y] * 1.0, np.ones((~y).sum()), 1, 0.1)
+        assert min(r) > 0
+        grid = np.meshgrid(*(np.linspace(*limits, 15) for limits in (prior, r, q)))
+        values = UNIFORM[metric](*grid)
+        ours = float(found.lower[u, k]), float(found.upper[u, k])
+        assert ours[0] <= values.min() + 1e-9
+        assert ours[1] >= values.max() - 1e-9
+        # the two halves of the last are bounded apart
+        slack = 0.1 if metric == "simulation_balanced_accuracy" else 1e-9
+        np.testing.assert_allclose(ours, (values.min(), values.max()), atol=slack)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("metric", ["iou", "auprc"])
+def test_simultaneous_divides_delta(metric):
+    p = probe()
+    for simultaneous, count in (("concepts", 5), ("all", 20)):
+        found = nt.intervals(p, metric, delta=0.1, simultaneous=simultaneous)
+        alone = nt.intervals(p, metric, delta=0.1 / count)
+        np.testing.assert_allclose(found.lower, alone.lower, rtol=1e-6)
+        np.testing.assert_allclose(found.upper, alone.upper, rtol=1e-6)
+
+
 @pytest.mark.x64
 def test_asymptotic_interval_is_value_and_standard_error():
     p = probe()
@@ -457,6 +502,22 @@ def test_certificate_follows_from_the_intervals():
     np.testing.assert_array_equal(certified[:3], np.asarray(proof.regret)[:3] == 0)
     assert certified.any()
     assert not certified[3]
+
+
+@pytest.mark.x32
+def test_a_common_concept_may_rule_out_what_the_label_can_not():
+    """The label's own limits are wide; the second's lower limit excludes the third."""
+    found = nt.intervals(nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3]), "iou")
+    found = dataclasses.replace(
+        found,
+        similarity=jnp.asarray([[0.9, 0.7, 0.3]]),
+        lower=jnp.asarray([[0.1, 0.6, 0.2]]),
+        upper=jnp.asarray([[1.0, 0.8, 0.5]]),
+    )
+    proof = bounds.certificate(found, jnp.asarray([1, 1, 1]))
+    np.testing.assert_array_equal(proof.mask, [[True, True, False]])
+    assert float(proof.regret[0]) == pytest.approx(0.7)
+    assert not proof.vacuous[0]
 
 
 @pytest.mark.x32
