@@ -122,9 +122,10 @@ def naive(method, x, y, bound, delta, hits_high=None):
     return edge(0.0), edge(1.0)
 
 
+@pytest.mark.x64
 @pytest.mark.parametrize("case", ["samples", "weights", "groups", "uneven"])
 @pytest.mark.parametrize("method", ["hoeffding", "chernoff", "bernstein", "tightest", "dkw"])
-def test_limits_equal_the_naive_loop_over_blocks(method, case, precision):
+def test_limits_equal_the_naive_loop_over_blocks(method, case):
     p = {
         "samples": lambda: probe(),
         "weights": lambda: probe(weights=WEIGHTS),
@@ -143,10 +144,11 @@ def test_limits_equal_the_naive_loop_over_blocks(method, case, precision):
             method, np.bincount(block, w * hits), np.bincount(block, w * trials), bound, 0.1
         )
         ours = float(found.lower[u, k]), float(found.upper[u, k])
-        np.testing.assert_allclose(ours, expected, **close(precision))
+        np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
 
 
-def test_auroc_given_the_labels(precision):
+@pytest.mark.x64
+def test_auroc_given_the_labels():
     p = probe()
     positives = columns(p)[1].sum(axis=0)
     smaller = np.minimum(positives, 120 - positives)
@@ -158,16 +160,16 @@ def test_auroc_given_the_labels(precision):
         half = math.sqrt(math.log(20) / (2 * smaller[k]))
         expected = max(value[u, k] - half, 0), min(value[u, k] + half, 1)
         ours = float(hoeffding.lower[u, k]), float(hoeffding.upper[u, k])
-        np.testing.assert_allclose(ours, expected, **close(precision))
+        np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
         rho = positives[k] / 120
         half = math.sqrt(math.log(20) / (2 * rho * (1 - rho) * 120))
         expected = max(value[u, k] - half, 0), min(value[u, k] + half, 1)
         ours = float(agarwal.lower[u, k]), float(agarwal.upper[u, k])
-        np.testing.assert_allclose(ours, expected, **close(precision))
+        np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
         coins = np.full(smaller[k], value[u, k])
         expected = naive("chernoff", coins, np.ones_like(coins), 1, 0.1)
         ours = float(chernoff.lower[u, k]), float(chernoff.upper[u, k])
-        np.testing.assert_allclose(ours, expected, **close(precision))
+        np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.x64
@@ -292,6 +294,18 @@ UNIFORM = {
         (p * r / (p * r + (1 - p) * q) + (1 - p) * (1 - q) / ((1 - p) * (1 - q) + p * (1 - r))) / 2
     ),
 }
+
+
+@pytest.mark.x32
+def test_single_precision_suffices():
+    p = probe(groups=UNEVEN, weights=WEIGHTS)
+    for metric, method in (("iou", "tightest"), ("recall", "dkw"), ("auroc", "chernoff")):
+        single = nt.intervals(p, metric, method=method)
+        with jax.enable_x64(True):
+            double = nt.intervals(probe(groups=UNEVEN, weights=WEIGHTS), metric, method=method)
+        assert single.lower.dtype == jnp.float32
+        np.testing.assert_allclose(single.lower, double.lower, rtol=3e-4, atol=3e-4)
+        np.testing.assert_allclose(single.upper, double.upper, rtol=3e-4, atol=3e-4)
 
 
 @pytest.mark.x64
@@ -478,6 +492,7 @@ def test_a_larger_possible_unit_widens_grouped_intervals():
     assert (np.asarray(wide.upper - wide.lower) >= np.asarray(seen.upper - seen.lower)).all()
 
 
+@pytest.mark.x32
 def test_certificate_follows_from_the_intervals():
     p = probe(2000)
     found = nt.intervals(p, "iou", simultaneous="concepts", delta=0.1)
