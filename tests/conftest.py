@@ -27,3 +27,10 @@ def pytest_generate_tests(metafunc):
 def precision(request):
     with jax.enable_x64(request.param == "x64"):
         yield request.param
+
+
+@pytest.fixture(autouse=True, scope="module")
+def free_compiled_functions():
+    # each takes some of the memory maps that a process may have, and the suite compiles thousands
+    yield
+    jax.clear_caches()
