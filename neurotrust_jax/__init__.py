@@ -15,6 +15,9 @@ from .metrics import METRICS as METRICS
 from .metrics import NEURON_EVAL_NAMES as NEURON_EVAL_NAMES
 from .metrics import Metric as Metric
 from .metrics import six_sum_metric as six_sum_metric
+from .null import PermutationTest as PermutationTest
+from .null import benjamini_hochberg as benjamini_hochberg
+from .null import permutation_test as permutation_test
 from .planning import RequiredSamples as RequiredSamples
 from .planning import generalization_gap as generalization_gap
 from .planning import required_samples as required_samples

@@ -12,7 +12,7 @@ from .bounds import certificate, intervals
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .resampling import Progress, bootstrap
-from .sets import vote_sets
+from .sets import concept_sets
 from .similarity import Reason, at_concept, identify
 from .stability import stability
 
@@ -55,7 +55,10 @@ class Audit:
     agreement : [U]
         Share of replicates that give the same label.
     concept_set : [U, C] of bool
-        The vote set: the fewest concepts that win 1 - alpha of the replicates.
+        The calibrated set: it holds the population's best concept with probability 1 - alpha in
+        the limit of many units, see :func:`concept_sets`.
+    undecided : [U, C] of bool
+        Members of that set on which there is too little evidence to test them.
     vote_share : [U, C]
         Share of replicates each concept wins.
     active_rate : [U]
@@ -86,6 +89,7 @@ class Audit:
     vacuous: np.ndarray
     agreement: np.ndarray
     concept_set: np.ndarray
+    undecided: np.ndarray
     vote_share: np.ndarray
     active_rate: np.ndarray
     positives: np.ndarray
@@ -162,6 +166,7 @@ def audit(
     boot = bootstrap(
         key, probe, metric, num_replicates=num_replicates, scheme=scheme, progress=progress
     )
+    sets = concept_sets(boot, alpha=alpha)
     host = jax.device_get
     return Audit(
         layer=layer,
@@ -185,7 +190,8 @@ def audit(
         certified_set=host(proof.mask),
         vacuous=host(proof.vacuous),
         agreement=host(stability(boot).top1_agreement),
-        concept_set=host(vote_sets(boot, alpha, "best").mask),
+        concept_set=host(sets.mask),
+        undecided=host(sets.undecided),
         vote_share=host(boot.vote_share),
         active_rate=host(probe.active_rate),
         positives=host(positives),

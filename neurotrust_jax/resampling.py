@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .candidates import MAX_CANDIDATES, choose, effective_units, stable_scale
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .similarity import at_concept, prepare, similarity, winner
@@ -25,6 +26,8 @@ from .similarity import at_concept, prepare, similarity, winner
 __all__ = ["SCHEMES", "Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
 
 Progress = Callable[[int, int], None]
+
+NUM_PILOT = 64  # replicates for the standard errors that choose the candidates
 
 # P(Poisson(1) <= k), k = 0..12, the rest below float32 resolution of the uniform draw
 _POISSON_CDF = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 13)]))
@@ -75,8 +78,14 @@ units without replacement, whose spread about the full sample matches the bootst
         "label",
         "similarity",
         "vote_share",
+        "candidates",
+        "replicates",
+        "thin",
+        "excluded",
+        "evidence",
+        "probe",
     ),
-    meta_fields=("metric", "scheme"),
+    meta_fields=("metric", "scheme", "definition"),
 )
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
@@ -96,8 +105,25 @@ class Bootstrap:
         The observed similarity.
     vote_share : Array [U, C]
         Share of replicates that each concept wins; a row sums to 1 less its undefined replicates.
+    candidates : Array [U, K] of int32
+        Concepts that may be the most similar, on enough evidence to tell; -1 fills up. K is the
+        largest number that a neuron has, at most 256, rounded up to a power of two.
+    replicates : Array [B, U, K]
+        Replicates of their similarity; NaN where undefined.
+    thin : Array [U, C] of bool
+        Pairs on which there is too little evidence for replicates to mean much: fewer than ten
+        effective units, a similarity at the end of its range, or no spread.
+    excluded : Array [U, C] of bool
+        Other pairs, so far behind the leader that no replicates are needed.
+    evidence : Array [U, C]
+        Effective units of each pair: about the number of positives of a rare concept, and of active
+        units where the metric reads these.
+    probe : Probe
+        The data.
     metric, scheme : str
         How the replicates were made.
+    definition : Metric or None
+        The metric itself; None for a labelling method.
     """
 
     winners: Array
@@ -106,8 +132,15 @@ class Bootstrap:
     label: Array
     similarity: Array
     vote_share: Array
+    candidates: Array
+    replicates: Array
+    thin: Array
+    excluded: Array
+    evidence: Array
+    probe: Probe
     metric: str
     scheme: str
+    definition: Metric | None
 
     @property
     def num_replicates(self) -> int:
@@ -154,32 +187,77 @@ def bootstrap(
     """
     metric = get_metric(metric)
     _check_scheme(scheme)
-    num_replicates = _check_count(num_replicates, "num_replicates")
-    chunk_size = min(_check_count(chunk_size, "chunk_size"), num_replicates)
+    num_replicates = check_count(num_replicates, "num_replicates")
+    chunk_size = min(check_count(chunk_size, "chunk_size"), num_replicates)
 
     observed = similarity(probe, metric)
     label = winner(observed)
     prepared = prepare(probe, metric)
+    data = prepared, probe.weights, probe.groups
+    static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
+    evidence = effective_units(probe, metric)
+    spread = _spread(key, *data, **static)
+    found = choose(metric, observed, evidence, spread, MAX_CANDIDATES)
     chunks = []
     for start in range(0, num_replicates, chunk_size):
         ids = start + jnp.arange(chunk_size)
-        chunks.append(
-            _replicates(
-                key,
-                ids,
-                prepared,
-                probe.weights,
-                probe.groups,
-                label,
-                metric=metric,
-                scheme=scheme,
-                num_units=probe.num_units,
-            )
-        )
+        chunks.append(_replicates(key, ids, *data, label, found.concept, **static))
         if progress is not None:
             jax.block_until_ready(chunks[-1])
             progress(min(start + chunk_size, num_replicates), num_replicates)
-    return _collect(chunks, observed, label, metric.name, scheme, num_replicates)
+    won, winning, labelled, followed = _joined(chunks, num_replicates)
+    return Bootstrap(
+        winners=won,
+        winning_similarity=winning,
+        label_similarity=labelled,
+        label=label,
+        similarity=observed,
+        vote_share=_vote_share(won, observed),
+        candidates=found.concept,
+        replicates=followed,
+        thin=found.thin,
+        excluded=found.excluded,
+        evidence=evidence,
+        probe=probe,
+        metric=metric.name,
+        scheme=scheme,
+        definition=metric,
+    )
+
+
+@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
+def _spread(
+    key: Array,
+    prepared: Any,
+    weights: Array,
+    groups: Array | None,
+    *,
+    metric: Metric,
+    scheme: str,
+    num_units: int,
+) -> Array:
+    """Standard errors on the stable scale from the first replicates, whatever their number B."""
+
+    def add(b: Array, moments: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        w = weights * _draw(key, b, groups, scheme, num_units, weights.dtype)
+        return _accumulate(moments, stable_scale(metric, metric.score(prepared, w)) - centre)
+
+    centre = stable_scale(metric, metric.score(prepared, weights))
+    zero = jnp.zeros_like(centre)
+    return _standard_deviation(jax.lax.fori_loop(0, NUM_PILOT, add, (zero, zero, zero)))
+
+
+def _accumulate(moments: tuple[Array, Array, Array], x: Array) -> tuple[Array, Array, Array]:
+    count, total, square = moments
+    defined = ~jnp.isnan(x)
+    x = jnp.where(defined, x, 0)
+    return count + defined.astype(x.dtype), total + x, square + x * x
+
+
+def _standard_deviation(moments: tuple[Array, Array, Array]) -> Array:
+    count, total, square = moments
+    some = jnp.maximum(count, 1)
+    return jnp.sqrt(jnp.maximum(square / some - (total / some) ** 2, 0))
 
 
 @partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
@@ -190,22 +268,24 @@ def _replicates(
     weights: Array,
     groups: Array | None,
     label: Array,
+    candidates: Array,
     *,
     metric: Metric,
     scheme: str,
     num_units: int,
-) -> tuple[Array, Array, Array]:
-    """Winners, their similarity and the label's, of the replicates ``ids``: three [b, U].
+) -> tuple[Array, Array, Array, Array]:
+    """Of the replicates ``ids``: winners, their similarity, the label's; the candidates'.
 
-    One replicate after the other: each is a large matrix product already, and its bits then do
-    not depend on its neighbours.
+    Three of shape [b, U], the last [b, U, K]. One replicate after the other: each is a large matrix
+    product already, and its bits then do not depend on its neighbours.
     """
 
-    def one(replicate: Array) -> tuple[Array, Array, Array]:
+    def one(replicate: Array) -> tuple[Array, Array, Array, Array]:
         w = weights * _draw(key, replicate, groups, scheme, num_units, weights.dtype)
         scores = metric.score(prepared, w)
         won = winner(scores)
-        return won, at_concept(scores, won), at_concept(scores, label)
+        followed = jnp.take_along_axis(scores, jnp.maximum(candidates, 0), axis=1)
+        return won, at_concept(scores, won), at_concept(scores, label), followed
 
     return jax.lax.map(one, ids)
 
@@ -217,31 +297,18 @@ def _draw(
     return unit if groups is None else unit[groups]
 
 
-def _collect(
-    chunks: list[tuple[Array, Array, Array]],
-    observed: Array,
-    label: Array,
-    metric: str,
-    scheme: str,
-    num_replicates: int,
-) -> Bootstrap:
-    winners, winning, labelled = (
-        jnp.concatenate(part)[:num_replicates] for part in zip(*chunks, strict=True)
-    )
-    neuron = jnp.arange(observed.shape[0])[None, :]
+def _joined(chunks: list[Any], num_replicates: int) -> tuple[Array, ...]:
+    """The parts of all chunks one after another; the last chunk may hold more than asked for."""
+    return tuple(jnp.concatenate(x)[:num_replicates] for x in zip(*chunks, strict=True))
+
+
+def _vote_share(winners: Array, similarity: Array) -> Array:
+    num_neurons, num_concepts = similarity.shape
+    neuron = jnp.arange(num_neurons)[None, :]
     # one column more than there are concepts takes the undefined replicates (index -1)
-    votes = jnp.zeros((observed.shape[0], observed.shape[1] + 1), jnp.int32)
+    votes = jnp.zeros((num_neurons, num_concepts + 1), jnp.int32)
     votes = votes.at[neuron, winners].add(1)[:, :-1]
-    return Bootstrap(
-        winners=winners,
-        winning_similarity=winning,
-        label_similarity=labelled,
-        label=label,
-        similarity=observed,
-        vote_share=votes.astype(observed.dtype) / num_replicates,
-        metric=metric,
-        scheme=scheme,
-    )
+    return votes.astype(similarity.dtype) / winners.shape[0]
 
 
 def bootstrap_weights(
@@ -256,7 +323,7 @@ def bootstrap_weights(
         ``subsample``), or its continuous weight (``bayesian``).
     """
     _check_scheme(scheme)
-    ids = jnp.arange(_check_count(num_replicates, "num_replicates"))
+    ids = jnp.arange(check_count(num_replicates, "num_replicates"))
     return jax.lax.map(
         lambda b: _draw(key, b, probe.groups, scheme, probe.num_units, probe.weights.dtype), ids
     )
@@ -303,7 +370,7 @@ def bootstrap_method(
             "bootstrap_method repeats rows, which the bayesian scheme's continuous weights do not "
             'allow; use "multinomial", "poisson" or "subsample"'
         )
-    num_replicates = _check_count(num_replicates, "num_replicates")
+    num_replicates = check_count(num_replicates, "num_replicates")
 
     def scored(resampled: Probe) -> Array:
         scores = jnp.asarray(score_fn(resampled))
@@ -314,17 +381,38 @@ def bootstrap_method(
 
     observed = scored(probe)
     label = winner(observed)
-    chunks = []
+    scores = []
     for b in range(num_replicates):
         drawn = _draw(key, jnp.asarray(b), probe.groups, scheme, probe.num_units, jnp.float32)
         rows = np.repeat(np.arange(probe.num_samples), np.asarray(drawn, np.int64))
-        scores = scored(probe.take(rows))
-        won = winner(scores)
-        chunks.append((won[None], at_concept(scores, won)[None], at_concept(scores, label)[None]))
+        scores.append(scored(probe.take(rows)))
         if progress is not None:
             progress(b + 1, num_replicates)
-    name = getattr(score_fn, "__name__", type(score_fn).__name__)
-    return _collect(chunks, observed, label, name, scheme, num_replicates)
+    zero = jnp.zeros_like(observed)
+    moments = zero, zero, zero
+    for x in scores:
+        moments = _accumulate(moments, x - observed)
+    evidence = effective_units(probe, None)
+    found = choose(None, observed, evidence, _standard_deviation(moments), MAX_CANDIDATES)
+    won = jnp.stack([winner(x) for x in scores])
+    column = jnp.maximum(found.concept, 0)
+    return Bootstrap(
+        winners=won,
+        winning_similarity=jnp.stack([at_concept(x, w) for x, w in zip(scores, won, strict=True)]),
+        label_similarity=jnp.stack([at_concept(x, label) for x in scores]),
+        label=label,
+        similarity=observed,
+        vote_share=_vote_share(won, observed),
+        candidates=found.concept,
+        replicates=jnp.stack([jnp.take_along_axis(x, column, axis=1) for x in scores]),
+        thin=found.thin,
+        excluded=found.excluded,
+        evidence=evidence,
+        probe=probe,
+        metric=getattr(score_fn, "__name__", type(score_fn).__name__),
+        scheme=scheme,
+        definition=None,
+    )
 
 
 def _check_scheme(scheme: str) -> None:
@@ -332,7 +420,7 @@ def _check_scheme(scheme: str) -> None:
         raise ValueError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
 
 
-def _check_count(count: int, name: str) -> int:
+def check_count(count: int, name: str) -> int:
     if int(count) != count or count < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {count}")
     return int(count)

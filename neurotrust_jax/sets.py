@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -10,18 +11,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .bounds import CoverageWarning
+from .bounds import CoverageWarning, certificate, intervals
+from .candidates import stable_scale
+from .metrics import Metric
 from .resampling import Bootstrap
 
 __all__ = ["ConceptSets", "concept_sets"]
 
-METHODS = ("vote",)
+METHODS = ("calibrated", "certified", "vote")
 TARGETS = ("best", "replication")
+FIRST_STEP = 0.1  # share of alpha that bounds how far rivals may truly be ahead
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("mask",),
+    data_fields=("mask", "undecided"),
     meta_fields=("alpha", "method", "target"),
 )
 @dataclass(frozen=True, eq=False)
@@ -31,7 +35,10 @@ class ConceptSets:
     Attributes
     ----------
     mask : Array [U, C] of bool
-        Whether the concept is in the neuron's set; no row of a labelled neuron is empty.
+        Whether the concept is in the neuron's set; no row is empty, and the label is always in.
+    undecided : Array [U, C] of bool
+        Members of a calibrated set that no test has looked at: too little evidence for a bootstrap
+        (see :attr:`Bootstrap.thin`), and the certificate does not rule them out either.
     alpha : float
         Nominal error: the set should contain its target with probability 1 - alpha.
     method : str
@@ -42,6 +49,7 @@ class ConceptSets:
     """
 
     mask: Array
+    undecided: Array
     alpha: float
     method: str
     target: str
@@ -53,23 +61,41 @@ class ConceptSets:
 
 
 def concept_sets(
-    boot: Bootstrap, *, alpha: float = 0.1, method: str = "vote", target: str = "best"
+    boot: Bootstrap, *, alpha: float = 0.1, method: str = "calibrated", target: str = "best"
 ) -> ConceptSets:
     """Concept sets from a bootstrap.
 
-    ``method="vote"`` is the bootstrap ensemble's set as we reconstruct it: the fewest concepts
-    whose joint share of bootstrap wins reaches 1 - alpha. It carries no guarantee and under-covers
-    when several concepts nearly tie, hence the warning. The observed label is always in its set.
-    A neuron whose replicates were undefined more often than alpha gets every concept, since the
-    votes that are left can not reach 1 - alpha; a neuron without a label too.
+    ``"calibrated"`` tests each concept against all its rivals at once: it stays unless some rival
+    leads by more than the largest deviation that replicates show. Similarities are put on a scale
+    of steady spread (arcsine, logit or Fisher's z, by the metric). With T_c the largest
+    ``(s_c' - s_c) / sigma_cc'``, the critical value q_c is the 1 - alpha quantile of the replicates
+    of that maximum about their mean, where rivals that are surely worse than c are moved back by as
+    much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf, 2014), and is widened
+    for spreads estimated from few units as Student's t is (Fisher's expansion). Concepts on which
+    there is too little evidence are rivals to none, and stay unless the certificate rules them out;
+    see ``undecided``. Coverage holds in the limit of many units.
+
+    For ``target="replication"`` the bar is sqrt(2) times the quantile of the maximum over all
+    pairs: the fresh probing set adds a deviation of the same law. Undecided concepts then all stay.
+
+    ``"certified"`` is the certificate of :func:`certify` at level alpha: no approximation where its
+    intervals hold for every sample size, and wide.
+
+    ``"vote"`` is the bootstrap ensemble's set as we reconstruct it: the fewest concepts whose joint
+    share of bootstrap wins reaches 1 - alpha. It carries no guarantee and under-covers when several
+    concepts nearly tie, hence the warning. A neuron whose replicates were undefined more often than
+    alpha gets every concept, since the votes that are left can not reach 1 - alpha.
+
+    A neuron without a label gets every concept.
 
     Parameters
     ----------
     boot : Bootstrap
     alpha : float in (0, 1)
-    method : {"vote"}
+    method : {"calibrated", "certified", "vote"}
     target : {"best", "replication"}
-        Recorded in the result; the vote rule is the same for both.
+        What the set shall contain. The vote rule is the same for both; a certificate speaks of
+        true similarities, so it has the first only.
 
     Returns
     -------
@@ -78,12 +104,12 @@ def concept_sets(
     Raises
     ------
     ValueError
-        If alpha, method or target is not one of these.
+        If alpha, method or target is not one of these, or they do not go together.
 
     Warns
     -----
     CoverageWarning
-        With ``method="vote"``.
+        With ``method="vote"``; or with too few replicates for alpha, when every set is full.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
@@ -91,13 +117,189 @@ def concept_sets(
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     if target not in TARGETS:
         raise ValueError(f"unknown target {target!r}; known: {', '.join(TARGETS)}")
-    warnings.warn(
-        "the vote rule contains the best concept less often than 1 - alpha when several concepts "
-        "nearly tie; read its sets as a description of the replicates",
-        CoverageWarning,
-        stacklevel=2,
+    if method == "vote":
+        warnings.warn(
+            "the vote rule contains the best concept less often than 1 - alpha when several "
+            "concepts nearly tie; read its sets as a description of the replicates",
+            CoverageWarning,
+            stacklevel=2,
+        )
+        return vote_sets(boot, alpha, target)
+    if method == "certified":
+        if target != "best":
+            raise ValueError(
+                "a certificate bounds true similarities, so it says nothing on the label of a "
+                'fresh probing set; use method="calibrated" with target="replication"'
+            )
+        if boot.definition is None:
+            raise ValueError(
+                f"there are no intervals for the scores of {boot.metric}, which is no metric; use "
+                'method="calibrated"'
+            )
+        mask = (
+            _certified(boot, boot.definition, alpha)[0] | _chosen(boot) | (boot.label < 0)[:, None]
+        )
+        return ConceptSets(mask, jnp.zeros_like(mask), alpha, method, target)
+    needed = _rank(1 - alpha, boot.num_replicates)
+    if needed > boot.num_replicates:
+        warnings.warn(
+            f"{boot.num_replicates} replicates can not reach level {1 - alpha:g}, so every set is "
+            f"full; use at least {math.ceil(1 / alpha - 1e-9) - 1}",
+            CoverageWarning,
+            stacklevel=2,
+        )
+    return _calibrated_sets(boot, alpha, target)
+
+
+def _rank(level: float, num_replicates: int) -> int:
+    """Which of the replicates in ascending order is at least the quantile of the level."""
+    return max(1, math.ceil(level * (num_replicates + 1) * (1 - 1e-9)))
+
+
+def _chosen(boot: Bootstrap) -> Array:
+    """The observed label, [U, C] of bool."""
+    num_concepts = boot.similarity.shape[1]
+    return jnp.arange(num_concepts, dtype=jnp.int32)[None, :] == boot.label[:, None]
+
+
+def _certified(boot: Bootstrap, metric: Metric, alpha: float) -> tuple[Array, bool]:
+    """The certified sets [U, C], and whether they hold for every sample size."""
+    found = intervals(boot.probe, metric, delta=alpha, simultaneous="concepts")
+    return certificate(found, boot.probe.positive_units).mask, found.finite_sample
+
+
+def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
+    num_replicates = boot.num_replicates
+    beta = FIRST_STEP * alpha
+    first = _rank(1 - beta, num_replicates)
+    if first > num_replicates or target == "replication":  # one step, with all of alpha
+        beta, first = 0.0, 0
+    rank = _rank(1 - alpha + beta, num_replicates)
+    full = rank > num_replicates
+    kept = _calibrated(
+        stable_scale(boot.definition, boot.replicates),
+        stable_scale(boot.definition, boot.similarity),
+        boot.candidates,
+        boot.evidence,
+        min(rank, num_replicates),
+        first,
+        replication=target == "replication",
     )
-    return vote_sets(boot, alpha, target)
+    undecided = ~boot.excluded & ~_followed(boot)
+    if target == "best" and boot.definition is not None and bool(undecided.any()):
+        certified, finite_sample = _certified(boot, boot.definition, alpha)
+        if finite_sample:  # other intervals say nothing on few positives
+            undecided &= certified
+    unlabelled = (boot.label < 0)[:, None]
+    mask = kept | undecided | _chosen(boot) | unlabelled | full
+    return ConceptSets(mask, undecided | unlabelled, alpha, "calibrated", target)
+
+
+def _followed(boot: Bootstrap) -> Array:
+    """Concepts with replicates, [U, C] of bool."""
+    return _scatter(boot.candidates, boot.candidates >= 0, boot.similarity.shape[1])
+
+
+def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
+    """Booleans [U, K] of the candidates put at their concepts, [U, C]."""
+    neuron = jnp.arange(candidates.shape[0], dtype=jnp.int32)[:, None]
+    column = jnp.where(candidates >= 0, candidates, num_concepts)
+    wide = jnp.zeros((candidates.shape[0], num_concepts + 1), bool)
+    return wide.at[neuron, column].max(values)[:, :-1]
+
+
+@partial(jax.jit, static_argnames="replication")
+def _calibrated(
+    replicates: Array,
+    similarity: Array,
+    candidates: Array,
+    evidence: Array,
+    rank: Array,
+    first: Array,
+    *,
+    replication: bool,
+) -> Array:
+    """Candidates that the test keeps, [U, C]. A ``first`` of 0 leaves the first step out."""
+    column = jnp.maximum(candidates, 0)
+    pick = partial(jnp.take_along_axis, indices=column, axis=1)
+    present = candidates >= 0
+
+    def neuron(x: tuple[Array, Array, Array, Array]) -> Array:
+        drawn, value, units, there = x
+        return _keep(drawn, value, units, there, rank, first, replication=replication)
+
+    data = replicates.transpose(1, 0, 2), pick(similarity), pick(evidence), present
+    return _scatter(candidates, jax.lax.map(neuron, data), similarity.shape[1])
+
+
+def _keep(
+    replicates: Array,
+    similarity: Array,
+    evidence: Array,
+    present: Array,
+    rank: Array,
+    first: Array,
+    *,
+    replication: bool,
+) -> Array:
+    """The test of one neuron: replicates [B, K], the rest [K]."""
+    deviation = replicates - similarity[None, :]
+    undefined = jnp.isnan(deviation)
+    known = jnp.where(undefined | ~present[None, :], 0, deviation)
+    centred = known - known.mean(axis=0, keepdims=True)
+    covariance = jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST)
+    covariance = covariance / replicates.shape[0]
+    variance = jnp.diag(covariance)
+    # rows are rivals, columns the concept under test
+    both = variance[:, None] + variance[None, :]
+    square = jnp.maximum(both - 2 * covariance, jnp.finfo(both.dtype).eps * both)
+    sigma = jnp.sqrt(jnp.where(square > 0, square, 1))
+    ahead = (similarity[:, None] - similarity[None, :]) / sigma
+    itself = jnp.eye(similarity.shape[0], dtype=bool)
+    rival = present[:, None] & ~itself
+
+    def at_rank(x: Array, which: Array) -> Array:
+        return jnp.sort(x)[which - 1]
+
+    def deviations(c: Array) -> Array:
+        """How far each rival got ahead of concept c in each replicate by chance alone, [B, K]."""
+        z = (known - known[:, c][:, None]) / sigma[:, c][None, :]
+        return jnp.where(rival[:, c][None, :] & ~undefined, z, -jnp.inf)
+
+    def critical(c: Array) -> Array:
+        z = deviations(c)
+        lowest = jnp.where(jnp.isfinite(z), z, jnp.inf).min(axis=1)
+        slack = at_rank(-lowest, first)
+        most = jnp.minimum(ahead[:, c] + slack * _student(slack, evidence[c]), 0)
+        move = jnp.where(first > 0, most, jnp.zeros_like(most))
+        highest = (z + move[None, :]).max(axis=1)
+        return at_rank(jnp.where(undefined[:, c], jnp.inf, highest), rank)
+
+    def largest(c: Array) -> Array:
+        return jnp.where(present[c], deviations(c).max(axis=1), -jnp.inf)
+
+    every = jnp.arange(similarity.shape[0], dtype=jnp.int32)
+    if replication:
+        bar = at_rank(jax.lax.map(largest, every).max(axis=0), rank)
+        bar = jnp.full_like(similarity, bar * math.sqrt(2))
+    else:
+        bar = jax.lax.map(critical, every)
+    bar = jnp.maximum(bar, 0)
+    wider = _student(bar[None, :], evidence[:, None]) ** 2 - 1
+    own = _student(bar, evidence) ** 2 - 1
+    inflated = square + wider * variance[:, None] + (own * variance)[None, :]
+    distance = ahead * sigma / jnp.sqrt(jnp.where(inflated > 0, inflated, 1))
+    worst = jnp.where(rival, distance, -jnp.inf).max(axis=0)
+    return present & ~(worst > bar)
+
+
+def _student(quantile: Array, units: Array) -> Array:
+    """Student's t quantile over the normal one, for a spread estimated from some units.
+
+    The first term of Fisher's expansion, 1 + (z^2 + 1) / (4 (units - 1)).
+    """
+    z = jnp.where(jnp.isfinite(quantile), quantile, 0)
+    return 1 + (z * z + 1) / (4 * jnp.maximum(units - 1, 1))
 
 
 def vote_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
@@ -111,4 +313,5 @@ def vote_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     mask = jnp.take_along_axis(before < needed, rank, axis=1)
     chosen = jnp.arange(counts.shape[1], dtype=jnp.int32)[None, :] == boot.label[:, None]
     short = (counts.sum(axis=1) < needed)[:, None]
-    return ConceptSets(mask | chosen | short, alpha, "vote", target)
+    mask = mask | chosen | short
+    return ConceptSets(mask, jnp.zeros_like(mask), alpha, "vote", target)

@@ -13,16 +13,31 @@ pytestmark = [pytest.mark.x32, pytest.mark.slow]
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_faithfulness_covers_and_its_controls_fail(tmp_path, request):
-    # exits with 1 where an interval misses too often or a negative control does not
+def run_quick(name, folder, request):
+    # exits with 1 where something misses too often or a negative control does not
     run = subprocess.run(
-        [sys.executable, BENCHMARKS / "faithfulness.py", "--quick", "--out", tmp_path],
+        [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--out", folder],
         capture_output=True,
         text=True,
         env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(request.config.cache.mkdir("jax"))},
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    found = json.loads((tmp_path / "faithfulness.json").read_text())
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def test_concept_sets_cover_and_the_vote_rule_does_not(tmp_path, request):
+    rows = run_quick("coverage", tmp_path, request)["rows"]
+    for figure in ("coverage", "coverage_size"):
+        assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
+    for law in {(x["gap"], x["structure"], x["num_concepts"]) for x in rows}:
+        mine = [x for x in rows if (x["gap"], x["structure"], x["num_concepts"]) == law]
+        size = {x["kind"]: x["size"] for x in mine}
+        assert size["calibrated"] <= size["certified"]
+        assert size["calibrated"] <= size["calibrated, replication"]
+
+
+def test_faithfulness_covers_and_its_controls_fail(tmp_path, request):
+    found = run_quick("faithfulness", tmp_path, request)
     for part in ("gap", "coverage", "width", "planning"):
         assert (tmp_path / f"faithfulness_{part}.png").stat().st_size > 10_000
     slopes = [row["slope"] for row in found["gap"]["slopes"]]

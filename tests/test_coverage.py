@@ -148,14 +148,15 @@ def test_certified_sets_hold_the_best_concept_among_near_ties():
     assert worse / DATASETS <= DELTA + NOISE
 
 
-def test_vote_sets_under_cover_among_near_ties_as_the_warning_says():
-    """Ten concepts within 0.002 of each other: far below 90%; one clear winner: at least 90%."""
+def test_calibrated_sets_cover_among_near_ties_where_vote_sets_do_not():
+    """Ten concepts within 0.002 of each other; then one clear winner, where the set is small."""
 
-    def share(gap, rivals):
+    def shares(gap, rivals):
+        """How often each method's sets hold the best concept, and the calibrated ones' size."""
         effect = np.zeros((1, rivals + 2))
         effect[0, :rivals] = 0.05
         effect[0, 0] += gap
-        hits = 0
+        hits, size = {"vote": 0, "calibrated": 0}, 0
         for seed in range(DATASETS):
             p = planted(
                 jax.random.key(seed), 1000, num_neurons=1, num_concepts=rivals + 2,
@@ -164,10 +165,18 @@ def test_vote_sets_under_cover_among_near_ties_as_the_warning_says():
             probe = nt.make_probe(p.activations, p.concepts, thresholds=0.0)
             boot = nt.bootstrap(jax.random.key(seed), probe, num_replicates=100, chunk_size=100)
             assert int(jnp.argmax(planted_similarity(p, "iou")[0])) == 0
-            with pytest.warns(nt.CoverageWarning):
-                hits += bool(nt.concept_sets(boot, alpha=0.1).mask[0, 0])
-        return hits / DATASETS
+            for method in hits:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", nt.CoverageWarning)
+                    found = nt.concept_sets(boot, alpha=0.1, method=method)
+                hits[method] += bool(found.mask[0, 0])
+            size += int(found.size[0])
+        return {m: count / DATASETS for m, count in hits.items()}, size / DATASETS
 
     noise = 4 * np.sqrt(0.9 * 0.1 / DATASETS)
-    assert share(gap=0.002, rivals=10) < 0.9 - noise
-    assert share(gap=0.5, rivals=2) > 0.9 - noise
+    tied, _ = shares(gap=0.002, rivals=10)
+    assert tied["calibrated"] > 0.9 - noise
+    assert tied["vote"] < 0.9 - noise - 0.1
+    clear, size = shares(gap=0.5, rivals=2)
+    assert min(clear.values()) > 0.9 - noise
+    assert size < 1.2

@@ -15,7 +15,7 @@ from ..audit import Audit
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-2"
+FORMAT = "neurotrust-audit-3"
 
 
 def write_descriptions(audit: Audit, path: str | Path) -> Path:

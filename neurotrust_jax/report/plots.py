@@ -82,7 +82,7 @@ def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
     bars = ax.bar(values, counts, color=BLUE, width=0.8)
     ax.bar_label(bars, fontsize=8, color="#444444")
     ax.set(
-        xlabel=f"concepts in the {1 - audit.alpha:.0%} vote set",
+        xlabel=f"concepts in the {1 - audit.alpha:.0%} set",
         ylabel="neurons",
         title=f"{audit.layer}: how many concepts stay in play?",
     )

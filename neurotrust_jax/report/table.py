@@ -32,7 +32,7 @@ def summary(audit: Audit) -> str:
         f"{np.median(audit.regret[labelled]):.2f}.\n"
         f"Stability: resampling the {unit} {audit.num_replicates:,} times gives the same label "
         f"{np.mean(audit.agreement[labelled]):.0%} of the time; {np.sum(size == 1)} neurons keep "
-        f"one concept at {1 - audit.alpha:.0%} of the votes, the median neuron {np.median(size):g}."
+        f"one concept at level {1 - audit.alpha:.0%}, the median neuron {np.median(size):g}."
     )
 
 
@@ -53,7 +53,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     table = Table(
         title=f"{audit.layer or 'layer'}: {len(shown)} of {len(order)} neurons",
         caption=f"interval and regret (how far another concept may be ahead): {audit.guarantee}; "
-        f"set: concepts winning {level} of the votes, no coverage guarantee",
+        f"set: holds the best concept with {level} coverage, asymptotically",
     )
     table.add_column("unit", justify="right")
     table.add_column("concept")

@@ -1,0 +1,477 @@
+"""The null: is there anything at all, or does chance among many concepts reach such a label too?
+
+Every concept is a further chance to look similar. The test permutes the concepts' rows against the
+activations, all concepts together, and takes the best of them anew: what is left is the similarity
+of the label that chance finds.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from .metrics import METRICS, Metric, get_metric
+from .probe import Probe, Side
+from .resampling import Progress, check_count
+from .similarity import similarity
+from .sums import weighted_sums
+from .views import VIEWS, varies
+
+__all__ = ["PermutationTest", "PowerWarning", "benjamini_hochberg", "permutation_test"]
+
+ROUNDING = 64  # statistics that differ by this many units in the last place count as equal
+
+
+class PowerWarning(UserWarning):
+    """A test keeps its level, but can hardly find what is there."""
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=(
+        "p_value",
+        "q_value",
+        "p_familywise",
+        "explained",
+        "statistic",
+        "null_quantile",
+        "null_mean",
+    ),
+    meta_fields=("num_permutations", "num_movable", "alpha", "metric"),
+)
+@dataclass(frozen=True, eq=False)
+class PermutationTest:
+    """Whether each neuron has to do with any concept at all.
+
+    A small p-value says that the neuron is not independent of the concepts; not that its label is
+    the right one.
+
+    Attributes
+    ----------
+    p_value : Array [U]
+        Chance of a statistic as high if neuron and concepts are independent, in [1/(R+1), 1]; NaN
+        without a label.
+    q_value : Array [U]
+        Adjusted over the layer's labelled neurons: calling those with a q-value of at most alpha
+        explained, a share of alpha of them is expected to be false (Benjamini and Hochberg, 1995).
+    p_familywise : Array [U]
+        Adjusted so that with probability 1 - alpha no independent neuron in the layer is at most
+        alpha (Westfall and Young, 1993). It reaches 1/(R+1) however wide the layer.
+    explained : Array [U] of bool
+        Whether the q-value is at most alpha.
+    statistic : Array [U]
+        Similarity of the label: the largest over the concepts.
+    null_quantile : Array [U]
+        Chance alone reaches this: a statistic above it has a p-value of at most alpha. -inf if
+        the null has too few defined statistics.
+    null_mean : Array [U]
+        Mean similarity of the label that chance finds.
+    num_permutations : int
+        Number of permutations R.
+    num_movable : int
+        Units (groups, or samples) that have another of their size and stratum to trade places with.
+    alpha : float
+        Level of ``explained`` and ``null_quantile``.
+    metric : str
+        The similarity.
+    """
+
+    p_value: Array
+    q_value: Array
+    p_familywise: Array
+    explained: Array
+    statistic: Array
+    null_quantile: Array
+    null_mean: Array
+    num_permutations: int
+    num_movable: int
+    alpha: float
+    metric: str
+
+
+class Kinds(NamedTuple):
+    """Units of one kind (size and stratum) may trade places.
+
+    Attributes
+    ----------
+    kind : Array [G] of int32
+        Kind of each unit.
+    slots : Array [G] of int32
+        Units in order of kind.
+    """
+
+    kind: Array
+    slots: Array
+
+
+class Blocks(NamedTuple):
+    """The rows that units consist of.
+
+    Attributes
+    ----------
+    unit, position : Array [n] of int32
+        Unit of each row, and its place in it.
+    rows : Array [n] of int32
+        Rows in order of unit.
+    start : Array [G] of int32
+        Where each unit begins in ``rows``.
+    """
+
+    unit: Array
+    position: Array
+    rows: Array
+    start: Array
+
+
+class Layout(NamedTuple):
+    """Which rows trade places.
+
+    Attributes
+    ----------
+    kinds : Kinds or None
+        None if all units are of one kind.
+    blocks : Blocks or None
+        None if each row is a unit.
+    """
+
+    kinds: Kinds | None
+    blocks: Blocks | None
+
+
+def permutation_test(
+    key: Array,
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    num_permutations: int = 1000,
+    strata: Any = None,
+    alpha: float = 0.05,
+    chunk_size: int = 64,
+    progress: Progress | None = None,
+) -> PermutationTest:
+    """Test each neuron against the null that it is independent of all concepts (in each stratum).
+
+    Replicate r permutes the rows of the concepts by ``fold_in(key, r)``, the same for all concepts
+    and neurons; the statistic is the largest similarity over the concepts. With T_r its replicates,
+    ``p = (1 + #{T_r >= T}) / (1 + R)``, which is valid for every R (Phipson and Smyth, 2010).
+    Thresholds may come from the same activations: no permutation changes them. Only exchangeable
+    units may trade places. With ``groups``, whole groups trade with others of their size, rows in
+    their order; a group without a partner stays. The values are inspected, so this does not run
+    inside ``jit``.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+    probe : Probe
+        Units that trade places must have equal sample weights.
+    metric : str or Metric
+    num_permutations : int
+        Number of permutations R, at least 1 / alpha - 1. A neuron that stands alone among U needs
+        U / alpha of them to be explained by its q-value, as no p-value is below 1 / (R + 1).
+    strata : array [n], optional
+        Anything hashable per sample, constant within a group. Only units of one stratum trade
+        places: dependence that the strata bring about alone is then no effect.
+    alpha : float in (0, 1)
+        Expected share of false discoveries.
+    chunk_size : int
+        Permutations per compiled call, between which ``progress`` is told; no effect on the
+        numbers.
+    progress : callable, optional
+        Called as ``progress(done, num_permutations)`` after each chunk.
+
+    Returns
+    -------
+    PermutationTest
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range or the metric unknown, strata are malformed or split a group,
+        units of unequal weights would trade places, or no unit can trade at all. Before any work.
+
+    Warns
+    -----
+    PowerWarning
+        If fewer than half of the units can trade places, or in too few ways to reach alpha.
+    """
+    metric = get_metric(metric)
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
+    num_permutations = check_count(num_permutations, "num_permutations")
+    chunk_size = min(check_count(chunk_size, "chunk_size"), num_permutations)
+    # the factor keeps 0.1 * 10 at 1 in floating point
+    rank = math.floor(alpha * (num_permutations + 1) * (1 + 1e-9))
+    if rank < 1:
+        raise ValueError(
+            f"num_permutations={num_permutations} gives no p-value below "
+            f"{1 / (num_permutations + 1):.3g}, so none reaches alpha={alpha}; use at least "
+            f"{math.ceil((1 - 1e-9) / alpha) - 1}"
+        )
+    layout, num_units, num_movable = _layout(probe, strata, alpha)
+
+    observed = jnp.nanmax(similarity(probe, metric), axis=1)
+    fixed, moving = _prepare(probe.neurons, probe.labels, probe.weights, metric=metric)
+    chunks = []
+    for start in range(0, num_permutations, chunk_size):
+        ids = start + jnp.arange(chunk_size)
+        chunks.append(
+            _replicates(
+                key, ids, fixed, moving, probe.weights, layout, metric=metric, num_units=num_units
+            )
+        )
+        if progress is not None:
+            jax.block_until_ready(chunks[-1])
+            progress(min(start + chunk_size, num_permutations), num_permutations)
+    null = jnp.concatenate(chunks)[:num_permutations]
+    p_value, p_familywise, null_quantile, null_mean = _compare(observed, null, rank=rank)
+    q_value = _adjusted(p_value)
+    return PermutationTest(
+        p_value=p_value,
+        q_value=q_value,
+        p_familywise=p_familywise,
+        # a q-value is a rounded multiple of 1 / (R + 1), which may be alpha itself
+        explained=q_value <= alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps)),
+        statistic=observed,
+        null_quantile=null_quantile,
+        null_mean=null_mean,
+        num_permutations=num_permutations,
+        num_movable=num_movable,
+        alpha=float(alpha),
+        metric=metric.name,
+    )
+
+
+def benjamini_hochberg(p: Any) -> Array:
+    """Adjust p-values for the false discovery rate (Benjamini and Hochberg, 1995).
+
+    With the m p-values in ascending order, the i-th becomes ``min_{j >= i} m p_(j) / j``. Holds for
+    independent p-values and for positively dependent ones (Benjamini and Yekutieli, 2001).
+
+    Parameters
+    ----------
+    p : array [m]
+        p-values in [0, 1]. NaN is left out, and stays NaN.
+
+    Returns
+    -------
+    Array [m]
+        q-values in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        On a wrong shape, or (outside ``jit``) p-values outside [0, 1].
+    """
+    q = jnp.asarray(p)
+    if not jnp.issubdtype(q.dtype, jnp.floating):
+        q = q.astype(jnp.float32)
+    if q.ndim != 1:
+        raise ValueError(f"p must have shape [m], got {list(q.shape)}")
+    if not isinstance(q, jax.core.Tracer):
+        outside = np.asarray((q < 0) | (q > 1))
+        if outside.any():
+            first = int(outside.argmax())
+            raise ValueError(
+                f"p must lie in [0, 1], got {float(q[first]):g} at {first}; give p-values"
+            )
+    return _adjusted(q)
+
+
+@jax.jit
+def _adjusted(p: Array) -> Array:
+    order = jnp.argsort(p)  # NaN comes last
+    number = (~jnp.isnan(p)).sum(dtype=jnp.int32).astype(p.dtype)
+    scaled = p[order] * (number / jnp.arange(1, p.shape[0] + 1, dtype=p.dtype))
+    lowest = lax.cummin(jnp.where(jnp.isnan(scaled), 1, scaled), reverse=True)
+    q = jnp.zeros_like(p).at[order].set(jnp.minimum(lowest, 1), unique_indices=True)
+    return jnp.where(jnp.isnan(p), jnp.nan, q)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _prepare(neurons: Side, labels: Side, weights: Array, *, metric: Metric) -> tuple[Any, Any]:
+    """What no permutation touches, and the arrays whose rows move.
+
+    Units of equal weights trade places, so the views of the concepts, their sums and whether they
+    vary are the same under every permutation: of a six-sum metric only FC is left to do.
+    """
+    prepared = metric.prepare(neurons, labels)
+    if metric.finalise is None:
+        # What is prepared of the labels may hold row numbers (a sorted order), so the labels move
+        # as they came. The metrics of the table prepare each side by itself; others may not.
+        alone = METRICS.get(metric.name) is metric
+        return (neurons, prepared[0] if alone else None), labels
+    f = VIEWS[metric.neuron_view].evaluate(prepared[0], weights)
+    c = VIEWS[metric.concept_view].evaluate(prepared[1], weights)
+    defined = varies(f, weights)[:, None] & varies(c, weights)[None, :]
+    sums = weighted_sums(f, c, weights)
+    return (sums, weights[:, None] * f, defined), c
+
+
+def _statistic(fixed: Any, moved: Any, weights: Array, metric: Metric) -> Array:
+    """Largest similarity over the concepts, NaN if none is defined, [U]."""
+    if metric.finalise is None:
+        neurons, alone = fixed
+        pair = metric.prepare(neurons, moved)
+        scores = metric.score(pair if alone is None else (alone, pair[1]), weights)
+    else:
+        sums, weighted, defined = fixed
+        product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)
+        value = metric.finalise(sums._replace(FC=product))
+        scores = jnp.where(defined, jnp.clip(value, *metric.range), jnp.nan)
+    return jnp.nanmax(scores, axis=1)
+
+
+@partial(jax.jit, static_argnames=("metric", "num_units"))
+def _replicates(
+    key: Array,
+    ids: Array,
+    fixed: Any,
+    moving: Any,
+    weights: Array,
+    layout: Layout,
+    *,
+    metric: Metric,
+    num_units: int,
+) -> Array:
+    """Statistics of the permutations ``ids``, one after the other, [b, U]."""
+
+    def one(replicate: Array) -> Array:
+        rows = _permuted_rows(jax.random.fold_in(key, replicate), layout, num_units)
+        return _statistic(fixed, jax.tree.map(lambda x: x[rows], moving), weights, metric)
+
+    return lax.map(one, ids)
+
+
+def _permuted_rows(key: Array, layout: Layout, num_units: int) -> Array:
+    """Row whose concepts each row gets, [n] of int32."""
+    drawn = jax.random.permutation(key, jnp.arange(num_units, dtype=jnp.int32))
+    if layout.kinds is not None:
+        kind, slots = layout.kinds
+        # the stable sort leaves the units of each kind in the random order drawn
+        by_kind = drawn[jnp.argsort(kind[drawn], stable=True)]
+        drawn = jnp.zeros_like(drawn).at[slots].set(by_kind, unique_indices=True)
+    if layout.blocks is None:
+        return drawn
+    unit, position, rows, start = layout.blocks
+    return rows[start[drawn[unit]] + position]
+
+
+@partial(jax.jit, static_argnames="rank")
+def _compare(observed: Array, null: Array, *, rank: int) -> tuple[Array, Array, Array, Array]:
+    """p-values, family-wise p-values, the rank-th highest of the null and its mean: four [U]."""
+    every = jnp.concatenate([observed[None, :], null])
+    one_more = every.shape[0]
+    labelled = ~jnp.isnan(observed)
+    # sums in another order round differently: a tie must not turn on that
+    size = jnp.where(jnp.isfinite(every), jnp.abs(every), 0).max(axis=0)
+    slack = ROUNDING * jnp.finfo(every.dtype).eps * size
+
+    def share(reached: Array) -> Array:
+        p = (1 + reached.sum(axis=0, dtype=jnp.int32)).astype(every.dtype) / one_more
+        return jnp.where(labelled, p, jnp.nan)
+
+    # Statistics of rare and common neurons differ in scale. Mean and spread include the observed
+    # data, one permutation of all, so that standardising keeps the ranks among them exact.
+    spread = jnp.nanstd(every, axis=0)
+    fine = spread > slack
+    scale = jnp.where(fine, spread, 1)
+    z = (every - jnp.nanmean(every, axis=0)[None, :]) / scale[None, :]
+    z = jnp.where(fine[None, :], z, 0)
+    z = jnp.where(labelled[None, :] & ~jnp.isnan(every), z, -jnp.inf)
+    highest = z[1:].max(axis=1, keepdims=True)
+
+    ordered = jnp.sort(jnp.where(jnp.isnan(null), -jnp.inf, null), axis=0)
+    return (
+        share(null >= (observed - slack)[None, :]),
+        share(highest >= (z[0] - slack / scale)[None, :]),
+        jnp.where(labelled, ordered[-rank], jnp.nan),
+        jnp.where(labelled, jnp.nanmean(null, axis=0), jnp.nan),
+    )
+
+
+def _layout(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int]:
+    """The layout, the number of units and of those that can move, after all checks."""
+    n = probe.num_samples
+    stratum = _as_strata(strata, n)
+    unit = np.arange(n)
+    if probe.groups is not None:
+        # rows that were taken from another probe may have left groups behind
+        unit = np.unique(np.asarray(probe.groups), return_inverse=True)[1]
+    size = np.bincount(unit)
+    num_units = len(size)
+    rows = np.argsort(unit, kind="stable")
+    start = np.cumsum(size) - size
+    position = np.empty(n, np.int64)
+    position[rows] = np.arange(n) - start[unit[rows]]
+
+    first = rows[start]
+    split = stratum != stratum[first][unit]
+    if split.any():
+        row = int(split.argmax())
+        names, other = np.asarray(strata), first[unit[row]]
+        raise ValueError(
+            f"strata must be constant within a group, but rows {other} and {row} of one group "
+            f"have {names[other]} and {names[row]}; give each group one stratum"
+        )
+    kind = np.unique(size * (stratum.max() + 1) + stratum[first], return_inverse=True)[1]
+    members = np.bincount(kind)
+    num_movable = int(members[members > 1].sum())
+    slots = np.argsort(kind, kind="stable")
+
+    # each row against the same place in the first unit of its kind
+    model = slots[np.cumsum(members) - members][kind]
+    partner = rows[start[model[unit]] + position]
+    w = np.asarray(probe.sample_weight)
+    unequal = w != w[partner]
+    if unequal.any():
+        row = int(unequal.argmax())
+        raise ValueError(
+            f"samples {partner[row]} and {row} would trade places, but their sample_weight is "
+            f"{w[partner[row]]:g} and {w[row]:g}: unequal weights are not exchangeable; give none, "
+            "or strata in which they are equal (without groups, strata=sample_weight)"
+        )
+    if num_movable == 0:
+        what = "sample" if probe.groups is None else "group"
+        raise ValueError(
+            f"none of the {num_units} {what}s has another of its size and stratum to trade places "
+            "with; use coarser strata, or cut the groups to equal sizes with probe.take"
+        )
+    ways = sum(math.lgamma(m + 1) for m in members)
+    if 2 * num_movable < num_units or ways < -math.log(alpha) - 1e-9:
+        warnings.warn(
+            f"{num_movable} of {num_units} units have another of their size and stratum to trade "
+            f"places with, in {math.exp(min(ways, 700)):.3g} ways; the test is valid but can "
+            "hardly find anything: use coarser strata, or cut the groups to equal sizes with "
+            "probe.take",
+            PowerWarning,
+            stacklevel=3,
+        )
+
+    def index(x: np.ndarray) -> Array:
+        return jnp.asarray(x, jnp.int32)
+
+    kinds = Kinds(index(kind), index(slots)) if len(members) > 1 else None
+    blocks = None
+    if probe.groups is not None:
+        blocks = Blocks(index(unit), index(position), index(rows), index(start))
+    return Layout(kinds, blocks), num_units, num_movable
+
+
+def _as_strata(strata: Any, n: int) -> np.ndarray:
+    """Dense index of each row's stratum, [n]."""
+    if strata is None:
+        return np.zeros(n, np.int64)
+    labels = np.asarray(strata)
+    if labels.shape != (n,):
+        raise ValueError(f"strata must have shape [{n}], one per sample, got {list(labels.shape)}")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise ValueError("strata holds NaN or infinite values; give every sample a stratum")
+    return np.unique(labels, return_inverse=True)[1]

@@ -1,0 +1,210 @@
+"""Concept sets against a loop over replicates in float64, and what every set must satisfy."""
+
+import math
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import neurotrust_jax as nt
+from neurotrust_jax.candidates import effective_units, stable_scale
+
+KEY = jax.random.key(0)
+SCALES = {
+    "iou": lambda s: np.arcsin(np.sqrt(s)),
+    "auroc": lambda s: np.log(s / (1 - s)),
+    "correlation": np.arctanh,
+    "mad": lambda s: s,
+}
+
+
+def layer(seed=0, n=400, num_neurons=3, num_concepts=6, frequency=0.3):
+    """Neurons with near ties: each follows all concepts about as much."""
+    rng = np.random.default_rng(seed)
+    c = rng.random((n, num_concepts)) < frequency
+    strength = 0.5 + 0.3 * rng.random((num_concepts, num_neurons))
+    return rng.normal(size=(n, num_neurons)) + c @ strength, c.astype(float)
+
+
+def student(z, units):
+    return 1 + (z * z + 1) / (4 * max(units - 1, 1))
+
+
+def naive_sets(boot, metric, alpha, target):
+    """The calibrated set as the docstring of concept_sets states it, concept by concept."""
+    scale = SCALES[metric]
+    shown = np.asarray(boot.similarity, float)
+    drawn = scale(np.asarray(boot.replicates, float))
+    num_replicates, num_neurons, _ = drawn.shape
+    mask = np.zeros(shown.shape, bool)
+
+    def quantile(x, level):
+        return sorted(x)[math.ceil(round(level * (num_replicates + 1), 9)) - 1]
+
+    for u in range(num_neurons):
+        follow = [int(c) for c in np.asarray(boot.candidates)[u] if c >= 0]
+        s = {c: scale(shown[u, c]) for c in follow}
+        d = {c: drawn[:, u, k] - s[c] for k, c in enumerate(follow)}
+        sigma = {(r, c): np.std(d[r] - d[c]) for r in follow for c in follow}
+        units = {c: float(boot.evidence[u, c]) for c in follow}
+        over = {
+            c: {r: (d[r] - d[c]) / sigma[r, c] for r in follow if r != c} for c in follow
+        }  # fmt: skip
+        for c in follow:
+            if target == "replication":
+                every = [np.max(list(over[k].values()), axis=0) for k in follow]
+                bar = math.sqrt(2) * quantile(np.max(every, axis=0), 1 - alpha)
+            else:
+                slack = quantile(np.max([-z for z in over[c].values()], axis=0), 1 - alpha / 10)
+                slack *= student(slack, units[c])
+                moved = [
+                    z + min((s[r] - s[c]) / sigma[r, c] + slack, 0) for r, z in over[c].items()
+                ]
+                bar = quantile(np.max(moved, axis=0), 1 - 0.9 * alpha)
+            bar = max(bar, 0)
+            mask[u, c] = True
+            for r in over[c]:
+                square = sigma[r, c] ** 2
+                square += (student(bar, units[r]) ** 2 - 1) * np.var(d[r])
+                square += (student(bar, units[c]) ** 2 - 1) * np.var(d[c])
+                mask[u, c] &= (s[r] - s[c]) / math.sqrt(square) <= bar
+    return mask
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("target", ["best", "replication"])
+@pytest.mark.parametrize("metric", SCALES)
+def test_calibrated_sets_equal_a_loop(metric, target):
+    probe = nt.make_probe(*layer(), top_fraction=0.2)
+    boot = nt.bootstrap(KEY, probe, metric, num_replicates=199)
+    assert not np.asarray(boot.thin).any()
+    found = nt.concept_sets(boot, alpha=0.2, target=target)
+    expected = naive_sets(boot, metric, 0.2, target)
+    np.testing.assert_array_equal(np.asarray(found.mask), expected)
+    assert 3 < expected.sum() < expected.size or target == "replication"
+    assert not np.asarray(found.undecided).any()
+
+
+@pytest.mark.x32
+def test_candidates_are_followed_and_the_others_are_far_behind():
+    rng = np.random.default_rng(1)
+    c = rng.random((2000, 12)) < 0.2
+    f = c[:, :2] @ np.array([[3.0, 0.0], [2.9, 3.0]]) + rng.normal(size=(2000, 2))
+    probe = nt.make_probe(f, c, top_fraction=0.2)
+    boot = nt.bootstrap(KEY, probe, "iou", num_replicates=50)
+    every = np.stack([
+        np.asarray(nt.similarity(nt.make_probe(f, c, thresholds=probe.thresholds,
+                                               sample_weight=np.maximum(w, 1e-9)), "iou"))
+        for w in np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=50))
+    ])  # fmt: skip
+    for u in range(2):
+        kept = [k for k in np.asarray(boot.candidates)[u] if k >= 0]
+        assert not np.asarray(boot.excluded)[u, kept].any()
+        assert set(kept) | set(np.flatnonzero(np.asarray(boot.excluded)[u])) == set(range(12))
+        assert kept[0] == int(boot.label[u])
+        for k, concept in enumerate(kept):
+            np.testing.assert_allclose(
+                np.asarray(boot.replicates)[:, u, k], every[:, u, concept], rtol=1e-4
+            )
+    assert boot.candidates.shape[1] < 12
+    # nobody who was left out came near the leader
+    trailing = np.asarray(boot.excluded)
+    assert (every.max(axis=2)[:, :, None] > every)[:, trailing].all()
+
+
+@pytest.mark.x32
+def test_sets_grow_with_confidence_and_hold_the_label():
+    probe = nt.make_probe(*layer(seed=2, num_neurons=5), top_fraction=0.2)
+    boot = nt.bootstrap(KEY, probe, "auroc", num_replicates=999)
+    before = np.zeros((5, 6), bool)
+    for alpha in (0.5, 0.2, 0.1, 0.05):
+        best = np.asarray(nt.concept_sets(boot, alpha=alpha).mask)
+        fresh = np.asarray(nt.concept_sets(boot, alpha=alpha, target="replication").mask)
+        sure = np.asarray(nt.concept_sets(boot, alpha=alpha, method="certified").mask)
+        assert best[np.arange(5), np.asarray(boot.label)].all()
+        assert (before <= best).all()
+        assert (best <= fresh).all()
+        assert (best <= sure).all()
+        before = best
+
+
+@pytest.mark.x32
+def test_too_little_evidence_is_said_and_stays_in_the_set():
+    rng = np.random.default_rng(3)
+    c = rng.random((500, 4)) < [[0.5, 0.5, 0.5, 0.002]]
+    c[:3, 3] = [True, True, False]
+    f = c[:, :1] * 4.0 + rng.normal(size=(500, 2)) * [[1.0, 0.0]]  # the second has a perfect label
+    f[:2, 0] = -9  # the rare concept scores 0 on the first neuron
+    probe = nt.make_probe(f, c, thresholds=2.0)
+    boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
+    assert np.asarray(boot.thin).tolist() == [
+        [False, False, False, True],
+        [True, False, False, True],  # no spread at the end of the range
+    ]
+    found = nt.concept_sets(boot)
+    assert np.asarray(found.mask)[0, 0]
+    assert not np.asarray(found.mask)[0, 1:3].any()
+    assert np.asarray(found.mask)[1, 0]
+    # the certificate alone speaks on the rare one, and needs no more than the certified set
+    sure = np.asarray(nt.concept_sets(boot, method="certified").mask)
+    np.testing.assert_array_equal(np.asarray(found.undecided)[:, 3], sure[:, 3])
+    fresh = nt.concept_sets(boot, target="replication")
+    assert np.asarray(fresh.undecided)[:, 3].all()
+
+
+@pytest.mark.x32
+def test_too_few_replicates_give_full_sets_and_say_so():
+    boot = nt.bootstrap(KEY, nt.make_probe(*layer(), top_fraction=0.2), num_replicates=8)
+    with pytest.warns(nt.CoverageWarning, match="use at least 9"):
+        found = nt.concept_sets(boot, alpha=0.1)
+    assert np.asarray(found.mask).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nt.concept_sets(boot, alpha=0.2)
+
+
+@pytest.mark.x32
+def test_black_boxes_have_calibrated_sets_and_no_certificates():
+    probe = nt.make_probe(*layer(), top_fraction=0.2)
+
+    def scores(p):
+        return nt.similarity(p, "mad")
+
+    ours = nt.bootstrap(KEY, probe, "mad", num_replicates=60)
+    boxed = nt.bootstrap_method(KEY, scores, probe, num_replicates=60)
+    np.testing.assert_allclose(boxed.vote_share, ours.vote_share)
+    np.testing.assert_array_equal(nt.concept_sets(boxed).mask, nt.concept_sets(ours).mask)
+    with pytest.raises(ValueError, match="no intervals for the scores of scores"):
+        nt.concept_sets(boxed, method="certified")
+    with pytest.raises(ValueError, match=r"use method=.calibrated. with target=.replication."):
+        nt.concept_sets(ours, method="certified", target="replication")
+
+
+@pytest.mark.x32
+def test_effective_units_count_the_positives_of_rare_concepts_and_groups():
+    c = np.zeros((1000, 4))
+    c[:500, 0] = c[:10, 1] = 1
+    c[:20, 2] = 1
+    f = np.linspace(-1, 1, 1000)[:, None]
+    probe = nt.make_probe(f, c, top_fraction=0.05)
+    np.testing.assert_allclose(effective_units(probe, None)[0], [1000, 10.2, 20.8, 0], rtol=0.01)
+    # a neuron that is active on 50 samples has no more than about 50
+    iou = np.asarray(effective_units(probe, nt.METRICS["iou"])[0])
+    np.testing.assert_allclose(iou, [55.4, 10.2, 20.8, 0], rtol=0.01)
+    grouped = nt.make_probe(f, c, top_fraction=0.05, groups=np.arange(1000) // 10)
+    assert effective_units(grouped, None)[0, 1] == pytest.approx(1, rel=0.1)
+
+
+def test_scales_keep_the_order(precision):
+    for name, scale in SCALES.items():
+        metric = nt.METRICS[name]
+        s = jnp.linspace(max(metric.range[0], -3.0) + 0.01, min(metric.range[1], 3.0) - 0.01, 50)
+        np.testing.assert_allclose(
+            stable_scale(metric, s), scale(np.asarray(s, float)), rtol=1e-4, atol=1e-5
+        )
+        assert (np.diff(np.asarray(stable_scale(metric, s))) > 0).all()
+        ends = stable_scale(metric, jnp.asarray([max(metric.range[0], -3.0), jnp.nan]))
+        assert np.isfinite(ends[0])
+        assert np.isnan(ends[1])
