@@ -28,6 +28,8 @@ from .resampling import Bootstrap as Bootstrap
 from .resampling import bootstrap as bootstrap
 from .resampling import bootstrap_method as bootstrap_method
 from .resampling import bootstrap_weights as bootstrap_weights
+from .selection import WinnersCurse as WinnersCurse
+from .selection import winners_curse as winners_curse
 from .sets import ConceptSets as ConceptSets
 from .sets import concept_sets as concept_sets
 from .similarity import Identification as Identification

@@ -3,6 +3,8 @@
 A test marked ``x32`` or ``x64`` runs once, in that precision.
 """
 
+from pathlib import Path
+
 import jax
 import pytest
 
@@ -31,6 +33,8 @@ def precision(request):
 
 @pytest.fixture(autouse=True, scope="module")
 def free_compiled_functions():
-    # each takes some of the memory maps that a process may have, and the suite compiles thousands
+    # each takes some of the 65,530 memory maps that a process may have, a module up to 15,000
     yield
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
+        jax.clear_caches()

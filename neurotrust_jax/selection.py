@@ -1,0 +1,106 @@
+"""The winner's curse: a label is chosen for its high similarity, so that similarity is too high."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .metrics import Metric
+from .resampling import Bootstrap, bootstrap_weights, check_count
+from .similarity import at_concept, prepare, winner
+
+__all__ = ["WinnersCurse", "winners_curse"]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("naive", "corrected", "split"),
+    meta_fields=("num_splits",),
+)
+@dataclass(frozen=True, eq=False)
+class WinnersCurse:
+    """Three estimates of the true similarity of a neuron's label, side by side.
+
+    Attributes
+    ----------
+    naive : Array [U]
+        The measured similarity of the label: the maximum of many, hence too high on average, most
+        so where several concepts nearly tie. NaN without a label.
+    corrected : Array [U]
+        Less the bootstrap's optimism: how much higher the winner of a replicate scores there than
+        on the data, on average (Efron, 1983). Kept within the metric's range. What bias is left has
+        no general sign.
+    split : Array [U]
+        Mean similarity on one half of the units of the label that the other half gives. No label
+        meets the data that chose it, so the mean is unbiased for the label of a probing set of half
+        the size: a lower aim than the naive one's where halves often err. NaN if no split defines
+        it.
+    num_splits : int
+        Splits, each used in both directions.
+    """
+
+    naive: Array
+    corrected: Array
+    split: Array
+    num_splits: int
+
+
+def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> WinnersCurse:
+    """Measure how much of a label's similarity is due to its having been chosen.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+        For the splits.
+    boot : Bootstrap
+        Of a metric, not of a labelling method.
+    num_splits : int
+        Splits of the units (groups where given) into halves, at least 1.
+
+    Returns
+    -------
+    WinnersCurse
+
+    Raises
+    ------
+    ValueError
+        If num_splits is below 1, or the bootstrap is of a labelling method.
+    """
+    num_splits = check_count(num_splits, "num_splits")
+    if boot.definition is None:
+        raise ValueError(
+            f"{boot.metric} is a labelling method, which can not be split by weights; label two "
+            "halves of the probe (probe.take) yourself"
+        )
+    naive = at_concept(boot.similarity, boot.label)
+    halves = bootstrap_weights(key, boot.probe, num_replicates=num_splits, scheme="subsample")
+    prepared = prepare(boot.probe, boot.definition)
+    corrected = jnp.clip(naive - _optimism(boot), *boot.definition.range)
+    return WinnersCurse(
+        naive=naive,
+        corrected=corrected,
+        split=_split(prepared, boot.probe.weights, halves, metric=boot.definition),
+        num_splits=num_splits,
+    )
+
+
+def _optimism(boot: Bootstrap) -> Array:
+    """Mean excess of a replicate's winning similarity over the same concept's on the data, [U]."""
+    on_data = jnp.take_along_axis(boot.similarity, jnp.maximum(boot.winners, 0).T, axis=1).T
+    won = boot.winners >= 0
+    return jnp.nanmean(jnp.where(won, boot.winning_similarity - on_data, jnp.nan), axis=0)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _split(prepared: Any, weights: Array, halves: Array, *, metric: Metric) -> Array:
+    def both_ways(half: Array) -> Array:
+        a = metric.score(prepared, weights * half)
+        b = metric.score(prepared, weights * (1 - half))
+        return jnp.stack([at_concept(b, winner(a)), at_concept(a, winner(b))])
+
+    return jnp.nanmean(jax.lax.map(both_ways, halves), axis=(0, 1))

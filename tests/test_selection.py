@@ -1,0 +1,86 @@
+"""The winner's curse: against loops, and against the truth of planted neurons."""
+
+import jax
+import numpy as np
+import pytest
+
+import neurotrust_jax as nt
+from neurotrust_jax.datasets import planted
+from neurotrust_jax.datasets.planted import planted_similarity
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("groups", [None, np.arange(120) // 3], ids=["samples", "groups"])
+def test_equals_a_loop_over_replicates_and_halves(groups):
+    rng = np.random.default_rng(0)
+    f = np.append(rng.normal(size=(120, 2)), np.zeros((120, 1)), axis=1)
+    c = (rng.random((120, 5)) < 0.4).astype(float)
+    probe = nt.make_probe(f, c, top_fraction=0.3, groups=groups)
+    boot = nt.bootstrap(KEY, probe, num_replicates=40)
+    found = nt.winners_curse(KEY, boot, num_splits=6)
+    halves = nt.bootstrap_weights(KEY, probe, num_replicates=6, scheme="subsample")
+    present = np.asarray(probe.neurons.present)
+
+    def iou(u, j, w):
+        return w @ (present[:, u] * c[:, j]) / (w @ np.maximum(present[:, u], c[:, j]))
+
+    every = np.asarray(boot.similarity)
+    for u in range(2):
+        split = []
+        for h in np.asarray(halves, float):
+            for one, other in ((h, 1 - h), (1 - h, h)):
+                chosen = max(range(5), key=lambda j, u=u, w=one: iou(u, j, w))
+                split.append(iou(u, chosen, other))
+        optimism = [
+            float(boot.winning_similarity[b, u]) - every[u, int(boot.winners[b, u])]
+            for b in range(40)
+        ]
+        for ours, expected in (
+            (found.naive, every[u].max()), (found.split, np.mean(split)),
+            (found.corrected, every[u].max() - np.mean(optimism)),
+        ):  # fmt: skip
+            assert float(ours[u]) == pytest.approx(expected, rel=1e-10)
+    # a dead neuron has no label, and so none of the three
+    assert np.isnan([found.naive[2], found.corrected[2], found.split[2]]).all()
+
+
+@pytest.mark.x32
+@pytest.mark.slow
+def test_the_naive_similarity_is_too_high_and_the_others_less_so():
+    """Twelve tied concepts: every label is as true as any other, so its similarity is known."""
+    gaps = []
+    for seed in range(60):
+        p = planted(
+            jax.random.key(seed), 400, num_neurons=4, num_concepts=12, frequency=0.2,
+            effect=np.full((4, 12), 0.05),
+        )  # fmt: skip
+        probe = nt.make_probe(p.activations, p.concepts, thresholds=0.0)
+        boot = nt.bootstrap(jax.random.key(seed), probe, num_replicates=100, chunk_size=100)
+        found = nt.winners_curse(jax.random.key(seed), boot, num_splits=10)
+        truth = float(planted_similarity(p, "iou")[0, 0])
+        gaps.append([float((x - truth).mean())
+                     for x in (found.naive, found.corrected, found.split)])  # fmt: skip
+    bias = np.mean(gaps, axis=0)
+    error = 4 * np.std(gaps, axis=0) / np.sqrt(len(gaps))
+    naive, corrected, split = bias
+    assert naive > error[0]
+    assert abs(corrected) < naive / 2
+    # the similarity of an independent half, up to the O(1/n) bias of a ratio
+    assert abs(split) < error[2] + 0.002
+
+
+@pytest.mark.x32
+def test_bad_input_is_named():
+    rng = np.random.default_rng(0)
+    probe = nt.make_probe(rng.normal(size=(50, 2)), rng.random((50, 3)) < 0.5)
+    boot = nt.bootstrap(KEY, probe, num_replicates=5)
+    with pytest.raises(ValueError, match="num_splits must be a whole number of at least 1, got 0"):
+        nt.winners_curse(KEY, boot, num_splits=0)
+
+    def boxed(p):
+        return nt.similarity(p)
+
+    with pytest.raises(ValueError, match="boxed is a labelling method"):
+        nt.winners_curse(KEY, nt.bootstrap_method(KEY, boxed, probe, num_replicates=5))
