@@ -37,6 +37,7 @@ def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
         assert_close(boot.label_similarity[b], labelled, metric, precision)
 
 
+@pytest.mark.x32
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_a_replicate_depends_on_its_number_alone(scheme):
     probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
@@ -169,6 +170,7 @@ def test_agreement_rises_with_the_effect_planted():
     assert shares[2] > 0.99
 
 
+@pytest.mark.x32
 def test_black_box_methods_get_the_same_replicates():
     probe = nt.make_probe(*data(seed=7), top_fraction=0.2, groups=np.arange(160) // 2)
 

@@ -48,8 +48,16 @@ def boot_of(winners, label, num_concepts):
         label=jnp.asarray(label, jnp.int32),
         similarity=jnp.zeros(share.shape),
         vote_share=share,
+        # of the replicates, stability reads the winners alone
+        candidates=jnp.full((share.shape[0], 1), -1, jnp.int32),
+        replicates=nothing[..., None],
+        thin=share < 0,
+        excluded=share < 0,
+        evidence=jnp.zeros(share.shape),
+        probe=nt.make_probe(np.zeros((2, share.shape[0])), np.zeros((2, num_concepts))),
         metric="iou",
         scheme="multinomial",
+        definition=nt.METRICS["iou"],
     )
 
 
