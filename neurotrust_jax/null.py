@@ -20,7 +20,7 @@ from jax import Array, lax
 
 from .metrics import METRICS, Metric, get_metric
 from .probe import Probe, Side
-from .resampling import Progress, check_count
+from .resampling import Progress, check_count, in_chunks
 from .similarity import similarity
 from .sums import weighted_sums
 from .views import VIEWS, varies
@@ -219,18 +219,14 @@ def permutation_test(
 
     observed = jnp.nanmax(similarity(probe, metric), axis=1)
     fixed, moving = _prepare(probe.neurons, probe.labels, probe.weights, metric=metric)
-    chunks = []
-    for start in range(0, num_permutations, chunk_size):
-        ids = start + jnp.arange(chunk_size)
-        chunks.append(
-            _replicates(
-                key, ids, fixed, moving, probe.weights, layout, metric=metric, num_units=num_units
-            )
-        )
-        if progress is not None:
-            jax.block_until_ready(chunks[-1])
-            progress(min(start + chunk_size, num_permutations), num_permutations)
-    null = jnp.concatenate(chunks)[:num_permutations]
+    null = in_chunks(
+        lambda ids: _replicates(
+            key, ids, fixed, moving, probe.weights, layout, metric=metric, num_units=num_units
+        ),
+        num_permutations,
+        chunk_size,
+        progress,
+    )
     p_value, p_familywise, null_quantile, null_mean = _compare(observed, null, rank=rank)
     q_value = _adjusted(p_value)
     return PermutationTest(

@@ -196,16 +196,14 @@ def bootstrap(
     data = prepared, probe.weights, probe.groups
     static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
     evidence = effective_units(probe, metric)
-    spread = _spread(key, *data, **static)
+    spread = _spread(key, *data, observed, **static)
     found = choose(metric, observed, evidence, spread, MAX_CANDIDATES)
-    chunks = []
-    for start in range(0, num_replicates, chunk_size):
-        ids = start + jnp.arange(chunk_size)
-        chunks.append(_replicates(key, ids, *data, label, found.concept, **static))
-        if progress is not None:
-            jax.block_until_ready(chunks[-1])
-            progress(min(start + chunk_size, num_replicates), num_replicates)
-    won, winning, labelled, followed = _joined(chunks, num_replicates)
+    won, winning, labelled, followed = in_chunks(
+        lambda ids: _replicates(key, ids, *data, label, found.concept, **static),
+        num_replicates,
+        chunk_size,
+        progress,
+    )
     return Bootstrap(
         winners=won,
         winning_similarity=winning,
@@ -231,6 +229,7 @@ def _spread(
     prepared: Any,
     weights: Array,
     groups: Array | None,
+    observed: Array,
     *,
     metric: Metric,
     scheme: str,
@@ -242,7 +241,7 @@ def _spread(
         w = weights * _draw(key, b, groups, scheme, num_units, weights.dtype)
         return _accumulate(moments, stable_scale(metric, metric.score(prepared, w)) - centre)
 
-    centre = stable_scale(metric, metric.score(prepared, weights))
+    centre = stable_scale(metric, observed)
     zero = jnp.zeros_like(centre)
     return _standard_deviation(jax.lax.fori_loop(0, NUM_PILOT, add, (zero, zero, zero)))
 
@@ -297,9 +296,20 @@ def _draw(
     return unit if groups is None else unit[groups]
 
 
-def _joined(chunks: list[Any], num_replicates: int) -> tuple[Array, ...]:
-    """The parts of all chunks one after another; the last chunk may hold more than asked for."""
-    return tuple(jnp.concatenate(x)[:num_replicates] for x in zip(*chunks, strict=True))
+def in_chunks(
+    run: Callable[[Array], Any], total: int, chunk_size: int, progress: Progress | None
+) -> Any:
+    """``run`` on the ids 0 to total - 1, some at a time, and its results one after another.
+
+    All calls have the same shape: the last one may run more than asked for, which is cut off.
+    """
+    chunks = []
+    for start in range(0, total, chunk_size):
+        chunks.append(run(start + jnp.arange(chunk_size)))
+        if progress is not None:
+            jax.block_until_ready(chunks[-1])
+            progress(min(start + chunk_size, total), total)
+    return jax.tree.map(lambda *x: jnp.concatenate(x)[:total], *chunks)
 
 
 def _vote_share(winners: Array, similarity: Array) -> Array:

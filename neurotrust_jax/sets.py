@@ -311,7 +311,6 @@ def vote_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     before = jnp.cumsum(ranked, axis=1) - ranked
     rank = jnp.argsort(order, axis=1)
     mask = jnp.take_along_axis(before < needed, rank, axis=1)
-    chosen = jnp.arange(counts.shape[1], dtype=jnp.int32)[None, :] == boot.label[:, None]
     short = (counts.sum(axis=1) < needed)[:, None]
-    mask = mask | chosen | short
+    mask = mask | _chosen(boot) | short
     return ConceptSets(mask, jnp.zeros_like(mask), alpha, "vote", target)
