@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from .bounds import certificate, intervals
+from .bounds import certify, intervals
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .resampling import Progress, bootstrap
@@ -160,8 +160,7 @@ def audit(
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
     metric = get_metric(metric)
     bounds = intervals(probe, metric, delta=alpha, method=method, simultaneous="concepts")
-    positives = probe.positive_units
-    proof = certificate(bounds, positives)
+    proof = certify(probe, metric, delta=alpha, method=method)
     found = identify(probe, metric)
     boot = bootstrap(
         key, probe, metric, num_replicates=num_replicates, scheme=scheme, progress=progress
@@ -194,5 +193,5 @@ def audit(
         undecided=host(sets.undecided),
         vote_share=host(boot.vote_share),
         active_rate=host(probe.active_rate),
-        positives=host(positives),
+        positives=host(proof.positives),
     )

@@ -26,6 +26,7 @@ __all__ = ["Certificate", "CoverageWarning", "Intervals", "certify", "intervals"
 
 METHODS = ("auto", *LIMITS, "agarwal", "dkw", "asymptotic")
 SIMULTANEOUS = ("none", "concepts", "all")
+LOWER_SHARE = 0.25  # of a certificate's delta
 
 
 class CoverageWarning(UserWarning):
@@ -87,12 +88,7 @@ class Intervals:
             "concepts": "all concepts of a neuron at once",
             "all": "all neurons and concepts at once",
         }[self.simultaneous]
-        kind = "for every sample size" if self.finite_sample else "asymptotically"
-        text = (
-            f"{100 * (1 - self.delta):g}% coverage {kind} ({self.method}), {scope}; "
-            f"independent units: {self.units}"
-        )
-        return f"{text}; thresholds: {self.thresholds}" if self.thresholds else text
+        return _promise(self, self.delta, scope)
 
 
 def intervals(
@@ -150,39 +146,62 @@ def intervals(
     CoverageWarning
         If a method for fixed thresholds is asked for thresholds that come from the same data.
     """
-    metric = get_metric(metric)
-    _check_delta(delta)
     if simultaneous not in SIMULTANEOUS:
         raise ValueError(
             f"simultaneous must be one of {', '.join(SIMULTANEOUS)}, got {simultaneous!r}"
         )
+    level = delta, simultaneous
+    return _intervals(probe, metric, [level], method, activation_range, largest_unit)[0]
+
+
+def _intervals(
+    probe: Probe,
+    metric: str | Metric,
+    levels: list[tuple[float, str]],
+    method: str,
+    activation_range: tuple[Any, Any] | None,
+    largest_unit: float | None,
+) -> list[Intervals]:
+    """Intervals for each pair of delta and simultaneous, all by one method."""
+    metric = get_metric(metric)
+    for delta, _ in levels:
+        _check_delta(delta)
     data, independent = _read(probe, activation_range, largest_unit)
     method = _resolve(probe, metric, method, independent, activation_range is not None)
-    count = {
+    counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
-    }[simultaneous]  # fmt: skip
+    }  # fmt: skip
     if method == "asymptotic":
         value = similarity(probe, metric)
         error, freedom = standard_error(probe, metric)
-        half = _quantile(1 - delta / (2 * count), freedom) * error
-        lower, upper = jnp.clip(value - half, *metric.range), jnp.clip(value + half, *metric.range)
-    else:
-        value, lower, upper = _finite_sample(
-            data, jnp.asarray(delta / count, data.weights.dtype),
-            metric=metric, method=method, num_units=None if independent else probe.num_units,
-        )  # fmt: skip
-    return Intervals(
-        lower=lower,
-        upper=upper,
-        similarity=value,
-        reason=undefined_reason(probe, metric, scores=value),
-        metric=metric.name,
-        method=method,
-        delta=float(delta),
-        simultaneous=simultaneous,
-        units=_units(probe, independent, float(data.bound)),
-        thresholds=_thresholds(probe, metric, method),
-    )
+    limits = []
+    for delta, simultaneous in levels:
+        share = delta / counts[simultaneous]
+        if method == "asymptotic":
+            half = _quantile(1 - share / 2, freedom) * error
+            lower, upper = (jnp.clip(value + x, *metric.range) for x in (-half, half))
+        else:
+            value, lower, upper = _finite_sample(
+                data, jnp.asarray(share, data.weights.dtype),
+                metric=metric, method=method, num_units=None if independent else probe.num_units,
+            )  # fmt: skip
+        limits.append((lower, upper))
+    reason = undefined_reason(probe, metric, scores=value)
+    return [
+        Intervals(
+            lower=lower,
+            upper=upper,
+            similarity=value,
+            reason=reason,
+            metric=metric.name,
+            method=method,
+            delta=float(delta),
+            simultaneous=simultaneous,
+            units=_units(probe, independent, float(data.bound)),
+            thresholds=_thresholds(probe, metric, method),
+        )
+        for (delta, simultaneous), (lower, upper) in zip(levels, limits, strict=True)
+    ]
 
 
 def _check_delta(delta: float) -> None:
@@ -262,7 +281,7 @@ def _resolve(probe: Probe, metric: Metric, method: str, independent: bool, range
             f"({probe.threshold_source}): misses may be more frequent than delta; use "
             "split_thresholds, or method='dkw'",
             CoverageWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return method
 
@@ -322,6 +341,15 @@ def _quantile(level: float, freedom: float) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
+def _promise(found: Intervals, delta: float, scope: str) -> str:
+    kind = "for every sample size" if found.finite_sample else "asymptotically"
+    text = (
+        f"{100 * (1 - delta):g}% coverage {kind} ({found.method}), {scope}; "
+        f"independent units: {found.units}"
+    )
+    return f"{text}; thresholds: {found.thresholds}" if found.thresholds else text
+
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("label", "lower", "regret", "mask", "vacuous", "positives"),
@@ -329,7 +357,7 @@ def _quantile(level: float, freedom: float) -> float:
 )
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What holds for a neuron's label with probability 1 - delta, from simultaneous intervals.
+    """What holds for a neuron's label with probability 1 - delta, see :func:`certify`.
 
     Attributes
     ----------
@@ -381,6 +409,12 @@ def certify(
 ) -> Certificate:
     """Certify each neuron's label: how good it is at least, and which concepts could be better.
 
+    The label is chosen by the data, so lower limits hold for all concepts at once, with a quarter
+    of delta. The truly best concept is the same whatever the data, so it needs no correction for
+    many concepts: its upper limit holds at three quarters of delta, whichever concept it is. With
+    probability 1 - delta the best similarity is thus at most the largest upper limit, and the best
+    concept is one of those whose upper limit reaches the largest lower limit.
+
     Parameters
     ----------
     probe, metric, delta, method, activation_range, largest_unit
@@ -401,31 +435,35 @@ def certify(
         raise ValueError(
             f"simultaneous must be 'concepts' or 'all' to certify a label, got {simultaneous!r}"
         )
-    found = intervals(
-        probe, metric, delta=delta, method=method, simultaneous=simultaneous,
-        activation_range=activation_range, largest_unit=largest_unit,
-    )  # fmt: skip
-    return certificate(found, probe.positive_units)
+    _check_delta(delta)
+    neurons = probe.num_neurons if simultaneous == "all" else 1
+    levels = [
+        (LOWER_SHARE * delta, simultaneous),
+        ((1 - LOWER_SHARE) * delta / neurons, "none"),
+    ]
+    low, high = _intervals(probe, metric, levels, method, activation_range, largest_unit)
+    scope = "each neuron alone" if simultaneous == "concepts" else "all neurons at once"
+    promise = _promise(low, delta, scope)
+    return _certificate(low, high, probe.positive_units, promise)
 
 
-def certificate(found: Intervals, positives: Array) -> Certificate:
-    """What simultaneous intervals certify; ``positives`` [C] is passed on."""
-    label = leading_concepts(found.similarity, 1)[0][:, 0]
+def _certificate(low: Intervals, high: Intervals, positives: Array, promise: str) -> Certificate:
+    label = leading_concepts(low.similarity, 1)[0][:, 0]
     labelled = label >= 0
-    # an undefined interval excludes nothing
-    low = jnp.where(jnp.isnan(found.lower), -jnp.inf, found.lower)
-    high = jnp.where(jnp.isnan(found.upper), jnp.inf, found.upper)
-    at_label = jnp.arange(low.shape[1], dtype=jnp.int32)[None, :] == label[:, None]
-    label_low = at_concept(low, label)
-    rival_high = jnp.where(at_label, -jnp.inf, high).max(axis=1)
-    mask = (high >= low.max(axis=1, keepdims=True)) | ~labelled[:, None]
+    # an undefined limit excludes nothing
+    lower = jnp.where(jnp.isnan(low.lower), -jnp.inf, low.lower)
+    upper = jnp.where(jnp.isnan(high.upper), jnp.inf, high.upper)
+    at_label = jnp.arange(lower.shape[1], dtype=jnp.int32)[None, :] == label[:, None]
+    label_lower = at_concept(lower, label)
+    rival_upper = jnp.where(at_label, -jnp.inf, upper).max(axis=1)
+    mask = (upper >= lower.max(axis=1, keepdims=True)) | ~labelled[:, None]
     return Certificate(
         label=label,
-        lower=label_low,
-        regret=jnp.maximum(rival_high - label_low, 0),
+        lower=label_lower,
+        regret=jnp.maximum(rival_upper - label_lower, 0),
         mask=mask,
         vacuous=mask.all(axis=1),
         positives=positives,
-        guarantee=found.guarantee,
-        finite_sample=found.finite_sample,
+        guarantee=promise,
+        finite_sample=low.finite_sample,
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .bounds import LOWER_SHARE
 from .metrics import METRICS, Metric, get_metric
 
 __all__ = ["RequiredSamples", "generalization_gap", "required_samples"]
@@ -183,11 +184,11 @@ def required_samples(
     """The smallest probing set with a given error, or on which a label gets certified.
 
     The smallest n at which :func:`generalization_gap` is at most ``epsilon``; with ``margin``, at
-    most a quarter of it. A label is certified when its lower limit exceeds every other upper limit.
-    With probability 1 - delta each measured similarity is within the gap of the true one, and each
-    limit within another gap of the measured one: the best concept's lower limit is then within two
-    gaps of its truth, the second's upper limit too, and four gaps fit between them. (Half the
-    margin, not a quarter, would separate intervals about the true values; measured values fall
+    which four gaps fit into it. A label is certified when its lower limit exceeds every other upper
+    limit, see :func:`certify`. With probability 1 - delta each measured similarity is within the
+    gap of the true one: two gaps. The best concept's lower limit lies another gap below, at a
+    quarter of delta, the second's upper limit another above, at the rest of delta for one concept
+    alone. (The latter two would separate intervals about the true values; measured values fall
     closer together than that in about half of all probing sets.)
 
     Everything said there of counts, thresholds and the asymptotic metrics applies here.
@@ -223,13 +224,14 @@ def required_samples(
             f"give exactly one of epsilon and margin, got epsilon={epsilon!r} and margin={margin!r}"
         )
     if margin is None:
-        name, parts = "epsilon", 1
+        name, parts = "epsilon", [(num_concepts, delta)]
         target = _numbers(
             name, epsilon, lambda x: (x > 0) & (x < math.inf),
             "be finite and positive", "give the largest error accepted",
         )  # fmt: skip
     else:
-        name, parts = "margin", 4
+        name, errors = "margin", 2 * [(num_concepts, delta)]
+        parts = [*errors, (num_concepts, LOWER_SHARE * delta), (1, (1 - LOWER_SHARE) * delta)]
         target = _numbers(
             name, margin, lambda x: (x > 0) & (x <= width),
             f"be positive and at most {width:g}",
@@ -242,8 +244,9 @@ def required_samples(
     )
 
     def enough(n: NDArray[np.int64]) -> NDArray[np.bool_]:
-        design = _Design(n.astype(np.float64), present, active, num_concepts, delta)
-        return np.minimum(gap(design), width) <= target / parts
+        size = n.astype(np.float64)
+        gaps = [gap(_Design(size, present, active, *part)) for part in parts]
+        return np.minimum(gaps, width).sum(axis=0) <= target
 
     low, high = np.zeros(target.shape, np.int64), np.full(target.shape, MOST_SAMPLES)
     if not np.all(enough(high)):

@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .bounds import CoverageWarning, certificate, intervals
+from .bounds import CoverageWarning, certify
 from .candidates import stable_scale
-from .metrics import Metric
 from .resampling import Bootstrap
 
 __all__ = ["ConceptSets", "concept_sets"]
@@ -136,9 +135,8 @@ def concept_sets(
                 f"there are no intervals for the scores of {boot.metric}, which is no metric; use "
                 'method="calibrated"'
             )
-        mask = (
-            _certified(boot, boot.definition, alpha)[0] | _chosen(boot) | (boot.label < 0)[:, None]
-        )
+        proof = certify(boot.probe, boot.definition, delta=alpha)
+        mask = proof.mask | _chosen(boot)
         return ConceptSets(mask, jnp.zeros_like(mask), alpha, method, target)
     needed = _rank(1 - alpha, boot.num_replicates)
     if needed > boot.num_replicates:
@@ -162,12 +160,6 @@ def _chosen(boot: Bootstrap) -> Array:
     return jnp.arange(num_concepts, dtype=jnp.int32)[None, :] == boot.label[:, None]
 
 
-def _certified(boot: Bootstrap, metric: Metric, alpha: float) -> tuple[Array, bool]:
-    """The certified sets [U, C], and whether they hold for every sample size."""
-    found = intervals(boot.probe, metric, delta=alpha, simultaneous="concepts")
-    return certificate(found, boot.probe.positive_units).mask, found.finite_sample
-
-
 def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     num_replicates = boot.num_replicates
     beta = FIRST_STEP * alpha
@@ -187,9 +179,9 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     )
     undecided = ~boot.excluded & ~_followed(boot)
     if target == "best" and boot.definition is not None and bool(undecided.any()):
-        certified, finite_sample = _certified(boot, boot.definition, alpha)
-        if finite_sample:  # other intervals say nothing on few positives
-            undecided &= certified
+        proof = certify(boot.probe, boot.definition, delta=alpha)
+        if proof.finite_sample:  # other intervals say nothing on few positives
+            undecided &= proof.mask
     unlabelled = (boot.label < 0)[:, None]
     mask = kept | undecided | _chosen(boot) | unlabelled | full
     return ConceptSets(mask, undecided | unlabelled, alpha, "calibrated", target)

@@ -493,11 +493,15 @@ def test_a_larger_possible_unit_widens_grouped_intervals():
 
 
 @pytest.mark.x32
-def test_certificate_follows_from_the_intervals():
+@pytest.mark.parametrize(("simultaneous", "neurons"), [("concepts", 1), ("all", 4)])
+def test_certificate_follows_from_the_intervals(simultaneous, neurons):
     p = probe(2000)
-    found = nt.intervals(p, "iou", simultaneous="concepts", delta=0.1)
-    proof = nt.certify(p, "iou", delta=0.1)
-    lower, upper = np.asarray(found.lower), np.asarray(found.upper)
+    found = nt.intervals(p, "iou", simultaneous=simultaneous, delta=0.025)
+    lower = np.asarray(found.lower)
+    # the best concept is one concept, so its limit needs no correction for the number of concepts
+    upper = np.asarray(nt.intervals(p, "iou", delta=0.075 / neurons).upper)
+    proof = nt.certify(p, "iou", delta=0.1, simultaneous=simultaneous)
+    assert proof.guarantee.startswith("90% coverage for every sample size (exact), ")
     value = np.asarray(found.similarity)
     for u in range(3):
         label = int(np.nanargmax(value[u]))
@@ -529,7 +533,7 @@ def test_a_common_concept_may_rule_out_what_the_label_can_not():
         lower=jnp.asarray([[0.1, 0.6, 0.2]]),
         upper=jnp.asarray([[1.0, 0.8, 0.5]]),
     )
-    proof = bounds.certificate(found, jnp.asarray([1, 1, 1]))
+    proof = bounds._certificate(found, found, jnp.asarray([1, 1, 1]), "")
     np.testing.assert_array_equal(proof.mask, [[True, True, False]])
     assert float(proof.regret[0]) == pytest.approx(0.7)
     assert not proof.vacuous[0]
