@@ -9,7 +9,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from .bounds import CoverageWarning, certify
 from .candidates import stable_scale
@@ -220,8 +220,8 @@ def _calibrated(
         drawn, value, units, there = x
         return _keep(drawn, value, units, there, rank, first, replication=replication)
 
-    data = replicates.transpose(1, 0, 2), pick(similarity), pick(evidence), present
-    return _scatter(candidates, jax.lax.map(neuron, data), similarity.shape[1])
+    data = replicates.transpose(1, 2, 0), pick(similarity), pick(evidence), present
+    return _scatter(candidates, lax.map(neuron, data), similarity.shape[1])
 
 
 def _keep(
@@ -234,13 +234,14 @@ def _keep(
     *,
     replication: bool,
 ) -> Array:
-    """The test of one neuron: replicates [B, K], the rest [K]."""
-    deviation = replicates - similarity[None, :]
+    """The test of one neuron: replicates [K, B], the rest [K]."""
+    deviation = replicates - similarity[:, None]
     undefined = jnp.isnan(deviation)
-    known = jnp.where(undefined | ~present[None, :], 0, deviation)
-    centred = known - known.mean(axis=0, keepdims=True)
-    covariance = jnp.matmul(centred.T, centred, precision=jax.lax.Precision.HIGHEST)
-    covariance = covariance / replicates.shape[0]
+    known = jnp.where(undefined | ~present[:, None], 0, deviation)
+    centred = known - known.mean(axis=1, keepdims=True)
+    covariance = jnp.matmul(centred, centred.T, precision=lax.Precision.HIGHEST)
+    num_replicates = replicates.shape[1]
+    covariance = covariance / num_replicates
     variance = jnp.diag(covariance)
     # rows are rivals, columns the concept under test
     both = variance[:, None] + variance[None, :]
@@ -250,32 +251,27 @@ def _keep(
     itself = jnp.eye(similarity.shape[0], dtype=bool)
     rival = present[:, None] & ~itself
 
-    def at_rank(x: Array, which: Array) -> Array:
-        return jnp.sort(x)[which - 1]
-
-    def deviations(c: Array) -> Array:
-        """How far each rival got ahead of concept c in each replicate by chance alone, [B, K]."""
-        z = (known - known[:, c][:, None]) / sigma[:, c][None, :]
-        return jnp.where(rival[:, c][None, :] & ~undefined, z, -jnp.inf)
+    def deviations(c: Array, otherwise: float) -> Array:
+        """How far each rival got ahead of concept c in each replicate by chance alone, [K, B]."""
+        z = (known - known[c][None, :]) / sigma[:, c][:, None]
+        return jnp.where(rival[:, c][:, None] & ~undefined, z, otherwise)
 
     def critical(c: Array) -> Array:
-        z = deviations(c)
-        lowest = jnp.where(jnp.isfinite(z), z, jnp.inf).min(axis=1)
-        slack = at_rank(-lowest, first)
+        slack = -_order_statistic(deviations(c, jnp.inf).min(axis=0), num_replicates + 1 - first)
         most = jnp.minimum(ahead[:, c] + slack * _student(slack, evidence[c]), 0)
         move = jnp.where(first > 0, most, jnp.zeros_like(most))
-        highest = (z + move[None, :]).max(axis=1)
-        return at_rank(jnp.where(undefined[:, c], jnp.inf, highest), rank)
+        highest = (deviations(c, -jnp.inf) + move[:, None]).max(axis=0)
+        return _order_statistic(jnp.where(undefined[c], jnp.inf, highest), rank)
 
     def largest(c: Array) -> Array:
-        return jnp.where(present[c], deviations(c).max(axis=1), -jnp.inf)
+        return jnp.where(present[c], deviations(c, -jnp.inf).max(axis=0), -jnp.inf)
 
     every = jnp.arange(similarity.shape[0], dtype=jnp.int32)
     if replication:
-        bar = at_rank(jax.lax.map(largest, every).max(axis=0), rank)
+        bar = _order_statistic(lax.map(largest, every).max(axis=0), rank)
         bar = jnp.full_like(similarity, bar * math.sqrt(2))
     else:
-        bar = jax.lax.map(critical, every)
+        bar = lax.map(critical, every)
     bar = jnp.maximum(bar, 0)
     wider = _student(bar[None, :], evidence[:, None]) ** 2 - 1
     own = _student(bar, evidence) ** 2 - 1
@@ -283,6 +279,24 @@ def _keep(
     distance = ahead * sigma / jnp.sqrt(jnp.where(inflated > 0, inflated, 1))
     worst = jnp.where(rival, distance, -jnp.inf).max(axis=0)
     return present & ~(worst > bar)
+
+
+def _order_statistic(x: Array, rank: Array | int) -> Array:
+    """The rank-th smallest of x [B], found bit by bit: XLA sorts slowly on CPUs."""
+    signed, unsigned = (jnp.dtype(f"{kind}{8 * x.dtype.itemsize}") for kind in ("int", "uint"))
+    last = jnp.iinfo(unsigned).bits - 1
+    bits = lax.bitcast_convert_type(x, signed)
+    # order as floats do: flip the sign bit of the positive, all bits of the negative
+    flips = lax.bitcast_convert_type(bits >> last, unsigned) | jnp.asarray(1 << last, unsigned)
+    code = lax.bitcast_convert_type(bits, unsigned) ^ flips
+
+    def settle(i: Array, found: Array) -> Array:
+        higher = found | (jnp.asarray(1, unsigned) << (last - i).astype(unsigned))
+        return jnp.where((code < higher).sum(dtype=jnp.int32) < rank, higher, found)
+
+    found = lax.fori_loop(0, last + 1, settle, jnp.asarray(0, unsigned))
+    sign = jnp.asarray(1 << last, unsigned)
+    return lax.bitcast_convert_type(jnp.where(found >= sign, found ^ sign, ~found), x.dtype)
 
 
 def _student(quantile: Array, units: Array) -> Array:

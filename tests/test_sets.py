@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
+from neurotrust_jax import sets
 from neurotrust_jax.candidates import effective_units, stable_scale
 
 KEY = jax.random.key(0)
@@ -208,3 +209,10 @@ def test_scales_keep_the_order(precision):
         ends = stable_scale(metric, jnp.asarray([max(metric.range[0], -3.0), jnp.nan]))
         assert np.isfinite(ends[0])
         assert np.isnan(ends[1])
+
+
+def test_order_statistics_are_those_of_a_sort():
+    x = np.random.default_rng(0).normal(size=30).tolist()
+    x = jnp.asarray([*x, -np.inf, np.inf, 0.0, -0.0, -3, -3], float)
+    found = [float(sets._order_statistic(x, rank)) for rank in range(1, len(x) + 1)]
+    np.testing.assert_array_equal(found, np.sort(x))
