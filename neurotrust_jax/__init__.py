@@ -11,6 +11,8 @@ from .bounds import CoverageWarning as CoverageWarning
 from .bounds import Intervals as Intervals
 from .bounds import certify as certify
 from .bounds import intervals as intervals
+from .hierarchy import Answers as Answers
+from .hierarchy import merge_answers as merge_answers
 from .metrics import METRICS as METRICS
 from .metrics import NEURON_EVAL_NAMES as NEURON_EVAL_NAMES
 from .metrics import Metric as Metric
@@ -39,3 +41,4 @@ from .similarity import similarity as similarity
 from .similarity import undefined_reason as undefined_reason
 from .stability import Stability as Stability
 from .stability import stability as stability
+from .verdicts import Verdict as Verdict

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
 
-from .bounds import certify, intervals
+from .bounds import Certificate, certify, intervals
+from .hierarchy import lineages, merge_answers
 from .metrics import Metric, get_metric
+from .null import PermutationTest, permutation_test
 from .probe import Probe
-from .resampling import Progress, bootstrap
+from .resampling import StageProgress, bootstrap, check_count
+from .selection import WinnersCurse, winners_curse
 from .sets import concept_sets
-from .similarity import Reason, at_concept, identify
-from .stability import stability
+from .similarity import Identification, Reason, at_concept, identify
+from .stability import Stability, stability
+from .verdicts import Evidence, Judgement, Verdict, judge
 
 __all__ = ["Audit", "audit"]
 
@@ -52,15 +57,27 @@ class Audit:
         Concepts that may truly be the most similar, see :func:`certify`.
     vacuous : [U] of bool
         Whether that set rules out no concept.
-    agreement : [U]
-        Share of replicates that give the same label.
+    finite_sample : bool
+        Whether that holds for every sample size.
+    stability : Stability
+        How much the labels of the replicates agree.
     concept_set : [U, C] of bool
         The calibrated set: it holds the population's best concept with probability 1 - alpha in
         the limit of many units, see :func:`concept_sets`.
     undecided : [U, C] of bool
         Members of that set on which there is too little evidence to test them.
+    answers : [U] of int
+        Number of answers in that set: concepts of one tree of the hierarchy are one.
     vote_share : [U, C]
         Share of replicates each concept wins.
+    winners_curse : WinnersCurse
+        The label's similarity, corrected for its having been chosen.
+    null : PermutationTest or None
+        Whether the neuron has to do with any concept at all.
+    verdict : [U] of int
+        :class:`Verdict` code.
+    verdict_reason : tuple of str
+        Why, in a clause.
     active_rate : [U]
         Share of samples on which the neuron is active.
     positives : [C] of int
@@ -87,27 +104,44 @@ class Audit:
     regret: np.ndarray
     certified_set: np.ndarray
     vacuous: np.ndarray
-    agreement: np.ndarray
+    finite_sample: bool
+    stability: Stability
     concept_set: np.ndarray
     undecided: np.ndarray
+    answers: np.ndarray
     vote_share: np.ndarray
+    winners_curse: WinnersCurse
+    null: PermutationTest | None
+    verdict: np.ndarray
+    verdict_reason: tuple[str, ...]
     active_rate: np.ndarray
     positives: np.ndarray
+
+    @property
+    def agreement(self) -> np.ndarray:
+        """Share of replicates that give the same label, [U]."""
+        return np.asarray(self.stability.top1_agreement)
 
     @property
     def set_size(self) -> np.ndarray:
         """Number of concepts in each neuron's set, [U]."""
         return self.concept_set.sum(axis=1)
 
+    @property
+    def verdict_counts(self) -> dict[Verdict, int]:
+        """How many neurons got each verdict."""
+        return {v: int((self.verdict == v).sum()) for v in Verdict}
+
     def description(self, neuron: int) -> str:
         """The label in words, empty where there is none."""
         label = self.label[neuron]
         return self.concept_names[label] if label >= 0 else ""
 
-    def set_names(self, neuron: int) -> list[str]:
-        """Names of the concepts in a neuron's set, those that win most replicates first."""
+    def set_names(self, neuron: int, *, tested: bool = False) -> list[str]:
+        """Names of a set's (tested) concepts, those that win most replicates first."""
         order = np.argsort(-self.vote_share[neuron], kind="stable")
-        return [self.concept_names[c] for c in order if self.concept_set[neuron, c]]
+        member = self.concept_set[neuron] & ~(tested & self.undecided[neuron])
+        return [self.concept_names[c] for c in order if member[c]]
 
     def reason_text(self, neuron: int) -> str:
         """Why a neuron has no label, empty where it has one."""
@@ -122,12 +156,15 @@ def audit(
     *,
     alpha: float = 0.1,
     num_replicates: int = 1000,
+    num_permutations: int = 1000,
     scheme: str = "multinomial",
     method: str = "auto",
+    strata: Any = None,
+    hierarchy: Any = None,
     layer: str = "",
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Audit:
-    """Label every neuron of a layer and say how stable each label is.
+    """Label every neuron of a layer and say how far each label can be trusted.
 
     Parameters
     ----------
@@ -135,17 +172,26 @@ def audit(
     probe : Probe
     metric : str or Metric
     alpha : float in (0, 1)
-        Sets, intervals and certificates are made at level 1 - alpha.
+        Sets, intervals and certificates are made at level 1 - alpha; of the neurons called
+        explained, a share of alpha is expected not to be.
     num_replicates : int
         Bootstrap replicates.
+    num_permutations : int
+        Permutations of :func:`permutation_test`; 0 leaves the test out, and no neuron is then
+        called unexplained.
     scheme : str
         Resampling scheme, see :data:`neurotrust_jax.resampling.SCHEMES`.
     method : str
         Method of the intervals, see :func:`intervals`.
+    strata : array [n], optional
+        See :func:`permutation_test`.
+    hierarchy : mapping of str to str, or int array [C], optional
+        Parents of concepts; a set of concepts under one root is one answer, see
+        :func:`merge_answers`.
     layer : str
         Name of the layer, for the record.
     progress : callable, optional
-        Called as ``progress(done, num_replicates)``.
+        Called as ``progress(stage, done, total)``.
 
     Returns
     -------
@@ -159,14 +205,30 @@ def audit(
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
     metric = get_metric(metric)
+    if num_permutations != 0:
+        check_count(num_permutations, "num_permutations")
+    lineages(probe.concept_names, hierarchy)  # a wrong one ends here
+    told = progress or (lambda stage, done, total: None)
+    boot_key, null_key, split_key = jax.random.split(key, 3)
+    null = None
+    if num_permutations:
+        null = permutation_test(
+            null_key, probe, metric, num_permutations=num_permutations, strata=strata, alpha=alpha,
+            progress=lambda done, total: told("permuting", done, total),
+        )  # fmt: skip
+    boot = bootstrap(
+        boot_key, probe, metric, num_replicates=num_replicates, scheme=scheme,
+        progress=lambda done, total: told("resampling", done, total),
+    )  # fmt: skip
+    told("judging", 0, 1)
     bounds = intervals(probe, metric, delta=alpha, method=method, simultaneous="concepts")
     proof = certify(probe, metric, delta=alpha, method=method)
     found = identify(probe, metric)
-    boot = bootstrap(
-        key, probe, metric, num_replicates=num_replicates, scheme=scheme, progress=progress
-    )
     sets = concept_sets(boot, alpha=alpha)
     host = jax.device_get
+    mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
+    judgements = _judge(probe, hierarchy, host(found), null, host(proof), mask, untested, alpha)
+    told("judging", 1, 1)
     return Audit(
         layer=layer,
         metric=metric.name,
@@ -188,10 +250,49 @@ def audit(
         regret=host(proof.regret),
         certified_set=host(proof.mask),
         vacuous=host(proof.vacuous),
-        agreement=host(stability(boot).top1_agreement),
-        concept_set=host(sets.mask),
-        undecided=host(sets.undecided),
+        finite_sample=bounds.finite_sample,
+        stability=host(stability(boot)),
+        concept_set=mask,
+        undecided=untested,
+        answers=merge_answers(mask, probe.concept_names, hierarchy).size,
         vote_share=host(boot.vote_share),
+        winners_curse=host(winners_curse(split_key, boot)),
+        null=host(null),
+        verdict=np.array([x.verdict for x in judgements]),
+        verdict_reason=tuple(x.reason for x in judgements),
         active_rate=host(probe.active_rate),
         positives=host(proof.positives),
     )
+
+
+def _judge(
+    probe: Probe,
+    hierarchy: Any,
+    found: Identification,
+    null: PermutationTest | None,
+    proof: Certificate,
+    mask: np.ndarray,
+    untested: np.ndarray,
+    alpha: float,
+) -> list[Judgement]:
+    """The evidence on each neuron brought before the rules."""
+    names = probe.concept_names
+    unit = "samples" if probe.groups is None else "groups"
+    every, tested, proved = (
+        merge_answers(x, names, hierarchy) for x in (mask, mask & ~untested, proof.mask)
+    )
+    q_value = np.full(len(mask), np.nan) if null is None else np.asarray(null.q_value)
+    judgements = []
+    for u, label in enumerate(found.concept[:, 0]):
+        evidence = Evidence(
+            label=names[label] if label >= 0 else "",
+            missing=Reason(int(found.reason[u])).text,
+            q_value=float(q_value[u]),
+            proved=(int(proved.size[u]) * proof.finite_sample, proved.name[u]),
+            tested=(int(tested.size[u]), tested.name[u]),
+            untested=int(every.size[u] - tested.size[u]),
+            label_tested=not untested[u, label],
+            positives=f"present in {proof.positives[label]:,} {unit}",
+        )
+        judgements.append(judge(evidence, alpha))
+    return judgements

@@ -78,6 +78,9 @@ def demo(
         str, typer.Option(callback=_known_metric, help="Similarity metric, see the README.")
     ] = "iou",
     replicates: Annotated[int, typer.Option(min=1, help="Bootstrap replicates.")] = 1000,
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Permutations of the test against chance; 0 for none.")
+    ] = 1000,
     alpha: Annotated[float, typer.Option(help="Error level of sets and intervals.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     rows: Annotated[int, typer.Option(min=1, help="Neurons to print.")] = 25,
@@ -85,7 +88,7 @@ def demo(
 ) -> None:
     """Train a network on built-in data, label its neurons, and say how far to trust each label.
 
-    Writes descriptions.csv, audit.json and four figures into the folder OUT.
+    Writes descriptions.csv, audit.json and five figures into the folder OUT.
     """
     if not 0 < alpha < 1:
         raise typer.BadParameter(
@@ -123,7 +126,8 @@ def demo(
         layer = train_layer(data_key, dataset=dataset.value, model=model.value, progress=progress)
         result = audit(
             audit_key, layer.probe, metric, alpha=alpha, num_replicates=replicates,
-            layer=layer.layer, progress=lambda done, total: progress("resampling", done, total),
+            num_permutations=permutations, hierarchy=layer.hierarchy, layer=layer.layer,
+            progress=progress,
         )  # fmt: skip
 
     console.print(
@@ -147,14 +151,20 @@ def demo(
 
 
 def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
-    """Draw the examples, the intervals, the agreements and the set sizes."""
+    """Draw the examples, the verdicts, the intervals, the agreements and the set sizes."""
     import matplotlib as mpl
     import numpy as np
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    from .report import plot_agreement, plot_examples, plot_intervals, plot_set_sizes
+    from .report import (
+        plot_agreement,
+        plot_examples,
+        plot_intervals,
+        plot_set_sizes,
+        plot_verdicts,
+    )
 
     labelled = np.flatnonzero(result.label >= 0)
     written = []
@@ -166,8 +176,16 @@ def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
         written.append(path)
 
     if len(labelled):
-        # from the most to the least stable label, evenly spaced
-        ranked = labelled[np.lexsort((-result.similarity[labelled], -result.agreement[labelled]))]
+        # from the best to the worst verdict, evenly spaced
+        ranked = labelled[
+            np.lexsort(
+                (
+                    -result.similarity[labelled],
+                    -result.agreement[labelled],
+                    result.verdict[labelled],
+                )
+            )
+        ]
         shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, 14).round().astype(int))]
         figure, axes = plt.subplots(
             len(shown), figsize=(8, 0.85 * len(shown) + 0.5), layout="constrained", squeeze=False
@@ -177,9 +195,12 @@ def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
                 result, neuron, layer.probe.activations, layer.images, ax, groups=layer.groups
             )
         figure.suptitle(
-            f"{result.layer}: images that activate a neuron most, stable labels first", fontsize=11
+            f"{result.layer}: images that activate a neuron most, best verdicts first", fontsize=11
         )
         save(figure, "examples.png")
+    figure, ax = plt.subplots(figsize=(8, 1.6), layout="constrained")
+    plot_verdicts({result.layer: result.verdict_counts}, ax)
+    save(figure, "verdicts.png")
     for plot, name in (
         (plot_intervals, "intervals.png"),
         (plot_agreement, "agreement.png"),

@@ -13,10 +13,9 @@ from jax import Array
 from . import datasets
 from .models import CNN, MLP, accuracy, capture, train
 from .probe import Probe, make_probe
+from .resampling import StageProgress
 
 __all__ = ["DATASETS", "MODELS", "TrainedLayer", "train_layer"]
-
-Progress = Callable[[str, int, int], None]
 
 DATASETS = {"glyphs": datasets.glyphs, "digits": datasets.digits}
 TASKS = {
@@ -52,6 +51,8 @@ class TrainedLayer(NamedTuple):
         Activations of the layer and the concepts, on the held-out images.
     layer : str
         Path of the layer.
+    hierarchy : array [C] of int
+        Parent of each concept, -1 without one.
     images : array [n, H, W, 1]
         The held-out images.
     groups : array [n] of int
@@ -64,6 +65,7 @@ class TrainedLayer(NamedTuple):
 
     probe: Probe
     layer: str
+    hierarchy: np.ndarray
     images: np.ndarray
     groups: np.ndarray
     task: str
@@ -77,7 +79,7 @@ def train_layer(
     dataset: str = "glyphs",
     model: str = "cnn",
     top_fraction: float = 0.05,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> TrainedLayer:
     """Train a network on half of a built-in dataset and probe a layer on the other half.
 
@@ -150,6 +152,7 @@ def train_layer(
     return TrainedLayer(
         probe=probe,
         layer=f"{dataset} {model} {LAYERS[model]}",
+        hierarchy=data.concept_parent,
         images=images,
         groups=groups,
         task=TASKS[dataset],

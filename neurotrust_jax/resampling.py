@@ -26,6 +26,7 @@ from .similarity import at_concept, prepare, similarity, winner
 __all__ = ["SCHEMES", "Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
 
 Progress = Callable[[int, int], None]
+StageProgress = Callable[[str, int, int], None]
 
 NUM_PILOT = 64  # replicates for the standard errors that choose the candidates
 

@@ -6,12 +6,13 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .bounds import CoverageWarning, certify
+from .bounds import LOWER_SHARE, CoverageWarning, certify, intervals
 from .candidates import stable_scale
 from .resampling import Bootstrap
 
@@ -37,7 +38,7 @@ class ConceptSets:
         Whether the concept is in the neuron's set; no row is empty, and the label is always in.
     undecided : Array [U, C] of bool
         Members of a calibrated set that no test has looked at: too little evidence for a bootstrap
-        (see :attr:`Bootstrap.thin`), and the certificate does not rule them out either.
+        (see :attr:`Bootstrap.thin`), and no limits for every sample size rule them out either.
     alpha : float
         Nominal error: the set should contain its target with probability 1 - alpha.
     method : str
@@ -71,8 +72,10 @@ def concept_sets(
     of that maximum about their mean, where rivals that are surely worse than c are moved back by as
     much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf, 2014), and is widened
     for spreads estimated from few units as Student's t is (Fisher's expansion). Concepts on which
-    there is too little evidence are rivals to none, and stay unless the certificate rules them out;
-    see ``undecided``. Coverage holds in the limit of many units.
+    there is too little evidence are rivals to none, and stay unless their upper limit for every
+    sample size (:func:`intervals`, at three quarters of alpha) is below the largest of simultaneous
+    lower limits of the others (at a quarter); see ``undecided``. Coverage holds in the limit of
+    many units.
 
     For ``target="replication"`` the bar is sqrt(2) times the quantile of the maximum over all
     pairs: the fresh probing set adds a deviation of the same law. Undecided concepts then all stay.
@@ -160,6 +163,24 @@ def _chosen(boot: Bootstrap) -> Array:
     return jnp.arange(num_concepts, dtype=jnp.int32)[None, :] == boot.label[:, None]
 
 
+class Followed(NamedTuple):
+    """The candidates of every neuron, on the stable scale.
+
+    Attributes
+    ----------
+    replicates : Array [U, K, B]
+        NaN where undefined.
+    similarity, evidence : Array [U, K]
+    present : Array [U, K] of bool
+        Whether there is a candidate.
+    """
+
+    replicates: Array
+    similarity: Array
+    evidence: Array
+    present: Array
+
+
 def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     num_replicates = boot.num_replicates
     beta = FIRST_STEP * alpha
@@ -168,28 +189,34 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
         beta, first = 0.0, 0
     rank = _rank(1 - alpha + beta, num_replicates)
     full = rank > num_replicates
-    kept = _calibrated(
-        stable_scale(boot.definition, boot.replicates),
-        stable_scale(boot.definition, boot.similarity),
-        boot.candidates,
-        boot.evidence,
+    column = jnp.maximum(boot.candidates, 0)
+    pick = partial(jnp.take_along_axis, indices=column, axis=1)
+    scaled = partial(stable_scale, boot.definition)
+    present = boot.candidates >= 0
+    followed = Followed(
+        scaled(boot.replicates).transpose(1, 2, 0),
+        pick(scaled(boot.similarity)),
+        pick(boot.evidence),
+        present,
+    )
+    tested = _calibrated(
+        followed,
         min(rank, num_replicates),
         first,
         replication=target == "replication",
     )
-    undecided = ~boot.excluded & ~_followed(boot)
+    num_concepts = boot.similarity.shape[1]
+    kept = _scatter(boot.candidates, tested, num_concepts)
+    undecided = ~boot.excluded & ~_scatter(boot.candidates, present, num_concepts)
     if target == "best" and boot.definition is not None and bool(undecided.any()):
-        proof = certify(boot.probe, boot.definition, delta=alpha)
-        if proof.finite_sample:  # other intervals say nothing on few positives
-            undecided &= proof.mask
+        high = intervals(boot.probe, boot.definition, delta=(1 - LOWER_SHARE) * alpha)
+        lowest = _rank(1 - LOWER_SHARE * alpha, num_replicates)
+        if high.finite_sample and lowest <= num_replicates:
+            # other limits say nothing on few positives
+            undecided &= scaled(high.upper) >= _floor(followed, lowest)[:, None]
     unlabelled = (boot.label < 0)[:, None]
     mask = kept | undecided | _chosen(boot) | unlabelled | full
     return ConceptSets(mask, undecided | unlabelled, alpha, "calibrated", target)
-
-
-def _followed(boot: Bootstrap) -> Array:
-    """Concepts with replicates, [U, C] of bool."""
-    return _scatter(boot.candidates, boot.candidates >= 0, boot.similarity.shape[1])
 
 
 def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
@@ -201,40 +228,29 @@ def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
 
 
 @partial(jax.jit, static_argnames="replication")
-def _calibrated(
-    replicates: Array,
-    similarity: Array,
-    candidates: Array,
-    evidence: Array,
-    rank: Array,
-    first: Array,
-    *,
-    replication: bool,
-) -> Array:
-    """Candidates that the test keeps, [U, C]. A ``first`` of 0 leaves the first step out."""
-    column = jnp.maximum(candidates, 0)
-    pick = partial(jnp.take_along_axis, indices=column, axis=1)
-    present = candidates >= 0
-
-    def neuron(x: tuple[Array, Array, Array, Array]) -> Array:
-        drawn, value, units, there = x
-        return _keep(drawn, value, units, there, rank, first, replication=replication)
-
-    data = replicates.transpose(1, 2, 0), pick(similarity), pick(evidence), present
-    return _scatter(candidates, lax.map(neuron, data), similarity.shape[1])
+def _calibrated(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:
+    """Candidates that the test keeps, [U, K]. A ``first`` of 0 leaves the first step out."""
+    return lax.map(lambda x: _keep(x, rank, first, replication=replication), followed)
 
 
-def _keep(
-    replicates: Array,
-    similarity: Array,
-    evidence: Array,
-    present: Array,
-    rank: Array,
-    first: Array,
-    *,
-    replication: bool,
-) -> Array:
+@jax.jit
+def _floor(followed: Followed, rank: Array) -> Array:
+    """Lower limit of the largest true similarity, [U]: the largest of limits that all hold."""
+    replicates, similarity, evidence, present = followed
+    deviation = replicates - similarity[:, :, None]
+    undefined = jnp.isnan(deviation)
+    spread = jnp.where(undefined, 0, deviation).std(axis=2)
+    scale = jnp.where(spread > 0, spread, 1)
+    most = jnp.where(undefined, jnp.inf, deviation / scale[:, :, None])
+    most = jnp.where(present[:, :, None], most, -jnp.inf).max(axis=1)
+    quantile = lax.map(lambda x: _order_statistic(x, rank), most)[:, None]
+    lower = similarity - quantile * _student(quantile, evidence) * spread
+    return jnp.where(present, lower, -jnp.inf).max(axis=1)
+
+
+def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:
     """The test of one neuron: replicates [K, B], the rest [K]."""
+    replicates, similarity, evidence, present = followed
     deviation = replicates - similarity[:, None]
     undefined = jnp.isnan(deviation)
     known = jnp.where(undefined | ~present[:, None], 0, deviation)

@@ -138,19 +138,34 @@ def test_too_little_evidence_is_said_and_stays_in_the_set():
     c[:3, 3] = [True, True, False]
     f = c[:, :1] * 4.0 + rng.normal(size=(500, 2)) * [[1.0, 0.0]]  # the second has a perfect label
     f[:2, 0] = -9  # the rare concept scores 0 on the first neuron
+    seldom = 4.0 * (c[:, 3] | (rng.random(500) < 0.08))  # the third is active where that one is
+    f = np.concatenate([f, seldom[:, None]], axis=1)
     probe = nt.make_probe(f, c, thresholds=2.0)
     boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
     assert np.asarray(boot.thin).tolist() == [
         [False, False, False, True],
         [True, False, False, True],  # no spread at the end of the range
+        [False, False, False, True],
     ]
     found = nt.concept_sets(boot)
     assert np.asarray(found.mask)[0, 0]
     assert not np.asarray(found.mask)[0, 1:3].any()
     assert np.asarray(found.mask)[1, 0]
-    # the certificate alone speaks on the rare one, and needs no more than the certified set
-    sure = np.asarray(nt.concept_sets(boot, method="certified").mask)
-    np.testing.assert_array_equal(np.asarray(found.undecided)[:, 3], sure[:, 3])
+    # limits alone speak on the rare one: its own for every sample size, the others' simultaneous
+    upper = stable_scale(boot.definition, nt.intervals(probe, "iou", delta=0.075).upper)
+    for u in range(3):
+        followed = [int(c) for c in boot.candidates[u] if c >= 0]
+        seen = np.asarray(stable_scale(boot.definition, boot.similarity[u]), float)
+        drawn = np.asarray(stable_scale(boot.definition, boot.replicates[:, u]), float)
+        spread = {c: drawn[:, k].std() for k, c in enumerate(followed)}
+        most = np.max([(drawn[:, k] - seen[c]) / spread[c] for k, c in enumerate(followed)], axis=0)
+        q = np.sort(most)[math.ceil(0.975 * 201) - 1]
+        units = np.asarray(boot.evidence[u], float)
+        floor = max(
+            seen[c] - q * (1 + (q * q + 1) / (4 * (units[c] - 1))) * spread[c] for c in followed
+        )
+        assert bool(found.undecided[u, 3]) == (upper[u, 3] >= floor)
+    assert np.asarray(found.undecided)[:, 3].tolist() == [False, False, True]
     fresh = nt.concept_sets(boot, target="replication")
     assert np.asarray(fresh.undecided)[:, 3].all()
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..audit import Audit
+from ..null import PermutationTest
+from ..selection import WinnersCurse
+from ..stability import Stability
+from ..verdicts import Verdict
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-3"
+FORMAT = "neurotrust-audit-4"
+PARTS = {"stability": Stability, "winners_curse": WinnersCurse, "null": PermutationTest}
 
 
 def write_descriptions(audit: Audit, path: str | Path) -> Path:
@@ -26,67 +31,65 @@ def write_descriptions(audit: Audit, path: str | Path) -> Path:
     """
     path = Path(path)
     with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(
-            [
-                "layer",
-                "unit",
-                "description",
-                "similarity",
-                "lower",
-                "upper",
-                "regret",
-                "certified_size",
-                "agreement",
-                "set_size",
-                "set",
-                "tied",
-                "active_rate",
-                "positives",
-                "reason",
-            ]
-        )
-        for u, unit in enumerate(audit.neuron_names):
-            label = audit.label[u]
-            measured = (audit.similarity, audit.lower, audit.upper, audit.regret)
-            known = label >= 0
-            rows.writerow(
-                [
-                    audit.layer,
-                    unit,
-                    audit.description(u),
-                    *(_cell(x[u]) for x in measured),
-                    audit.certified_set[u].sum(),
-                    _cell(audit.agreement[u]),
-                    audit.set_size[u],
-                    "; ".join(audit.set_names(u)) if known else "",
-                    audit.tied[u],
-                    _cell(audit.active_rate[u]),
-                    audit.positives[label] if known else "",
-                    audit.reason_text(u),
-                ]
-            )
+        rows = csv.DictWriter(file, list(_row(audit, 0)))
+        rows.writeheader()
+        rows.writerows(_row(audit, u) for u in range(len(audit.label)))
     return path
+
+
+def _row(audit: Audit, u: int) -> dict[str, Any]:
+    label = audit.label[u]
+    known = label >= 0
+    null = audit.null
+    return {
+        "layer": audit.layer,
+        "unit": audit.neuron_names[u],
+        "description": audit.description(u),
+        "similarity": _cell(audit.similarity[u]),
+        "similarity_corrected": _cell(audit.winners_curse.corrected[u]),
+        "similarity_split": _cell(audit.winners_curse.split[u]),
+        "lower": _cell(audit.lower[u]),
+        "upper": _cell(audit.upper[u]),
+        "regret": _cell(audit.regret[u]),
+        "certified_size": audit.certified_set[u].sum(),
+        "agreement": _cell(audit.agreement[u]),
+        "set_size": audit.set_size[u],
+        "set_untested": audit.undecided[u].sum(),
+        "set_answers": audit.answers[u],
+        "set": "; ".join(audit.set_names(u)) if known else "",
+        "p_value": _cell(null.p_value[u]) if null else "",
+        "q_value": _cell(null.q_value[u]) if null else "",
+        "verdict": Verdict(int(audit.verdict[u])).text,
+        "reason": audit.verdict_reason[u],
+        "tied": audit.tied[u],
+        "active_rate": _cell(audit.active_rate[u]),
+        "positives": audit.positives[label] if known else "",
+    }
 
 
 def write_audit(audit: Audit, path: str | Path) -> Path:
     """Write every number of the audit as JSON; :func:`read_audit` gives the same audit back.
 
-    Arrays of [U, C] are written as the non-zero entries of each row, NaN as null.
+    Arrays of [U, C] are written as the non-zero entries of each row, NaN as null, infinity as a
+    string.
     """
     path = Path(path)
-    content: dict[str, Any] = {"format": FORMAT}
-    for field in fields(audit):
-        value = getattr(audit, field.name)
-        if not isinstance(value, np.ndarray):
-            content[field.name] = list(value) if isinstance(value, tuple) else value
-            continue
-        content[field.name] = {
-            "dtype": str(value.dtype),
-            "values": _rows(value) if value.ndim == 2 else [_plain(x) for x in value],
-        }
+    content = {"format": FORMAT, **_fields(audit)}
     path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
     return path
+
+
+def _fields(part: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if is_dataclass(value):
+            value = _fields(value)
+        elif isinstance(value, np.ndarray):
+            values = _rows(value) if value.ndim == 2 else [_plain(x) for x in value.ravel()]
+            value = {"dtype": str(value.dtype), "ndim": value.ndim, "values": values}
+        content[field.name] = value
+    return content
 
 
 def read_audit(path: str | Path) -> Audit:
@@ -100,36 +103,45 @@ def read_audit(path: str | Path) -> Audit:
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not an audit in the format {FORMAT!r}")
-    num_concepts = len(content["concept_names"])
+    return _built(Audit, content, len(content["concept_names"]))
+
+
+def _built(kind: type, content: dict[str, Any], num_concepts: int) -> Any:
     arguments: dict[str, Any] = {}
-    for field in fields(Audit):
+    for field in fields(kind):
         value = content[field.name]
-        if isinstance(value, dict) and "dtype" in value:
-            value = _array(value["values"], value["dtype"], num_concepts)
+        if field.name in PARTS and value is not None:
+            value = _built(PARTS[field.name], value, num_concepts)
+        elif isinstance(value, dict):
+            value = _array(value, num_concepts)
         elif isinstance(value, list):
             value = tuple(value)
         arguments[field.name] = value
-    return Audit(**arguments)
+    return kind(**arguments)
 
 
 def _rows(matrix: np.ndarray) -> list[dict[str, Any]]:
     return [{str(c): _plain(row[c]) for c in np.flatnonzero(row)} for row in matrix]
 
 
-def _array(values: list[Any], dtype: str, num_concepts: int) -> np.ndarray:
-    if values and isinstance(values[0], dict):
+def _array(content: dict[str, Any], num_concepts: int) -> np.ndarray:
+    values, dtype, ndim = content["values"], content["dtype"], content["ndim"]
+    if ndim == 2:
         matrix = np.zeros((len(values), num_concepts), dtype)
         for row, entries in zip(matrix, values, strict=True):
             for column, value in entries.items():
                 row[int(column)] = value
         return matrix
-    return np.asarray([math.nan if v is None else v for v in values], dtype)
+    flat = np.array([math.nan if v is None else v for v in values]).astype(dtype)
+    return flat if ndim == 1 else flat.reshape(())
 
 
 def _plain(x: Any) -> Any:
     value = x.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else str(value)
 
 
-def _cell(x: float) -> str:
+def _cell(x: Any) -> str:
     return f"{x:.6g}" if math.isfinite(x) else ""

@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jax import Array
 
 from ..audit import Audit
+from ..verdicts import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_agreement", "plot_examples", "plot_intervals", "plot_set_sizes"]
+__all__ = ["plot_agreement", "plot_examples", "plot_intervals", "plot_set_sizes", "plot_verdicts"]
 
 # Okabe & Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
+VERDICTS = {
+    Verdict.CERTIFIED: BLUE,
+    Verdict.STABLE: "#56B4E9",
+    Verdict.AMBIGUOUS: "#E69F00",
+    Verdict.UNDECIDED: "#CCCCCC",
+    Verdict.UNEXPLAINED: ORANGE,
+}
+
+
+def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Axes:
+    """One bar for each layer (or probing set): how many of its neurons got which verdict.
+
+    Parameters
+    ----------
+    counts : mapping of str to mapping of Verdict to float
+        Numbers of neurons by name of the bar, as ``{audit.layer: audit.verdict_counts}``.
+    ax : Axes
+    """
+    names = list(counts)
+    start = np.zeros(len(names))
+    for verdict, colour in VERDICTS.items():
+        width = np.array([counts[name].get(verdict, 0) for name in names])
+        bars = ax.barh(names, width, left=start, color=colour, label=verdict.text)
+        total = np.array([sum(counts[name].values()) for name in names])
+        # a number wider than its part of the bar would run into the next
+        shown = [f"{w:.3g}" if w > 0.03 * t else "" for w, t in zip(width, total, strict=True)]
+        dark = verdict in (Verdict.CERTIFIED, Verdict.UNEXPLAINED)
+        ax.bar_label(bars, shown, label_type="center", color="white" if dark else "black")
+        start += width
+    ax.invert_yaxis()
+    ax.set(xlabel="neurons", xlim=(0, max(start.max(), 1)))
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(VERDICTS), frameon=False)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return ax
 
 
 def plot_agreement(audit: Audit, ax: Axes) -> Axes:
@@ -132,14 +169,11 @@ def plot_examples(
     if audit.label[neuron] < 0:
         ax.set_title(f"unit {name}: {audit.reason_text(neuron)}", loc="left", fontsize=9)
         return ax
-    others = [n for n in audit.set_names(neuron) if n != audit.description(neuron)]
-    rivals = (
-        f"   or {', '.join(others[:3])}" + (" ..." if len(others) > 3 else "") if others else ""
-    )
+    verdict = Verdict(int(audit.verdict[neuron])).text
     ax.set_title(
         f"unit {name}: {audit.description(neuron)}   "
         f"({audit.metric} {audit.similarity[neuron]:.2f}, "
-        f"agreement {audit.agreement[neuron]:.0%}){rivals}",
+        f"agreement {audit.agreement[neuron]:.0%})   {verdict}: {audit.verdict_reason[neuron]}",
         loc="left",
         fontsize=9,
         parse_math=False,

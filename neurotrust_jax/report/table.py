@@ -7,8 +7,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ..audit import Audit
+from ..verdicts import Verdict
 
 __all__ = ["neuron_table", "summary"]
+
+STYLES = {
+    Verdict.CERTIFIED: "bold green",
+    Verdict.STABLE: "green",
+    Verdict.AMBIGUOUS: "yellow",
+    Verdict.UNDECIDED: "dim",
+    Verdict.UNEXPLAINED: "red",
+}
 
 
 def summary(audit: Audit) -> str:
@@ -20,20 +29,33 @@ def summary(audit: Audit) -> str:
         data += f" in {audit.num_units:,} groups"
     if not labelled.any():
         return f"No neuron of {len(audit.label)} has a label ({data})."
-    size = audit.set_size[labelled]
     known = labelled & ~audit.vacuous
-    sure = int((audit.certified_set.sum(axis=1) == 1)[labelled].sum())
-    return (
-        f"{labelled.sum()} of {len(audit.label)} neurons have a label, from {data} and "
-        f"{len(audit.concept_names)} concepts by {audit.metric} ({audit.thresholds}).\n"
-        f"Faithfulness: {sure} labels are certified to be the best concept; the certificates of "
-        f"{known.sum()} rule out some concept, those of {(labelled & audit.vacuous).sum()} are "
-        f"vacuous. Half of the labels may fall short of the best by up to "
-        f"{np.median(audit.regret[labelled]):.2f}.\n"
-        f"Stability: resampling the {unit} {audit.num_replicates:,} times gives the same label "
-        f"{np.mean(audit.agreement[labelled]):.0%} of the time; {np.sum(size == 1)} neurons keep "
-        f"one concept at level {1 - audit.alpha:.0%}, the median neuron {np.median(size):g}."
+    tested = (audit.concept_set & ~audit.undecided).sum(axis=1)[labelled]
+    untested = audit.undecided.sum(axis=1)[labelled]
+    verdicts = ", ".join(f"{n} {v.text}" for v, n in audit.verdict_counts.items() if n)
+    naive, fair = (
+        np.nanmedian(x[labelled]) for x in (audit.similarity, audit.winners_curse.corrected)
     )
+    lines = [
+        f"{labelled.sum()} of {len(audit.label)} neurons have a label, from {data} and "
+        f"{len(audit.concept_names)} concepts by {audit.metric} ({audit.thresholds}).",
+        f"Verdicts: {verdicts}.",
+        f"Faithfulness: the certificates of {known.sum()} rule out some concept; half of the "
+        f"labels may fall short of the best by up to {np.median(audit.regret[labelled]):.2f}. The "
+        f"median label's similarity is {naive:.2f} as measured, {fair:.2f} corrected for its "
+        "having been chosen.",
+        f"Stability: resampling the {unit} {audit.num_replicates:,} times gives the same label "
+        f"{np.mean(audit.agreement[labelled]):.0%} of the time. The median {1 - audit.alpha:.0%} "
+        f"set has {np.median(tested):g} tested concepts and {np.median(untested):g} on too little "
+        "evidence to test.",
+    ]
+    if audit.null is not None:
+        lines.append(
+            f"Chance: {int(np.sum(audit.null.explained))} neurons have to do with some concept "
+            f"(permutation test, {audit.null.num_permutations:,} permutations, false discovery "
+            f"rate {audit.null.alpha:g})."
+        )
+    return "\n".join(lines)
 
 
 def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
@@ -52,43 +74,38 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     shown = order if rows is None else order[:rows]
     table = Table(
         title=f"{audit.layer or 'layer'}: {len(shown)} of {len(order)} neurons",
-        caption=f"interval and regret (how far another concept may be ahead): {audit.guarantee}; "
-        f"set: holds the best concept with {level} coverage, asymptotically",
+        caption=f"interval: {audit.guarantee}. Verdicts from {level} sets, which hold the best "
+        "concept asymptotically; untested: on too little evidence to test, and not ruled out.",
     )
     table.add_column("unit", justify="right")
     table.add_column("concept")
     table.add_column(audit.metric, justify="right")
     table.add_column("interval", justify="right")
-    table.add_column("regret", justify="right")
     table.add_column("positives", justify="right")
     table.add_column("agreement", justify="right")
-    table.add_column("set", overflow="fold")
+    table.add_column("verdict", overflow="fold")
     for u in shown:
+        verdict = Verdict(int(audit.verdict[u]))
+        judged = Text.assemble((verdict.text, STYLES[verdict]), f": {audit.verdict_reason[u]}")
         if audit.label[u] < 0:
-            table.add_row(
-                Text(audit.neuron_names[u]),
-                Text(audit.reason_text(u), style="dim"),
-                *["-"] * 6,
-            )
+            table.add_row(Text(audit.neuron_names[u]), *["-"] * 5, judged)
             continue
+        if verdict is Verdict.AMBIGUOUS:
+            judged.append(f" (or {_rivals(audit, u)})")
         table.add_row(
             Text(audit.neuron_names[u]),
             Text(audit.description(u)),
             f"{audit.similarity[u]:.3f}",
             "-" if np.isnan(audit.lower[u]) else f"{audit.lower[u]:.3f} to {audit.upper[u]:.3f}",
-            Text("vacuous", style="dim") if audit.vacuous[u] else f"{audit.regret[u]:.3f}",
             f"{audit.positives[audit.label[u]]:,}",
-            Text(f"{audit.agreement[u]:.0%}", style=_style(audit.agreement[u])),
-            Text(_set(audit, u)),
+            f"{audit.agreement[u]:.0%}",
+            judged,
         )
     return table
 
 
-def _set(audit: Audit, neuron: int) -> str:
-    names = audit.set_names(neuron)
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _style(agreement: float) -> str:
-    return "green" if agreement >= 0.9 else "yellow" if agreement >= 0.5 else "red"
+def _rivals(audit: Audit, neuron: int) -> str:
+    names = [
+        name for name in audit.set_names(neuron, tested=True) if name != audit.description(neuron)
+    ]
+    return ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")

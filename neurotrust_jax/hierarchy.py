@@ -1,0 +1,116 @@
+"""Concepts under others: several answers that a reader would take for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+__all__ = ["Answers", "Lineages", "lineages", "merge_answers"]
+
+Lineages: TypeAlias = tuple[tuple[str, ...], ...]
+
+
+class Answers(NamedTuple):
+    """Sets of concepts with those of one tree merged.
+
+    Attributes
+    ----------
+    size : int array [U]
+        Number of distinct answers in each set: of trees with a member in it.
+    name : tuple of str
+        Where that is one: the narrowest concept that all members are, or are under; else empty.
+    """
+
+    size: np.ndarray
+    name: tuple[str, ...]
+
+
+def merge_answers(mask: Any, concept_names: Sequence[str], hierarchy: Any = None) -> Answers:
+    """Count the answers in sets of concepts, where all concepts of one tree are one answer.
+
+    {acute, grave} is one answer, "diacritic", where both are under it. Leave out of the hierarchy
+    what should stay apart: everything under one root would be one answer.
+
+    Parameters
+    ----------
+    mask : array [U, C] of bool
+        The sets, as ``concept_sets(...).mask``.
+    concept_names : sequence of C str
+    hierarchy : mapping of str to str, or int array [C], optional
+        Parent of each child. By name, parents need not be concepts themselves; by column, -1 is a
+        root. None: every concept is an answer of its own.
+
+    Returns
+    -------
+    Answers
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a name is unknown, a column out of range, or a concept is under itself.
+    """
+    sets = np.asarray(mask, bool)
+    if sets.ndim != 2 or sets.shape[1] != len(concept_names):
+        raise ValueError(
+            f"mask must have shape [U, {len(concept_names)}], one column for each concept name, "
+            f"got {list(sets.shape)}"
+        )
+    paths = lineages(concept_names, hierarchy)
+    members = [[paths[c] for c in np.flatnonzero(row)] for row in sets]
+    size = np.array([len({path[0] for path in row}) for row in members], int)
+    return Answers(size, tuple(_shared(row) for row in members))
+
+
+def lineages(concept_names: Sequence[str], hierarchy: Any = None) -> Lineages:
+    """The path of each concept from its root down to itself; see :func:`merge_answers`."""
+    parent = _parents(tuple(concept_names), hierarchy)
+    paths = []
+    for name in concept_names:
+        path = [name]
+        while path[-1] in parent:
+            above = parent[path[-1]]
+            if above in path:
+                raise ValueError(
+                    f"hierarchy puts {above!r} under itself: {' < '.join([*path, above])}"
+                )
+            path.append(above)
+        paths.append(tuple(reversed(path)))
+    return tuple(paths)
+
+
+def _parents(names: tuple[str, ...], hierarchy: Any) -> dict[str, str]:
+    if hierarchy is None:
+        return {}
+    if isinstance(hierarchy, Mapping):
+        known = {*names, *hierarchy.values()}
+        for child in hierarchy:
+            if child not in known:
+                raise ValueError(
+                    f"hierarchy names {child!r}, which is neither a concept nor a parent of one; "
+                    "take its names from concept_names"
+                )
+        return {str(child): str(parent) for child, parent in hierarchy.items()}
+    column = np.asarray(hierarchy)
+    if column.shape != (len(names),) or not np.issubdtype(column.dtype, np.integer):
+        raise ValueError(
+            f"hierarchy must map names of children to names of parents, or be {len(names)} "
+            f"integers, one parent column (or -1) for each concept; got {type(hierarchy).__name__} "
+            f"of shape {list(column.shape)}, {column.dtype}"
+        )
+    outside = (column < -1) | (column >= len(names))
+    if outside.any():
+        child = int(outside.argmax())
+        raise ValueError(
+            f"hierarchy gives concept {child} the parent {column[child]}, outside "
+            f"-1 to {len(names) - 1}"
+        )
+    return {names[c]: names[p] for c, p in enumerate(column) if p >= 0}
+
+
+def _shared(paths: list[tuple[str, ...]]) -> str:
+    """The narrowest concept on all paths, empty if there is none."""
+    same = takewhile(lambda step: len(set(step)) == 1, zip(*paths, strict=False))
+    return ([""] + [step[0] for step in same])[-1]
