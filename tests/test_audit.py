@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, is_dataclass, replace
 
 import jax
 import numpy as np
@@ -23,26 +23,36 @@ KEY = jax.random.key(0)
 @pytest.fixture
 def probe():
     """Six planted neurons, then a dead one; groups of five samples."""
-    p = planted(jax.random.key(1), 300, num_neurons=6, num_concepts=9, effect=0.7)
-    f = np.concatenate([np.asarray(p.activations), np.full((300, 1), -1.0)], axis=1)
+    p = planted(jax.random.key(1), 1500, num_neurons=6, num_concepts=9, effect=0.7)
+    f = np.concatenate([np.asarray(p.activations), np.full((1500, 1), -1.0)], axis=1)
     return nt.make_probe(
-        f, p.concepts, thresholds=0.0, groups=np.arange(300) // 5,
+        f, p.concepts, thresholds=0.0, groups=np.arange(1500) // 5,
         concept_names=[f"concept, {i}" for i in range(9)],
     )  # fmt: skip
 
 
 @pytest.fixture
 def audited(probe):
-    return nt.audit(KEY, probe, "iou", num_replicates=200, layer="block.1")
+    return nt.audit(
+        KEY, probe, "iou", num_replicates=200, num_permutations=99, layer="block.1",
+        hierarchy={f"concept, {i}": "high" for i in (7, 8)},
+    )  # fmt: skip
 
 
 def test_audit_says_what_its_parts_say(probe, audited):
-    boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
+    boot_key, null_key, split_key = jax.random.split(KEY, 3)
+    boot = nt.bootstrap(boot_key, probe, "iou", num_replicates=200)
     found = nt.identify(probe, "iou")
     np.testing.assert_array_equal(audited.label, np.asarray(found.concept)[:, 0])
     np.testing.assert_array_equal(audited.label[:6], np.arange(6))  # as planted
     np.testing.assert_array_equal(audited.vote_share, np.asarray(boot.vote_share))
-    np.testing.assert_array_equal(audited.agreement, np.asarray(nt.stability(boot).top1_agreement))
+    null = nt.permutation_test(null_key, probe, "iou", num_permutations=99, alpha=0.1)
+    parts = (audited.stability, nt.stability(boot)), (audited.null, null)
+    for ours, theirs in (*parts, (audited.winners_curse, nt.winners_curse(split_key, boot))):
+        jax.tree.map(np.testing.assert_array_equal, ours, jax.device_get(theirs))
+    sets = nt.concept_sets(boot, alpha=0.1)
+    np.testing.assert_array_equal(audited.concept_set, np.asarray(sets.mask))
+    np.testing.assert_array_equal(audited.undecided, np.asarray(sets.undecided))
     bounds = nt.intervals(probe, "iou", delta=0.1, simultaneous="concepts")
     proof = nt.certify(probe, "iou", delta=0.1)
     for u in range(6):
@@ -52,9 +62,9 @@ def test_audit_says_what_its_parts_say(probe, audited):
     np.testing.assert_array_equal(audited.certified_set, np.asarray(proof.mask))
     np.testing.assert_array_equal(audited.vacuous, np.asarray(proof.vacuous))
     assert audited.guarantee == bounds.guarantee
-    present = np.asarray(probe.concepts).astype(bool).reshape(60, 5, 9).any(axis=1)
+    present = np.asarray(probe.concepts).astype(bool).reshape(300, 5, 9).any(axis=1)
     np.testing.assert_array_equal(audited.positives, present.sum(axis=0))
-    assert (audited.num_samples, audited.num_units) == (300, 60)
+    assert (audited.num_samples, audited.num_units) == (1500, 300)
     assert audited.label[6] == -1
     assert audited.description(6) == ""
     assert audited.reason_text(6) == "never active"
@@ -63,26 +73,71 @@ def test_audit_says_what_its_parts_say(probe, audited):
     ).all()
     for u in range(6):
         assert audited.description(u) in audited.set_names(u)
+        assert audited.description(u) in audited.set_names(u, tested=True)
+    assert audited.answers[6] == 8  # two of nine concepts are one answer
+    assert audited.verdict[6] == nt.Verdict.UNDECIDED
+    assert audited.verdict_reason[6] == "no label: never active"
+    assert set(audited.verdict[:6]) <= {nt.Verdict.CERTIFIED, nt.Verdict.STABLE}
+    assert sum(audited.verdict_counts.values()) == 7
+
+
+@pytest.mark.x32
+def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
+    rng = np.random.default_rng(0)
+    probe = nt.make_probe(rng.normal(size=(300, 5)), rng.random((300, 4)) < 0.3, thresholds=0.5)
+    told = []
+    options = {"num_replicates": 50, "progress": lambda *x: told.append(x)}
+    judged = nt.audit(KEY, probe, num_permutations=99, **options)
+    unexplained = judged.verdict == nt.Verdict.UNEXPLAINED
+    np.testing.assert_array_equal(unexplained, ~np.asarray(judged.null.explained))
+    assert unexplained.sum() >= 4
+    assert told[-1] == ("judging", 1, 1)
+    assert ("resampling", 50, 50) in told
+    assert ("permuting", 99, 99) in told
+    without = nt.audit(KEY, probe, num_permutations=0, **options)
+    assert without.null is None
+    assert not (without.verdict == nt.Verdict.UNEXPLAINED).any()
+    with pytest.raises(ValueError, match="neither a concept nor a parent"):
+        nt.audit(KEY, probe, hierarchy={"concept_9": "x"})
+    with pytest.raises(ValueError, match="num_permutations must be"):
+        nt.audit(KEY, probe, num_permutations=-1)
+
+
+def same_fields(theirs, ours):
+    for field in fields(ours):
+        a, b = getattr(theirs, field.name), getattr(ours, field.name)
+        if is_dataclass(b):
+            same_fields(a, b)
+        elif isinstance(b, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+            assert a.dtype == b.dtype
+        else:
+            assert a == b
 
 
 def test_files_read_back(audited, tmp_path):
     again = report.read_audit(report.write_audit(audited, tmp_path / "audit.json"))
-    for field in fields(audited):
-        ours, theirs = getattr(audited, field.name), getattr(again, field.name)
-        if isinstance(ours, np.ndarray):
-            np.testing.assert_array_equal(theirs, ours)
-            assert theirs.dtype == ours.dtype
-        else:
-            assert theirs == ours
+    same_fields(again, audited)
     report.write_descriptions(audited, tmp_path / "descriptions.csv")
     with (tmp_path / "descriptions.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
-    assert rows[0][:4] == ["layer", "unit", "description", "similarity"]
-    assert rows[1][:3] == ["block.1", "0", "concept, 0"]
-    assert float(rows[1][3]) == pytest.approx(float(audited.similarity[0]), rel=1e-5)
-    assert rows[7][2:7] == [""] * 5
-    assert rows[7][7] == "9"  # nothing is ruled out
-    assert rows[7][-1] == "never active"
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:4] == ["layer", "unit", "description", "similarity"]
+    assert list(rows[0].values())[:3] == ["block.1", "0", "concept, 0"]
+    for column, values in (
+        ("similarity", audited.similarity), ("agreement", audited.agreement),
+        ("similarity_corrected", audited.winners_curse.corrected),
+        ("q_value", audited.null.q_value),
+    ):  # fmt: skip
+        assert float(rows[0][column]) == pytest.approx(float(values[0]), rel=1e-5)
+        assert rows[6][column] == ""
+    assert rows[6]["description"] == rows[6]["set"] == rows[6]["positives"] == ""
+    assert (rows[6]["certified_size"], rows[6]["set_answers"]) == ("9", "8")  # none is ruled out
+    assert (rows[6]["verdict"], rows[6]["reason"]) == ("undecided", "no label: never active")
+    assert rows[0]["verdict"] in {"certified", "stable"}
+    untold = replace(audited, null=None)
+    path = report.write_audit(untold, tmp_path / "untold.json")
+    same_fields(report.read_audit(path), untold)
+    report.write_descriptions(untold, tmp_path / "untold.csv")
     (tmp_path / "other.json").write_text(json.dumps({"format": "x"}))
     with pytest.raises(ValueError, match="is not an audit in the format"):
         report.read_audit(tmp_path / "other.json")
@@ -100,9 +155,11 @@ def test_table_shows_the_best_first_and_reasons_last(audited):
     shown = [float(line.split("│")[3]) for line in lines[:-1]]
     assert shown == sorted(shown, reverse=True)
     summary = report.summary(audited)
-    assert "6 of 7 neurons have a label, from 300 samples in 60 groups" in summary
-    certified = (audited.certified_set.sum(axis=1) == 1)[:6].sum()
-    assert f"{certified} labels are certified to be the best concept" in summary
+    assert "6 of 7 neurons have a label, from 1,500 samples in 300 groups" in summary
+    counts = [f"{n} {v.text}" for v, n in audited.verdict_counts.items() if n]
+    assert f"Verdicts: {', '.join(counts)}." in summary
+    assert "99 permutations" in summary
+    assert "Chance" not in report.summary(replace(audited, null=None))
 
 
 @pytest.mark.x32
@@ -112,7 +169,11 @@ def test_figures_hold_what_they_say(audited, probe):
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(4)
+    figure, axes = plt.subplots(5)
+    counts = {"a": {nt.Verdict.STABLE: 3, nt.Verdict.UNDECIDED: 1}, "b": audited.verdict_counts}
+    report.plot_verdicts(counts, axes[4])
+    widths = [[bar.get_width() for bar in bars] for bars in axes[4].containers]
+    assert widths == [[counts[name].get(v, 0) for name in counts] for v in nt.Verdict]
     assert report.plot_agreement(audited, axes[0]) is axes[0]
     shown = np.concatenate([c.get_offsets() for c in axes[0].collections])
     assert sorted(shown[:, 1]) == pytest.approx(sorted(audited.agreement[:6]))
@@ -123,13 +184,13 @@ def test_figures_hold_what_they_say(audited, probe):
     drawn = sorted((float(s[0][1]), float(s[1][1])) for s in segments)
     expected = sorted(zip(audited.lower[:6], audited.upper[:6], strict=True))
     np.testing.assert_allclose(drawn, expected, rtol=1e-6)
-    images = np.zeros((300, 4, 4, 1))
-    images[:, 0, 0, 0] = np.arange(300) / 300
+    images = np.zeros((1500, 4, 4, 1))
+    images[:, 0, 0, 0] = np.arange(1500) / 1500
     report.plot_examples(audited, 2, probe.activations, images, axes[2],
                          groups=np.asarray(probe.groups), count=5)  # fmt: skip
     tiles = axes[2].images[0].get_array()
     assert tiles.shape == (6, 30)
-    drawn = np.round(np.asarray(tiles)[1, 1::6] * 300).astype(int)
+    drawn = np.round(np.asarray(tiles)[1, 1::6] * 1500).astype(int)
     assert drawn[0] == int(np.argmax(np.asarray(probe.activations)[:, 2]))
     assert len(set(drawn // 5)) == 5  # one image of a group
     plt.close(figure)
@@ -155,7 +216,7 @@ def test_demo_runs_end_to_end(tmp_path):
     assert accuracy > 85  # chance is 10; a linear model reaches 95 with all of the data
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"descriptions.csv", "audit.json", "examples.png", "agreement.png",
-                       "intervals.png", "set_sizes.png"}  # fmt: skip
+                       "intervals.png", "set_sizes.png", "verdicts.png"}  # fmt: skip
     result = report.read_audit(tmp_path / "audit.json")
     assert result.metric == "auroc"
     assert np.nanmean(result.agreement) > 0.5

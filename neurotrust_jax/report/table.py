@@ -80,7 +80,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     table.add_column("unit", justify="right")
     table.add_column("concept")
     table.add_column(audit.metric, justify="right")
-    table.add_column("interval", justify="right")
+    table.add_column("interval", justify="right", no_wrap=True)
     table.add_column("positives", justify="right")
     table.add_column("agreement", justify="right")
     table.add_column("verdict", overflow="fold")
@@ -96,7 +96,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             Text(audit.neuron_names[u]),
             Text(audit.description(u)),
             f"{audit.similarity[u]:.3f}",
-            "-" if np.isnan(audit.lower[u]) else f"{audit.lower[u]:.3f} to {audit.upper[u]:.3f}",
+            "-" if np.isnan(audit.lower[u]) else f"{audit.lower[u]:.2f} to {audit.upper[u]:.2f}",
             f"{audit.positives[audit.label[u]]:,}",
             f"{audit.agreement[u]:.0%}",
             judged,
