@@ -30,14 +30,14 @@ from typing import NamedTuple
 import jax
 import matplotlib
 import numpy as np
-from flax import nnx
 from matplotlib import pyplot as plt
+from populations import population
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import neurotrust_jax as nt
-from neurotrust_jax import datasets, demo, models
+from neurotrust_jax import demo
 from neurotrust_jax.datasets.planted import planted, planted_similarity
 from neurotrust_jax.planning import generalization_gap
 
@@ -173,20 +173,9 @@ def planted_world(frequency):
 
 
 def glyph_world(frequencies):
-    """All glyphs as the population: a network trained on half of the signs reads all of them."""
-    split_key, train_key, parameter_key = jax.random.split(jax.random.key(0), 3)
-    data = datasets.glyphs()
-    rows, _ = datasets.split_groups(split_key, data.groups, (0.5, 0.5))
-    network = demo.MODELS["cnn"](data, nnx.Rngs(parameter_key))
-    models.train(
-        train_key, network, data.images[rows], data.targets[rows], num_epochs=demo.EPOCHS["glyphs"]
-    )
-    activations = np.asarray(models.capture(network, data.images, demo.LAYERS["cnn"]))
-
-    thresholds = np.quantile(activations, 0.95, axis=0, method="higher").astype(np.float32)
+    """All glyphs as the population, and the neurons that say most of some concept."""
+    activations, data, thresholds, live = population("glyphs")
     whole = nt.make_probe(activations, data.concepts, thresholds=thresholds)
-    # live: the 5% are really reached, not a tie at 0
-    live = np.flatnonzero(np.asarray(whole.active_rate) > 0.04)
     score = np.asarray(nt.similarity(whole, "iou"))[live]
     rate = data.concepts.mean(axis=0)
     neurons, concepts, columns = [], [], {}
