@@ -4,6 +4,11 @@
 ``neurotrust_jax.datasets`` and ``neurotrust_jax.models`` (Flax) are imported on demand.
 """
 
+from .agreement import fleiss_kappa as fleiss_kappa
+from .agreement import jaccard as jaccard
+from .agreement import kendalls_w as kendalls_w
+from .agreement import nogueira as nogueira
+from .agreement import rank_biased_overlap as rank_biased_overlap
 from .audit import Audit as Audit
 from .audit import audit as audit
 from .bounds import Certificate as Certificate
@@ -40,5 +45,7 @@ from .similarity import identify as identify
 from .similarity import similarity as similarity
 from .similarity import undefined_reason as undefined_reason
 from .stability import Stability as Stability
+from .stability import bagging_epsilon as bagging_epsilon
+from .stability import inflated_argmax as inflated_argmax
 from .stability import stability as stability
 from .verdicts import Verdict as Verdict

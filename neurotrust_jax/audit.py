@@ -10,11 +10,12 @@ import numpy as np
 from jax import Array
 
 from .bounds import Certificate, certify, intervals
+from .checks import check_count, check_share
 from .hierarchy import lineages, merge_answers
 from .metrics import Metric, get_metric
 from .null import PermutationTest, permutation_test
 from .probe import Probe
-from .resampling import StageProgress, bootstrap, check_count
+from .resampling import StageProgress, bootstrap
 from .selection import WinnersCurse, winners_curse
 from .sets import concept_sets
 from .similarity import Identification, Reason, at_concept, identify
@@ -202,8 +203,7 @@ def audit(
     ValueError
         If an option is out of its range, before any work starts.
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
+    check_share(alpha, "alpha")
     metric = get_metric(metric)
     if num_permutations != 0:
         check_count(num_permutations, "num_permutations")

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .checks import check_share
 from .concentration import LIMITS, dkw
 from .evidence import Data, Pairs
 from .influence import standard_error
@@ -21,6 +22,7 @@ from .metrics import METRICS, Metric, get_metric
 from .probe import Probe
 from .rules import PREVALENCE, RULES, UNIFORM_RULES
 from .similarity import at_concept, leading_concepts, similarity, undefined_reason
+from .sums import per_unit
 
 __all__ = ["Certificate", "CoverageWarning", "Intervals", "certify", "intervals"]
 
@@ -165,7 +167,7 @@ def _intervals(
     """Intervals for each pair of delta and simultaneous, all by one method."""
     metric = get_metric(metric)
     for delta, _ in levels:
-        _check_delta(delta)
+        check_share(delta, "delta")
     data, independent = _read(probe, activation_range, largest_unit)
     method = _resolve(probe, metric, method, independent, activation_range is not None)
     counts = {
@@ -204,11 +206,6 @@ def _intervals(
     ]
 
 
-def _check_delta(delta: float) -> None:
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie strictly between 0 and 1, got {delta}")
-
-
 def _read(
     probe: Probe, activation_range: tuple[Any, Any] | None, largest_unit: float | None
 ) -> tuple[Data, bool]:
@@ -217,8 +214,7 @@ def _read(
     heaviest = w.max()
     scaled = w / heaviest
     independent = probe.groups is None and bool(((w == 0) | (w == heaviest)).all())
-    unit = w if probe.groups is None else jax.ops.segment_sum(w, probe.groups, probe.num_units)
-    bound = float(unit.max())
+    bound = float(per_unit(w, probe.groups, probe.num_units).max())
     if largest_unit is not None:
         if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
             raise ValueError(
@@ -435,7 +431,7 @@ def certify(
         raise ValueError(
             f"simultaneous must be 'concepts' or 'all' to certify a label, got {simultaneous!r}"
         )
-    _check_delta(delta)
+    check_share(delta, "delta")
     neurons = probe.num_neurons if simultaneous == "all" else 1
     levels = [
         (LOWER_SHARE * delta, simultaneous),

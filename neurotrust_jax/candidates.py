@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from .metrics import UNIT, Metric
 from .probe import Probe, Side
+from .sums import per_unit
 
 __all__ = ["Candidates", "choose", "effective_units", "stable_scale"]
 
@@ -88,9 +88,7 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
 
 def _effective(x: Array, weights: Array, groups: Array | None, *, num_units: int) -> Array:
     mean = (weights[:, None] * x).sum(axis=0, keepdims=True) / weights.sum()
-    deviation = weights[:, None] * (x - mean)
-    if groups is not None:
-        deviation = jax.ops.segment_sum(deviation, groups, num_units)
+    deviation = per_unit(weights[:, None] * (x - mean), groups, num_units)
     largest = jnp.abs(deviation).max(axis=0, keepdims=True)
     # rounding alone is no deviation
     size = weights.max() * jnp.abs(x).max(axis=0, keepdims=True)

@@ -18,7 +18,7 @@ from jax import Array, lax
 
 from .metrics import Metric, get_metric
 from .probe import Probe, Side
-from .sums import Sums, power_sum, weighted_sums
+from .sums import Sums, per_unit, power_sum, weighted_sums
 from .views import VIEWS
 
 __all__ = ["standard_error"]
@@ -137,7 +137,7 @@ def _by_gradients(
     """Pair by pair: the gradient of the score in the weights, [n] numbers at a time."""
     f, c = metric.prepare(neurons, labels)
     num_neurons, num_concepts = neurons.values.shape[1], labels.values.shape[1]
-    positive = _per_unit(weights, groups, num_units) > 0
+    positive = per_unit(weights, groups, num_units) > 0
 
     def row(u: Array) -> Array:
         neuron = _column(f, u)
@@ -157,16 +157,12 @@ def _pair_error(
 ) -> Array:
     """Standard error of one prepared pair; ``positive`` [G] tells which units have weight."""
     score, slope = jax.value_and_grad(lambda w: metric.score(pair, w)[0, 0])(weights)
-    error = _spread(_per_unit(weights * slope, groups, positive.shape[0]), positive)
+    error = _spread(per_unit(weights * slope, groups, positive.shape[0]), positive)
     return jnp.where(jnp.isnan(score), jnp.nan, error)
 
 
 def _column(side: Any, index: Array) -> Any:
     return jax.tree.map(lambda x: x[..., index[None]], side)
-
-
-def _per_unit(values: Array, groups: Array | None, num_units: int) -> Array:
-    return values if groups is None else jax.ops.segment_sum(values, groups, num_units)
 
 
 @partial(jax.jit, static_argnames=("metric", "num_blocks"))
@@ -188,7 +184,7 @@ def _by_blocks(
 
 def _blocks(probe: Probe) -> tuple[Array, int]:
     """Deal the units of positive weight into blocks at random; the block of each sample, [n]."""
-    positive = _per_unit(probe.weights, probe.groups, probe.num_units) > 0
+    positive = per_unit(probe.weights, probe.groups, probe.num_units) > 0
     num_blocks = min(NUM_BLOCKS, int(positive.sum()))
     order = jax.random.permutation(jax.random.key(0), probe.num_units)
     turn = jnp.cumsum(positive[order]) % num_blocks

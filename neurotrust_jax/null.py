@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .checks import check_count, check_share
 from .metrics import METRICS, Metric, get_metric
 from .probe import Probe, Side
-from .resampling import Progress, check_count, in_chunks
+from .resampling import Progress, in_chunks
 from .similarity import similarity
 from .sums import weighted_sums
 from .views import VIEWS, varies
@@ -203,8 +204,7 @@ def permutation_test(
         If fewer than half of the units can trade places, or in too few ways to reach alpha.
     """
     metric = get_metric(metric)
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
+    check_share(alpha, "alpha")
     num_permutations = check_count(num_permutations, "num_permutations")
     chunk_size = min(check_count(chunk_size, "chunk_size"), num_permutations)
     # the factor keeps 0.1 * 10 at 1 in floating point

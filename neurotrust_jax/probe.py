@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .checks import check_share
 from .sums import weighted_total
 
 __all__ = ["Probe", "Side", "make_probe", "split_thresholds"]
@@ -323,8 +324,7 @@ def split_thresholds(
         If a fraction is out of range, or either part is empty or of weight zero.
     """
     _check_top_fraction(top_fraction)
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie strictly between 0 and 1, got {fraction}")
+    check_share(fraction, "fraction")
     aside = round(fraction * probe.num_units)
     if not 0 < aside < probe.num_units:
         raise ValueError(

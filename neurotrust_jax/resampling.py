@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 
 from .candidates import MAX_CANDIDATES, choose, effective_units, stable_scale
+from .checks import check_count
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .similarity import at_concept, prepare, similarity, winner
@@ -429,9 +430,3 @@ def bootstrap_method(
 def _check_scheme(scheme: str) -> None:
     if scheme not in SCHEMES:
         raise ValueError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
-
-
-def check_count(count: int, name: str) -> int:
-    if int(count) != count or count < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {count}")
-    return int(count)

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .checks import check_count
 from .metrics import Metric
-from .resampling import Bootstrap, bootstrap_weights, check_count
+from .resampling import Bootstrap, bootstrap_weights
 from .similarity import at_concept, prepare, winner
 
 __all__ = ["WinnersCurse", "winners_curse"]

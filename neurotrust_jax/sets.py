@@ -14,6 +14,7 @@ from jax import Array, lax
 
 from .bounds import LOWER_SHARE, CoverageWarning, certify, intervals
 from .candidates import stable_scale
+from .checks import check_share
 from .resampling import Bootstrap
 
 __all__ = ["ConceptSets", "concept_sets"]
@@ -113,8 +114,7 @@ def concept_sets(
     CoverageWarning
         With ``method="vote"``; or with too few replicates for alpha, when every set is full.
     """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
+    check_share(alpha, "alpha")
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     if target not in TARGETS:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-__all__ = ["Sums", "power_sum", "weighted_sums", "weighted_total"]
+__all__ = ["Sums", "per_unit", "power_sum", "weighted_sums", "weighted_total"]
 
 
 class Sums(NamedTuple):
@@ -66,3 +67,8 @@ def power_sum(f: Array, c: Array, weights: Array, a: int, b: int) -> Array:
     if a:
         return weighted_total(f**a, weights)[:, None]
     return weighted_total(c**b, weights)[None, :] if b else weights.sum()
+
+
+def per_unit(values: Array, groups: Array | None, num_units: int) -> Array:
+    """Sums over the rows of each unit, [num_units, ...]; without groups each row is one."""
+    return values if groups is None else jax.ops.segment_sum(values, groups, num_units)
