@@ -180,6 +180,29 @@ def summary(rows):
     return table
 
 
+def sizes(rows):
+    """In how many cells the calibrated set is smaller than the certified one, and where not."""
+    table = Table(title="mean size, calibrated against certified", title_justify="left")
+    for name in ("nominal", "cells", "smaller", "same", "larger", "ratio, median", "larger where"):
+        table.add_column(name, justify="right")
+    for alpha in sorted({x["alpha"] for x in rows}, reverse=True):
+        mine, sure = (
+            [x for x in rows if (x["kind"], x["alpha"]) == (kind, alpha)]
+            for kind in ("calibrated", "certified")
+        )
+        pairs = list(zip(mine, sure, strict=True))
+        larger = [a for a, b in pairs if a["size"] > b["size"]]
+        smaller = sum(a["size"] < b["size"] for a, b in pairs)
+        table.add_row(
+            f"{1 - alpha:.0%}", str(len(pairs)), str(smaller),
+            str(len(pairs) - smaller - len(larger)), str(len(larger)),
+            f"{np.median([a['size'] / b['size'] for a, b in pairs]):.2f}",
+            "; ".join(f"{x['metric']} M={x['num_concepts']} n={x['n']} p={x['frequency']} "
+                      f"gap={x['gap']}" for x in larger[:4]),
+        )  # fmt: skip
+    return table
+
+
 COLOURS = {"vote": "#D55E00", "calibrated": "#0072B2", "certified": "#009E73"}
 
 
@@ -264,7 +287,7 @@ def main():
     matplotlib.use("Agg")
     draw_coverage(rows, arguments.out / "coverage.png")
     draw_size(rows, arguments.out / "coverage_size.png")
-    console.print(summary(rows))
+    console.print(summary(rows), sizes(rows), sep="\n")
     bad = [x for x in rows if not x["covers"] and not x["kind"].startswith("vote")]
     for x in bad:
         console.print(f"too low: {x}", style="bold red")

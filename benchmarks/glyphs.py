@@ -29,7 +29,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from populations import population
 from rich.console import Console
-from rich.progress import track
+from rich.progress import track as rich_track
 from rich.table import Table
 from scipy import stats
 
@@ -41,6 +41,10 @@ KINDS = ("vote", "calibrated", "certified", "vote, replication", "calibrated, re
 COLOURS = {"vote": "#D55E00", "calibrated": "#0072B2", "certified": "#009E73"}
 MEASURES = ("top1_agreement", "pairwise_agreement", "normalised_entropy", "nogueira")
 KEPT = (0.0, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)  # share of samples that keep their activation
+
+
+def track(items, description):
+    return rich_track(items, description, console=Console(stderr=True))
 
 
 class World:
@@ -325,7 +329,10 @@ def draw_power(rows, path):
                 color=colours(i / len(mine)), label=f"{x['kept']:.0%}",
             )  # fmt: skip
         ax.axhline(5, color="#444444", lw=1)
+        ticks = [0.02, 0.05, 0.1, 0.2, 0.5]
         ax.set(xlabel="true iou of the best concept", xscale="log", title=f"n = {n:,}")
+        ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("probing sets with p <= 0.05, %")
     axes[0][-1].legend(frameon=False, title="activations kept", fontsize=8)

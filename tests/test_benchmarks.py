@@ -36,6 +36,18 @@ def test_concept_sets_cover_and_the_vote_rule_does_not(tmp_path, request):
         assert size["calibrated"] <= size["calibrated, replication"]
 
 
+def test_real_labels_are_worth_what_is_said_of_them(tmp_path, request):
+    found = run_quick("glyphs", tmp_path, request)
+    for figure in ("verdicts", "coverage", "power"):
+        assert (tmp_path / f"glyphs_{figure}.png").stat().st_size > 10_000
+    judged = [x for x in found["verdicts"] if x["verdict"] in ("certified", "stable")]
+    total = sum(x["neurons"] for x in judged)
+    assert total > 0
+    assert sum(x["label_is_best"] for x in judged) > 0.9 * total
+    for x in found["measures"]:
+        assert x["rank_correlation"] > 0.5
+
+
 def test_faithfulness_covers_and_its_controls_fail(tmp_path, request):
     found = run_quick("faithfulness", tmp_path, request)
     for part in ("gap", "coverage", "width", "planning"):
