@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .active import MOST_ACTIVE, ActiveRows, active_rows, fits, neuron_scores
 from .candidates import MAX_CANDIDATES, choose, effective_units, stable_scale
 from .checks import check_count
 from .metrics import Metric, get_metric
@@ -29,6 +30,8 @@ __all__ = ["SCHEMES", "Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_w
 Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
 
+METHODS = ("auto", "active", "dense")
+CHUNK_DENSE, CHUNK_ACTIVE = 64, 256
 NUM_PILOT = 64  # replicates for the standard errors that choose the candidates
 
 # P(Poisson(1) <= k), k = 0..12, the rest below float32 resolution of the uniform draw
@@ -157,7 +160,8 @@ def bootstrap(
     *,
     num_replicates: int = 1000,
     scheme: str = "multinomial",
-    chunk_size: int = 64,
+    method: str = "auto",
+    chunk_size: int | None = None,
     progress: Progress | None = None,
 ) -> Bootstrap:
     """Label every neuron anew under many resamplings of the probing set.
@@ -173,7 +177,11 @@ def bootstrap(
         Number of replicates B, at least 1.
     scheme : str
         A key of :data:`SCHEMES`.
-    chunk_size : int
+    method : {"auto", "active", "dense"}
+        How replicates are computed; no effect on the numbers. ``"active"`` reads only the rows on
+        which a neuron is active: for metrics of two binary sides, under whole sample weights and
+        any scheme but the Bayesian. ``"auto"`` takes it where it fits and most rows are inactive.
+    chunk_size : int, optional
         Replicates per compiled call, between which ``progress`` is told; no effect on the numbers.
     progress : callable, optional
         Called as ``progress(done, num_replicates)`` after each chunk.
@@ -185,23 +193,27 @@ def bootstrap(
     Raises
     ------
     ValueError
-        If the metric or scheme is unknown, or a count is below 1.
+        If the metric, scheme or method is unknown, the method does not fit, or a count is below 1.
     """
     metric = get_metric(metric)
     _check_scheme(scheme)
     num_replicates = check_count(num_replicates, "num_replicates")
+    active = _method(probe, metric, scheme, method)
+    if chunk_size is None:
+        chunk_size = CHUNK_ACTIVE if active else CHUNK_DENSE
     chunk_size = min(check_count(chunk_size, "chunk_size"), num_replicates)
 
     observed = similarity(probe, metric)
     label = winner(observed)
-    prepared = prepare(probe, metric)
+    prepared: Any = active_rows(probe) if active else prepare(probe, metric)
     data = prepared, probe.weights, probe.groups
     static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
     evidence = effective_units(probe, metric)
-    spread = _spread(key, *data, observed, **static)
+    spread = (_active_spread if active else _spread)(key, *data, observed, **static)
     found = choose(metric, observed, evidence, spread, MAX_CANDIDATES)
+    run = _active_replicates if active else _replicates
     won, winning, labelled, followed = in_chunks(
-        lambda ids: _replicates(key, ids, *data, label, found.concept, **static),
+        lambda ids: run(key, ids, *data, label, found.concept, **static),
         num_replicates,
         chunk_size,
         progress,
@@ -223,6 +235,95 @@ def bootstrap(
         scheme=scheme,
         definition=metric,
     )
+
+
+def _method(probe: Probe, metric: Metric, scheme: str, method: str) -> bool:
+    """Whether to compute replicates from the active rows."""
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
+    if method == "dense":
+        return False
+    able = fits(probe, metric, scheme)
+    if method == "active" and not able:
+        raise ValueError(
+            f'method "active" needs a metric of two binary sides, whole sample weights and a '
+            f'scheme of whole counts, got {metric.name!r} and {scheme!r}; use "auto"'
+        )
+    return able and (method == "active" or bool(probe.active_rate.max() <= MOST_ACTIVE))
+
+
+@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
+def _active_spread(
+    key: Array,
+    active: ActiveRows,
+    weights: Array,
+    groups: Array | None,
+    observed: Array,
+    *,
+    metric: Metric,
+    scheme: str,
+    num_units: int,
+) -> Array:
+    """As :func:`_spread`."""
+    ids = jnp.arange(NUM_PILOT)
+    drawn = _drawn(key, ids, weights, groups, scheme, num_units)
+    scores = neuron_scores(active, drawn, metric)
+
+    def neuron(x: tuple[Array, Array]) -> Array:
+        rows, centre = x
+        deviation = stable_scale(metric, scores(rows)) - centre[:, None]
+        zero = jnp.zeros_like(centre)
+        defined = ~jnp.isnan(deviation)
+        deviation = jnp.where(defined, deviation, 0)
+        count = defined.sum(axis=1).astype(zero.dtype)
+        return _standard_deviation((count, deviation.sum(axis=1), (deviation**2).sum(axis=1)))
+
+    return jax.lax.map(neuron, (active.rows, stable_scale(metric, observed)))
+
+
+@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
+def _active_replicates(
+    key: Array,
+    ids: Array,
+    active: ActiveRows,
+    weights: Array,
+    groups: Array | None,
+    label: Array,
+    candidates: Array,
+    *,
+    metric: Metric,
+    scheme: str,
+    num_units: int,
+) -> tuple[Array, Array, Array, Array]:
+    """As :func:`_replicates`, one neuron after the other."""
+    drawn = _drawn(key, ids, weights, groups, scheme, num_units)
+    scores = neuron_scores(active, drawn, metric)
+
+    def neuron(x: tuple[Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        rows, labelled, followed = x
+        found = scores(rows)
+        ordered = jnp.where(jnp.isnan(found), -jnp.inf, found)
+        top = ordered.max(axis=0)
+        # arg-max by two reductions that a CPU does many at a time
+        column = jnp.arange(found.shape[0], dtype=jnp.int32)[:, None]
+        first = jnp.where(ordered == top[None, :], column, found.shape[0]).min(axis=0)
+        none = jnp.isnan(found).all(axis=0)
+        at_label = jnp.where(labelled < 0, jnp.nan, found[labelled])
+        won = jnp.where(none, -1, first)
+        return won, jnp.where(none, jnp.nan, top), at_label, found[jnp.maximum(followed, 0)]
+
+    won, winning, labelled, followed = jax.lax.map(neuron, (active.rows, label, candidates))
+    return won.T, winning.T, labelled.T, followed.transpose(2, 0, 1)
+
+
+def _drawn(
+    key: Array, ids: Array, weights: Array, groups: Array | None, scheme: str, num_units: int
+) -> Array:
+    """Weights [n, b] of some replicates."""
+    draw = partial(
+        _draw, key, groups=groups, scheme=scheme, num_units=num_units, dtype=weights.dtype
+    )
+    return jax.lax.map(draw, ids).T * weights[:, None]
 
 
 @partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))

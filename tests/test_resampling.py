@@ -10,6 +10,7 @@ import scipy.stats
 from test_metrics import assert_close, data
 
 import neurotrust_jax as nt
+from neurotrust_jax import resampling
 from neurotrust_jax.resampling import SCHEMES
 
 KEY = jax.random.key(0)
@@ -35,6 +36,61 @@ def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
         assert_close(scores[neuron, winners], best, metric, precision)
         labelled = scores[neuron, np.asarray(boot.label)]
         assert_close(boot.label_similarity[b], labelled, metric, precision)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    ("metric", "options"),
+    [
+        ("iou", {}),
+        ("balanced_accuracy", {}),
+        ("precision", {}),
+        ("recall", {"scheme": "poisson"}),
+        ("accuracy", {"scheme": "subsample"}),
+        ("f1", {"groups": 4}),
+    ],
+)
+def test_active_rows_give_the_replicates_of_all_rows(metric, options):
+    f, c = data(seed=5)
+    f = np.concatenate([f, np.full((len(f), 1), -9.0), np.full((len(f), 1), 9.0)], axis=1)
+    c = np.concatenate([c, np.eye(len(f))[:, :2]], axis=1)  # one sample each: absent at times
+    thresholds = np.r_[np.quantile(f[:, :-2], 0.8, axis=0), 0, 0]  # the last two never, and always
+    groups = np.arange(len(f)) // options.pop("groups") if "groups" in options else None
+    weights = np.where(np.arange(len(f)) % 3, 1.0, 2.0)
+    probe = nt.make_probe(f, c, thresholds=thresholds, groups=groups, sample_weight=weights)
+    dense, active = (
+        nt.bootstrap(KEY, probe, metric, num_replicates=80, method=method, **options)
+        for method in ("dense", "active")
+    )
+    np.testing.assert_array_equal(active.candidates, dense.candidates)
+    np.testing.assert_array_equal(active.winners, dense.winners)
+    for field in ("winning_similarity", "label_similarity", "replicates"):
+        ours, theirs = np.asarray(getattr(active, field)), np.asarray(getattr(dense, field))
+        # the sums are the same whole numbers; a division may round another way
+        np.testing.assert_allclose(ours, theirs, rtol=2e-7)
+    assert np.isnan(active.replicates).any() or metric == "accuracy"
+    assert (np.asarray(active.winners)[:, -2:] == -1).all()
+
+
+@pytest.mark.x32
+def test_active_rows_are_taken_where_they_fit():
+    f, c = data(seed=5)
+    whole = nt.make_probe(f, c, top_fraction=0.2)
+    light = nt.make_probe(f, c, top_fraction=0.2, sample_weight=np.full(len(f), 0.5))
+    often = nt.make_probe(f, c, thresholds=-9.0)
+    for probe, metric, scheme, expected in (
+        (whole, "iou", "multinomial", True), (whole, "iou", "bayesian", False),
+        (whole, "auroc", "multinomial", False), (light, "iou", "multinomial", False),
+        (often, "iou", "multinomial", False),
+    ):  # fmt: skip
+        metric = nt.METRICS[metric]
+        assert resampling._method(probe, metric, scheme, "auto") == expected
+        assert not resampling._method(probe, metric, scheme, "dense")
+    assert resampling._method(often, nt.METRICS["iou"], "multinomial", "active")
+    with pytest.raises(ValueError, match="needs a metric of two binary sides"):
+        nt.bootstrap(KEY, whole, "auroc", method="active")
+    with pytest.raises(ValueError, match="unknown method 'fast'; known: auto, active, dense"):
+        nt.bootstrap(KEY, whole, method="fast")
 
 
 @pytest.mark.x32
