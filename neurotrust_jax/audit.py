@@ -181,7 +181,7 @@ def audit(
         Permutations of :func:`permutation_test`; 0 leaves the test out, and no neuron is then
         called unexplained.
     scheme : str
-        Resampling scheme, see :data:`neurotrust_jax.resampling.SCHEMES`.
+        Resampling scheme, see :data:`neurotrust_jax.weights.SCHEMES`.
     method : str
         Method of the intervals, see :func:`intervals`.
     strata : array [n], optional

@@ -1,16 +1,14 @@
 """The bootstrap: would another probing set have given another label?
 
-A replicate is a vector of sample weights, never a gather of rows, and one draw is shared by all
-neurons and concepts, since the arg-max depends on their joint law. Replicate b draws from
-``fold_in(key, b)``, so it is the same whatever the number of replicates or the chunk size.
+One draw of weights is shared by all neurons and concepts, since the arg-max depends on their joint
+law.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -18,60 +16,31 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .active import MOST_ACTIVE, ActiveRows, active_rows, fits, neuron_scores
-from .candidates import MAX_CANDIDATES, choose, effective_units, stable_scale
+from .candidates import MAX_CANDIDATES, choose, effective_units
 from .checks import check_count
 from .metrics import Metric, get_metric
 from .probe import Probe
+from .replicates import (
+    accumulate,
+    active_fits,
+    active_replicates,
+    active_rows,
+    active_spread,
+    dense_replicates,
+    dense_spread,
+    standard_deviation,
+)
 from .similarity import at_concept, prepare, similarity, winner
+from .weights import check_scheme, draw
 
-__all__ = ["SCHEMES", "Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
+__all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
 
 Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
 
 METHODS = ("auto", "active", "dense")
 CHUNK_DENSE, CHUNK_ACTIVE = 64, 256
-NUM_PILOT = 64  # replicates for the standard errors that choose the candidates
-
-# P(Poisson(1) <= k), k = 0..12, the rest below float32 resolution of the uniform draw
-_POISSON_CDF = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 13)]))
-
-
-def _multinomial(key: Array, n: int, dtype: Any) -> Array:
-    drawn = jax.random.randint(key, (n,), 0, n)
-    return jnp.zeros(n, dtype).at[drawn].add(1)
-
-
-def _poisson(key: Array, n: int, dtype: Any) -> Array:
-    table = jnp.asarray(_POISSON_CDF, jnp.float32)
-    uniform = jax.random.uniform(key, (n,), jnp.float32)
-    return jnp.searchsorted(table, uniform, side="right").astype(dtype)
-
-
-def _bayesian(key: Array, n: int, dtype: Any) -> Array:
-    draw = jax.random.exponential(key, (n,), dtype)
-    return draw * (n / draw.sum())
-
-
-def _subsample(key: Array, n: int, dtype: Any) -> Array:
-    return jnp.zeros(n, dtype).at[jax.random.permutation(key, n)[: n // 2]].set(1)
-
-
-SCHEMES: Mapping[str, Callable[[Array, int, Any], Array]] = MappingProxyType(
-    {
-        "multinomial": _multinomial,
-        "poisson": _poisson,
-        "bayesian": _bayesian,
-        "subsample": _subsample,
-    }
-)
-"""Weights [n] of n independent units, by name of the scheme.
-
-``multinomial``: n draws with replacement (Efron, 1979). ``poisson``: independent Poisson(1)
-counts. ``bayesian``: n times a flat Dirichlet vector (Rubin, 1981). ``subsample``: half of the
-units without replacement, whose spread about the full sample matches the bootstrap's.
-"""
+MOST_ACTIVE = 0.5  # of the samples; above it the product over all of them is as good
 
 
 @partial(
@@ -196,7 +165,7 @@ def bootstrap(
         If the metric, scheme or method is unknown, the method does not fit, or a count is below 1.
     """
     metric = get_metric(metric)
-    _check_scheme(scheme)
+    check_scheme(scheme)
     num_replicates = check_count(num_replicates, "num_replicates")
     active = _method(probe, metric, scheme, method)
     if chunk_size is None:
@@ -209,9 +178,9 @@ def bootstrap(
     data = prepared, probe.weights, probe.groups
     static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
     evidence = effective_units(probe, metric)
-    spread = (_active_spread if active else _spread)(key, *data, observed, **static)
+    spread = (active_spread if active else dense_spread)(key, *data, observed, **static)
     found = choose(metric, observed, evidence, spread, MAX_CANDIDATES)
-    run = _active_replicates if active else _replicates
+    run = active_replicates if active else dense_replicates
     won, winning, labelled, followed = in_chunks(
         lambda ids: run(key, ids, *data, label, found.concept, **static),
         num_replicates,
@@ -243,160 +212,13 @@ def _method(probe: Probe, metric: Metric, scheme: str, method: str) -> bool:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     if method == "dense":
         return False
-    able = fits(probe, metric, scheme)
+    able = active_fits(probe, metric, scheme)
     if method == "active" and not able:
         raise ValueError(
             f'method "active" needs a metric of two binary sides, whole sample weights and a '
             f'scheme of whole counts, got {metric.name!r} and {scheme!r}; use "auto"'
         )
     return able and (method == "active" or bool(probe.active_rate.max() <= MOST_ACTIVE))
-
-
-@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
-def _active_spread(
-    key: Array,
-    active: ActiveRows,
-    weights: Array,
-    groups: Array | None,
-    observed: Array,
-    *,
-    metric: Metric,
-    scheme: str,
-    num_units: int,
-) -> Array:
-    """As :func:`_spread`."""
-    ids = jnp.arange(NUM_PILOT)
-    drawn = _drawn(key, ids, weights, groups, scheme, num_units)
-    scores = neuron_scores(active, drawn, metric)
-
-    def neuron(x: tuple[Array, Array]) -> Array:
-        rows, centre = x
-        deviation = stable_scale(metric, scores(rows)) - centre[:, None]
-        zero = jnp.zeros_like(centre)
-        defined = ~jnp.isnan(deviation)
-        deviation = jnp.where(defined, deviation, 0)
-        count = defined.sum(axis=1).astype(zero.dtype)
-        return _standard_deviation((count, deviation.sum(axis=1), (deviation**2).sum(axis=1)))
-
-    return jax.lax.map(neuron, (active.rows, stable_scale(metric, observed)))
-
-
-@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
-def _active_replicates(
-    key: Array,
-    ids: Array,
-    active: ActiveRows,
-    weights: Array,
-    groups: Array | None,
-    label: Array,
-    candidates: Array,
-    *,
-    metric: Metric,
-    scheme: str,
-    num_units: int,
-) -> tuple[Array, Array, Array, Array]:
-    """As :func:`_replicates`, one neuron after the other."""
-    drawn = _drawn(key, ids, weights, groups, scheme, num_units)
-    scores = neuron_scores(active, drawn, metric)
-
-    def neuron(x: tuple[Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        rows, labelled, followed = x
-        found = scores(rows)
-        ordered = jnp.where(jnp.isnan(found), -jnp.inf, found)
-        top = ordered.max(axis=0)
-        # arg-max by two reductions that a CPU does many at a time
-        column = jnp.arange(found.shape[0], dtype=jnp.int32)[:, None]
-        first = jnp.where(ordered == top[None, :], column, found.shape[0]).min(axis=0)
-        none = jnp.isnan(found).all(axis=0)
-        at_label = jnp.where(labelled < 0, jnp.nan, found[labelled])
-        won = jnp.where(none, -1, first)
-        return won, jnp.where(none, jnp.nan, top), at_label, found[jnp.maximum(followed, 0)]
-
-    won, winning, labelled, followed = jax.lax.map(neuron, (active.rows, label, candidates))
-    return won.T, winning.T, labelled.T, followed.transpose(2, 0, 1)
-
-
-def _drawn(
-    key: Array, ids: Array, weights: Array, groups: Array | None, scheme: str, num_units: int
-) -> Array:
-    """Weights [n, b] of some replicates."""
-    draw = partial(
-        _draw, key, groups=groups, scheme=scheme, num_units=num_units, dtype=weights.dtype
-    )
-    return jax.lax.map(draw, ids).T * weights[:, None]
-
-
-@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
-def _spread(
-    key: Array,
-    prepared: Any,
-    weights: Array,
-    groups: Array | None,
-    observed: Array,
-    *,
-    metric: Metric,
-    scheme: str,
-    num_units: int,
-) -> Array:
-    """Standard errors on the stable scale from the first replicates, whatever their number B."""
-
-    def add(b: Array, moments: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        w = weights * _draw(key, b, groups, scheme, num_units, weights.dtype)
-        return _accumulate(moments, stable_scale(metric, metric.score(prepared, w)) - centre)
-
-    centre = stable_scale(metric, observed)
-    zero = jnp.zeros_like(centre)
-    return _standard_deviation(jax.lax.fori_loop(0, NUM_PILOT, add, (zero, zero, zero)))
-
-
-def _accumulate(moments: tuple[Array, Array, Array], x: Array) -> tuple[Array, Array, Array]:
-    count, total, square = moments
-    defined = ~jnp.isnan(x)
-    x = jnp.where(defined, x, 0)
-    return count + defined.astype(x.dtype), total + x, square + x * x
-
-
-def _standard_deviation(moments: tuple[Array, Array, Array]) -> Array:
-    count, total, square = moments
-    some = jnp.maximum(count, 1)
-    return jnp.sqrt(jnp.maximum(square / some - (total / some) ** 2, 0))
-
-
-@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
-def _replicates(
-    key: Array,
-    ids: Array,
-    prepared: Any,
-    weights: Array,
-    groups: Array | None,
-    label: Array,
-    candidates: Array,
-    *,
-    metric: Metric,
-    scheme: str,
-    num_units: int,
-) -> tuple[Array, Array, Array, Array]:
-    """Of the replicates ``ids``: winners, their similarity, the label's; the candidates'.
-
-    Three of shape [b, U], the last [b, U, K]. One replicate after the other: each is a large matrix
-    product already, and its bits then do not depend on its neighbours.
-    """
-
-    def one(replicate: Array) -> tuple[Array, Array, Array, Array]:
-        w = weights * _draw(key, replicate, groups, scheme, num_units, weights.dtype)
-        scores = metric.score(prepared, w)
-        won = winner(scores)
-        followed = jnp.take_along_axis(scores, jnp.maximum(candidates, 0), axis=1)
-        return won, at_concept(scores, won), at_concept(scores, label), followed
-
-    return jax.lax.map(one, ids)
-
-
-def _draw(
-    key: Array, replicate: Array, groups: Array | None, scheme: str, num_units: int, dtype: Any
-) -> Array:
-    unit = SCHEMES[scheme](jax.random.fold_in(key, replicate), num_units, dtype)
-    return unit if groups is None else unit[groups]
 
 
 def in_chunks(
@@ -435,10 +257,10 @@ def bootstrap_weights(
         Row b is how often replicate b drew each sample (``multinomial``, ``poisson``,
         ``subsample``), or its continuous weight (``bayesian``).
     """
-    _check_scheme(scheme)
+    check_scheme(scheme)
     ids = jnp.arange(check_count(num_replicates, "num_replicates"))
     return jax.lax.map(
-        lambda b: _draw(key, b, probe.groups, scheme, probe.num_units, probe.weights.dtype), ids
+        lambda b: draw(key, b, probe.groups, scheme, probe.num_units, probe.weights.dtype), ids
     )
 
 
@@ -477,7 +299,7 @@ def bootstrap_method(
     ValueError
         If the scheme does not fit, or the scores do not have shape [U, C].
     """
-    _check_scheme(scheme)
+    check_scheme(scheme)
     if scheme == "bayesian":
         raise ValueError(
             "bootstrap_method repeats rows, which the bayesian scheme's continuous weights do not "
@@ -496,7 +318,7 @@ def bootstrap_method(
     label = winner(observed)
     scores = []
     for b in range(num_replicates):
-        drawn = _draw(key, jnp.asarray(b), probe.groups, scheme, probe.num_units, jnp.float32)
+        drawn = draw(key, jnp.asarray(b), probe.groups, scheme, probe.num_units, jnp.float32)
         rows = np.repeat(np.arange(probe.num_samples), np.asarray(drawn, np.int64))
         scores.append(scored(probe.take(rows)))
         if progress is not None:
@@ -504,9 +326,9 @@ def bootstrap_method(
     zero = jnp.zeros_like(observed)
     moments = zero, zero, zero
     for x in scores:
-        moments = _accumulate(moments, x - observed)
+        moments = accumulate(moments, x - observed)
     evidence = effective_units(probe, None)
-    found = choose(None, observed, evidence, _standard_deviation(moments), MAX_CANDIDATES)
+    found = choose(None, observed, evidence, standard_deviation(moments), MAX_CANDIDATES)
     won = jnp.stack([winner(x) for x in scores])
     column = jnp.maximum(found.concept, 0)
     return Bootstrap(
@@ -526,8 +348,3 @@ def bootstrap_method(
         scheme=scheme,
         definition=None,
     )
-
-
-def _check_scheme(scheme: str) -> None:
-    if scheme not in SCHEMES:
-        raise ValueError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
