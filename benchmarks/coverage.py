@@ -274,16 +274,17 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     # one shape after another, and few compiled functions at a time
     cells.sort(key=lambda x: (x.n, x.copies, x.num_concepts))
-    for i, cell in enumerate(track(cells, "cells", console=Console(stderr=True))):
-        rows += run(cell, datasets, alphas, replicates)
-        if i % 8 == 7:
-            jax.clear_caches()
     result = {
         "device": jax.devices()[0].device_kind, "jax": jax.__version__,
         "python": platform.python_version(), "date": datetime.date.today().isoformat(),
         "datasets": datasets, "neurons": NEURONS, "replicates": replicates, "rows": rows,
     }  # fmt: skip
-    (arguments.out / "coverage.json").write_text(json.dumps(result, indent=1) + "\n")
+    for i, cell in enumerate(track(cells, "cells", console=Console(stderr=True))):
+        rows += run(cell, datasets, alphas, replicates)
+        # what is done is kept
+        (arguments.out / "coverage.json").write_text(json.dumps(result, indent=1) + "\n")
+        if i % 8 == 7:
+            jax.clear_caches()
     matplotlib.use("Agg")
     draw_coverage(rows, arguments.out / "coverage.png")
     draw_size(rows, arguments.out / "coverage_size.png")

@@ -19,6 +19,7 @@ import math
 import platform
 import sys
 import warnings
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -380,12 +381,16 @@ def main():
         "python": platform.python_version(), "date": datetime.date.today().isoformat(),
         "population": len(world.f), "neurons": world.f.shape[1], "concepts": world.c.shape[1],
         "sizes": size,
-        "verdicts": verdict_part(world, size),
-        "permutation": permutation_part(world, size),
-        "measures": measures_part(world, size),
-        "coverage": coverage_part(world, size, alphas),
     }  # fmt: skip
-    (arguments.out / "glyphs.json").write_text(json.dumps(found, indent=1, default=float) + "\n")
+    parts = {
+        "verdicts": verdict_part, "permutation": permutation_part, "measures": measures_part,
+        "coverage": partial(coverage_part, alphas=alphas),
+    }  # fmt: skip
+    for name, part in parts.items():
+        found[name] = part(world, size)
+        # what is done is kept
+        content = json.dumps(found, indent=1, default=float)
+        (arguments.out / "glyphs.json").write_text(content + "\n")
     matplotlib.use("Agg")
     draw_verdicts(found["verdicts"], arguments.out / "glyphs_verdicts.png")
     draw_coverage(found["coverage"], arguments.out / "glyphs_coverage.png")
