@@ -178,7 +178,9 @@ def test_figures_hold_what_they_say(audited, probe):
     shown = np.concatenate([c.get_offsets() for c in axes[0].collections])
     assert sorted(shown[:, 1]) == pytest.approx(sorted(audited.agreement[:6]))
     report.plot_set_sizes(audited, axes[1])
-    assert sum(bar.get_height() for bar in axes[1].patches) == 6
+    heights = [sum(bar.get_height() for bar in bars) for bars in axes[1].containers]
+    untested = audited.undecided[:6].sum()
+    assert heights == [audited.set_size[:6].sum() - untested, untested]
     report.plot_intervals(audited, axes[3])
     segments = [s for lines in axes[3].collections[:-1] for s in lines.get_segments()]
     drawn = sorted((float(s[0][1]), float(s[1][1])) for s in segments)

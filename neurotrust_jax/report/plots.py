@@ -56,23 +56,20 @@ def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Ax
 
 
 def plot_agreement(audit: Audit, ax: Axes) -> Axes:
-    """Agreement of every labelled neuron against its similarity, with the size of its set."""
-    labelled = audit.label >= 0
-    size = audit.set_size[labelled]
-    for chosen, colour, marker, name in (
-        (size == 1, BLUE, "o", "1 concept in the set"),
-        ((size > 1) & (size <= 3), GREEN, "s", "2 or 3"),
-        (size > 3, ORANGE, "^", "more than 3"),
-    ):
-        ax.scatter(
-            audit.similarity[labelled][chosen],
-            audit.agreement[labelled][chosen],
-            color=colour,
-            marker=marker,
-            label=f"{name}: {chosen.sum()} neurons",
-            alpha=0.8,
-            s=28,
-        )
+    """Agreement of every labelled neuron against its similarity, by verdict."""
+    for (verdict, colour), marker in zip(VERDICTS.items(), "osDv^", strict=True):
+        chosen = (audit.label >= 0) & (audit.verdict == verdict)
+        if chosen.any():
+            ax.scatter(
+                audit.similarity[chosen],
+                audit.agreement[chosen],
+                color=colour,
+                edgecolor="#444444",
+                linewidth=0.4,
+                marker=marker,
+                label=f"{verdict.text}: {chosen.sum()}",
+                s=28,
+            )
     ax.set(
         xlabel=f"similarity of the label ({audit.metric})",
         ylabel=f"share of {audit.num_replicates:,} resamplings that give the same label",
@@ -113,17 +110,24 @@ def plot_intervals(audit: Audit, ax: Axes) -> Axes:
 
 
 def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
-    """Histogram of the number of concepts in the set of each labelled neuron."""
-    size = audit.set_size[audit.label >= 0]
-    values, counts = np.unique(size, return_counts=True)
-    bars = ax.bar(values, counts, color=BLUE, width=0.8)
-    ax.bar_label(bars, fontsize=8, color="#444444")
+    """Size of every labelled neuron's set: concepts tested, and on too little evidence to test."""
+    labelled = audit.label >= 0
+    untested = audit.undecided[labelled].sum(axis=1)
+    tested = audit.set_size[labelled] - untested
+    order = np.lexsort((untested, tested))
+    rank = np.arange(1, len(order) + 1)
+    ax.bar(rank, tested[order], color=BLUE, width=1, label="tested, not ruled out")
+    ax.bar(
+        rank, untested[order], bottom=tested[order], color="#CCCCCC", width=1,
+        label="on too little evidence to test",
+    )  # fmt: skip
     ax.set(
-        xlabel=f"concepts in the {1 - audit.alpha:.0%} set",
-        ylabel="neurons",
+        xlabel="neurons with a label, by number of tested concepts",
+        ylabel=f"concepts in the {1 - audit.alpha:.0%} set",
         title=f"{audit.layer}: how many concepts stay in play?",
+        ylim=(0, 1.2 * max(audit.set_size.max(), 1)),
     )
-    ax.locator_params(axis="x", integer=True)
+    ax.legend(loc="upper left", frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
