@@ -148,7 +148,7 @@ def test_weights_have_the_moments_of_their_scheme(scheme):
         law = scipy.stats.binom(n, 1 / n) if scheme == "multinomial" else scipy.stats.poisson(1)
         for k in range(5):
             p = law.pmf(k)
-            assert abs((w == k).mean() - p) < 5 * np.sqrt(p * (1 - p) / (n * replicates))
+            assert abs((w == k).mean() - p) < 5 * np.sqrt(p * (1 - p) / (n * count))
 
 
 @pytest.mark.x32
