@@ -222,7 +222,8 @@ def draw_coverage(rows, path):
         ax.set_title("fresh probing set's label" if suffix else "population's best concept")
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("empirical coverage, %")
-    axes[0].legend(frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3,
+                  frameon=False)  # fmt: skip
     figure.savefig(path, dpi=160)
     plt.close(figure)
 
