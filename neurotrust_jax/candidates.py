@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .metrics import UNIT, Metric
 from .probe import Probe, Side
-from .sums import per_unit
+from .sums import per_unit, weighted_total
 
-__all__ = ["Candidates", "choose", "effective_units", "stable_scale"]
+__all__ = ["Candidates", "choose", "effective_units", "in_play", "stable_scale", "telling"]
 
 MIN_EVIDENCE = 10.0  # effective units; with fewer, replicates say little about other probing sets
 FAR_BEHIND = 6.0  # sums of two standard errors
@@ -24,18 +27,18 @@ class Candidates(NamedTuple):
 
     Attributes
     ----------
-    concept : Array [U, K] of int32
+    concept : numpy.ndarray [U, K] of int32
         Concepts to follow, most similar first; -1 fills up.
-    thin : Array [U, C] of bool
+    thin : numpy.ndarray [U, C] of bool
         Too little evidence for a bootstrap, see :func:`effective_units`, or no spread among its
         replicates.
-    excluded : Array [U, C] of bool
+    excluded : numpy.ndarray [U, C] of bool
         On enough evidence, and further behind the most similar of those than any test allows.
     """
 
-    concept: Array
-    thin: Array
-    excluded: Array
+    concept: np.ndarray
+    thin: np.ndarray
+    excluded: np.ndarray
 
 
 def stable_scale(metric: Metric | None, similarity: Array) -> Array:
@@ -80,14 +83,18 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
     def units(side: Side, view: str) -> Array:
         if view == "rank":
             return jnp.full(side.values.shape[1], probe.num_units, probe.weights.dtype)
-        x = side.present.astype(probe.weights.dtype) if view == "binary" else side.values
+        x = side.present if view == "binary" else side.values
         return _effective(x, probe.weights, probe.groups, num_units=probe.num_units)
 
-    return jnp.minimum(units(probe.neurons, f_view)[:, None], units(probe.labels, c_view)[None, :])
+    concepts = [units(labels, c_view) for _, labels in probe.in_columns()]
+    of_concept = concepts[0] if len(concepts) == 1 else jnp.concatenate(concepts)
+    return jnp.minimum(units(probe.neurons, f_view)[:, None], of_concept[None, :])
 
 
+@partial(jax.jit, static_argnames="num_units")
 def _effective(x: Array, weights: Array, groups: Array | None, *, num_units: int) -> Array:
-    mean = (weights[:, None] * x).sum(axis=0, keepdims=True) / weights.sum()
+    x = x.astype(weights.dtype)
+    mean = weighted_total(x, weights)[None, :] / weights.sum()
     deviation = per_unit(weights[:, None] * (x - mean), groups, num_units)
     largest = jnp.abs(deviation).max(axis=0, keepdims=True)
     # rounding alone is no deviation
@@ -98,38 +105,93 @@ def _effective(x: Array, weights: Array, groups: Array | None, *, num_units: int
     return jnp.where(fourth > 0, square.sum(axis=0) ** 2 / jnp.where(fourth > 0, fourth, 1), 0)
 
 
+def telling(metric: Metric | None, similarity: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
+
+    At least ten effective units, and a similarity within the range of the stable scale: at its ends
+    nothing varies.
+    """
+    ends = (-np.inf, np.inf) if metric is None else metric.range
+    dtype = similarity.dtype
+    scaled, low, high = (
+        np.asarray(stable_scale(metric, jnp.asarray(x, dtype))) for x in (similarity, *ends)
+    )
+    return (evidence >= MIN_EVIDENCE) & (scaled > low) & (scaled < high)
+
+
+def in_play(
+    told: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None, similarity: np.ndarray
+) -> np.ndarray:
+    """Pairs [U, C] that may be the most similar of a replicate.
+
+    All that are defined, less those whose replicates stay below another concept's all the time;
+    ``ends`` are those of :func:`neurotrust_jax.screening.replicate_range`. The other concept must
+    be on enough evidence (``told``), so that what is behind it needs no test either.
+    """
+    defined = ~np.isnan(similarity)
+    if ends is None:
+        return defined
+    lower, upper = ends
+    floor = np.where(told & defined, lower, -np.inf).max(axis=1, keepdims=True)
+    return defined & (upper >= floor)
+
+
 def choose(
-    metric: Metric | None, similarity: Array, evidence: Array, spread: Array, room: int
+    metric: Metric | None,
+    similarity: np.ndarray,
+    told: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    spread: np.ndarray,
+    room: int,
 ) -> Candidates:
     """Pick the concepts to follow.
 
     A concept that trails by six times the sum of two standard errors (by more than six standard
-    errors of the difference, whatever the correlation) is no candidate, at any level.
+    errors of the difference, whatever the correlation) is no candidate, at any level; nor is one
+    that is not in play.
 
     Parameters
     ----------
     metric : Metric or None
-    similarity : Array [U, C]
-    evidence : Array [U, C]
-        From :func:`effective_units`.
-    spread : Array [U, C]
-        Standard errors on the stable scale, from some replicates.
+    similarity : array [U, C]
+    told : array [U, C] of bool
+        From :func:`telling`.
+    pairs : tuple of array [P]
+        Neurons, in ascending order, and concepts of the pairs in play.
+    spread : array [P]
+        Their standard errors on the stable scale, from some replicates.
     room : int
-        Largest K; concepts beyond it are neither followed nor excluded.
+        Largest number of pairs to follow; of the others the least similar are given up, neither
+        followed nor excluded.
     """
-    scaled = stable_scale(metric, similarity)
-    low, high = (-jnp.inf, jnp.inf) if metric is None else metric.range
-    inside = (similarity > low) & (similarity < high)
-    tiny = jnp.sqrt(jnp.finfo(scaled.dtype).eps) * jnp.maximum(jnp.abs(scaled), 1e-3)
-    thin = ~((evidence >= MIN_EVIDENCE) & inside & (spread > tiny))
-    strong = jnp.where(thin, -jnp.inf, scaled)
-    best = strong.argmax(axis=1, keepdims=True)
-    lead = jnp.take_along_axis(strong, best, axis=1) - strong
-    excluded = ~thin & (lead > FAR_BEHIND * (spread + jnp.take_along_axis(spread, best, axis=1)))
-    follow = ~thin & ~excluded
-    most = int(follow.sum(axis=1).max())
+    num_neurons, num_concepts = similarity.shape
+    neuron, concept = pairs
+    scaled = np.asarray(stable_scale(metric, jnp.asarray(similarity[pairs])))
+    tiny = np.sqrt(np.finfo(scaled.dtype).eps) * np.maximum(np.abs(scaled), 1e-3)
+    strong = told[pairs] & (spread > tiny)
+    told = told.copy()
+    told[pairs] = strong
+
+    # of each neuron the most similar pair that is strong, and how far the others are behind
+    ahead = np.where(strong, scaled, -np.inf)
+    lists = np.bincount(neuron, minlength=num_neurons)
+    begin = np.cumsum(lists) - lists
+    order = np.lexsort((concept, -ahead, neuron))
+    best = np.repeat(order[np.minimum(begin, max(len(order) - 1, 0))], lists)
+    lead = np.where(strong, ahead[best] - scaled, 0)
+    near = strong & (lead <= FAR_BEHIND * (spread + spread[best]))
+
+    order = np.lexsort((concept, -ahead, ~near, neuron))
+    place = np.empty(len(order), int)
+    place[order] = np.arange(len(order)) - begin[neuron[order]]
+    followed_to = np.cumsum(np.bincount(place[near], minlength=1))
+    limit = min(MAX_CANDIDATES, max(int((followed_to <= room).sum()), 1))
+    followed = near & (place < limit)
+    most = int(place[followed].max(initial=0)) + 1
     # few distinct shapes, so that few are compiled
-    size = min(similarity.shape[1], room, 1 << max(most - 1, 0).bit_length())
-    order = jnp.argsort(jnp.where(follow, strong, -jnp.inf), axis=1, descending=True)[:, :size]
-    chosen = jnp.take_along_axis(follow, order, axis=1)
-    return Candidates(jnp.where(chosen, order, -1).astype(jnp.int32), thin, excluded)
+    size = min(num_concepts, 1 << (most - 1).bit_length())
+    chosen = np.full((num_neurons, size), -1, np.int32)
+    chosen[neuron[followed], place[followed]] = concept[followed]
+    excluded = told.copy()
+    excluded[neuron[near], concept[near]] = False
+    return Candidates(chosen, ~told, excluded)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import ndtri
 
-__all__ = ["LIMITS", "Evidence", "dkw"]
+__all__ = ["LIMITS", "Evidence", "dkw", "replicate_limits"]
 
 Interval = tuple[Array, Array]
 
@@ -155,6 +155,31 @@ def tightest(evidence: Evidence, delta: Array) -> Interval:
         bernstein(evidence, delta / 2),
     )
     return jnp.maximum(low, other_low), jnp.minimum(high, other_high)
+
+
+def replicate_limits(evidence: Evidence, log_error: Array) -> Interval:
+    """Ends that a bootstrap replicate of the ratio passes with probability exp(-log_error) each.
+
+    Single samples of equal weight. Of the n samples N have a trial, and a share r of these is a
+    hit. Draw n of them with replacement, or each as often as a Poisson(1) count tells: by
+    Chernoff's method the replicate's hits exceed t times its trials, t >= r, with probability at
+    most the n-th power of 1 - (N/n) (1 - exp(-kl(t, r))), which is at most
+    exp(-N (1 - exp(-kl(t, r)))). For a statistic of pairs N is the size of the smaller class: given
+    the sizes of a replicate's two classes, of which k is the smaller, the bound is exp(-k kl(t, r))
+    (Hoeffding, 1963, section 5b), whose expectation is at most the sum of the above over the two
+    classes: count both among the events.
+    """
+    middle = evidence.ratio[0]
+
+    def accepted(t: Array) -> Array:
+        entropy = _relative_entropy(t, middle)
+        # what the data never show, a replicate does not either
+        return (evidence.blocks * -jnp.expm1(-entropy) <= log_error) & jnp.isfinite(entropy)
+
+    return (
+        _edge(accepted, middle, jnp.zeros_like(middle)),
+        _edge(accepted, middle, jnp.ones_like(middle)),
+    )
 
 
 LIMITS: Mapping[str, Callable[[Evidence, Array], Interval]] = MappingProxyType(

@@ -207,17 +207,21 @@ class Pairs(NamedTuple):
         """Never: only the order of activations counts."""
         return False
 
-    def evidence(self, d: Data, *, num_units: int | None, squares: bool = False) -> Evidence:
+    def evidence(
+        self, d: Data, *, num_units: int | None, squares: bool = False, value: Array | None = None
+    ) -> Evidence:
         """Two-sample U-statistic given the labels; with groups, a U-statistic of pairs of groups.
 
         Independent samples of one weight: the statistic is a mean, over orderings, of means of k
         independent pairs, k the size of the smaller class (Hoeffding, 1963, section 5b). Groups:
         the kernel, made symmetric in two groups, counts at most M² / 2 pairs of samples, and
         ⌊G / 2⌋ pairs of groups are independent (section 5a). A pair within one group says nothing
-        on independent samples: its outcome is left unknown.
+        on independent samples: its outcome is left unknown. ``value`` [U, C] is the similarity,
+        where it is at hand already.
         """
-        metric = METRICS[self.metric]
-        value = metric.score(metric.prepare(d.neurons, d.labels), d.weights)
+        if value is None:
+            metric = METRICS[self.metric]
+            value = metric.score(metric.prepare(d.neurons, d.labels), d.weights)
         defined = ~jnp.isnan(value)
         value = jnp.where(defined, value, 0)
         if self.metric == "auroc":

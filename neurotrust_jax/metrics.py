@@ -128,6 +128,9 @@ def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[floa
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
     """Quotient, NaN over 0, with gradients that stay finite next to a zero denominator."""
+    # of full size: XLA turns a division by a row or column into a product with its reciprocal, and
+    # equal shares such as 3/10 and 6/20 then come out unequal
+    denominator = denominator + 0 * numerator
     positive = denominator != 0
     return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), jnp.nan)
 

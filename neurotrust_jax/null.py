@@ -227,7 +227,9 @@ def permutation_test(
         chunk_size,
         progress,
     )
-    p_value, p_familywise, null_quantile, null_mean = _compare(observed, null, rank=rank)
+    p_value, p_familywise, null_quantile, null_mean = _compare(
+        observed, jnp.asarray(null), rank=rank
+    )
     q_value = _adjusted(p_value)
     return PermutationTest(
         p_value=p_value,

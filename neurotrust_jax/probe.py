@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -19,6 +19,7 @@ from .sums import weighted_total
 __all__ = ["Probe", "Side", "make_probe", "split_thresholds"]
 
 DEFAULT_TOP_FRACTION = 0.05
+COLUMNS = 2048  # concepts at a time, where many would take too much memory as floats
 
 
 class Side(NamedTuple):
@@ -116,21 +117,27 @@ class Probe:
         return self.num_samples if self.num_groups is None else self.num_groups
 
     @property
+    def active(self) -> Array:
+        """Where each neuron is active, [n, U] of bool."""
+        above = jnp.greater_equal if self.inclusive else jnp.greater
+        return above(self.activations, self.thresholds[None, :])
+
+    @property
+    def present(self) -> Array:
+        """Where each concept is present, [n, C] of bool."""
+        if self.concepts.dtype == jnp.bool_:
+            return self.concepts
+        return self.concepts >= jnp.asarray(self.concept_threshold, self.concepts.dtype)
+
+    @property
     def neurons(self) -> Side:
         """The neurons' side: activations, and where each neuron is active."""
-        above = jnp.greater_equal if self.inclusive else jnp.greater
-        return Side(
-            self.activations.astype(self._compute_dtype),
-            above(self.activations, self.thresholds[None, :]),
-        )
+        return Side(self.activations.astype(self._compute_dtype), self.active)
 
     @property
     def labels(self) -> Side:
         """The concepts' side: scores, and where each concept is present."""
-        present = self.concepts
-        if present.dtype != jnp.bool_:
-            present = present >= jnp.asarray(self.concept_threshold, present.dtype)
-        return Side(self.concepts.astype(self._compute_dtype), present)
+        return Side(self.concepts.astype(self._compute_dtype), self.present)
 
     @property
     def weights(self) -> Array:
@@ -140,17 +147,17 @@ class Probe:
     @property
     def active_rate(self) -> Array:
         """Realised (weighted) share of samples on which each neuron is active, [U]."""
-        return _weighted_share(self.neurons.present, self.weights)
+        return _weighted_share(self.active, self.weights)
 
     @property
     def concept_rate(self) -> Array:
         """Realised (weighted) share of samples on which each concept is present, [C]."""
-        return _weighted_share(self.labels.present, self.weights)
+        return _weighted_share(self.present, self.weights)
 
     @property
     def positive_units(self) -> Array:
         """Number of units (groups, or samples) with each concept anywhere in them, [C] of int32."""
-        present = self.labels.present & (self.sample_weight > 0)[:, None]
+        present = self.present & (self.sample_weight > 0)[:, None]
         if self.groups is not None:
             empty = jnp.zeros((self.num_units, self.num_concepts), bool)
             present = empty.at[self.groups].max(present)
@@ -165,6 +172,13 @@ class Probe:
             sample_weight=self.sample_weight[rows],
             groups=None if self.groups is None else self.groups[rows],
         )
+
+    def in_columns(self) -> Iterator[tuple[slice, Side]]:
+        """Some concepts at a time: which, and their side of the probe."""
+        for start in range(0, self.num_concepts, COLUMNS):
+            some = slice(start, min(start + COLUMNS, self.num_concepts))
+            names = self.concept_names[some]
+            yield some, replace(self, concepts=self.concepts[:, some], concept_names=names).labels
 
     @property
     def _compute_dtype(self) -> Any:

@@ -9,28 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .candidates import MAX_CANDIDATES, choose, effective_units
+from .blocks import Pairs, padded, pairs_where, parts_of
+from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
 from .checks import check_count
+from .memory import NUM_PILOT, Room, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import (
     accumulate,
-    active_fits,
-    active_replicates,
     active_rows,
-    active_spread,
     dense_replicates,
     dense_spread,
+    draw_chunk,
+    ranked_rows,
+    rows_fit,
+    rows_replicates,
+    rows_spread,
     standard_deviation,
 )
-from .similarity import at_concept, prepare, similarity, winner
+from .screening import has_bounds, replicate_range
+from .similarity import at_concept, prepare_concepts, prepare_neurons, score, winner
 from .weights import check_scheme, draw
 
 __all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
@@ -38,8 +43,8 @@ __all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
 Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
 
-METHODS = ("auto", "active", "dense")
-CHUNK_DENSE, CHUNK_ACTIVE = 64, 256
+METHODS = ("auto", "screened", "rows", "dense")
+WORTH_IT = 1e10  # multiply-adds of the dense product, below which less is compiled with it
 MOST_ACTIVE = 0.5  # of the samples; above it the product over all of them is as good
 
 
@@ -80,10 +85,12 @@ class Bootstrap:
     vote_share : Array [U, C]
         Share of replicates that each concept wins; a row sums to 1 less its undefined replicates.
     candidates : Array [U, K] of int32
-        Concepts that may be the most similar, on enough evidence to tell; -1 fills up. K is the
-        largest number that a neuron has, at most 256, rounded up to a power of two.
-    replicates : Array [B, U, K]
-        Replicates of their similarity; NaN where undefined.
+        Concepts that may be the most similar, on enough evidence to tell, most similar first; -1
+        fills up. K is the largest number that a neuron has, at most 256, rounded up to a power of
+        two.
+    replicates : Array [P, B]
+        Replicates of their similarity, NaN where undefined: one row for each of the P entries of
+        ``candidates`` that are not -1, row by row. See :meth:`replicates_of`.
     thin : Array [U, C] of bool
         Pairs on which there is too little evidence for replicates to mean much: fewer than ten
         effective units, a similarity at the end of its range, or no spread.
@@ -121,6 +128,12 @@ class Bootstrap:
         """Number of replicates B."""
         return self.winners.shape[0]
 
+    def replicates_of(self, neuron: int) -> Array:
+        """Replicates of the similarity of one neuron's candidates, [its number of them, B]."""
+        followed = np.asarray(self.candidates) >= 0
+        before = int(followed[:neuron].sum())
+        return self.replicates[before : before + int(followed[neuron].sum())]
+
 
 def bootstrap(
     key: Array,
@@ -131,6 +144,7 @@ def bootstrap(
     scheme: str = "multinomial",
     method: str = "auto",
     chunk_size: int | None = None,
+    memory_limit: float | None = None,
     progress: Progress | None = None,
 ) -> Bootstrap:
     """Label every neuron anew under many resamplings of the probing set.
@@ -146,12 +160,20 @@ def bootstrap(
         Number of replicates B, at least 1.
     scheme : str
         A key of :data:`SCHEMES`.
-    method : {"auto", "active", "dense"}
-        How replicates are computed; no effect on the numbers. ``"active"`` reads only the rows on
-        which a neuron is active: for metrics of two binary sides, under whole sample weights and
-        any scheme but the Bayesian. ``"auto"`` takes it where it fits and most rows are inactive.
+    method : {"auto", "screened", "rows", "dense"}
+        How replicates are computed; no effect on the labels but for ties within rounding.
+        ``"dense"``: all pairs of a replicate at once, any metric. ``"rows"``: one neuron after the
+        other, on the rows on which it is active or in the order of its activations; for metrics
+        whose concepts are 0 and 1, the neuron binary (then under whole weights, whose sums are
+        exact) or ranked. ``"screened"``: the same for those concepts only that can win at all, by a
+        bound that fails with probability 1e-6 in all; no groups, equal weights, not the Bayesian
+        scheme. ``"auto"`` takes the last that fits where the work is worth it.
     chunk_size : int, optional
-        Replicates per compiled call, between which ``progress`` is told; no effect on the numbers.
+        Replicates per compiled call, between which ``progress`` is told; it follows from the memory
+        unless given.
+    memory_limit : float, optional
+        Bytes that the call may take in all, the probe and the result included. Default: half of
+        what the device (or, on a CPU, the machine) has free.
     progress : callable, optional
         Called as ``progress(done, num_replicates)`` after each chunk.
 
@@ -162,42 +184,42 @@ def bootstrap(
     Raises
     ------
     ValueError
-        If the metric, scheme or method is unknown, the method does not fit, or a count is below 1.
+        If the metric, scheme or method is unknown, the method does not fit, a count is below 1, or
+        the memory limit is too low for the result.
     """
     metric = get_metric(metric)
     check_scheme(scheme)
     num_replicates = check_count(num_replicates, "num_replicates")
-    active = _method(probe, metric, scheme, method)
-    if chunk_size is None:
-        chunk_size = CHUNK_ACTIVE if active else CHUNK_DENSE
-    chunk_size = min(check_count(chunk_size, "chunk_size"), num_replicates)
+    room = room_for(probe, num_replicates, memory_limit, chunk_size)
+    way = _way(probe, metric, scheme, method, num_replicates)
 
-    observed = similarity(probe, metric)
+    prepared = prepare_neurons(probe, metric)
+    observed = score(probe, prepared, metric)
     label = winner(observed)
-    prepared: Any = active_rows(probe) if active else prepare(probe, metric)
-    data = prepared, probe.weights, probe.groups
-    static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
     evidence = effective_units(probe, metric)
-    spread = (active_spread if active else dense_spread)(key, *data, observed, **static)
-    found = choose(metric, observed, evidence, spread, MAX_CANDIDATES)
-    run = active_replicates if active else dense_replicates
-    won, winning, labelled, followed = in_chunks(
-        lambda ids: run(key, ids, *data, label, found.concept, **static),
-        num_replicates,
-        chunk_size,
-        progress,
-    )
+    on_data = np.asarray(observed)
+    told = telling(metric, on_data, np.asarray(evidence))
+    ends = None
+    if way == "screened":
+        ends = replicate_range(probe, metric, scheme, num_replicates, observed)
+    pairs = pairs_where(in_play(told, ends, on_data))
+    sought = Sought(key, probe, metric, scheme, num_replicates, prepared, on_data, told, room)
+    found, *results = (_dense if way == "dense" else _rows)(sought, pairs, progress)
+    won, winning, followed = results
+    num_candidates = int((found.concept >= 0).sum())
+    labelled = np.full_like(winning, np.nan)
+    labelled[np.asarray(label) >= 0] = followed[num_candidates:]
     return Bootstrap(
-        winners=won,
-        winning_similarity=winning,
-        label_similarity=labelled,
+        winners=jnp.asarray(won.T),
+        winning_similarity=jnp.asarray(winning.T),
+        label_similarity=jnp.asarray(labelled.T),
         label=label,
         similarity=observed,
-        vote_share=_vote_share(won, observed),
-        candidates=found.concept,
-        replicates=followed,
-        thin=found.thin,
-        excluded=found.excluded,
+        vote_share=_vote_share(jnp.asarray(won.T), observed),
+        candidates=jnp.asarray(found.concept),
+        replicates=jnp.asarray(followed[:num_candidates]),
+        thin=jnp.asarray(found.thin),
+        excluded=jnp.asarray(found.excluded),
         evidence=evidence,
         probe=probe,
         metric=metric.name,
@@ -206,37 +228,147 @@ def bootstrap(
     )
 
 
-def _method(probe: Probe, metric: Metric, scheme: str, method: str) -> bool:
-    """Whether to compute replicates from the active rows."""
+def _way(probe: Probe, metric: Metric, scheme: str, method: str, num_replicates: int) -> str:
+    """The method to use, after checking that it fits."""
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     if method == "dense":
-        return False
-    able = active_fits(probe, metric, scheme)
-    if method == "active" and not able:
+        return method
+    able, bounded = rows_fit(probe, metric, scheme), has_bounds(probe, metric, scheme)
+    if method != "auto" and not able:
         raise ValueError(
-            f'method "active" needs a metric of two binary sides, whole sample weights and a '
-            f'scheme of whole counts, got {metric.name!r} and {scheme!r}; use "auto"'
+            f"method {method!r} needs concepts of 0 and 1, and a neuron that is ranked, or binary "
+            f'under whole weights; got {metric.name!r} and {scheme!r}; use "auto"'
         )
-    return able and (method == "active" or bool(probe.active_rate.max() <= MOST_ACTIVE))
+    if method == "screened" and not bounded:
+        raise ValueError(
+            'method "screened" needs a metric made of shares, equal sample weights, no groups and '
+            f'a scheme with bounds; got {metric.name!r} and {scheme!r}; use "auto"'
+        )
+    if method != "auto":
+        return method
+    size = probe.num_samples * probe.num_neurons * probe.num_concepts * num_replicates
+    often = metric.neuron_view == "binary" and bool(probe.active_rate.max() > MOST_ACTIVE)
+    if not able or size < WORTH_IT or (often and not bounded):
+        return "dense"
+    return "screened" if bounded else "rows"
+
+
+class Sought(NamedTuple):
+    """What replicates are wanted of.
+
+    Attributes
+    ----------
+    prepared : Any
+        What the metric prepared of the neurons.
+    observed : numpy.ndarray [U, C]
+        The similarity on the data.
+    told : numpy.ndarray [U, C] of bool
+        Pairs on enough evidence for a bootstrap.
+    room : Room
+        What fits into memory.
+    """
+
+    key: Array
+    probe: Probe
+    metric: Metric
+    scheme: str
+    num_replicates: int
+    prepared: Any
+    observed: np.ndarray
+    told: np.ndarray
+    room: Room
+
+    def choose(self, pairs: Pairs, spread: np.ndarray) -> tuple[Candidates, Pairs]:
+        """The candidates, and the pairs to follow: theirs, then every neuron's label."""
+        found = choose(self.metric, self.observed, self.told, pairs, spread, self.room.followed)
+        neuron, place = np.nonzero(found.concept >= 0)
+        label = np.nanargmax(np.where(np.isnan(self.observed), -np.inf, self.observed), axis=1)
+        (labelled,) = np.nonzero(~np.isnan(self.observed).all(axis=1))
+        return found, (
+            np.concatenate([neuron, labelled]),
+            np.concatenate([found.concept[neuron, place], label[labelled]]),
+        )
+
+
+def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
+    """Candidates among the pairs; of all replicates three arrays.
+
+    The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
+    """
+    key, probe, metric, scheme, num_replicates, prepared, observed, _, room = sought
+    sides = prepared, prepare_concepts(probe, metric)
+    data = sides, probe.weights, probe.groups
+    static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
+    spread = np.asarray(dense_spread(key, *data, observed, **static))
+    found, followed = sought.choose(pairs, spread[pairs])
+    listed = tuple(padded(x.astype(np.int32)) for x in followed)
+
+    def run(ids: Array) -> tuple[Array, ...]:
+        won, winning, values = dense_replicates(key, ids, *data, listed, **static)
+        return won, winning, values[: len(followed[0])]
+
+    return found, *in_chunks(run, num_replicates, room.replicates, progress, axis=-1)
+
+
+def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
+    """As :func:`_dense`; winners are sought among the pairs alone."""
+    key, probe, metric, scheme, num_replicates, prepared, observed, _, room = sought
+    ranked = metric.neuron_view == "rank"
+    layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
+    parts = parts_of(pairs, probe.num_neurons, room.pairs)
+    draws = partial(
+        draw_chunk, key, layer=layer, weights=probe.weights, groups=probe.groups,
+        scheme=scheme, num_units=probe.num_units, counts=bool((probe.weights == 1).all()),
+    )  # fmt: skip
+
+    pilot = draws(jnp.arange(max(room.replicates, NUM_PILOT)))
+    spread = []
+    for part in parts:
+        centre = padded(observed[part.pairs])
+        errors = rows_spread(pilot, layer, part.blocks, padded(part.place), centre, metric=metric)
+        spread.append(np.asarray(errors)[: len(part.place)])
+    found, followed = sought.choose(pairs, np.concatenate(spread))
+    own = [part.find(followed, probe.num_concepts) for part in parts]
+    back = np.argsort(np.concatenate([index for index, _ in own]))
+
+    def run(ids: Array) -> tuple[np.ndarray, ...]:
+        again = int(ids[0]) == 0 and room.replicates >= NUM_PILOT
+        drawn = pilot if again else draws(ids)
+        results = []
+        for part, (_, place) in zip(parts, own, strict=True):
+            result = rows_replicates(drawn, layer, part.blocks, padded(place), metric=metric)
+            sizes = len(part.neurons), len(part.neurons), len(place)
+            results.append([np.asarray(x)[:size] for x, size in zip(result, sizes, strict=True)])
+        won, winning, values = (np.concatenate(x) for x in zip(*results, strict=True))
+        return won, winning, values[back]
+
+    return found, *in_chunks(run, num_replicates, room.replicates, progress, axis=-1)
 
 
 def in_chunks(
-    run: Callable[[Array], Any], total: int, chunk_size: int, progress: Progress | None
+    run: Callable[[Array], Any],
+    total: int,
+    chunk_size: int,
+    progress: Progress | None,
+    axis: int = 0,
 ) -> Any:
-    """``run`` on the ids 0 to total - 1, some at a time, and its results one after another.
+    """``run`` on the ids 0 to total - 1, some at a time, and its results joined along an axis.
 
     All calls have the same shape: the last one may run more than asked for, which is cut off.
     """
     chunks = []
     for start in range(0, total, chunk_size):
-        chunks.append(run(start + jnp.arange(chunk_size)))
+        ids = jnp.arange(start, start + chunk_size)
+        chunks.append(jax.tree.map(np.asarray, run(ids)))
         if progress is not None:
-            jax.block_until_ready(chunks[-1])
             progress(min(start + chunk_size, total), total)
-    return jax.tree.map(lambda *x: jnp.concatenate(x)[:total], *chunks)
+    size = total - (len(chunks) - 1) * chunk_size
+    chunks[-1] = jax.tree.map(lambda x: np.take(x, range(size), axis), chunks[-1])
+    return jax.tree.map(lambda *x: np.concatenate(x, axis), *chunks)
 
 
+@jax.jit
 def _vote_share(winners: Array, similarity: Array) -> Array:
     num_neurons, num_concepts = similarity.shape
     neuron = jnp.arange(num_neurons)[None, :]
@@ -328,9 +460,14 @@ def bootstrap_method(
     for x in scores:
         moments = accumulate(moments, x - observed)
     evidence = effective_units(probe, None)
-    found = choose(None, observed, evidence, standard_deviation(moments), MAX_CANDIDATES)
+    on_data = np.asarray(observed)
+    pairs = pairs_where(~np.isnan(on_data))
+    spread = np.asarray(standard_deviation(moments))[pairs]
+    told = telling(None, on_data, np.asarray(evidence))
+    found = choose(None, on_data, told, pairs, spread, MAX_CANDIDATES * probe.num_neurons)
+    neuron, place = np.nonzero(found.concept >= 0)
+    followed = neuron, found.concept[neuron, place]
     won = jnp.stack([winner(x) for x in scores])
-    column = jnp.maximum(found.concept, 0)
     return Bootstrap(
         winners=won,
         winning_similarity=jnp.stack([at_concept(x, w) for x, w in zip(scores, won, strict=True)]),
@@ -338,10 +475,10 @@ def bootstrap_method(
         label=label,
         similarity=observed,
         vote_share=_vote_share(won, observed),
-        candidates=found.concept,
-        replicates=jnp.stack([jnp.take_along_axis(x, column, axis=1) for x in scores]),
-        thin=found.thin,
-        excluded=found.excluded,
+        candidates=jnp.asarray(found.concept),
+        replicates=jnp.stack([x[followed] for x in scores], axis=1),
+        thin=jnp.asarray(found.thin),
+        excluded=jnp.asarray(found.excluded),
         evidence=evidence,
         probe=probe,
         metric=getattr(score_fn, "__name__", type(score_fn).__name__),

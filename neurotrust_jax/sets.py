@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
+from .blocks import few_shapes
 from .bounds import LOWER_SHARE, CoverageWarning, certify, intervals
-from .candidates import stable_scale
+from .candidates import MAX_CANDIDATES, stable_scale
 from .checks import check_share
 from .resampling import Bootstrap
 
@@ -21,6 +25,7 @@ __all__ = ["ConceptSets", "concept_sets"]
 
 METHODS = ("calibrated", "certified", "vote")
 TARGETS = ("best", "replication")
+LIST_LENGTHS = (8, 32, 128, MAX_CANDIDATES)  # to which lists of candidates are filled up
 FIRST_STEP = 0.1  # share of alpha that bounds how far rivals may truly be ahead
 
 
@@ -189,34 +194,56 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
         beta, first = 0.0, 0
     rank = _rank(1 - alpha + beta, num_replicates)
     full = rank > num_replicates
-    column = jnp.maximum(boot.candidates, 0)
-    pick = partial(jnp.take_along_axis, indices=column, axis=1)
-    scaled = partial(stable_scale, boot.definition)
-    present = boot.candidates >= 0
-    followed = Followed(
-        scaled(boot.replicates).transpose(1, 2, 0),
-        pick(scaled(boot.similarity)),
-        pick(boot.evidence),
-        present,
-    )
-    tested = _calibrated(
-        followed,
-        min(rank, num_replicates),
-        first,
-        replication=target == "replication",
-    )
+    level = min(rank, num_replicates)
+    settle = partial(_calibrated, rank=level, first=first, replication=target == "replication")
+    tested = jnp.asarray(_over_lists(boot, settle, False))
     num_concepts = boot.similarity.shape[1]
     kept = _scatter(boot.candidates, tested, num_concepts)
+    present = boot.candidates >= 0
     undecided = ~boot.excluded & ~_scatter(boot.candidates, present, num_concepts)
     if target == "best" and boot.definition is not None and bool(undecided.any()):
         high = intervals(boot.probe, boot.definition, delta=(1 - LOWER_SHARE) * alpha)
         lowest = _rank(1 - LOWER_SHARE * alpha, num_replicates)
         if high.finite_sample and lowest <= num_replicates:
             # other limits say nothing on few positives
-            undecided &= scaled(high.upper) >= _floor(followed, lowest)[:, None]
+            floor = _over_lists(boot, partial(_limits, rank=lowest), -np.inf).max(axis=1)
+            undecided &= stable_scale(boot.definition, high.upper) >= floor[:, None]
     unlabelled = (boot.label < 0)[:, None]
     mask = kept | undecided | _chosen(boot) | unlabelled | full
     return ConceptSets(mask, undecided | unlabelled, alpha, "calibrated", target)
+
+
+def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) -> np.ndarray:
+    """``fn(followed) -> [u, k]`` of all neurons, as [U, K]; ``empty`` where there is no candidate.
+
+    Neurons with lists of about one length go together: a single neuron that has many candidates
+    would else make all lists as long as its own.
+    """
+    candidates = np.asarray(boot.candidates)
+    length = (candidates >= 0).sum(axis=1)
+    begin = np.cumsum(length) - length
+    result = np.full(candidates.shape, empty)
+    scaled = partial(stable_scale, boot.definition)
+    similarity = np.asarray(scaled(boot.similarity))
+    evidence = np.asarray(boot.evidence)
+    lists = sorted({min(width, candidates.shape[1]) for width in LIST_LENGTHS})
+    for shorter, width in itertools.pairwise([0, *lists]):
+        (own,) = np.nonzero((length > shorter) & (length <= width))
+        if len(own) == 0:
+            continue
+        some = np.resize(own, few_shapes(len(own)))
+        place = np.arange(width)[None, :]
+        present = place < length[some][:, None]
+        column = np.where(present, candidates[some][:, :width], 0)
+        followed = Followed(
+            scaled(boot.replicates[np.where(present, begin[some][:, None] + place, 0)]),
+            jnp.asarray(np.take_along_axis(similarity[some], column, axis=1)),
+            jnp.asarray(np.take_along_axis(evidence[some], column, axis=1)),
+            jnp.asarray(present),
+        )
+        values = np.asarray(fn(followed))[: len(own)]
+        result[own, :width] = np.where(present[: len(own)], values, empty)
+    return result
 
 
 def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
@@ -234,8 +261,8 @@ def _calibrated(followed: Followed, rank: Array, first: Array, *, replication: b
 
 
 @jax.jit
-def _floor(followed: Followed, rank: Array) -> Array:
-    """Lower limit of the largest true similarity, [U]: the largest of limits that all hold."""
+def _limits(followed: Followed, rank: Array) -> Array:
+    """Lower limits of the candidates' true similarities that all hold at once, [U, K]."""
     replicates, similarity, evidence, present = followed
     deviation = replicates - similarity[:, :, None]
     undefined = jnp.isnan(deviation)
@@ -244,8 +271,7 @@ def _floor(followed: Followed, rank: Array) -> Array:
     most = jnp.where(undefined, jnp.inf, deviation / scale[:, :, None])
     most = jnp.where(present[:, :, None], most, -jnp.inf).max(axis=1)
     quantile = lax.map(lambda x: _order_statistic(x, rank), most)[:, None]
-    lower = similarity - quantile * _student(quantile, evidence) * spread
-    return jnp.where(present, lower, -jnp.inf).max(axis=1)
+    return similarity - quantile * _student(quantile, evidence) * spread
 
 
 def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:

@@ -100,6 +100,37 @@ def _prepare(neurons: Side, labels: Side, metric: Metric) -> Any:
     return metric.prepare(neurons, labels)
 
 
+def prepare_neurons(probe: Probe, metric: Metric) -> Any:
+    """The neurons' part of :func:`prepare`."""
+    _, labels = next(probe.in_columns())
+    return _prepare_side(probe.neurons, labels, metric=metric, side=0)
+
+
+def prepare_concepts(probe: Probe, metric: Metric) -> Any:
+    """The concepts' part of :func:`prepare`."""
+    return _prepare_side(probe.neurons, probe.labels, metric=metric, side=1)
+
+
+@partial(jax.jit, static_argnames=("metric", "side"))
+def _prepare_side(neurons: Side, labels: Side, metric: Metric, side: int) -> Any:
+    # the other side's is not used, hence not computed
+    return metric.prepare(neurons, labels)[side]
+
+
+def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
+    """Similarity [U, C] from prepared neurons, some concepts at a time."""
+    values = [
+        _score(neurons, probe.neurons, labels, probe.weights, metric=metric)
+        for _, labels in probe.in_columns()
+    ]
+    return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _score(prepared: Any, neurons: Side, labels: Side, weights: Array, metric: Metric) -> Array:
+    return metric.score((prepared, metric.prepare(neurons, labels)[1]), weights)
+
+
 def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identification:
     """Label each neuron with its most similar concepts.
 

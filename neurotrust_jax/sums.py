@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-__all__ = ["Sums", "per_unit", "power_sum", "weighted_sums", "weighted_total"]
+__all__ = ["Sums", "per_unit", "power_sum", "running_total", "weighted_sums", "weighted_total"]
+
+
+TILE = 16
 
 
 class Sums(NamedTuple):
@@ -67,6 +70,24 @@ def power_sum(f: Array, c: Array, weights: Array, a: int, b: int) -> Array:
     if a:
         return weighted_total(f**a, weights)[:, None]
     return weighted_total(c**b, weights)[None, :] if b else weights.sum()
+
+
+def running_total(x: Array) -> Array:
+    """Cumulative sum of ``x`` [n, d] along its rows.
+
+    In tiles of sixteen rows, whose totals are summed in the same way: XLA's own cumulative sum is
+    several times slower on a CPU.
+    """
+    num_rows = x.shape[0]
+    if num_rows <= TILE:
+        return jnp.cumsum(x, axis=0)
+    tiles = -(-num_rows // TILE)
+    tiled = jnp.pad(x, ((0, tiles * TILE - num_rows), (0, 0))).reshape(tiles, TILE, -1)
+    rows = [tiled[:, 0]]
+    for j in range(1, TILE):
+        rows.append(rows[-1] + tiled[:, j])
+    before = running_total(rows[-1]) - rows[-1]
+    return (jnp.stack(rows, axis=1) + before[:, None, :]).reshape(tiles * TILE, -1)[:num_rows]
 
 
 def per_unit(values: Array, groups: Array | None, num_units: int) -> Array:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .probe import Side
-from .sums import weighted_total
+from .sums import running_total, weighted_total
 
 __all__ = ["VIEWS", "Ranking", "View", "centred", "rank_from_top", "ranking", "varies"]
 
@@ -77,7 +77,7 @@ def ranking(values: Array) -> Ranking:
 
 def cumulative_weight(r: Ranking, weights: Array) -> Array:
     """Weight of the lowest k rows of each column, k = 0..n, as [n + 1, d]."""
-    total = jnp.cumsum(weights[r.order], axis=0)
+    total = running_total(weights[r.order])
     return jnp.concatenate([jnp.zeros((1, total.shape[1]), total.dtype), total])
 
 

@@ -6,6 +6,7 @@ A replicate is a vector of sample weights, never a gather of rows. Replicate b d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -18,19 +19,37 @@ from jax import Array
 
 __all__ = ["SCHEMES", "check_scheme", "draw", "draw_all"]
 
-# P(Poisson(1) <= k), k = 0..12, the rest below float32 resolution of the uniform draw
-_POISSON_CDF = np.cumsum(np.exp(-1.0) / np.cumprod([1.0, *range(1, 13)]))
+TOP_UP = 6  # standard deviations that a Poisson total is held below n before it is topped up
+TOGETHER = 2**20  # counts drawn side by side: those of one replicate are too few to fill a CPU
+MOST = 12  # P(Poisson(1) > 12) is below the resolution of 32 random bits
+
+
+def _poisson_counts(bits: Array, mean: float, dtype: Any) -> Array:
+    """Poisson counts by inversion of 32 random bits each."""
+    mass = math.exp(-mean)
+    law = np.cumsum([mass * mean**k / math.factorial(k) for k in range(MOST)])
+    steps = np.minimum(law * 2.0**32, 2.0**32 - 1).astype(np.uint32)
+    return sum(((bits >= step).astype(dtype) for step in steps), jnp.zeros(bits.shape, dtype))
 
 
 def _multinomial(key: Array, n: int, dtype: Any) -> Array:
-    drawn = jax.random.randint(key, (n,), 0, n)
-    return jnp.zeros(n, dtype).at[drawn].add(1)
+    """Poisson counts with a mean a little below 1, topped up to n by single draws.
+
+    Given their total, independent Poisson counts of one mean are multinomial, and so is their sum
+    with as many uniform draws as are missing: the law is that of n draws, and few are scattered.
+    The total is n but for a probability of 1e-9, when it is off by a few.
+    """
+    short = min(n, math.ceil(TOP_UP * math.sqrt(n)))
+    bits = jax.random.bits(key, (n + min(2 * short, n),), jnp.uint32)
+    counts = _poisson_counts(bits[:n], 1 - short / n, dtype)
+    missing = n - counts.sum(dtype=jnp.int32)
+    drawn = (bits[n:] % np.uint32(n)).astype(jnp.int32)
+    wanted = jnp.arange(drawn.shape[0], dtype=jnp.int32) < missing
+    return counts.at[drawn].add(wanted.astype(dtype))
 
 
 def _poisson(key: Array, n: int, dtype: Any) -> Array:
-    table = jnp.asarray(_POISSON_CDF, jnp.float32)
-    uniform = jax.random.uniform(key, (n,), jnp.float32)
-    return jnp.searchsorted(table, uniform, side="right").astype(dtype)
+    return _poisson_counts(jax.random.bits(key, (n,), jnp.uint32), 1.0, dtype)
 
 
 def _bayesian(key: Array, n: int, dtype: Any) -> Array:
@@ -73,8 +92,11 @@ def draw(
 
 
 def draw_all(
-    key: Array, ids: Array, weights: Array, groups: Array | None, scheme: str, num_units: int
+    key: Array, ids: Array, groups: Array | None, scheme: str, num_units: int, dtype: Any
 ) -> Array:
-    """Weights [n, b] of some replicates."""
-    one = partial(draw, key, groups=groups, scheme=scheme, num_units=num_units, dtype=weights.dtype)
-    return jax.lax.map(one, ids).T * weights[:, None]
+    """Weights [b, n] of the replicates ``ids``, sample weights excluded."""
+    one = partial(draw, key, groups=groups, scheme=scheme, num_units=num_units, dtype=dtype)
+    size = max(1, min(64, TOGETHER // num_units, ids.shape[0]))
+    # filled up to whole batches: what is left over would be compiled by itself
+    whole = jnp.pad(ids, (0, -ids.shape[0] % size))
+    return jax.lax.map(one, whole, batch_size=size)[: ids.shape[0]]

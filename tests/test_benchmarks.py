@@ -64,3 +64,14 @@ def test_faithfulness_covers_and_its_controls_fail(tmp_path, request):
         assert math.isfinite(row["over_oracle"])
         assert row["method"] == "asymptotic" or row["over_oracle"] > 0.9
     assert {row["must_fail"] for row in found["controls"]["rows"]} == {True, False}
+
+
+def test_speed_compares_equal_answers(tmp_path, request):
+    found = run_quick("speed", tmp_path, request)
+    assert (tmp_path / "speed.png").stat().st_size > 10_000
+    compared = found["compare"]["rows"]
+    loops = [x for x in compared if "disagreements" in x]
+    assert {x["metric"] for x in loops} == {"iou", "auroc"}
+    assert all(x["disagreements"] == 0 and x["equal_winners"] > 0.99 for x in loops)
+    (scaled,) = found["scale"]["rows"]
+    assert scaled["seconds"] > 0

@@ -10,7 +10,16 @@ import scipy.stats
 from test_metrics import assert_close, data
 
 import neurotrust_jax as nt
-from neurotrust_jax import replicates, resampling
+from neurotrust_jax import (
+    blocks,
+    candidates,
+    memory,
+    replicates,
+    resampling,
+    screening,
+    sums,
+)
+from neurotrust_jax.similarity import prepare
 from neurotrust_jax.weights import SCHEMES
 
 KEY = jax.random.key(0)
@@ -19,16 +28,17 @@ KEY = jax.random.key(0)
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "correlation", "soft_wpmi"])
 def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
-    """The same indices, drawn again here, gathered, and scored as a probe of their own."""
+    """The rows that the weights stand for, gathered, and scored as a probe of their own."""
     f, c = data(seed=1)
     groups = np.arange(len(f)) // 4 if grouped else None
     probe = nt.make_probe(f, c, top_fraction=0.2, groups=groups)
     boot = nt.bootstrap(KEY, probe, metric, num_replicates=12)
-    units = probe.num_units
+    drawn = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=12)).astype(int)
+    assert (drawn.sum(axis=1) == len(f)).all()
     for b in range(12):
-        drawn = np.asarray(jax.random.randint(jax.random.fold_in(KEY, b), (units,), 0, units))
-        rows = np.concatenate([np.flatnonzero(groups == g) for g in drawn]) if grouped else drawn
-        scores = np.asarray(nt.similarity(probe.take(np.sort(rows)), metric))
+        scores = np.asarray(
+            nt.similarity(probe.take(np.repeat(np.arange(len(f)), drawn[b])), metric)
+        )
         winners = np.asarray(boot.winners)[b]
         best = np.nanmax(scores, axis=1)
         assert_close(boot.winning_similarity[b], best, metric, precision)
@@ -36,6 +46,21 @@ def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
         assert_close(scores[neuron, winners], best, metric, precision)
         labelled = scores[neuron, np.asarray(boot.label)]
         assert_close(boot.label_similarity[b], labelled, metric, precision)
+
+
+def awkward(groups=None, weighted=True):
+    """Ties, dead and constant neurons, concepts of one sample, equal concepts, whole weights."""
+    f, c = data(seed=5)
+    c = c >= 0.5
+    f = np.maximum(f, np.median(f))  # half of the activations tie
+    ends = np.full((len(f), 1), -9.0), np.full((len(f), 1), 9.0)  # never active, and always
+    f = np.concatenate([f, *ends, np.random.default_rng(0).normal(size=(len(f), 1))], axis=1)
+    c = np.concatenate([c, np.eye(len(f))[:, :2], c[:, :1]], axis=1)
+    thresholds = np.r_[np.quantile(f[:, :-3], 0.8, axis=0), 0, 0, 1]
+    if groups is not None:
+        groups = np.arange(len(f)) // groups
+    weights = np.where(np.arange(len(f)) % 3, 1.0, 2.0) if weighted else None
+    return nt.make_probe(f, c, thresholds=thresholds, groups=groups, sample_weight=weights)
 
 
 @pytest.mark.x32
@@ -48,49 +73,165 @@ def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
         ("recall", {"scheme": "poisson"}),
         ("accuracy", {"scheme": "subsample"}),
         ("f1", {"groups": 4}),
+        ("simulation_auroc", {}),
+        ("auroc", {"groups": 4}),
+        ("auroc", {"scheme": "bayesian"}),
+        ("spearman", {"scheme": "subsample"}),
     ],
 )
-def test_active_rows_give_the_replicates_of_all_rows(metric, options):
-    f, c = data(seed=5)
-    f = np.concatenate([f, np.full((len(f), 1), -9.0), np.full((len(f), 1), 9.0)], axis=1)
-    c = np.concatenate([c, np.eye(len(f))[:, :2]], axis=1)  # one sample each: absent at times
-    thresholds = np.r_[np.quantile(f[:, :-2], 0.8, axis=0), 0, 0]  # the last two never, and always
-    groups = np.arange(len(f)) // options.pop("groups") if "groups" in options else None
-    weights = np.where(np.arange(len(f)) % 3, 1.0, 2.0)
-    probe = nt.make_probe(f, c, thresholds=thresholds, groups=groups, sample_weight=weights)
-    dense, active = (
+def test_rows_give_the_replicates_of_the_dense_product(metric, options):
+    probe = awkward(options.pop("groups", None))
+    dense, rows = (
         nt.bootstrap(KEY, probe, metric, num_replicates=80, method=method, **options)
-        for method in ("dense", "active")
+        for method in ("dense", "rows")
     )
-    np.testing.assert_array_equal(active.candidates, dense.candidates)
-    np.testing.assert_array_equal(active.winners, dense.winners)
+    np.testing.assert_array_equal(rows.candidates, dense.candidates)
+    # a concept and its copy tie: the first must win in both
+    np.testing.assert_array_equal(rows.winners, dense.winners)
+    assert not (np.asarray(rows.winners) == probe.num_concepts - 1).any()
     for field in ("winning_similarity", "label_similarity", "replicates"):
-        ours, theirs = np.asarray(getattr(active, field)), np.asarray(getattr(dense, field))
-        # the sums are the same whole numbers; a division may round another way
-        np.testing.assert_allclose(ours, theirs, rtol=2e-7)
-    assert np.isnan(active.replicates).any() or metric == "accuracy"
-    assert (np.asarray(active.winners)[:, -2:] == -1).all()
+        ours, theirs = np.asarray(getattr(rows, field)), np.asarray(getattr(dense, field))
+        # sums of binary sides are the same whole numbers, of ranks they are rounded
+        binary = nt.METRICS[metric].neuron_view == nt.METRICS[metric].concept_view == "binary"
+        np.testing.assert_allclose(ours, theirs, rtol=2e-7 if binary else 3e-6, atol=1e-7)
+    assert (np.asarray(rows.winners)[:, -3:-1] == -1).all()
 
 
 @pytest.mark.x32
-def test_active_rows_are_taken_where_they_fit():
-    f, c = data(seed=5)
+@pytest.mark.parametrize(
+    ("metric", "scheme"),
+    [(m, "multinomial") for m in ("iou", "f1", "accuracy", "precision", "recall", "auroc")]
+    + [("balanced_accuracy", "poisson"), ("iou", "subsample")],
+)
+def test_screening_leaves_out_none_that_wins(metric, scheme):
+    rng = np.random.default_rng(3)
+    c = rng.random((3000, 30)) < np.linspace(0.05, 0.3, 30)
+    effect = np.array([0.0, 1.0, 2.0, 4.0, 6.0])
+    f = rng.normal(size=(3000, 5)) + c[:, -5:] * effect
+    probe = nt.make_probe(f, c, top_fraction=0.1)
+    dense, screened = (
+        nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme=scheme, method=method)
+        for method in ("dense", "screened")
+    )
+    np.testing.assert_array_equal(screened.winners, dense.winners)
+    np.testing.assert_array_equal(screened.candidates, dense.candidates)
+    np.testing.assert_allclose(screened.replicates, dense.replicates, rtol=3e-6)
+    ends = screening.replicate_range(probe, nt.METRICS[metric], scheme, 100, dense.similarity)
+    told = np.ones((5, 30), bool)
+    kept = candidates.in_play(told, ends, np.asarray(dense.similarity))
+    assert kept.sum() < 0.8 * kept.size  # or nothing would be tested here
+    won = np.asarray(dense.vote_share) > 0
+    assert kept[won].all()
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("metric", ["iou", "auroc", "balanced_accuracy"])
+def test_replicates_stay_within_their_range(metric, monkeypatch):
+    """At a failure of 1/2 for all, B U C replicates leave it no more than half of the time.
+
+    Ten runs with at most one that fails in expectation 5: more than 9 has probability 0.001. The
+    range at a hundredth of its logarithm is left nearly every time.
+    """
+    rng = np.random.default_rng(4)
+    c = rng.random((400, 6)) < 0.3
+    probe = nt.make_probe(rng.normal(size=(400, 3)) + c[:, :3], c, top_fraction=0.2)
+    monkeypatch.setattr(screening, "FAILURE", 0.5)
+    rule = nt.METRICS[metric]
+    shown = nt.similarity(probe, metric)
+    lower, upper = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    assert (lower > -np.inf).all()
+    monkeypatch.setattr(screening, "FAILURE", 4.0 * 6 * 3 * 50)  # the control: each end at 1/2
+    low, high = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    outside, outside_control = [], []
+    prepared = prepare(probe, rule)
+    for seed in range(10):
+        drawn = nt.bootstrap_weights(jax.random.key(seed), probe, num_replicates=50)
+        every = np.asarray(jax.lax.map(lambda w: rule.score(prepared, w), drawn))
+        outside.append(((every < lower) | (every > upper)).any())
+        outside_control.append(((every < low) | (every > high)).any())
+    assert sum(outside) <= 9
+    assert sum(outside_control) == 10
+
+
+@pytest.mark.x32
+def test_ways_are_taken_where_they_fit():
+    f, soft = data(seed=5)
+    c = soft >= 0.5
     whole = nt.make_probe(f, c, top_fraction=0.2)
     light = nt.make_probe(f, c, top_fraction=0.2, sample_weight=np.full(len(f), 0.5))
-    often = nt.make_probe(f, c, thresholds=-9.0)
+    mixed = nt.make_probe(f, c, top_fraction=0.2, sample_weight=1.0 + (np.arange(len(f)) % 2))
+    grouped = nt.make_probe(f, c, top_fraction=0.2, groups=np.arange(len(f)) // 2)
+    often = nt.make_probe(f, c, thresholds=-9.0, groups=np.arange(len(f)) // 2)
+    soft = nt.make_probe(f, soft, top_fraction=0.2)
     for probe, metric, scheme, expected in (
-        (whole, "iou", "multinomial", True), (whole, "iou", "bayesian", False),
-        (whole, "auroc", "multinomial", False), (light, "iou", "multinomial", False),
-        (often, "iou", "multinomial", False),
+        (whole, "iou", "multinomial", "screened"), (whole, "iou", "bayesian", "dense"),
+        (whole, "auroc", "multinomial", "screened"), (whole, "auroc", "subsample", "rows"),
+        (whole, "auroc", "bayesian", "rows"), (whole, "spearman", "multinomial", "rows"),
+        (soft, "spearman", "multinomial", "dense"), (soft, "auroc", "multinomial", "screened"),
+        (whole, "correlation", "multinomial", "dense"), (light, "iou", "multinomial", "dense"),
+        (mixed, "iou", "multinomial", "rows"), (grouped, "iou", "poisson", "rows"),
+        (often, "iou", "multinomial", "dense"),
     ):  # fmt: skip
         metric = nt.METRICS[metric]
-        assert resampling._method(probe, metric, scheme, "auto") == expected
-        assert not resampling._method(probe, metric, scheme, "dense")
-    assert resampling._method(often, nt.METRICS["iou"], "multinomial", "active")
-    with pytest.raises(ValueError, match="needs a metric of two binary sides"):
-        nt.bootstrap(KEY, whole, "auroc", method="active")
-    with pytest.raises(ValueError, match="unknown method 'fast'; known: auto, active, dense"):
+        assert resampling._way(probe, metric, scheme, "auto", 10**9) == expected
+        assert resampling._way(probe, metric, scheme, "auto", 10) == "dense"
+        assert resampling._way(probe, metric, scheme, "dense", 10**9) == "dense"
+    with pytest.raises(ValueError, match="'rows' needs concepts of 0 and 1"):
+        nt.bootstrap(KEY, whole, "correlation", method="rows")
+    with pytest.raises(ValueError, match="needs a metric made of shares, equal sample weights"):
+        nt.bootstrap(KEY, grouped, "iou", method="screened")
+    with pytest.raises(ValueError, match="unknown method 'fast'; known: auto, screened, rows"):
         nt.bootstrap(KEY, whole, method="fast")
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    ("metric", "method"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
+)
+def test_memory_sets_the_pace_and_not_the_result(metric, method):
+    rng = np.random.default_rng(6)
+    c = rng.random((300, 70)) < 0.2
+    f = rng.normal(size=(300, 9)) + c[:, :9]
+    probe = nt.make_probe(f, c, top_fraction=0.2)
+    told = []
+    least = memory.need_of(probe, 300).least
+    little, much = (
+        nt.bootstrap(
+            KEY, probe, metric, num_replicates=300, method=method, memory_limit=limit,
+            progress=lambda done, total: told.append(done),
+        )
+        for limit in (least, 1e9)
+    )  # fmt: skip
+    assert told == [64, 128, 192, 256, 300, 300]
+    np.testing.assert_array_equal(little.winners, much.winners)
+    np.testing.assert_allclose(little.winning_similarity, much.winning_similarity, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"memory_limit=1000 bytes is below the .* raise it"):
+        nt.bootstrap(KEY, probe, metric, memory_limit=1000)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("room", [1, 40, 10**6])
+def test_blocks_hold_every_pair_once(room):
+    rng = np.random.default_rng(7)
+    mask = rng.random((23, 90)) < rng.random((23, 1)) ** 2
+    mask[5] = False
+    pairs = blocks.pairs_where(mask)
+    seen = []
+    for part in blocks.parts_of(pairs, 23, room):
+        for u, a, b in zip(*(np.asarray(x) for x in part.blocks[:3]), strict=True):
+            seen += [
+                (int(u), int(c)) for c in np.asarray(part.blocks.concept)[a:b].ravel() if c >= 0
+            ]
+        index, place = part.find(pairs, 90)
+        assert (pairs[1][index] == np.asarray(part.blocks.concept).ravel()[place]).all()
+    assert seen == list(zip(*(x.tolist() for x in pairs), strict=True))
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 300, 5000])
+def test_running_total_is_a_cumulative_sum(size):
+    x = np.random.default_rng(8).integers(0, 9, (size, 3)).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(sums.running_total(jnp.asarray(x))), np.cumsum(x, 0))
 
 
 @pytest.mark.x32
@@ -285,9 +426,9 @@ def test_progress_counts_to_the_end_and_compiles_once():
     nt.bootstrap(KEY, probe, num_replicates=25, chunk_size=10,
                  progress=lambda done, total: told.append((done, total)))  # fmt: skip
     assert told == [(10, 25), (20, 25), (25, 25)]
-    before = replicates.active_replicates._cache_size()
+    before = replicates.rows_replicates._cache_size()
     again = nt.make_probe(*data(seed=8), concept_names=["a", "b", "c", "d"])
     nt.bootstrap(jax.random.key(1), again, num_replicates=15, chunk_size=10)
     # another seed, B and names: no retrace
-    assert replicates.active_replicates._cache_size() == before > 0
+    assert replicates.rows_replicates._cache_size() == before > 0
     assert jnp.isfinite(again.thresholds).all()

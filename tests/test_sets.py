@@ -37,8 +37,7 @@ def naive_sets(boot, metric, alpha, target):
     """The calibrated set as the docstring of concept_sets states it, concept by concept."""
     scale = SCALES[metric]
     shown = np.asarray(boot.similarity, float)
-    drawn = scale(np.asarray(boot.replicates, float))
-    num_replicates, num_neurons, _ = drawn.shape
+    num_replicates, num_neurons = boot.winners.shape
     mask = np.zeros(shown.shape, bool)
 
     def quantile(x, level):
@@ -47,7 +46,8 @@ def naive_sets(boot, metric, alpha, target):
     for u in range(num_neurons):
         follow = [int(c) for c in np.asarray(boot.candidates)[u] if c >= 0]
         s = {c: scale(shown[u, c]) for c in follow}
-        d = {c: drawn[:, u, k] - s[c] for k, c in enumerate(follow)}
+        drawn = scale(np.asarray(boot.replicates_of(u), float))
+        d = {c: drawn[k] - s[c] for k, c in enumerate(follow)}
         sigma = {(r, c): np.std(d[r] - d[c]) for r in follow for c in follow}
         units = {c: float(boot.evidence[u, c]) for c in follow}
         over = {
@@ -107,7 +107,7 @@ def test_candidates_are_followed_and_the_others_are_far_behind():
         assert kept[0] == int(boot.label[u])
         for k, concept in enumerate(kept):
             np.testing.assert_allclose(
-                np.asarray(boot.replicates)[:, u, k], every[:, u, concept], rtol=1e-4
+                np.asarray(boot.replicates_of(u))[k], every[:, u, concept], rtol=1e-4
             )
     assert boot.candidates.shape[1] < 12
     # nobody who was left out came near the leader
@@ -156,9 +156,9 @@ def test_too_little_evidence_is_said_and_stays_in_the_set():
     for u in range(3):
         followed = [int(c) for c in boot.candidates[u] if c >= 0]
         seen = np.asarray(stable_scale(boot.definition, boot.similarity[u]), float)
-        drawn = np.asarray(stable_scale(boot.definition, boot.replicates[:, u]), float)
-        spread = {c: drawn[:, k].std() for k, c in enumerate(followed)}
-        most = np.max([(drawn[:, k] - seen[c]) / spread[c] for k, c in enumerate(followed)], axis=0)
+        drawn = np.asarray(stable_scale(boot.definition, boot.replicates_of(u)), float)
+        spread = {c: drawn[k].std() for k, c in enumerate(followed)}
+        most = np.max([(drawn[k] - seen[c]) / spread[c] for k, c in enumerate(followed)], axis=0)
         q = np.sort(most)[math.ceil(0.975 * 201) - 1]
         units = np.asarray(boot.evidence[u], float)
         floor = max(

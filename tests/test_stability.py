@@ -41,7 +41,7 @@ def boot_of(winners, label, num_concepts):
         vote_share=share,
         # of the replicates, stability reads the winners alone
         candidates=jnp.full((share.shape[0], 1), -1, jnp.int32),
-        replicates=nothing[..., None],
+        replicates=nothing[:0],
         thin=share < 0,
         excluded=share < 0,
         evidence=jnp.zeros(share.shape),

@@ -1,0 +1,135 @@
+"""Pairs of neurons and concepts packed into blocks of one shape, for neurons of unequal many."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+__all__ = [
+    "Blocks",
+    "Pairs",
+    "Part",
+    "few_shapes",
+    "padded",
+    "pairs_where",
+    "parts_of",
+    "places_in_lists",
+]
+
+WIDTHS = (16, 32, 64, 128, 256)
+START_COST = 8  # of a block, in columns, as measured on a CPU
+
+Pairs = tuple[np.ndarray, np.ndarray]  # neurons, in ascending order, and concepts: [P] of int each
+
+
+class Blocks(NamedTuple):
+    """Blocks of one neuron each.
+
+    Attributes
+    ----------
+    neuron, start, stop : Array [U] of int32
+        Neurons, and the blocks start .. stop - 1 that are theirs.
+    concept : Array [blocks, width] of int32
+        Concepts in ascending order; -1 fills up.
+    """
+
+    neuron: Array
+    start: Array
+    stop: Array
+    concept: Array
+
+
+class Part(NamedTuple):
+    """The blocks of some neurons, and how they answer to pairs.
+
+    Attributes
+    ----------
+    blocks : Blocks
+    neurons : range
+        The neurons; ``blocks`` may repeat the last one, without blocks.
+    pairs : Pairs
+        The pairs in the blocks.
+    place : numpy.ndarray [P]
+        Place of each in the blocks, one row after the other.
+    """
+
+    blocks: Blocks
+    neurons: range
+    pairs: Pairs
+    place: np.ndarray
+
+    def find(self, pairs: Pairs, num_concepts: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the ``pairs`` are these neurons', and their places: two [Q]."""
+        neuron, concept = pairs
+        (own,) = np.nonzero((neuron >= self.neurons.start) & (neuron < self.neurons.stop))
+        known, sought = (
+            x.astype(np.int64) * num_concepts + y
+            for x, y in (self.pairs, (neuron[own], concept[own]))
+        )
+        return own, self.place[np.searchsorted(known, sought)]
+
+
+def few_shapes(size: int) -> int:
+    """Round a size up by at most a quarter, so that few shapes are compiled."""
+    step = max(1 << max(int(size).bit_length() - 3, 0), 8)
+    return max(-(-int(size) // step), 1) * step
+
+
+def padded(x: np.ndarray) -> np.ndarray:
+    """Fill a list [P] up with zeros, so that few shapes are compiled."""
+    return np.pad(x, (0, few_shapes(len(x)) - len(x)))
+
+
+def pairs_where(mask: np.ndarray) -> Pairs:
+    """The pairs that a mask [U, C] marks."""
+    neuron, concept = np.nonzero(mask)
+    return neuron, concept
+
+
+def places_in_lists(lengths: np.ndarray) -> np.ndarray:
+    """Place of each item in its own list, for lists of these lengths one after another."""
+    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def parts_of(pairs: Pairs, num_neurons: int, room: int) -> list[Part]:
+    """Put pairs (sorted by neuron, then by concept) into parts of at most ``room`` places each.
+
+    A part holds whole neurons, at least one; all parts have one shape.
+    """
+    neuron, concept = pairs
+    count = np.bincount(neuron, minlength=num_neurons)
+    width = min(WIDTHS, key=lambda w: (-(-count // w)).sum() * (START_COST + w))
+    taken = -(-count // width)
+    bounds, filled = [0], 0
+    for u, blocks in enumerate(taken):
+        if filled and (filled + blocks) * width > room:
+            bounds.append(u)
+            filled = 0
+        filled += blocks
+    bounds.append(num_neurons)
+    spans = [range(a, b) for a, b in itertools.pairwise(bounds)]
+    most_neurons = max(map(len, spans))
+    most_blocks = few_shapes(max(taken[r.start : r.stop].sum() for r in spans))
+    first = np.searchsorted(neuron, np.arange(num_neurons + 1))
+
+    def part(span: range) -> Part:
+        own = slice(first[span.start], first[span.stop])
+        own_blocks = taken[span.start : span.stop]
+        stop = np.cumsum(own_blocks)
+        local = neuron[own] - span.start
+        place = (stop - own_blocks)[local] * width + places_in_lists(count[span.start : span.stop])
+        members = np.full(most_blocks * width, -1, np.int32)
+        members[place] = concept[own]
+        short = most_neurons - len(span)
+        start = np.pad(stop - own_blocks, (0, short), constant_values=stop[-1])
+        stop = np.pad(stop, (0, short), mode="edge")
+        every = np.pad(np.asarray(span), (0, short), mode="edge")
+        grid = members.reshape(-1, width)
+        blocks = Blocks(*(jnp.asarray(x, jnp.int32) for x in (every, start, stop, grid)))
+        return Part(blocks, span, (neuron[own], concept[own]), place)
+
+    return [part(span) for span in spans]

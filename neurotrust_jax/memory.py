@@ -1,0 +1,104 @@
+"""How many replicates, concepts and pairs fit into memory at a time."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import jax
+
+from .checks import check_count
+from .probe import Probe
+
+__all__ = ["NUM_PILOT", "Room", "need_of", "room_for"]
+
+SHARE = 0.5  # of the free memory, unless a limit is given
+MOST_ON_CPU, MOST_ELSEWHERE = 512, 1024  # replicates at a time; more no longer fit into a cache
+RESULT_BYTES = 26  # per pair: four results of 4 bytes, two flags, and what choosing takes
+WORKING_BYTES = 24  # per sample and replicate
+SCORE_BYTES = 16  # per pair and replicate: its score, and three passes over it
+NUM_PILOT = 64  # replicates that choose the candidates
+
+
+class Room(NamedTuple):
+    """What fits at a time.
+
+    Attributes
+    ----------
+    replicates : int
+        Replicates of a chunk.
+    pairs : int
+        Pairs of a neuron and a concept whose scores are held for a chunk.
+    followed : int
+        Pairs whose replicates are kept to the end.
+    """
+
+    replicates: int
+    pairs: int
+    followed: int
+
+
+def free_memory() -> float:
+    """Bytes free on the default device; on a CPU, in the machine."""
+    device = jax.devices()[0]
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    return float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+
+
+class Need(NamedTuple):
+    """Bytes that stay during a call, and that each replicate of a chunk and each pair kept take."""
+
+    stays: float
+    per_replicate: float
+    per_pair: float
+    least: float
+
+
+def need_of(probe: Probe, num_replicates: int) -> Need:
+    """What a bootstrap takes."""
+    n, num_neurons, num_concepts = probe.num_samples, probe.num_neurons, probe.num_concepts
+    stays = sum(x.nbytes for x in (probe.activations, probe.concepts, probe.sample_weight))
+    stays += 2 * n * num_concepts + 8 * n * num_neurons  # flags of presence; views of the neurons
+    stays += RESULT_BYTES * num_neurons * num_concepts + 12 * num_replicates * num_neurons
+    per_replicate = WORKING_BYTES * n + 12 * num_concepts
+    per_pair = 4 * num_replicates
+    # a quarter of what is spare is for a chunk, a quarter for the pairs kept: a label each at least
+    least = stays + 4 * max(NUM_PILOT * per_replicate, num_neurons * per_pair)
+    return Need(stays, per_replicate, per_pair, least)
+
+
+def room_for(
+    probe: Probe, num_replicates: int, memory_limit: float | None, chunk_size: int | None
+) -> Room:
+    """Share a limit out: what is there to stay, what a chunk takes, what is kept of it.
+
+    Raises
+    ------
+    ValueError
+        If the limit is too low for the data and the results alone.
+    """
+    need = need_of(probe, num_replicates)
+    if memory_limit is None:
+        limit = max(need.stays + SHARE * free_memory(), need.least)
+    else:
+        limit = float(memory_limit)
+    if not limit >= need.least:
+        raise ValueError(
+            f"memory_limit={memory_limit:g} bytes is below the {need.least:.3g} that "
+            f"{probe.num_samples:,} samples, {probe.num_neurons:,} neurons, "
+            f"{probe.num_concepts:,} concepts and {num_replicates:,} replicates need; raise it, or "
+            "take fewer neurons at a time"
+        )
+    part = (limit - need.stays) / 4
+    most = MOST_ON_CPU if jax.default_backend() == "cpu" else MOST_ELSEWHERE
+    if chunk_size is None:
+        replicates = max(NUM_PILOT, min(most, num_replicates, int(part / need.per_replicate)))
+    else:
+        replicates = min(check_count(chunk_size, "chunk_size"), num_replicates)
+    return Room(
+        replicates,
+        pairs=max(1, int(part / (SCORE_BYTES * max(replicates, NUM_PILOT)))),
+        followed=int(part / need.per_pair),
+    )

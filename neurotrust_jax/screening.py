@@ -1,0 +1,98 @@
+"""Which concepts can win a replicate at all.
+
+Given the data, a replicate of the bootstrap is a sample from a known law, so the bounds that hold
+for a probing set about its population hold for a replicate about the probing set: what certifies a
+label also tells, before any replicate is drawn, which concepts will never overtake it.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .concentration import replicate_limits
+from .evidence import Data, Pairs
+from .metrics import METRICS, UNIT, Metric
+from .probe import Probe, Side
+from .rules import RULES
+
+__all__ = ["FAILURE", "has_bounds", "replicate_range"]
+
+FAILURE = 1e-6  # probability that any replicate of any pair leaves its range
+
+
+def replicate_range(
+    probe: Probe, metric: Metric, scheme: str, num_replicates: int, observed: Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends [U, C] between which the similarity of every replicate lies.
+
+    All of them hold at once but for a probability of 1e-6: a share r of N samples exceeds t in one
+    replicate with probability at most exp(-N (1 - exp(-kl(t, r)))), see
+    :func:`neurotrust_jax.concentration.replicate_limits`, and the union is taken over replicates,
+    neurons, concepts, the shares a metric is made of, and the two ends. Where a replicate may lack
+    the concept or its absence, and so leave the similarity undefined, the lower end is -inf.
+
+    ``observed`` [U, C] are the similarities. Only where :func:`has_bounds`.
+    """
+    parts = RULES[metric.name].parts
+    # for each pair: two ends of each part, and two ways for its similarity to be undefined; a
+    # statistic of pairs of samples takes two classes, each of which may fall short
+    ways = 4 * len(parts) + 2
+    events = ways * probe.num_neurons * probe.num_concepts * num_replicates
+    log_error = math.log(events / FAILURE)
+    taken = probe.num_units // 2 / probe.num_units if scheme == "subsample" else 1.0
+    allowed = jnp.asarray(log_error / taken, probe.weights.dtype)
+    lower, upper = (np.empty(observed.shape, allowed.dtype) for _ in range(2))
+    for some, labels in probe.in_columns():
+        ends = _ends(probe.neurons, labels, observed[:, some], allowed, metric=metric)
+        lower[:, some], upper[:, some] = ends
+    return lower, upper
+
+
+def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
+    """Whether replicates have bounds.
+
+    The metric is made of shares of single samples or of pairs; samples are independent, of one
+    weight, and drawn by a scheme of whole counts.
+    """
+    if METRICS.get(metric.name) is not metric or metric.name not in RULES:
+        return False
+    parts = RULES[metric.name].parts
+    # Hoeffding's theorem 4 carries the bound to draws without replacement, but of single samples
+    paired = any(isinstance(part, Pairs) for part in parts)
+    schemes = ("multinomial", "poisson") if paired else ("multinomial", "poisson", "subsample")
+    return (
+        metric.range == UNIT
+        and all(isinstance(part, Pairs) or part.binomial for part in parts)
+        and probe.groups is None
+        and bool((probe.sample_weight == probe.sample_weight[0]).all())
+        and scheme in schemes
+    )
+
+
+@partial(jax.jit, static_argnames="metric")
+def _ends(
+    neurons: Side, labels: Side, observed: Array, log_error: Array, *, metric: Metric
+) -> tuple[Array, Array]:
+    num_samples, num_neurons = neurons.values.shape
+    one, zeros = jnp.ones_like(log_error), jnp.zeros(num_neurons, log_error.dtype)
+    weights = jnp.ones(num_samples, log_error.dtype)
+    data = Data(neurons, labels, weights, None, one, zeros, zeros)
+    rule = RULES[metric.name]
+    evidence = [
+        part.evidence(data, num_units=None, value=observed)
+        if isinstance(part, Pairs)
+        else part.evidence(data, num_units=None, squares=False)
+        for part in rule.parts
+    ]
+    lowest, highest = zip(*(replicate_limits(x, log_error) for x in evidence), strict=True)
+    no_range = zeros[:, None], zeros[:, None]
+    lower, upper = rule.carry(list(lowest), list(highest), no_range)
+    present = labels.present.sum(axis=0, dtype=jnp.int32)
+    rarer = jnp.minimum(present, num_samples - present).astype(one.dtype)
+    return jnp.where((rarer >= log_error)[None, :], lower, -jnp.inf), upper
