@@ -228,7 +228,7 @@ def _read_ranked(layer: Layer, u: Array, drawn: Drawn) -> Read:
     rank = twice / (2 * drawn.total) - 0.5
     weighted = w * rank
     square = (weighted * rank).sum(axis=0, keepdims=True)
-    return Read(None, jnp.pad(weighted, ((0, 1), (0, 0))), square, constant)
+    return Read(None, weighted, square, constant)
 
 
 def _concept_totals(present: Array, drawn: Array, dtype: Any) -> Array:
@@ -303,7 +303,7 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array
             some = jnp.maximum(blocks.concept[j], 0)
             # one column more for the neuron's own sum
             if read.rows is None:
-                present = jnp.concatenate([layer.present[some], with_all])
+                present = jnp.concatenate([layer.present[some], with_all])[:, :-1]
             else:
                 at = some[:, None], read.rows[None, :]
                 own = with_all.at[:, read.rows].get(mode="promise_in_bounds")

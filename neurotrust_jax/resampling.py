@@ -248,10 +248,12 @@ def _way(probe: Probe, metric: Metric, scheme: str, method: str, num_replicates:
     if method != "auto":
         return method
     size = probe.num_samples * probe.num_neurons * probe.num_concepts * num_replicates
-    often = metric.neuron_view == "binary" and bool(probe.active_rate.max() > MOST_ACTIVE)
-    if not able or size < WORTH_IT or (often and not bounded):
+    if not able or size < WORTH_IT:
         return "dense"
-    return "screened" if bounded else "rows"
+    if bounded:
+        return "screened"
+    often = metric.neuron_view == "binary" and bool(probe.active_rate.max() > MOST_ACTIVE)
+    return "dense" if often else "rows"
 
 
 class Sought(NamedTuple):
