@@ -746,7 +746,7 @@ def draw_speed_ups(ax, rows):
     ax.set(xscale="log", xlabel="time of the other / time of ours", xlim=limits)
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     ax.figure.legend(
-        handles.values(), handles, frameon=False, fontsize=8, ncols=7, loc="outside lower left"
+        handles.values(), handles, frameon=False, fontsize=8, ncols=4, loc="outside lower left"
     )
     n, num_neurons, num_concepts, num_replicates = base
     ax.set_title(
@@ -771,14 +771,16 @@ def draw_scaling(ax, rows):
 
 
 def draw(found, path):
+    panels = {"compare": draw_speed_ups, "scaling": draw_scaling}
+    panels = {part: drawn for part, drawn in panels.items() if part in found}
     height = 2 + 0.19 * len(found.get("compare", {"rows": ()})["rows"])
-    figure, axes = plt.subplots(1, 2, figsize=(11, max(height, 4.5)), layout="constrained")
-    for ax, (part, drawn) in zip(
-        axes, {"compare": draw_speed_ups, "scaling": draw_scaling}.items(), strict=True
-    ):
+    figure, axes = plt.subplots(
+        1, max(len(panels), 1), squeeze=False, layout="constrained",
+        figsize=(2 + 4.5 * len(panels), max(height, 4.5)),
+    )  # fmt: skip
+    for ax, (part, drawn) in zip(axes[0], panels.items(), strict=False):
         ax.spines[["top", "right"]].set_visible(False)
-        if part in found:
-            drawn(ax, found[part]["rows"])
+        drawn(ax, found[part]["rows"])
     figure.savefig(path, dpi=160)
     plt.close(figure)
 
@@ -815,7 +817,7 @@ def main():
     path = arguments.out / "speed.json"
     run = {
         "date": datetime.datetime.now().isoformat(timespec="seconds"),
-        "arguments": " ".join(sys.argv[1:]),
+        "parts": arguments.parts,
     }
     console = Console(width=120)
     with worker() as shared:
