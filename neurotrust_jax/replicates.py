@@ -271,7 +271,7 @@ class Drawn(NamedTuple):
     Attributes
     ----------
     weights : Array [n + 1, b]
-        With a last row of zeros; of uint8 where every sample weighs 1.
+        With a last row of zeros; of uint8 where samples are single, and weigh 1.
     total : Array [1, b]
         Their sum.
     single : Array [1, b] of bool
@@ -347,7 +347,7 @@ def draw_chunk(
     num_units: int,
     counts: bool,
 ) -> Drawn:
-    """Draw the replicates ``ids``; with ``counts`` sample weights are all 1."""
+    """Draw the replicates ``ids``; with ``counts`` samples are single, and weigh 1."""
     if counts:
         drawn = draw_all(key, ids, groups, scheme, num_units, jnp.uint8)
     else:

@@ -319,9 +319,11 @@ def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any,
     ranked = metric.neuron_view == "rank"
     layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
     parts = parts_of(pairs, probe.num_neurons, room.pairs)
+    # a large group drawn several times would not fit into the few bits of a count
+    counts = probe.groups is None and bool((probe.weights == 1).all())
     draws = partial(
         draw_chunk, key, layer=layer, weights=probe.weights, groups=probe.groups,
-        scheme=scheme, num_units=probe.num_units, counts=bool((probe.weights == 1).all()),
+        scheme=scheme, num_units=probe.num_units, counts=counts,
     )  # fmt: skip
 
     pilot = draws(jnp.arange(max(room.replicates, NUM_PILOT)))

@@ -98,6 +98,22 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
 
 
 @pytest.mark.x32
+def test_a_large_group_drawn_often_is_counted_in_full():
+    """Its samples may outnumber the probing set several times over, and 16 bits."""
+    rng = np.random.default_rng(9)
+    groups = np.minimum(np.arange(30_000), 5)
+    c = rng.random((30_000, 2)) < 0.3
+    probe = nt.make_probe(rng.normal(size=(30_000, 1)) + c[:, :1], c, groups=groups)
+    dense, rows = (
+        nt.bootstrap(KEY, probe, "auroc", num_replicates=10, method=method)
+        for method in ("dense", "rows")
+    )
+    drawn = nt.bootstrap_weights(KEY, probe, num_replicates=10)
+    assert float(drawn.sum(axis=1).max()) > 2**16
+    np.testing.assert_allclose(rows.winning_similarity, dense.winning_similarity, rtol=1e-5)
+
+
+@pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "scheme"),
     [(m, "multinomial") for m in ("iou", "f1", "accuracy", "precision", "recall", "auroc")]
