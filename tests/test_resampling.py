@@ -105,10 +105,10 @@ def test_a_large_group_drawn_often_is_counted_in_full():
     c = rng.random((30_000, 2)) < 0.3
     probe = nt.make_probe(rng.normal(size=(30_000, 1)) + c[:, :1], c, groups=groups)
     dense, rows = (
-        nt.bootstrap(KEY, probe, "auroc", num_replicates=10, method=method)
+        nt.bootstrap(KEY, probe, "auroc", num_replicates=60, method=method)
         for method in ("dense", "rows")
     )
-    drawn = nt.bootstrap_weights(KEY, probe, num_replicates=10)
+    drawn = nt.bootstrap_weights(KEY, probe, num_replicates=60)
     assert float(drawn.sum(axis=1).max()) > 2**16
     np.testing.assert_allclose(rows.winning_similarity, dense.winning_similarity, rtol=1e-5)
 
