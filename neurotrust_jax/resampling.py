@@ -15,10 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from .blocks import Pairs, padded, pairs_where, parts_of
 from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
 from .checks import check_count
+from .devices import divided, on_host
 from .memory import NUM_PILOT, Room, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
@@ -145,6 +147,7 @@ def bootstrap(
     method: str = "auto",
     chunk_size: int | None = None,
     memory_limit: float | None = None,
+    mesh: Mesh | None = None,
     progress: Progress | None = None,
 ) -> Bootstrap:
     """Label every neuron anew under many resamplings of the probing set.
@@ -174,6 +177,11 @@ def bootstrap(
     memory_limit : float, optional
         Bytes that the call may take in all, the probe and the result included. Default: half of
         what the device (or, on a CPU, the machine) has free.
+    mesh : jax.sharding.Mesh, optional
+        Devices among which the replicates of a chunk are divided, whatever the names of its axes;
+        each holds the whole probe. With ``jax.distributed`` they may belong to several processes:
+        all call with the same arguments, and all get the whole result. Replicate b is the same on
+        any number of devices. Default: JAX's default device.
     progress : callable, optional
         Called as ``progress(done, num_replicates)`` after each chunk.
 
@@ -191,6 +199,8 @@ def bootstrap(
     check_scheme(scheme)
     num_replicates = check_count(num_replicates, "num_replicates")
     room = room_for(probe, num_replicates, memory_limit, chunk_size)
+    if mesh is not None:
+        room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     way = _way(probe, metric, scheme, method, num_replicates)
 
     prepared = prepare_neurons(probe, metric)
@@ -203,7 +213,7 @@ def bootstrap(
     if way == "screened":
         ends = replicate_range(probe, metric, scheme, num_replicates, observed)
     pairs = pairs_where(in_play(told, ends, on_data))
-    sought = Sought(key, probe, metric, scheme, num_replicates, prepared, on_data, told, room)
+    sought = Sought(key, probe, metric, scheme, num_replicates, prepared, on_data, told, room, mesh)
     found, *results = (_dense if way == "dense" else _rows)(sought, pairs, progress)
     won, winning, followed = results
     num_candidates = int((found.concept >= 0).sum())
@@ -269,6 +279,8 @@ class Sought(NamedTuple):
         Pairs on enough evidence for a bootstrap.
     room : Room
         What fits into memory.
+    mesh : Mesh or None
+        The devices.
     """
 
     key: Array
@@ -280,6 +292,7 @@ class Sought(NamedTuple):
     observed: np.ndarray
     told: np.ndarray
     room: Room
+    mesh: Mesh | None
 
     def choose(self, pairs: Pairs, spread: np.ndarray) -> tuple[Candidates, Pairs]:
         """The candidates, and the pairs to follow: theirs, then every neuron's label."""
@@ -298,7 +311,7 @@ def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any
 
     The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
     """
-    key, probe, metric, scheme, num_replicates, prepared, observed, _, room = sought
+    key, probe, metric, scheme, num_replicates, prepared, observed, _, room, mesh = sought
     sides = prepared, prepare_concepts(probe, metric)
     data = sides, probe.weights, probe.groups
     static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
@@ -306,27 +319,31 @@ def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any
     found, followed = sought.choose(pairs, spread[pairs])
     listed = tuple(padded(x.astype(np.int32)) for x in followed)
 
-    def run(ids: Array) -> tuple[Array, ...]:
-        won, winning, values = dense_replicates(key, ids, *data, listed, **static)
-        return won, winning, values[: len(followed[0])]
+    replicates = divided(dense_replicates, mesh, 1, **static)
+
+    def run(ids: Array) -> tuple[np.ndarray, ...]:
+        won, winning, values = replicates(key, ids, *data, listed)
+        return on_host(won), on_host(winning), on_host(values)[: len(followed[0])]
 
     return found, *in_chunks(run, num_replicates, room.replicates, progress, axis=-1)
 
 
 def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
     """As :func:`_dense`; winners are sought among the pairs alone."""
-    key, probe, metric, scheme, num_replicates, prepared, observed, _, room = sought
+    key, probe, metric, scheme, num_replicates, prepared, observed, _, room, mesh = sought
     ranked = metric.neuron_view == "rank"
     layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
     parts = parts_of(pairs, probe.num_neurons, room.pairs)
     # a large group drawn several times would not fit into the few bits of a count
     counts = probe.groups is None and bool((probe.weights == 1).all())
-    draws = partial(
-        draw_chunk, key, layer=layer, weights=probe.weights, groups=probe.groups,
-        scheme=scheme, num_units=probe.num_units, counts=counts,
-    )  # fmt: skip
+    static = {"scheme": scheme, "num_units": probe.num_units, "counts": counts}
+    data = layer, probe.weights, probe.groups
+    draws = divided(draw_chunk, mesh, 1, **static)
+    replicates = divided(rows_replicates, mesh, 0, metric=metric)
 
-    pilot = draws(jnp.arange(max(room.replicates, NUM_PILOT)))
+    # the first chunk is drawn once where one device draws it all
+    reused = mesh is None and room.replicates >= NUM_PILOT
+    pilot = draw_chunk(key, jnp.arange(room.replicates if reused else NUM_PILOT), *data, **static)
     spread = []
     for part in parts:
         centre = padded(observed[part.pairs])
@@ -337,13 +354,12 @@ def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any,
     back = np.argsort(np.concatenate([index for index, _ in own]))
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
-        again = int(ids[0]) == 0 and room.replicates >= NUM_PILOT
-        drawn = pilot if again else draws(ids)
+        drawn = pilot if reused and int(ids[0]) == 0 else draws(key, ids, *data)
         results = []
         for part, (_, place) in zip(parts, own, strict=True):
-            result = rows_replicates(drawn, layer, part.blocks, padded(place), metric=metric)
+            result = replicates(drawn, layer, part.blocks, padded(place))
             sizes = len(part.neurons), len(part.neurons), len(place)
-            results.append([np.asarray(x)[:size] for x, size in zip(result, sizes, strict=True)])
+            results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
         won, winning, values = (np.concatenate(x) for x in zip(*results, strict=True))
         return won, winning, values[back]
 

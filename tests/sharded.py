@@ -1,0 +1,36 @@
+"""Bootstrap on a number of devices, as one of several processes: prints a digest of the results.
+
+Run as ``python sharded.py DEVICES PROCESSES PROCESS PORT``; the devices are those of one process.
+"""
+
+import hashlib
+import os
+import sys
+
+devices, processes, process, port = map(int, sys.argv[1:])
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+if processes > 1:
+    jax.distributed.initialize(f"localhost:{port}", processes, process)
+
+import neurotrust_jax as nt  # noqa: E402
+
+rng = np.random.default_rng(0)
+concepts = rng.random((300, 7)) < 0.3
+probe = nt.make_probe(rng.normal(size=(300, 5)) + concepts[:, :5], concepts, top_fraction=0.1)
+total = devices * processes
+mesh = None if total == 1 else jax.make_mesh((total,), ("replicates",))
+for metric, method in (("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")):
+    # 21 replicates at a time divide among no even number of devices
+    boot = nt.bootstrap(
+        jax.random.key(1), probe, metric, method=method, num_replicates=50, chunk_size=21, mesh=mesh
+    )
+    values = np.asarray(boot.replicates)
+    assert values.shape[1] == boot.num_replicates == 50
+    exact = [boot.winners, boot.candidates, *([values] if metric == "iou" else [])]
+    digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in exact)).hexdigest()[:16]
+    print(len(jax.devices()), metric, digest, repr(float(np.nansum(values, dtype=np.float64))))
