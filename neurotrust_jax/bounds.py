@@ -168,26 +168,35 @@ def _intervals(
     metric = get_metric(metric)
     for delta, _ in levels:
         check_share(delta, "delta")
-    data, independent = _read(probe, activation_range, largest_unit)
+    w = probe.weights
+    independent = probe.groups is None and bool(((w == 0) | (w == w.max())).all())
+    bound = _largest_unit(probe, largest_unit)
+    low, high = _known_range(probe, activation_range)
     method = _resolve(probe, metric, method, independent, activation_range is not None)
     counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
     }  # fmt: skip
-    if method == "asymptotic":
-        value = similarity(probe, metric)
-        error, freedom = standard_error(probe, metric)
-    limits = []
-    for delta, simultaneous in levels:
-        share = delta / counts[simultaneous]
+    shares = [delta / counts[simultaneous] for delta, simultaneous in levels]
+
+    def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
         if method == "asymptotic":
-            half = _quantile(1 - share / 2, freedom) * error
-            lower, upper = (jnp.clip(value + x, *metric.range) for x in (-half, half))
-        else:
+            value = similarity(part, metric)
+            error, freedom = standard_error(part, metric)
+            halves = [_quantile(1 - share / 2, freedom) * error for share in shares]
+            ends = [[jnp.clip(value + x, *metric.range) for x in (-h, h)] for h in halves]
+            return value, [(lower, upper) for lower, upper in ends]
+        data = _data(part, bound, low[some], high[some])
+        units = None if independent else probe.num_units
+        limits = []
+        for share in shares:
             value, lower, upper = _finite_sample(
-                data, jnp.asarray(share, data.weights.dtype),
-                metric=metric, method=method, num_units=None if independent else probe.num_units,
-            )  # fmt: skip
-        limits.append((lower, upper))
+                data, jnp.asarray(share, w.dtype), metric=metric, method=method, num_units=units
+            )
+            limits.append((lower, upper))
+        return value, limits
+
+    parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
+    value, limits = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
     reason = undefined_reason(probe, metric, scores=value)
     return [
         Intervals(
@@ -199,45 +208,51 @@ def _intervals(
             method=method,
             delta=float(delta),
             simultaneous=simultaneous,
-            units=_units(probe, independent, float(data.bound)),
+            units=_units(probe, independent, bound / float(w.max())),
             thresholds=_thresholds(probe, metric, method),
         )
         for (delta, simultaneous), (lower, upper) in zip(levels, limits, strict=True)
     ]
 
 
-def _read(
-    probe: Probe, activation_range: tuple[Any, Any] | None, largest_unit: float | None
-) -> tuple[Data, bool]:
-    """The arrays, and whether the samples are independent and of one weight."""
+def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
     w = probe.weights
     heaviest = w.max()
-    scaled = w / heaviest
-    independent = probe.groups is None and bool(((w == 0) | (w == heaviest)).all())
-    bound = float(per_unit(w, probe.groups, probe.num_units).max())
-    if largest_unit is not None:
-        if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
-            raise ValueError(
-                f"largest_unit must be at least {bound:g}, the largest total weight of a unit "
-                f"seen, got {largest_unit}"
-            )
-        bound = float(largest_unit)
-    low = high = jnp.zeros(probe.num_neurons, w.dtype)
-    if activation_range is not None:
-        low, high = (jnp.broadcast_to(jnp.asarray(x, w.dtype), low.shape) for x in activation_range)
-        values = probe.neurons.values
-        inside = (values >= low[None, :]) & (values <= high[None, :])
+    largest = jnp.asarray(bound, w.dtype) / heaviest
+    return Data(probe.neurons, probe.labels, w / heaviest, probe.groups, largest, low, high)
+
+
+def _largest_unit(probe: Probe, largest_unit: float | None) -> float:
+    """Largest total weight that a unit can have."""
+    bound = float(per_unit(probe.weights, probe.groups, probe.num_units).max())
+    if largest_unit is None:
+        return bound
+    if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
+        raise ValueError(
+            f"largest_unit must be at least {bound:g}, the largest total weight of a unit seen, "
+            f"got {largest_unit}"
+        )
+    return float(largest_unit)
+
+
+def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Array]:
+    """Smallest and largest activation possible, [U] each; zeros where they are not known."""
+    low = high = jnp.zeros(probe.num_neurons, probe.weights.dtype)
+    if known is None:
+        return low, high
+    low, high = (jnp.broadcast_to(jnp.asarray(x, low.dtype), low.shape) for x in known)
+    for some, part in probe.in_neurons():
+        values = part.neurons.values
+        inside = (values >= low[some][None, :]) & (values <= high[some][None, :])
         if not bool(inside.all()):
-            row, column = (int(i) for i in np.argwhere(~np.asarray(inside))[0])
+            row, own = (int(i) for i in np.argwhere(~np.asarray(inside))[0])
+            column = some.start + own
             raise ValueError(
                 f"activation_range must hold every activation, but sample {row} of neuron {column} "
-                f"has {float(values[row, column]):g}, outside [{float(low[column]):g}, "
+                f"has {float(values[row, own]):g}, outside [{float(low[column]):g}, "
                 f"{float(high[column]):g}]; give the range the network can reach"
             )
-    return Data(
-        probe.neurons, probe.labels, scaled, probe.groups, jnp.asarray(bound, w.dtype) / heaviest,
-        low, high,
-    ), independent  # fmt: skip
+    return low, high
 
 
 def _resolve(probe: Probe, metric: Metric, method: str, independent: bool, ranged: bool) -> str:

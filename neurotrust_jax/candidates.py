@@ -88,7 +88,8 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
 
     concepts = [units(labels, c_view) for _, labels in probe.in_columns()]
     of_concept = concepts[0] if len(concepts) == 1 else jnp.concatenate(concepts)
-    return jnp.minimum(units(probe.neurons, f_view)[:, None], of_concept[None, :])
+    of_neuron = probe.each_neuron(lambda part: units(part.neurons, f_view))
+    return jnp.minimum(of_neuron[:, None], of_concept[None, :])
 
 
 @partial(jax.jit, static_argnames="num_units")
@@ -177,7 +178,7 @@ def choose(
     lists = np.bincount(neuron, minlength=num_neurons)
     begin = np.cumsum(lists) - lists
     order = np.lexsort((concept, -ahead, neuron))
-    best = np.repeat(order[np.minimum(begin, max(len(order) - 1, 0))], lists)
+    best = np.repeat(order[begin[lists > 0]], lists[lists > 0])
     lead = np.where(strong, ahead[best] - scaled, 0)
     near = strong & (lead <= FAR_BEHIND * (spread + spread[best]))
 

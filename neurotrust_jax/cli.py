@@ -192,7 +192,7 @@ def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
         )
         for neuron, ax in zip(shown, axes[:, 0], strict=True):
             plot_examples(
-                result, neuron, layer.probe.activations, layer.images, ax, groups=layer.groups
+                result, neuron, layer.probe.neurons.values, layer.images, ax, groups=layer.groups
             )
         figure.suptitle(
             f"{result.layer}: images that activate a neuron most, best verdicts first", fontsize=11

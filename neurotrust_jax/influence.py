@@ -18,6 +18,7 @@ from jax import Array, lax
 
 from .metrics import Metric, get_metric
 from .probe import Probe, Side
+from .similarity import check_joint
 from .sums import Sums, per_unit, power_sum, weighted_sums
 from .views import VIEWS
 
@@ -50,14 +51,20 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
         Number of blocks less 1 for a joint metric, else infinite.
     """
     metric = get_metric(metric)
-    data = probe.neurons, probe.labels, probe.weights
     if metric.joint:
+        check_joint(probe, metric)
+        data = probe.neurons, probe.labels, probe.weights
         blocks, num_blocks = _blocks(probe)
         return _by_blocks(*data, blocks, metric=metric, num_blocks=num_blocks), num_blocks - 1.0
     polynomial = {metric.neuron_view, metric.concept_view} <= set(POLYNOMIAL)
-    if probe.groups is None and metric.finalise is not None and polynomial:
-        return _by_moments(*data, metric=metric), math.inf
-    return _by_gradients(*data, probe.groups, metric=metric, num_units=probe.num_units), math.inf
+
+    def error(part: Probe) -> Array:
+        data = part.neurons, part.labels, part.weights
+        if probe.groups is None and metric.finalise is not None and polynomial:
+            return _by_moments(*data, metric=metric)
+        return _by_gradients(*data, part.groups, metric=metric, num_units=part.num_units)
+
+    return probe.each_neuron(error), math.inf
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import jax
 
 from .checks import check_count
-from .probe import Probe
+from .probe import ENTRIES, Probe
+from .sparse import SparseColumns
 
 __all__ = ["NUM_PILOT", "Room", "need_of", "room_for"]
 
@@ -60,7 +61,11 @@ def need_of(probe: Probe, num_replicates: int) -> Need:
     """What a bootstrap takes."""
     n, num_neurons, num_concepts = probe.num_samples, probe.num_neurons, probe.num_concepts
     stays = sum(x.nbytes for x in (probe.activations, probe.concepts, probe.sample_weight))
-    stays += 2 * n * num_concepts + 8 * n * num_neurons  # flags of presence; views of the neurons
+    if isinstance(probe.activations, SparseColumns):
+        entries = 4 * len(probe.activations.values) + 2 * ENTRIES  # and some neurons written out
+    else:
+        entries = 2 * n * num_neurons
+    stays += 2 * n * num_concepts + 4 * entries  # flags of presence; views of the neurons
     stays += RESULT_BYTES * num_neurons * num_concepts + 12 * num_replicates * num_neurons
     per_replicate = WORKING_BYTES * n + 12 * num_concepts
     per_pair = 4 * num_replicates

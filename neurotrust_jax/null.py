@@ -218,17 +218,22 @@ def permutation_test(
     layout, num_units, num_movable = _layout(probe, strata, alpha)
 
     observed = jnp.nanmax(similarity(probe, metric), axis=1)
-    fixed, moving = _prepare(probe.neurons, probe.labels, probe.weights, metric=metric)
-    null = in_chunks(
-        lambda ids: _replicates(
-            key, ids, fixed, moving, probe.weights, layout, metric=metric, num_units=num_units
-        ),
-        num_permutations,
-        chunk_size,
-        progress,
-    )
+    parts = list(probe.in_neurons())
+    null = []
+    for i, (_, part) in enumerate(parts):
+        fixed, moving = _prepare(part.neurons, part.labels, part.weights, metric=metric)
+        replicates = partial(
+            _replicates, key, fixed=fixed, moving=moving, weights=part.weights, layout=layout,
+            metric=metric, num_units=num_units,
+        )  # fmt: skip
+
+        def told(done: int, total: int, before: int = i) -> None:
+            if progress is not None:
+                progress((before * total + done) // len(parts), total)
+
+        null.append(in_chunks(replicates, num_permutations, chunk_size, told))
     p_value, p_familywise, null_quantile, null_mean = _compare(
-        observed, jnp.asarray(null), rank=rank
+        observed, jnp.concatenate(null, axis=1), rank=rank
     )
     q_value = _adjusted(p_value)
     return PermutationTest(

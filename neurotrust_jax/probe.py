@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -14,12 +14,14 @@ import numpy as np
 from jax import Array
 
 from .checks import check_share
+from .sparse import SparseColumns, is_sparse, read_sparse
 from .sums import weighted_total
 
 __all__ = ["Probe", "Side", "make_probe", "split_thresholds"]
 
 DEFAULT_TOP_FRACTION = 0.05
 COLUMNS = 2048  # concepts at a time, where many would take too much memory as floats
+ENTRIES = 2**24  # of sparse activations written out at a time
 
 
 class Side(NamedTuple):
@@ -59,7 +61,7 @@ class Probe:
 
     Attributes
     ----------
-    activations : Array [n, U]
+    activations : Array [n, U], or SparseColumns
         Real activations; the dtype in which they came.
     concepts : Array [n, C]
         Labels (bool), or probabilities in [0, 1].
@@ -83,7 +85,7 @@ class Probe:
         One name per column.
     """
 
-    activations: Array
+    activations: Array | SparseColumns
     concepts: Array
     sample_weight: Array
     thresholds: Array
@@ -120,7 +122,7 @@ class Probe:
     def active(self) -> Array:
         """Where each neuron is active, [n, U] of bool."""
         above = jnp.greater_equal if self.inclusive else jnp.greater
-        return above(self.activations, self.thresholds[None, :])
+        return above(self._dense, self.thresholds[None, :])
 
     @property
     def present(self) -> Array:
@@ -131,8 +133,11 @@ class Probe:
 
     @property
     def neurons(self) -> Side:
-        """The neurons' side: activations, and where each neuron is active."""
-        return Side(self.activations.astype(self._compute_dtype), self.active)
+        """The neurons' side: activations, and where each neuron is active.
+
+        Of sparse activations all at once, as dense ones: see :meth:`in_neurons`.
+        """
+        return Side(self._dense.astype(self._compute_dtype), self.active)
 
     @property
     def labels(self) -> Side:
@@ -147,7 +152,7 @@ class Probe:
     @property
     def active_rate(self) -> Array:
         """Realised (weighted) share of samples on which each neuron is active, [U]."""
-        return _weighted_share(self.active, self.weights)
+        return self.each_neuron(lambda part: _weighted_share(part.active, part.weights))
 
     @property
     def concept_rate(self) -> Array:
@@ -165,13 +170,44 @@ class Probe:
 
     def take(self, rows: Array | np.ndarray) -> Probe:
         """The probe on the given rows (repeats allowed), thresholds and names unchanged."""
+        f = self.activations
         return replace(
             self,
-            activations=self.activations[rows],
+            activations=f.take(np.asarray(rows)) if isinstance(f, SparseColumns) else f[rows],
             concepts=self.concepts[rows],
             sample_weight=self.sample_weight[rows],
             groups=None if self.groups is None else self.groups[rows],
         )
+
+    def in_neurons(self) -> Iterator[tuple[slice, Probe]]:
+        """Some neurons at a time: which, and a probe of them with dense activations.
+
+        Dense ones come all at once.
+        """
+        f = self.activations
+        if not isinstance(f, SparseColumns):
+            yield slice(0, self.num_neurons), self
+            return
+        width = max(1, ENTRIES // self.num_samples)
+        for start in range(0, self.num_neurons, width):
+            some = slice(start, min(start + width, self.num_neurons))
+            yield (
+                some,
+                replace(
+                    self,
+                    activations=jnp.asarray(f.dense(some.start, some.stop)),
+                    thresholds=self.thresholds[some],
+                    neuron_names=self.neuron_names[some],
+                ),
+            )
+
+    def each_neuron(self, function: Callable[[Probe], Any]) -> Any:
+        """What a function gives of each neuron by itself: arrays [U, ...], or pytrees of them.
+
+        Of sparse activations it is told some neurons at a time.
+        """
+        parts = [function(part) for _, part in self.in_neurons()]
+        return parts[0] if len(parts) == 1 else jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
     def in_columns(self) -> Iterator[tuple[slice, Side]]:
         """Some concepts at a time: which, and their side of the probe."""
@@ -179,6 +215,11 @@ class Probe:
             some = slice(start, min(start + COLUMNS, self.num_concepts))
             names = self.concept_names[some]
             yield some, replace(self, concepts=self.concepts[:, some], concept_names=names).labels
+
+    @property
+    def _dense(self) -> Array:
+        f = self.activations
+        return jnp.asarray(f.dense()) if isinstance(f, SparseColumns) else f
 
     @property
     def _compute_dtype(self) -> Any:
@@ -206,9 +247,10 @@ def make_probe(
 
     Parameters
     ----------
-    activations : array [n, U]
+    activations : array [n, U], or sparse matrix of SciPy or JAX
         Real, finite activations of U neurons. A float dtype is kept (float64 becomes float32
-        unless JAX runs with x64); bool and integers become float32.
+        unless JAX runs with x64); bool and integers become float32. A sparse matrix stays sparse:
+        what it does not store is 0.
     concepts : array [n, C]
         bool, 0/1 integers, or probabilities in [0, 1].
     concept_names, neuron_names : sequence of str, optional
@@ -246,7 +288,14 @@ def make_probe(
     TypeError
         On complex or non-numeric arrays.
     """
-    f = _as_matrix(activations, "activations", "n, U")
+    sparse = is_sparse(activations)
+    f: Any = (
+        read_sparse(activations, "activations")
+        if sparse
+        else _as_matrix(activations, "activations", "n, U")
+    )
+    if 0 in f.shape:
+        raise ValueError(f"activations must have shape [n, U] with no empty axis, got {f.shape}")
     c = _as_matrix(concepts, "concepts", "n, C")
     n = f.shape[0]
     if c.shape[0] != n:
@@ -256,7 +305,11 @@ def make_probe(
         )
     if not jnp.issubdtype(f.dtype, jnp.floating):
         f = f.astype(jnp.float32)
-    _require(f, jnp.isfinite, "activations", "NaN or infinite values", "drop or repair them")
+    finite = "NaN or infinite values", "drop or repair them"
+    if sparse:
+        _require(jnp.asarray(f.values), jnp.isfinite, "the values that activations stores", *finite)
+    else:
+        _require(f, jnp.isfinite, "activations", *finite)
     if jnp.issubdtype(c.dtype, jnp.integer):
         _require(
             c,
@@ -290,10 +343,10 @@ def make_probe(
     else:
         fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
         _check_top_fraction(fraction)
-        t = _top_thresholds(f, w, fraction, inclusive)
         source = f"top_fraction={fraction:g}"
+        t = jnp.zeros(f.shape[1], f.dtype)
 
-    return Probe(
+    probe = Probe(
         activations=f,
         concepts=c,
         sample_weight=w,
@@ -307,6 +360,9 @@ def make_probe(
         concept_names=_as_names(concept_names, c.shape[1], "concept_names", "concept_"),
         neuron_names=_as_names(neuron_names, f.shape[1], "neuron_names", ""),
     )
+    if thresholds is not None:
+        return probe
+    return replace(probe, thresholds=top_thresholds(probe, fraction))
 
 
 def split_thresholds(
@@ -356,13 +412,20 @@ def split_thresholds(
     groups, num_groups = _as_groups(rest.groups, rest.num_samples)
     return replace(
         rest,
-        thresholds=_top_thresholds(
-            part.activations, part.sample_weight, float(top_fraction), probe.inclusive
-        ),
+        thresholds=top_thresholds(part, float(top_fraction)),
         groups=groups,
         num_groups=num_groups,
         threshold_source=f"top_fraction={top_fraction:g} of {aside:,} other units",
         thresholds_fixed=True,
+    )
+
+
+def top_thresholds(probe: Probe, fraction: float) -> Array:
+    """Threshold of each neuron so that the top ``fraction`` of the weight is active, [U]."""
+    return probe.each_neuron(
+        lambda part: _top_thresholds(
+            part.activations, part.sample_weight, fraction, probe.inclusive
+        )
     )
 
 
@@ -463,7 +526,6 @@ def _as_thresholds(thresholds: Any, f: Array) -> Array:
 
 @partial(jax.jit, static_argnames=("fraction", "inclusive"))
 def _top_thresholds(f: Array, w: Array, fraction: float, inclusive: bool) -> Array:
-    """Threshold of each neuron so that the top ``fraction`` of the weight is active, [U]."""
     n = f.shape[0]
     order = jnp.argsort(f, axis=0, descending=True)
     reached = jnp.cumsum(w[order], axis=0)
@@ -496,7 +558,7 @@ def _as_names(names: Sequence[str] | None, size: int, name: str, prefix: str) ->
     return result
 
 
-def _compute_dtype(*arrays: Array) -> Any:
+def _compute_dtype(*arrays: Array | SparseColumns) -> Any:
     """Precision of sums: float64 if any array has it, else float32 (float16 is too short)."""
     return jnp.float64 if any(x.dtype == jnp.float64 for x in arrays) else jnp.float32
 

@@ -13,27 +13,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
-from .blocks import Blocks, few_shapes, places_in_lists
+from .blocks import Blocks
 from .candidates import stable_scale
+from .layers import Layer, Rows
 from .memory import NUM_PILOT
 from .metrics import Metric
-from .probe import Probe
 from .similarity import at_concept, winner
 from .sums import Sums, running_total
-from .views import Ranking
 from .weights import draw, draw_all
 
 __all__ = [
     "accumulate",
-    "active_rows",
     "dense_replicates",
     "dense_spread",
     "draw_chunk",
-    "ranked_rows",
-    "rows_fit",
     "rows_replicates",
     "rows_spread",
     "standard_deviation",
@@ -105,130 +100,74 @@ def standard_deviation(moments: tuple[Array, Array, Array]) -> Array:
     return jnp.sqrt(jnp.maximum(square / some - (total / some) ** 2, 0))
 
 
-class Layer(NamedTuple):
-    """The rows that each neuron is about, and the concepts.
-
-    Attributes
-    ----------
-    rows : Array [U, k] of int32
-        Rows on which the neuron is active, n filling up; or all rows by ascending activation.
-    ties : tuple of Array, or None
-        Of ordered rows: where in the order the ties of each row begin and end, [U, n] of int32
-        each, and whether the neuron has any, [U] of bool. None where rows are active ones.
-    present : Array [C, n + 1] of bool
-        With a last column of False.
-    """
-
-    rows: Array
-    ties: tuple[Array, Array, Array] | None
-    present: Array
-
-
-def rows_fit(probe: Probe, metric: Metric, scheme: str) -> bool:
-    """Whether a metric's replicates can be taken from rows.
-
-    Concepts of 0 and 1, also by their rank, which is then a linear function. A binary neuron is
-    read on its active rows only: its sums are whole numbers, the same in whatever order.
-    """
-    if metric.finalise is None:
-        return False
-    binary = metric.concept_view == "binary" or (
-        metric.concept_view == "rank" and _two_values(probe)
-    )
-    if metric.neuron_view == "rank":
-        return binary
-    weights = np.asarray(probe.weights)
-    whole = scheme != "bayesian" and bool((weights == np.round(weights)).all())
-    # and no sum too large for that, however the units are drawn
-    exact = 2 * weights.sum() <= 2.0 ** np.finfo(weights.dtype).nmant
-    return metric.neuron_view == "binary" and binary and whole and bool(exact)
-
-
-def _two_values(probe: Probe) -> bool:
-    concepts = probe.concepts
-    if concepts.dtype == jnp.bool_:
-        return True
-    return probe.concept_threshold > 0 and bool(((concepts == 0) | (concepts == 1)).all())
-
-
-def active_rows(probe: Probe) -> Layer:
-    """List each neuron's active rows, as many places for all as the most active one needs."""
-    present = np.ascontiguousarray(np.asarray(probe.active).T)
-    count = present.sum(axis=1)
-    rows = np.full((len(present), few_shapes(count.max())), probe.num_samples, np.int32)
-    neuron, row = np.nonzero(present)
-    rows[neuron, places_in_lists(count)] = row
-    return Layer(jnp.asarray(rows), None, _by_concept(probe.present))
-
-
-def ranked_rows(probe: Probe, ranking: Ranking) -> Layer:
-    """All rows by ascending activation of each neuron."""
-    order, first, last = (x.T for x in ranking)
-    return Layer(order, (first, last, (last - first > 1).any(axis=1)), _by_concept(probe.present))
-
-
-@jax.jit
-def _by_concept(present: Array) -> Array:
-    return jnp.pad(present.T, ((0, 0), (0, 1)))
-
-
 class Read(NamedTuple):
-    """A neuron in b replicates.
+    """A neuron in b replicates, on k rows.
 
     Attributes
     ----------
-    rows : Array [k] of int32, or None
-        The rows read; None for all of them.
     weighted : Array [k, b]
-        Its view times the weights.
+        Its view times the weights, less its offset.
+    offset : Array [1, b] or None
+        Its view on the rows that are not listed; None for 0.
     square : Array [1, b]
         Sum of the squared view.
     constant : Array [1, b] of bool
         Whether the view takes one value only; of an active neuron that follows from its sum.
     """
 
-    rows: Array | None
     weighted: Array
+    offset: Array | None
     square: Array
     constant: Array
 
 
-def _read_active(layer: Layer, u: Array, drawn: Drawn) -> Read:
-    rows = layer.rows[u]
-    w = drawn.weights.at[rows].get(mode="promise_in_bounds")
+def _read_active(lists: Rows, v: Array, drawn: Drawn) -> Read:
+    w = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
     nothing = jnp.zeros_like(drawn.total)
-    return Read(rows, w, nothing, nothing > 0)
+    return Read(w, None, nothing, nothing > 0)
 
 
-def _read_ranked(layer: Layer, u: Array, drawn: Drawn) -> Read:
+def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
     """By weighted mid-ranks, as :func:`neurotrust_jax.views.mid_ranks`, in the order of rows."""
-    assert layer.ties is not None
-    first, last, tied = (x[u] for x in layer.ties)
-    ordered = drawn.weights.at[layer.rows[u]].get(mode="promise_in_bounds")
+    assert lists.ties is not None
+    below_base, first, last, place = jax.tree.map(lambda x: x[v], lists.ties)
+    total, size = drawn.total, lists.rows.shape[1]
+    dtype = total.dtype
+    ordered = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
     if _is_small(ordered):
         # half of the memory to move where all counts together fit into 16 bits
-        few = 2 * ordered.shape[0] < 2**16
+        few = 2 * size < 2**16
         ordered = ordered.astype(jnp.uint16 if few else jnp.uint32)
     reached = running_total(ordered)
-    w = drawn.weights[:-1].astype(drawn.total.dtype)
 
     def at(x: Array, place: Array) -> Array:
-        return x.at[place].get(mode="promise_in_bounds").astype(w.dtype)
+        return x.at[place].get(mode="promise_in_bounds").astype(dtype)
 
-    def alone() -> tuple[Array, Array]:
-        return 2 * at(reached, last - 1) - w, drawn.single
+    # weight below and weight up to each place
+    lowest = at(reached, first) - at(ordered, first)
+    highest = at(reached, last - 1)
+    if place is None:
+        twice = lowest + highest
+    else:
+        twice = 2 * reached.astype(dtype) - ordered.astype(dtype)
+        twice = twice.at[place].set(lowest + highest, mode="drop", unique_indices=True)
+    listed = reached[-1:].astype(dtype)
+    one_value = drawn.single | ((lowest <= 0) & (highest >= listed)).any(axis=0, keepdims=True)
 
-    def shared() -> tuple[Array, Array]:
-        below = at(reached - ordered, first)
-        # none of the rows in use is above another
-        constant = (jnp.where(w > 0, below, 0) <= 0).all(axis=0, keepdims=True)
-        return below + at(reached, last - 1), constant
-
-    twice, constant = lax.cond(tied, shared, alone)
-    rank = twice / (2 * drawn.total) - 0.5
-    weighted = w * rank
-    square = (weighted * rank).sum(axis=0, keepdims=True)
-    return Read(None, weighted, square, constant)
+    base = total - listed
+    # of weights that are not whole the rest may be rounding alone
+    least = 0 if _is_small(drawn.weights) else 16 * jnp.finfo(dtype).eps
+    base = jnp.where((below_base >= 0) & (base > least * total), base, 0)
+    below = at(reached, jnp.maximum(below_base - 1, 0)[None])
+    below = jnp.where(below_base > 0, below, 0)
+    middle = jnp.where(below_base >= 0, 2 * below + base, total)
+    above = jnp.arange(size, dtype=jnp.int32)[:, None] >= below_base
+    rank = (twice + jnp.where(above, 2 * base, 0) - middle) / (2 * total)
+    weighted = ordered.astype(dtype) * rank
+    offset = (middle - total) / (2 * total)
+    # the mean rank is 0, which spares the products
+    square = (weighted * rank).sum(axis=0, keepdims=True) - total * offset**2
+    return Read(weighted, offset, square, jnp.where(base > 0, listed <= 0, one_value))
 
 
 def _concept_totals(present: Array, drawn: Array, dtype: Any) -> Array:
@@ -293,30 +232,33 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array
     """Similarities [blocks, width, b]; NaN also where a block has no concept."""
     total = drawn.total
     dtype = total.dtype
-    read_neuron = _read_active if layer.ties is None else _read_ranked
     with_all = jnp.ones((1, layer.present.shape[1]), bool).at[:, -1].set(False)
+    kind = layer.kind[blocks.neuron]
+    order = jnp.argsort(kind, stable=True)
+    bounds = jnp.searchsorted(kind[order], jnp.arange(len(layer.lists) + 1, dtype=jnp.int32))
 
-    def neuron(i: Array, out: Array) -> Array:
-        read = read_neuron(layer, blocks.neuron[i], drawn)
+    def neuron(lists: Rows, i: Array, out: Array) -> Array:
+        v = layer.place[blocks.neuron[i]]
+        ranked = lists.ties is not None
+        read = (_read_ranked if ranked else _read_active)(lists, v, drawn)
+        rows = lists.rows[v]
 
         def block(j: Array, out: Array) -> Array:
             some = jnp.maximum(blocks.concept[j], 0)
             # one column more for the neuron's own sum
-            if read.rows is None:
-                present = jnp.concatenate([layer.present[some], with_all])[:, :-1]
-            else:
-                at = some[:, None], read.rows[None, :]
-                own = with_all.at[:, read.rows].get(mode="promise_in_bounds")
-                present = jnp.concatenate([layer.present[at], own])
+            own = with_all.at[:, rows].get(mode="promise_in_bounds")
+            present = jnp.concatenate([layer.present[some[:, None], rows[None, :]], own])
             both = _exact_product(present, read.weighted, dtype)
-            both, f = both[:-1], both[-1:]
             c = drawn.concept_total[some]
-            if layer.ties is None:
-                sums = Sums(total, f, c, f, c, both)
-                varies = (f > 0) & (f < total)
-            else:
+            if read.offset is not None:
+                both = both + read.offset * jnp.concatenate([c, total])
+            both, f = both[:-1], both[-1:]
+            if ranked:
                 sums = Sums(total, f, c, read.square, c, both)
                 varies = ~read.constant
+            else:
+                sums = Sums(total, f, c, f, c, both)
+                varies = (f > 0) & (f < total)
             if metric.concept_view == "rank":
                 sums = _two_ranks(sums)
             value = jnp.clip(metric.finalise(sums), *metric.range)  # type: ignore[misc]
@@ -325,8 +267,13 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, out)
 
-    empty = jnp.full((*blocks.concept.shape, total.shape[1]), jnp.nan, dtype)
-    return lax.fori_loop(0, blocks.neuron.shape[0], neuron, empty)
+    out = jnp.full((*blocks.concept.shape, total.shape[1]), jnp.nan, dtype)
+    for kind_id, lists in enumerate(layer.lists):
+        out = lax.fori_loop(
+            bounds[kind_id], bounds[kind_id + 1],
+            lambda i, out, lists=lists: neuron(lists, order[i], out), out,
+        )  # fmt: skip
+    return out
 
 
 def _two_ranks(s: Sums) -> Sums:

@@ -7,7 +7,7 @@ law.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,23 +21,30 @@ from .blocks import Pairs, padded, pairs_where, parts_of
 from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
 from .checks import check_count
 from .devices import divided, on_host
+from .layers import active_rows, ranked_rows, rows_fit
 from .memory import NUM_PILOT, Room, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import (
     accumulate,
-    active_rows,
     dense_replicates,
     dense_spread,
     draw_chunk,
-    ranked_rows,
-    rows_fit,
     rows_replicates,
     rows_spread,
     standard_deviation,
 )
 from .screening import has_bounds, replicate_range
-from .similarity import at_concept, prepare_concepts, prepare_neurons, score, winner
+from .similarity import (
+    at_concept,
+    check_joint,
+    prepare_concepts,
+    prepare_neurons,
+    score,
+    similarity,
+    winner,
+)
+from .sparse import SparseColumns
 from .weights import check_scheme, draw
 
 __all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
@@ -202,9 +209,19 @@ def bootstrap(
     if mesh is not None:
         room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     way = _way(probe, metric, scheme, method, num_replicates)
+    sparse = isinstance(probe.activations, SparseColumns)
+    if sparse and way == "dense":
+        check_joint(probe, metric)
+        return _in_parts(
+            probe, progress, partial(
+                bootstrap, key, metric=metric, num_replicates=num_replicates, scheme=scheme,
+                method=way, chunk_size=chunk_size, memory_limit=memory_limit, mesh=mesh,
+            ),
+        )  # fmt: skip
 
-    prepared = prepare_neurons(probe, metric)
-    observed = score(probe, prepared, metric)
+    # what is prepared of sparse activations would be dense
+    prepared = None if sparse else prepare_neurons(probe, metric)
+    observed = similarity(probe, metric) if sparse else score(probe, prepared, metric)
     label = winner(observed)
     evidence = effective_units(probe, metric)
     on_data = np.asarray(observed)
@@ -238,6 +255,35 @@ def bootstrap(
     )
 
 
+def _in_parts(
+    probe: Probe, progress: Progress | None, of_part: Callable[..., Bootstrap]
+) -> Bootstrap:
+    """Bootstrap some neurons at a time, with the same draws for all, and join the results."""
+    parts = [part for _, part in probe.in_neurons()]
+    boots = []
+    for i, part in enumerate(parts):
+
+        def told(done: int, total: int, before: int = i) -> None:
+            if progress is not None:
+                progress((before * total + done) // len(parts), total)
+
+        boots.append(of_part(part, progress=told))
+
+    def joined(name: str, axis: int = 0) -> Array:
+        return jnp.concatenate([getattr(boot, name) for boot in boots], axis)
+
+    most = max(boot.candidates.shape[1] for boot in boots)
+    lists = [
+        jnp.pad(x.candidates, ((0, 0), (0, most - x.candidates.shape[1])), constant_values=-1)
+        for x in boots
+    ]
+    by_replicate = ("winners", "winning_similarity", "label_similarity")
+    by_neuron = ("label", "similarity", "vote_share", "replicates", "thin", "excluded", "evidence")
+    arrays: dict[str, Any] = {name: joined(name, 1) for name in by_replicate}
+    arrays |= {name: joined(name) for name in by_neuron}
+    return replace(boots[0], candidates=jnp.concatenate(lists), probe=probe, **arrays)
+
+
 def _way(probe: Probe, metric: Metric, scheme: str, method: str, num_replicates: int) -> str:
     """The method to use, after checking that it fits."""
     if method not in METHODS:
@@ -258,11 +304,12 @@ def _way(probe: Probe, metric: Metric, scheme: str, method: str, num_replicates:
     if method != "auto":
         return method
     size = probe.num_samples * probe.num_neurons * probe.num_concepts * num_replicates
-    if not able or size < WORTH_IT:
+    sparse = isinstance(probe.activations, SparseColumns)
+    if not able or (size < WORTH_IT and not sparse):
         return "dense"
     if bounded:
         return "screened"
-    often = metric.neuron_view == "binary" and bool(probe.active_rate.max() > MOST_ACTIVE)
+    often = metric.neuron_view == "binary" and bool(probe.active_rate.mean() > MOST_ACTIVE)
     return "dense" if often else "rows"
 
 
@@ -335,7 +382,8 @@ def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any,
     layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
     parts = parts_of(pairs, probe.num_neurons, room.pairs)
     # a large group drawn several times would not fit into the few bits of a count
-    counts = probe.groups is None and bool((probe.weights == 1).all())
+    single = probe.groups is None and bool((probe.weights == 1).all())
+    counts = single and scheme != "bayesian"
     static = {"scheme": scheme, "num_units": probe.num_units, "counts": counts}
     data = layer, probe.weights, probe.groups
     draws = divided(draw_chunk, mesh, 1, **static)

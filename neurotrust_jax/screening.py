@@ -48,9 +48,12 @@ def replicate_range(
     taken = probe.num_units // 2 / probe.num_units if scheme == "subsample" else 1.0
     allowed = jnp.asarray(log_error / taken, probe.weights.dtype)
     lower, upper = (np.empty(observed.shape, allowed.dtype) for _ in range(2))
-    for some, labels in probe.in_columns():
-        ends = _ends(probe.neurons, labels, observed[:, some], allowed, metric=metric)
-        lower[:, some], upper[:, some] = ends
+    for neurons, part in probe.in_neurons():
+        for some, labels in probe.in_columns():
+            own = neurons, some
+            lower[own], upper[own] = _ends(
+                part.neurons, labels, observed[own], allowed, metric=metric
+            )
     return lower, upper
 
 

@@ -80,12 +80,14 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
         )
     naive = at_concept(boot.similarity, boot.label)
     halves = bootstrap_weights(key, boot.probe, num_replicates=num_splits, scheme="subsample")
-    prepared = prepare(boot.probe, boot.definition)
+    metric = boot.definition
     corrected = jnp.clip(naive - _optimism(boot), *boot.definition.range)
     return WinnersCurse(
         naive=naive,
         corrected=corrected,
-        split=_split(prepared, boot.probe.weights, halves, metric=boot.definition),
+        split=boot.probe.each_neuron(
+            lambda part: _split(prepare(part, metric), part.weights, halves, metric=metric)
+        ),
         num_splits=num_splits,
     )
 

@@ -12,6 +12,7 @@ from jax import Array
 
 from .metrics import Metric, get_metric
 from .probe import Probe, Side
+from .sparse import SparseColumns
 from .views import varies
 
 __all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
@@ -81,7 +82,19 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
         If the metric is unknown.
     """
     metric = get_metric(metric)
-    return _similarity(probe.neurons, probe.labels, probe.weights, metric=metric)
+    check_joint(probe, metric)
+    return probe.each_neuron(
+        lambda part: _similarity(part.neurons, part.labels, part.weights, metric=metric)
+    )
+
+
+def check_joint(probe: Probe, metric: Metric) -> None:
+    """Refuse a joint metric of activations that are read some neurons at a time."""
+    if metric.joint and isinstance(probe.activations, SparseColumns):
+        raise ValueError(
+            f"{metric.name!r} scores all neurons jointly, which sparse activations, read some "
+            "neurons at a time, do not allow; give dense ones, or another metric"
+        )
 
 
 # Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
@@ -92,6 +105,7 @@ def _similarity(neurons: Side, labels: Side, weights: Array, metric: Metric) -> 
 
 def prepare(probe: Probe, metric: Metric) -> Any:
     """Do a metric's work that no weights touch (sorting, say), once for many weight vectors."""
+    check_joint(probe, metric)
     return _prepare(probe.neurons, probe.labels, metric=metric)
 
 
@@ -195,14 +209,12 @@ def undefined_reason(
     """
     metric = get_metric(metric)
     w = probe.weights
-    neuron = _constant_side(
-        probe.neurons, w, metric.neuron_view,
-        Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION,
-    )  # fmt: skip
-    concept = _constant_side(
-        probe.labels, w, metric.concept_view,
-        Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT,
-    )  # fmt: skip
+    of_neuron = Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION
+    neuron = probe.each_neuron(
+        lambda part: _constant_side(part.neurons, w, metric.neuron_view, *of_neuron)
+    )
+    of_concept = Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT
+    concept = _constant_side(probe.labels, w, metric.concept_view, *of_concept)
     fault = jnp.where(neuron[:, None] > 0, neuron[:, None], concept[None, :])
     undefined = jnp.isnan(similarity(probe, metric) if scores is None else scores)
     return jnp.where(undefined & (fault == 0), int(Reason.UNDEFINED), fault)

@@ -1,0 +1,235 @@
+"""The rows that each neuron of a layer is about, listed once for all replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .blocks import few_shapes, places_in_lists
+from .metrics import Metric
+from .probe import Probe
+from .sparse import SparseColumns
+from .views import Ranking
+
+__all__ = ["Layer", "Rows", "Ties", "active_rows", "ranked_rows", "rows_fit"]
+
+WASTE = 0.1  # of all places; lists of two sizes are filled up to one where it costs less
+SIZES = 4  # of lists, each a quarter of the one before
+FEW_TIES = 64  # tied places that are mended one by one
+BASE_SHARE = 0.25  # of the rows that share one value, above which they are left out
+NEURONS = 64  # whose order is turned from columns to rows at a time
+
+
+class Ties(NamedTuple):
+    """What the order of V lists leaves open.
+
+    Attributes
+    ----------
+    below : Array [V] of int32
+        How many of the listed rows are below the base: the rows that are not listed, all of one
+        activation; -1 where all rows are listed.
+    first, last : Array [V, t] of int32
+        Where the ties of listed rows begin and end: of all, or of those at ``place``.
+    place : Array [V, t] of int32, or None
+        Places of the listed rows that tie with others; k fills up. None for all places.
+    """
+
+    below: Array
+    first: Array
+    last: Array
+    place: Array | None
+
+
+class Rows(NamedTuple):
+    """Lists of V neurons, of about one length.
+
+    Attributes
+    ----------
+    rows : Array [V, k] of int32
+        Rows on which the neuron is active; or by ascending activation those off the base (see
+        :class:`Ties`). n fills up.
+    ties : Ties or None
+        None where rows are active ones.
+    """
+
+    rows: Array
+    ties: Ties | None
+
+
+class Layer(NamedTuple):
+    """The rows that each neuron is about, and the concepts.
+
+    Attributes
+    ----------
+    lists : tuple of Rows
+        By length.
+    kind, place : Array [U] of int32
+        Which of the lists, and where in it, is the neuron's.
+    present : Array [C, n + 1] of bool
+        With a last column of False.
+    """
+
+    lists: tuple[Rows, ...]
+    kind: Array
+    place: Array
+    present: Array
+
+
+def rows_fit(probe: Probe, metric: Metric, scheme: str) -> bool:
+    """Whether a metric's replicates can be taken from rows.
+
+    Concepts of 0 and 1, also by their rank, which is then a linear function. A binary neuron is
+    read on its active rows only: its sums are whole numbers, the same in whatever order.
+    """
+    if metric.finalise is None:
+        return False
+    binary = metric.concept_view == "binary" or (
+        metric.concept_view == "rank" and _two_values(probe)
+    )
+    if metric.neuron_view == "rank":
+        return binary
+    weights = np.asarray(probe.weights)
+    whole = scheme != "bayesian" and bool((weights == np.round(weights)).all())
+    # and no sum too large for that, however the units are drawn
+    exact = 2 * weights.sum() <= 2.0 ** np.finfo(weights.dtype).nmant
+    return metric.neuron_view == "binary" and binary and whole and bool(exact)
+
+
+def _two_values(probe: Probe) -> bool:
+    concepts = probe.concepts
+    if concepts.dtype == jnp.bool_:
+        return True
+    return probe.concept_threshold > 0 and bool(((concepts == 0) | (concepts == 1)).all())
+
+
+def active_rows(probe: Probe) -> Layer:
+    """List each neuron's active rows."""
+    rows = [
+        np.flatnonzero(column)
+        for _, part in probe.in_neurons()
+        for column in np.ascontiguousarray(np.asarray(part.active).T)
+    ]
+    return _layer(probe, rows, None)
+
+
+def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
+    """List each neuron's rows by ascending activation, less those of its commonest value.
+
+    A large share of ties (the zeros of a rectified unit, or all that a sparse one does not store)
+    has one rank, which its weight alone tells. ``ranking`` is that of dense activations.
+    """
+    if isinstance(probe.activations, SparseColumns):
+        found = _stored(probe.activations)
+    else:
+        assert ranking is not None
+        found = _ordered(ranking)
+    rows, ties = zip(*found, strict=True)
+    return _layer(probe, list(rows), list(ties))
+
+
+NeuronTies = tuple[int, np.ndarray, np.ndarray, np.ndarray]  # as the fields of Ties, of tied rows
+
+
+def _ordered(ranking: Ranking) -> Iterator[tuple[np.ndarray, NeuronTies]]:
+    num_samples, num_neurons = ranking.order.shape
+    for start in range(0, num_neurons, NEURONS):
+        some = slice(start, start + NEURONS)
+        for order, first, last in zip(
+            *(np.ascontiguousarray(np.asarray(x[:, some]).T) for x in ranking), strict=True
+        ):
+            first, last = first[order], last[order]
+            most = int((last - first).argmax())
+            low, high = int(first[most]), int(last[most])
+            below = low
+            if high - low < BASE_SHARE * num_samples:
+                low = high = 0
+                below = -1
+            listed = np.r_[0:low, high:num_samples]
+            moved = (high - low) * (listed >= high)
+            yield order[listed], (below, *_tied(first[listed] - moved, last[listed] - moved))
+
+
+def _stored(activations: SparseColumns) -> Iterator[tuple[np.ndarray, NeuronTies]]:
+    for rows, values in activations.columns():
+        order = np.argsort(values, kind="stable")
+        ascending = values[order]
+        first, last = (np.searchsorted(ascending, ascending, side) for side in ("left", "right"))
+        yield rows[order], (int((values < 0).sum()), *_tied(first, last))
+
+
+def _tied(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    (place,) = np.nonzero(last - first > 1)
+    return first[place], last[place], place
+
+
+def _layer(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) -> Layer:
+    """Put lists of about one length together."""
+    count = np.array([len(x) for x in rows])
+    num_tied = np.zeros_like(count) if ties is None else np.array([len(x[1]) for x in ties])
+    kind, place = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
+    lists: list[Rows] = []
+    for many in (False, True):
+        (members,) = np.nonzero((num_tied > FEW_TIES) == many)
+        for own, size in _sizes(members, count, probe.num_samples):
+            kind[own], place[own] = len(lists), np.arange(len(own))
+            table = _table([rows[u] for u in own], size, probe.num_samples)
+            found = None
+            if ties is not None:
+                below, *tied = zip(*(ties[u] for u in own), strict=True)
+                found = _ties(np.array(below, np.int32), *tied, size=size)
+            lists.append(Rows(jnp.asarray(table), found))
+    return Layer(tuple(lists), jnp.asarray(kind), jnp.asarray(place), _by_concept(probe.present))
+
+
+def _sizes(members: np.ndarray, count: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Divide neurons by the length of their lists: which, and the length they are filled up to."""
+    if len(members) == 0:
+        return
+    filled = np.maximum(count[members], 1)
+    shorter = (np.log2(filled.max() / filled) / 2).astype(int).clip(0, SIZES - 1)
+    waiting = np.zeros(0, int)
+    for level in range(shorter.max(), -1, -1):
+        waiting = np.concatenate([waiting, members[shorter == level]])
+        # places more, were they as long as those before
+        wasted = filled.max() / 4 ** max(level - 1, 0) * len(waiting)
+        if len(waiting) and (level == 0 or wasted > WASTE * filled.sum()):
+            yield np.sort(waiting), min(few_shapes(count[waiting].max()), most)
+            waiting = np.zeros(0, int)
+
+
+def _ties(
+    below: np.ndarray,
+    first: tuple[np.ndarray, ...],
+    last: tuple[np.ndarray, ...],
+    place: tuple[np.ndarray, ...],
+    *,
+    size: int,
+) -> Ties:
+    most = max(map(len, place))
+    if most <= FEW_TIES < size:
+        tables = (_table(x, FEW_TIES, fill) for x, fill in ((first, 0), (last, 1), (place, size)))
+        return Ties(jnp.asarray(below), *map(jnp.asarray, tables))
+    begin = np.tile(np.arange(size, dtype=np.int32), (len(below), 1))
+    end = begin + 1
+    for i, at in enumerate(place):
+        begin[i, at], end[i, at] = first[i], last[i]
+    return Ties(jnp.asarray(below), jnp.asarray(begin), jnp.asarray(end), None)
+
+
+def _table(lists: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
+    """Lists as the rows of a table."""
+    length = np.array([len(x) for x in lists])
+    table = np.full((len(lists), width), fill, np.int32)
+    row = np.repeat(np.arange(len(lists)), length)
+    table[row, places_in_lists(length)] = np.concatenate(lists)
+    return table
+
+
+@jax.jit
+def _by_concept(present: Array) -> Array:
+    return jnp.pad(present.T, ((0, 0), (0, 1)))

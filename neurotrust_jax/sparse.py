@@ -1,0 +1,142 @@
+"""Sparse activations: of each neuron the rows on which it is not zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["SparseColumns", "is_sparse", "read_sparse"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class SparseColumns:
+    """A matrix [n, U] by columns, on the host; what is not stored is 0.
+
+    Attributes
+    ----------
+    values : numpy.ndarray [z]
+        Those that are not 0, one column after the other.
+    rows : numpy.ndarray [z] of int32
+        Their rows, ascending in each column.
+    starts : numpy.ndarray [U + 1] of int64
+        Column u is stored at ``starts[u] .. starts[u + 1] - 1``.
+    num_rows : numpy.ndarray [] of int64
+        Number of rows n.
+    """
+
+    values: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+    num_rows: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, U)."""
+        return int(self.num_rows), len(self.starts) - 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the values."""
+        return self.values.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in store."""
+        return self.values.nbytes + self.rows.nbytes + self.starts.nbytes
+
+    def astype(self, dtype: Any) -> SparseColumns:
+        """The same values in another type."""
+        return SparseColumns(self.values.astype(dtype), self.rows, self.starts, self.num_rows)
+
+    def columns(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows and values of one column after the other."""
+        for start, stop in zip(self.starts[:-1], self.starts[1:], strict=True):
+            yield self.rows[start:stop], self.values[start:stop]
+
+    def dense(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Columns start to stop - 1 with their zeros, [n, stop - start]."""
+        stop = self.shape[1] if stop is None else stop
+        stored = slice(self.starts[start], self.starts[stop])
+        result = np.zeros((self.shape[0], stop - start), self.dtype)
+        column = np.repeat(np.arange(stop - start), np.diff(self.starts[start : stop + 1]))
+        result[self.rows[stored], column] = self.values[stored]
+        return result
+
+    def take(self, rows: np.ndarray) -> SparseColumns:
+        """The given rows, in their order, repeats allowed."""
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            (rows,) = np.nonzero(rows)
+        n = self.shape[0]
+        # the places at which each row is wanted, one row after the other
+        places = np.argsort(rows % n, kind="stable")
+        times = np.bincount(rows % n, minlength=n)
+        begin = np.cumsum(times) - times
+        repeats = times[self.rows]
+        stored = np.repeat(np.arange(len(self.rows)), repeats)
+        nth = np.arange(len(stored)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+        column = np.repeat(np.arange(self.shape[1]), np.diff(self.starts))[stored]
+        return _by_column(
+            places[begin[self.rows[stored]] + nth], column, self.values[stored],
+            (len(rows), self.shape[1]),
+        )  # fmt: skip
+
+
+def is_sparse(values: Any) -> bool:
+    """Whether these are a sparse matrix of SciPy or JAX."""
+    return isinstance(values, SparseColumns) or hasattr(values, "tocoo") or hasattr(values, "nse")
+
+
+def read_sparse(values: Any, name: str) -> SparseColumns:
+    """Read a sparse matrix of SciPy (any format) or JAX (BCOO, BCSR), adding what is stored twice.
+
+    Raises
+    ------
+    TypeError
+        On values that are not real.
+    ValueError
+        On another number of axes than two.
+    """
+    if isinstance(values, SparseColumns):
+        return values
+    if len(values.shape) != 2:
+        raise ValueError(f"{name} must have two axes, got shape {tuple(values.shape)}")
+    if hasattr(values, "tocoo"):
+        listed = values.tocoo()
+        row, column, data = listed.row, listed.col, listed.data
+    else:
+        data, index = np.asarray(values.data), np.asarray(values.indices)
+        if hasattr(values, "indptr"):
+            row, column = np.repeat(np.arange(values.shape[0]), np.diff(values.indptr)), index
+        else:
+            row, column = index.T
+        # JAX marks places that are not used by an index outside
+        used = (row < values.shape[0]) & (column < values.shape[1])
+        row, column, data = row[used], column[used], data[used]
+    if data.dtype.kind not in "fbiu" and data.dtype.name != "bfloat16":
+        raise TypeError(f"{name} must hold real numbers, got dtype {data.dtype}")
+    data = data.astype(
+        jnp.float32 if data.dtype.kind in "biu" else jax.dtypes.canonicalize_dtype(data.dtype)
+    )
+    return _by_column(row, column, data, tuple(values.shape))
+
+
+def _by_column(
+    row: np.ndarray, column: np.ndarray, data: np.ndarray, shape: tuple[int, int]
+) -> SparseColumns:
+    code = column.astype(np.int64) * shape[0] + row
+    order = np.argsort(code, kind="stable")
+    code, data = code[order], data[order]
+    if len(code) and (code[1:] == code[:-1]).any():
+        code, first = np.unique(code, return_index=True)
+        data = np.add.reduceat(data, first)
+    stored = data != 0
+    code, data = code[stored], data[stored]
+    starts = np.searchsorted(code, np.arange(shape[1] + 1) * shape[0])
+    return SparseColumns(data, (code % shape[0]).astype(np.int32), starts, np.asarray(shape[0]))
