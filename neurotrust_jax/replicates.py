@@ -30,6 +30,7 @@ __all__ = [
     "dense_spread",
     "draw_chunk",
     "rows_replicates",
+    "rows_similarity",
     "rows_spread",
     "standard_deviation",
 ]
@@ -299,14 +300,25 @@ def draw_chunk(
         drawn = draw_all(key, ids, groups, scheme, num_units, jnp.uint8)
     else:
         drawn = draw_all(key, ids, groups, scheme, num_units, weights.dtype) * weights[None, :]
-    dtype = weights.dtype
-    drawn = jnp.pad(drawn.T, ((0, 1), (0, 0)))
+    return _drawn(drawn.T, layer, weights.dtype, counts)
+
+
+def _drawn(weights: Array, layer: Layer, dtype: Any, counts: bool) -> Drawn:
+    """Replicates of these weights [n, b]."""
+    drawn = jnp.pad(weights, ((0, 1), (0, 0)))
     total = drawn.sum(axis=0, keepdims=True, dtype=dtype)
     present = _concept_totals(layer.present, drawn, dtype)
     # whole numbers tell exactly what is left; of others the rest is summed by itself
     absent = total - present if counts else _concept_totals(~layer.present, drawn, dtype)
     single = drawn.max(axis=0, keepdims=True).astype(dtype) >= total
     return Drawn(drawn, total, single, present, (present > 0) & (absent > 0))
+
+
+@partial(jax.jit, static_argnames="metric")
+def rows_similarity(weights: Array, layer: Layer, blocks: Blocks, *, metric: Metric) -> Array:
+    """Similarities [blocks * width] on the data itself: a replicate of its own weights [n]."""
+    drawn = _drawn(weights[:, None], layer, weights.dtype, False)
+    return _scores(drawn, layer, blocks, metric).reshape(-1)
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -21,7 +21,7 @@ from .blocks import Pairs, padded, pairs_where, parts_of
 from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
 from .checks import check_count
 from .devices import divided, on_host
-from .layers import active_rows, ranked_rows, rows_fit
+from .layers import Layer, active_rows, ranked_rows, rows_fit
 from .memory import NUM_PILOT, Room, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
@@ -31,6 +31,7 @@ from .replicates import (
     dense_spread,
     draw_chunk,
     rows_replicates,
+    rows_similarity,
     rows_spread,
     standard_deviation,
 )
@@ -41,7 +42,6 @@ from .similarity import (
     prepare_concepts,
     prepare_neurons,
     score,
-    similarity,
     winner,
 )
 from .sparse import SparseColumns
@@ -221,7 +221,15 @@ def bootstrap(
 
     # what is prepared of sparse activations would be dense
     prepared = None if sparse else prepare_neurons(probe, metric)
-    observed = similarity(probe, metric) if sparse else score(probe, prepared, metric)
+    layer = None
+    if way != "dense":
+        ranked = metric.neuron_view == "rank"
+        layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
+    if sparse:
+        assert layer is not None
+        observed = _similarity(probe, metric, layer, room)
+    else:
+        observed = score(probe, prepared, metric)
     label = winner(observed)
     evidence = effective_units(probe, metric)
     on_data = np.asarray(observed)
@@ -230,7 +238,9 @@ def bootstrap(
     if way == "screened":
         ends = replicate_range(probe, metric, scheme, num_replicates, observed)
     pairs = pairs_where(in_play(told, ends, on_data))
-    sought = Sought(key, probe, metric, scheme, num_replicates, prepared, on_data, told, room, mesh)
+    sought = Sought(
+        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, room, mesh
+    )
     found, *results = (_dense if way == "dense" else _rows)(sought, pairs, progress)
     won, winning, followed = results
     num_candidates = int((found.concept >= 0).sum())
@@ -253,6 +263,16 @@ def bootstrap(
         scheme=scheme,
         definition=metric,
     )
+
+
+def _similarity(probe: Probe, metric: Metric, layer: Layer, room: Room) -> Array:
+    """The similarity on the data [U, C], from lists of rows."""
+    result = np.empty((probe.num_neurons, probe.num_concepts), probe.weights.dtype)
+    every = pairs_where(np.ones(result.shape, bool))
+    for part in parts_of(every, probe.num_neurons, room.pairs):
+        found = rows_similarity(probe.weights, layer, part.blocks, metric=metric)
+        result[part.pairs] = np.asarray(found)[part.place]
+    return jnp.asarray(result)
 
 
 def _in_parts(
@@ -320,6 +340,8 @@ class Sought(NamedTuple):
     ----------
     prepared : Any
         What the metric prepared of the neurons.
+    layer : Layer or None
+        Lists of rows, unless the way is dense.
     observed : numpy.ndarray [U, C]
         The similarity on the data.
     told : numpy.ndarray [U, C] of bool
@@ -336,6 +358,7 @@ class Sought(NamedTuple):
     scheme: str
     num_replicates: int
     prepared: Any
+    layer: Layer | None
     observed: np.ndarray
     told: np.ndarray
     room: Room
@@ -358,7 +381,7 @@ def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any
 
     The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
     """
-    key, probe, metric, scheme, num_replicates, prepared, observed, _, room, mesh = sought
+    key, probe, metric, scheme, num_replicates, prepared, _, observed, _, room, mesh = sought
     sides = prepared, prepare_concepts(probe, metric)
     data = sides, probe.weights, probe.groups
     static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
@@ -377,9 +400,7 @@ def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any
 
 def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
     """As :func:`_dense`; winners are sought among the pairs alone."""
-    key, probe, metric, scheme, num_replicates, prepared, observed, _, room, mesh = sought
-    ranked = metric.neuron_view == "rank"
-    layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
+    key, probe, metric, scheme, num_replicates, _, layer, observed, _, room, mesh = sought
     parts = parts_of(pairs, probe.num_neurons, room.pairs)
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
