@@ -31,6 +31,7 @@ from .planning import required_samples as required_samples
 from .probe import Probe as Probe
 from .probe import make_probe as make_probe
 from .probe import split_thresholds as split_thresholds
+from .reading import array_chunks as array_chunks
 from .resampling import Bootstrap as Bootstrap
 from .resampling import bootstrap as bootstrap
 from .resampling import bootstrap_method as bootstrap_method
@@ -48,4 +49,5 @@ from .stability import Stability as Stability
 from .stability import bagging_epsilon as bagging_epsilon
 from .stability import inflated_argmax as inflated_argmax
 from .stability import stability as stability
+from .streaming import bootstrap_stream as bootstrap_stream
 from .verdicts import Verdict as Verdict

@@ -1,4 +1,4 @@
-"""Replicates divided among the devices of a mesh, in one process or in several."""
+"""Replicates, or rows, divided among the devices of a mesh, in one process or in several."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jax import Array
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["divided", "on_host"]
+__all__ = ["added", "divided", "on_host", "rows_on"]
 
 
 @lru_cache(maxsize=128)
@@ -45,8 +45,48 @@ def divided(
     return jax.jit(run)
 
 
+@lru_cache(maxsize=128)
+def added(
+    function: Callable[..., Any], mesh: Mesh | None, whole: int, **static: Any
+) -> Callable[..., Any]:
+    """Let each device of a mesh run a function on its share of the rows, and add the results up.
+
+    The first ``whole`` arguments go to every device; of the others (see :func:`rows_on`) each
+    device has its own, along the first axis.
+    """
+
+    def own(*arguments: Any) -> Any:
+        shares = jax.tree.map(lambda x: x[0], arguments[whole:])
+        return function(*arguments[:whole], *shares, **static)
+
+    if mesh is None:
+        return jax.jit(own)
+    line = Mesh(mesh.devices.reshape(-1), ("rows",))
+
+    def run(*arguments: Any) -> Any:
+        specs = [PartitionSpec()] * whole + [PartitionSpec("rows")] * (len(arguments) - whole)
+        return jax.shard_map(
+            lambda *x: jax.lax.psum(own(*x), "rows"),
+            mesh=line,
+            in_specs=tuple(specs),
+            out_specs=PartitionSpec(),
+            check_vma=False,
+        )(*arguments)
+
+    return jax.jit(run)
+
+
+def rows_on(mesh: Mesh | None, arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
+    """Send arrays [devices, ...] to their devices; each process sends to its own."""
+    if mesh is None:
+        return arrays
+    line = Mesh(mesh.devices.reshape(-1), ("rows",))
+    sharding = NamedSharding(line, PartitionSpec("rows"))
+    return tuple(jax.make_array_from_callback(x.shape, sharding, x.__getitem__) for x in arrays)
+
+
 def on_host(x: Array) -> np.ndarray:
     """The whole of an array, also of one of which other processes hold a part."""
-    if x.is_fully_addressable:
+    if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))

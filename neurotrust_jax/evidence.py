@@ -21,7 +21,7 @@ from jax import Array, lax
 from .concentration import Evidence
 from .metrics import METRICS
 from .probe import Side
-from .sums import power_sum, weighted_sums, weighted_total
+from .sums import Sums, power_sum, weighted_sums, weighted_total
 from .views import LOG_FLOOR
 
 __all__ = ["Data", "Pairs", "Share"]
@@ -132,6 +132,13 @@ class Share(NamedTuple):
             cross=squares_of(self.hits, self.trials) * per_block,
             trials_squared=squares_of(self.trials, self.trials) * per_block,
         )
+
+    def counted(self, sums: Sums) -> Evidence:
+        """From sums over independent samples of weight 1."""
+        blocks = _combine(self.trials, sums)
+        per_block = 1 / jnp.where(blocks > 0, blocks, 1)
+        hits = _combine(self.hits, sums) * per_block
+        return Evidence(hits, hits, blocks * per_block, blocks, jnp.ones((), hits.dtype))
 
     def _product_sum(
         self, f: Array, c: Array, weights: Array, left: Coefficients, right: Coefficients

@@ -29,6 +29,7 @@ __all__ = [
     "dense_replicates",
     "dense_spread",
     "draw_chunk",
+    "exact_product",
     "rows_replicates",
     "rows_similarity",
     "rows_spread",
@@ -179,14 +180,14 @@ def _concept_totals(present: Array, drawn: Array, dtype: Any) -> Array:
     # the last slice begins earlier, so that all have one width
     starts = jnp.minimum(steps, num_concepts - width)
     totals = lax.map(
-        lambda s: _exact_product(lax.dynamic_slice_in_dim(present, s, width), drawn, dtype), starts
+        lambda s: exact_product(lax.dynamic_slice_in_dim(present, s, width), drawn, dtype), starts
     )
     every = jnp.zeros((num_concepts, drawn.shape[1]), dtype)
     place = starts[:, None] + jnp.arange(width, dtype=jnp.int32)[None, :]
     return every.at[place.reshape(-1)].set(totals.reshape(-1, drawn.shape[1]))
 
 
-def _exact_product(a: Array, b: Array, dtype: Any) -> Array:
+def exact_product(a: Array, b: Array, dtype: Any) -> Array:
     """Product of 0/1 and of weights: small counts are exact in bfloat16, where that is faster."""
     wide = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
     if not (_is_small(a) and _is_small(b)):
@@ -249,7 +250,7 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array
             # one column more for the neuron's own sum
             own = with_all.at[:, rows].get(mode="promise_in_bounds")
             present = jnp.concatenate([layer.present[some[:, None], rows[None, :]], own])
-            both = _exact_product(present, read.weighted, dtype)
+            both = exact_product(present, read.weighted, dtype)
             c = drawn.concept_total[some]
             if read.offset is not None:
                 both = both + read.offset * jnp.concatenate([c, total])

@@ -108,8 +108,8 @@ class Bootstrap:
     evidence : Array [U, C]
         Effective units of each pair: about the number of positives of a rare concept, and of active
         units where the metric reads these.
-    probe : Probe
-        The data.
+    probe : Probe or None
+        The data; None where they were read in passes.
     metric, scheme : str
         How the replicates were made.
     definition : Metric or None
@@ -127,7 +127,7 @@ class Bootstrap:
     thin: Array
     excluded: Array
     evidence: Array
-    probe: Probe
+    probe: Probe | None
     metric: str
     scheme: str
     definition: Metric | None
@@ -230,7 +230,6 @@ def bootstrap(
         observed = _similarity(probe, metric, layer, room)
     else:
         observed = score(probe, prepared, metric)
-    label = winner(observed)
     evidence = effective_units(probe, metric)
     on_data = np.asarray(observed)
     told = telling(metric, on_data, np.asarray(evidence))
@@ -242,7 +241,29 @@ def bootstrap(
         key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, room, mesh
     )
     found, *results = (_dense if way == "dense" else _rows)(sought, pairs, progress)
-    won, winning, followed = results
+    return as_bootstrap(
+        found, *results,
+        observed=observed, evidence=evidence, probe=probe, metric=metric, scheme=scheme,
+    )  # fmt: skip
+
+
+def as_bootstrap(
+    found: Candidates,
+    won: np.ndarray,
+    winning: np.ndarray,
+    followed: np.ndarray,
+    *,
+    observed: Array,
+    evidence: Array,
+    probe: Probe | None,
+    metric: Metric,
+    scheme: str,
+) -> Bootstrap:
+    """Put the winners and their similarity, both [U, B], and the followed pairs' [P, B] together.
+
+    These are the candidates, then the label of every neuron that has one.
+    """
+    label = winner(observed)
     num_candidates = int((found.concept >= 0).sum())
     labelled = np.full_like(winning, np.nan)
     labelled[np.asarray(label) >= 0] = followed[num_candidates:]
@@ -365,15 +386,29 @@ class Sought(NamedTuple):
     mesh: Mesh | None
 
     def choose(self, pairs: Pairs, spread: np.ndarray) -> tuple[Candidates, Pairs]:
-        """The candidates, and the pairs to follow: theirs, then every neuron's label."""
-        found = choose(self.metric, self.observed, self.told, pairs, spread, self.room.followed)
-        neuron, place = np.nonzero(found.concept >= 0)
-        label = np.nanargmax(np.where(np.isnan(self.observed), -np.inf, self.observed), axis=1)
-        (labelled,) = np.nonzero(~np.isnan(self.observed).all(axis=1))
-        return found, (
-            np.concatenate([neuron, labelled]),
-            np.concatenate([found.concept[neuron, place], label[labelled]]),
+        """The candidates, and the pairs to follow."""
+        return choose_followed(
+            self.metric, self.observed, self.told, pairs, spread, self.room.followed
         )
+
+
+def choose_followed(
+    metric: Metric,
+    observed: np.ndarray,
+    told: np.ndarray,
+    pairs: Pairs,
+    spread: np.ndarray,
+    room: int,
+) -> tuple[Candidates, Pairs]:
+    """The candidates, and the pairs to follow: theirs, then every neuron's label."""
+    found = choose(metric, observed, told, pairs, spread, room)
+    neuron, place = np.nonzero(found.concept >= 0)
+    label = np.nanargmax(np.where(np.isnan(observed), -np.inf, observed), axis=1)
+    (labelled,) = np.nonzero(~np.isnan(observed).all(axis=1))
+    return found, (
+        np.concatenate([neuron, labelled]),
+        np.concatenate([found.concept[neuron, place], label[labelled]]),
+    )
 
 
 def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:

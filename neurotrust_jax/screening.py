@@ -16,12 +16,13 @@ import numpy as np
 from jax import Array
 
 from .concentration import replicate_limits
-from .evidence import Data, Pairs
+from .evidence import Data, Pairs, Share
 from .metrics import METRICS, UNIT, Metric
 from .probe import Probe, Side
 from .rules import RULES
+from .sums import Sums
 
-__all__ = ["FAILURE", "has_bounds", "replicate_range"]
+__all__ = ["FAILURE", "has_bounds", "has_share_bounds", "range_of_shares", "replicate_range"]
 
 FAILURE = 1e-6  # probability that any replicate of any pair leaves its range
 
@@ -39,12 +40,7 @@ def replicate_range(
 
     ``observed`` [U, C] are the similarities. Only where :func:`has_bounds`.
     """
-    parts = RULES[metric.name].parts
-    # for each pair: two ends of each part, and two ways for its similarity to be undefined; a
-    # statistic of pairs of samples takes two classes, each of which may fall short
-    ways = 4 * len(parts) + 2
-    events = ways * probe.num_neurons * probe.num_concepts * num_replicates
-    log_error = math.log(events / FAILURE)
+    log_error = _log_error(metric, observed, num_replicates)
     taken = probe.num_units // 2 / probe.num_units if scheme == "subsample" else 1.0
     allowed = jnp.asarray(log_error / taken, probe.weights.dtype)
     lower, upper = (np.empty(observed.shape, allowed.dtype) for _ in range(2))
@@ -76,6 +72,48 @@ def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
         and bool((probe.sample_weight == probe.sample_weight[0]).all())
         and scheme in schemes
     )
+
+
+def has_share_bounds(metric: Metric) -> bool:
+    """Whether replicates of independent samples have bounds that follow from sums alone."""
+    return (
+        METRICS.get(metric.name) is metric
+        and metric.name in RULES
+        and metric.range == UNIT
+        and all(isinstance(part, Share) and part.binomial for part in RULES[metric.name].parts)
+    )
+
+
+def range_of_shares(
+    sums: Sums, metric: Metric, num_replicates: int, observed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As :func:`replicate_range`, from the sums of independent samples of weight 1."""
+    log_error = _log_error(metric, observed, num_replicates)
+    # in single precision the counts of a large number of samples are rounded
+    num_samples = float(sums.S)
+    allowed = log_error + 8 * float(np.finfo(np.float32).eps) * num_samples
+    single = Sums(*(jnp.asarray(x, jnp.float32) for x in sums))
+    found = _ends_of_sums(single, jnp.asarray(allowed, jnp.float32), metric=metric)
+    lower, upper = (np.array(x) for x in found)
+    rarer = np.minimum(sums.C, num_samples - sums.C)
+    return np.where(rarer >= log_error, lower, -np.inf), upper
+
+
+@partial(jax.jit, static_argnames="metric")
+def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
+    rule = RULES[metric.name]
+    evidence = [part.counted(sums) for part in rule.parts if isinstance(part, Share)]
+    lowest, highest = zip(*(replicate_limits(x, log_error) for x in evidence), strict=True)
+    none = jnp.zeros((1, 1), log_error.dtype)
+    return rule.carry(list(lowest), list(highest), (none, none))
+
+
+def _log_error(metric: Metric, observed: Array | np.ndarray, num_replicates: int) -> float:
+    """Logarithm of the number of events over the probability that one of them happens."""
+    # for each pair: two ends of each part, and two ways for its similarity to be undefined; a
+    # statistic of pairs of samples takes two classes, each of which may fall short
+    ways = 4 * len(RULES[metric.name].parts) + 2
+    return math.log(ways * observed.size * num_replicates / FAILURE)
 
 
 @partial(jax.jit, static_argnames="metric")

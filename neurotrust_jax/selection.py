@@ -78,6 +78,11 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
             f"{boot.metric} is a labelling method, which can not be split by weights; label two "
             "halves of the probe (probe.take) yourself"
         )
+    if boot.probe is None:
+        raise ValueError(
+            "a bootstrap in passes does not keep its data, which halves are made of; label the "
+            "halves of a probe"
+        )
     naive = at_concept(boot.similarity, boot.label)
     halves = bootstrap_weights(key, boot.probe, num_replicates=num_splits, scheme="subsample")
     metric = boot.definition

@@ -143,6 +143,11 @@ def concept_sets(
                 f"there are no intervals for the scores of {boot.metric}, which is no metric; use "
                 'method="calibrated"'
             )
+        if boot.probe is None:
+            raise ValueError(
+                "a certificate is read from the data, which a bootstrap in passes does not keep; "
+                'use method="calibrated", or certify() on a probe'
+            )
         proof = certify(boot.probe, boot.definition, delta=alpha)
         mask = proof.mask | _chosen(boot)
         return ConceptSets(mask, jnp.zeros_like(mask), alpha, method, target)
@@ -201,7 +206,10 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     kept = _scatter(boot.candidates, tested, num_concepts)
     present = boot.candidates >= 0
     undecided = ~boot.excluded & ~_scatter(boot.candidates, present, num_concepts)
-    if target == "best" and boot.definition is not None and bool(undecided.any()):
+    known = boot.definition is not None and boot.probe is not None
+    if target == "best" and known and bool(undecided.any()):
+        assert boot.probe is not None
+        assert boot.definition is not None
         high = intervals(boot.probe, boot.definition, delta=(1 - LOWER_SHARE) * alpha)
         lowest = _rank(1 - LOWER_SHARE * alpha, num_replicates)
         if high.finite_sample and lowest <= num_replicates:

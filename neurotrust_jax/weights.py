@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-__all__ = ["SCHEMES", "check_scheme", "draw", "draw_all"]
+__all__ = ["SCHEMES", "UNITS_A_BLOCK", "check_scheme", "draw", "draw_all", "poisson_blocks"]
 
 TOP_UP = 6  # standard deviations that a Poisson total is held below n before it is topped up
+UNITS_A_BLOCK = 1024  # whose Poisson counts follow from the replicate and the block alone
 TOGETHER = 2**20  # counts drawn side by side: those of one replicate are too few to fill a CPU
 MOST = 12  # P(Poisson(1) > 12) is below the resolution of 32 random bits
 
@@ -49,7 +50,14 @@ def _multinomial(key: Array, n: int, dtype: Any) -> Array:
 
 
 def _poisson(key: Array, n: int, dtype: Any) -> Array:
-    return _poisson_counts(jax.random.bits(key, (n,), jnp.uint32), 1.0, dtype)
+    return poisson_blocks(key, jnp.asarray(0, jnp.int32), -(-n // UNITS_A_BLOCK), dtype)[:n]
+
+
+def poisson_blocks(key: Array, first: Array, number: int, dtype: Any) -> Array:
+    """Counts of a replicate for the units of some blocks, whichever other blocks are drawn."""
+    keys = jax.vmap(partial(jax.random.fold_in, key))(first + jnp.arange(number, dtype=jnp.int32))
+    bits = jax.vmap(lambda k: jax.random.bits(k, (UNITS_A_BLOCK,), jnp.uint32))(keys)
+    return _poisson_counts(bits.reshape(-1), 1.0, dtype)
 
 
 def _bayesian(key: Array, n: int, dtype: Any) -> Array:

@@ -34,3 +34,15 @@ for metric, method in (("iou", "screened"), ("auroc", "rows"), ("correlation", "
     exact = [boot.winners, boot.candidates, *([values] if metric == "iou" else [])]
     digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in exact)).hexdigest()[:16]
     print(len(jax.devices()), metric, digest, repr(float(np.nansum(values, dtype=np.float64))))
+
+# rows divided among the devices, and added up
+source = [(np.asarray(probe.activations), concepts)] * 5
+for metric in ("iou", "correlation"):
+    boot = nt.bootstrap_stream(
+        jax.random.key(1), source, metric, thresholds=1.5, num_replicates=50, mesh=mesh
+    )
+    values = np.asarray(boot.replicates)
+    exact = [boot.winners, boot.candidates, *([values] if metric == "iou" else [])]
+    digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in exact)).hexdigest()[:16]
+    total = repr(float(np.nansum(values, dtype=np.float64)))
+    print(len(jax.devices()), f"streamed_{metric}", digest, total)

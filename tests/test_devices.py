@@ -43,13 +43,14 @@ def finish(program):
 def alone(start):
     seen, results = finish(start(1, 1, 0, 0))
     assert seen == 1
-    assert set(results) == {"iou", "auroc", "correlation"}
+    assert set(results) == {"iou", "auroc", "correlation", "streamed_iou", "streamed_correlation"}
     return results
 
 
 def check(results, expected):
     # counts are equal to the last bit, sums of reals to their rounding
     assert results["iou"] == expected["iou"]
+    assert results["streamed_iou"] == expected["streamed_iou"]
     for metric, (digest, total) in expected.items():
         assert results[metric][0] == digest
         assert results[metric][1] == pytest.approx(total, rel=1e-7)
