@@ -40,6 +40,15 @@ from .selection import WinnersCurse as WinnersCurse
 from .selection import winners_curse as winners_curse
 from .sets import ConceptSets as ConceptSets
 from .sets import concept_sets as concept_sets
+from .shift import ImportanceWeights as ImportanceWeights
+from .shift import RobustnessRadius as RobustnessRadius
+from .shift import ShiftBounds as ShiftBounds
+from .shift import ShiftWarning as ShiftWarning
+from .shift import effective_size as effective_size
+from .shift import importance_weights as importance_weights
+from .shift import reweight as reweight
+from .shift import robustness_radius as robustness_radius
+from .shift import shift_bounds as shift_bounds
 from .similarity import Identification as Identification
 from .similarity import Reason as Reason
 from .similarity import identify as identify

@@ -24,7 +24,7 @@ from .probe import Side
 from .sums import Sums, power_sum, weighted_sums, weighted_total
 from .views import LOG_FLOOR
 
-__all__ = ["Data", "Pairs", "Share"]
+__all__ = ["Data", "Pairs", "Share", "combine"]
 
 
 class Data(NamedTuple):
@@ -119,11 +119,11 @@ class Share(NamedTuple):
         if d.groups is not None:
             return self._grouped(f, c, d, d.groups, num_units)
         counts = weighted_sums(f, c, (d.weights > 0).astype(f.dtype))
-        blocks = _combine(self.trials, counts)
+        blocks = combine(self.trials, counts)
         per_block = 1 / jnp.where(blocks > 0, blocks, 1)
         sums = weighted_sums(f, c, d.weights)
-        hits = _combine(self.hits, sums) * per_block
-        result = Evidence(hits, hits, _combine(self.trials, sums) * per_block, blocks, d.bound)
+        hits = combine(self.hits, sums) * per_block
+        result = Evidence(hits, hits, combine(self.trials, sums) * per_block, blocks, d.bound)
         if not squares:
             return result
         squares_of = partial(self._product_sum, f, c, d.weights**2)
@@ -135,9 +135,9 @@ class Share(NamedTuple):
 
     def counted(self, sums: Sums) -> Evidence:
         """From sums over independent samples of weight 1."""
-        blocks = _combine(self.trials, sums)
+        blocks = combine(self.trials, sums)
         per_block = 1 / jnp.where(blocks > 0, blocks, 1)
-        hits = _combine(self.hits, sums) * per_block
+        hits = combine(self.hits, sums) * per_block
         return Evidence(hits, hits, blocks * per_block, blocks, jnp.ones((), hits.dtype))
 
     def _product_sum(
@@ -186,7 +186,8 @@ class Share(NamedTuple):
         return Evidence(x, x, y, blocks, d.bound, xx, xy, yy)
 
 
-def _combine(coefficients: Coefficients, s: Any) -> Array:
+def combine(coefficients: Coefficients, s: Any) -> Array:
+    """The combination of 1, f, c and f c from their sums, [U, C]."""
     k0, kf, kc, kfc = coefficients
     return k0 * s.S + kf * s.F + kc * s.C + kfc * s.FC + jnp.zeros_like(s.FC)
 
