@@ -4,9 +4,9 @@
 ``predict`` and ``accuracy`` fit and check them; ``capture`` and ``layer_paths`` read the
 activations of any layer of any Flax model (NNX or Linen), without changing it. ``Transformer`` is a
 language model, whose ``token_activations`` are those of every token of many texts, and
-``SparseAutoencoder`` finds sparse features in them; ``cached_model`` keeps what was trained. Nothing
-here knows about the statistics of this package: an activation matrix [n, U] is all that passes
-between them.
+``SparseAutoencoder`` finds sparse features in them; ``cached_model`` keeps what was trained.
+Nothing here knows about the statistics of this package: an activation matrix [n, U] is all that
+passes between them.
 """
 
 from .autoencoder import AutoencoderHistory as AutoencoderHistory
