@@ -10,6 +10,7 @@ compare  per metric, against loops over replicates in NumPy and PyTorch and a pu
 ceiling  time against what the dense formulation needs at this machine's own peak
 scaling  time and memory against samples, neurons, concepts and replicates
 scale    a wide layer and a large vocabulary under a memory limit
+sparse   features of a sparse autoencoder, against a loop of SciPy's sparse products
 
     python benchmarks/speed.py            # everything
     python benchmarks/speed.py --quick    # tiny sizes, seconds
@@ -43,6 +44,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+import scipy.sparse
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.table import Table
@@ -78,6 +80,7 @@ class Plan(NamedTuple):
     base: Size
     small: Size  # for tools that go pair by pair
     scale: Size
+    sparse: Size
     metrics: tuple[str, ...]
     scaled: tuple[str, ...]  # metrics of the part scaling
     variables: tuple[str, ...]  # of the base size, multiplied by each of the factors
@@ -93,6 +96,7 @@ FULL = Plan(
     base=Size(10_000, 512, 256, 1000),
     small=Size(1000, 8, 8, 200),
     scale=Size(20_000, 2048, 20_000, 1000),
+    sparse=Size(20_000, 16_384, 100, 100),
     metrics=("iou", "accuracy", "f1", "precision", "recall", "auroc", "spearman"),
     scaled=PAIR,
     variables=Size._fields,
@@ -106,6 +110,7 @@ QUICK = Plan(
     base=Size(1000, 6, 6, 50),
     small=Size(1000, 6, 6, 50),  # nothing to compile anew
     scale=Size(1000, 6, 6, 50),
+    sparse=Size(1000, 64, 6, 50),
     metrics=PAIR,
     scaled=("iou",),
     variables=("B",),
@@ -150,6 +155,27 @@ class World:
         return nt.bootstrap(
             jax.random.key(key), self.probe, metric, num_replicates=self.size.B, **options
         )
+
+
+class SparseWorld:
+    """Features that are 0 but on a few samples, of rates from 40 samples to 3 in 10."""
+
+    def __init__(self, size, seed=0):
+        rng = np.random.default_rng(seed)
+        self.size = size
+        self.concepts = rng.random((size.n, size.C)) < rng.uniform(0.01, 0.2, size.C)
+        rates = np.exp(rng.normal(np.log(0.006), 1, size.U)).clip(40 / size.n, 0.3)
+        rows = []
+        for rate, driver in zip(rates, rng.integers(0, size.C, size.U), strict=True):
+            present = self.concepts[:, driver]
+            rows.append(np.flatnonzero(rng.random(size.n) < np.where(present, 6, 1) * rate))
+        stored = np.concatenate(rows)
+        starts = np.r_[0, np.cumsum([len(x) for x in rows])]
+        values = rng.exponential(size=len(stored)).astype(np.float32)
+        self.features = scipy.sparse.csc_array((values, stored, starts), shape=(size.n, size.U))
+        self.probe = nt.make_probe(self.features, self.concepts, thresholds=0.0)
+
+    bootstrap = World.bootstrap
 
 
 # ---------------------------------------------------------------------------- measuring
@@ -639,6 +665,34 @@ def scale(size, memory_limit):
     return [ours("iou", size, times | memory_since(before))]
 
 
+def sparse(size, metric, budget):
+    """As :func:`compare_loops`, of sparse features; the loop for a metric of counts only."""
+    world = SparseWorld(size)
+    before = peak_memory()
+    times, boot = timed(partial(world.bootstrap, metric), PATIENCE)
+    told = {"density": world.features.nnz / (size.n * size.U), "dense_bytes": 4 * size.n * size.U}
+    rows = [ours(metric, size, times | memory_since(before) | told)]
+    if metric in RANKED:
+        return rows
+    drawn = np.array(
+        nt.bootstrap_weights(jax.random.key(KEY), world.probe, num_replicates=min(size.B, 200))
+    )
+    active = scipy.sparse.csr_array((world.features > 0).astype(np.float32).T)
+    concepts = world.concepts.astype(np.float32)
+
+    def score(w):
+        both = active @ (w[:, None] * concepts)
+        return FORMULAS[metric](w.sum(), (active @ w)[:, None], (w @ concepts)[None, :], both)
+
+    each, found = run_replicates(lambda w: np.nan_to_num(score(w), nan=-1), drawn, budget)
+    return [*rows, row(
+        metric, "scipy_sparse", size, seconds=statistics.median(each) * size.B,
+        best_seconds=min(each) * size.B, replicates_timed=len(found),
+        extrapolated=len(found) < size.B, speed_up=min(each) * size.B / times["best_seconds"],
+        **agreement(np.asarray(boot.winners), found),
+    )]  # fmt: skip
+
+
 def jobs(plan):
     """Of each part, functions that give rows, and their arguments."""
     return {
@@ -650,6 +704,7 @@ def jobs(plan):
         "ceiling": [(ceiling, plan.base, metric, plan.matrix, plan.copied) for metric in PAIR],
         "scaling": [*scaling_jobs(plan)],
         "scale": [(scale, plan.scale, plan.memory_limit)],
+        "sparse": [(sparse, plan.sparse, metric, plan.budget) for metric in PAIR],
     }
 
 
@@ -694,7 +749,7 @@ def verdict(x):
 
 
 def show(part, rows, console):
-    if part == "compare":
+    if part in ("compare", "sparse"):
         table = Table(title="seconds of B replicates", title_justify="left")
         for column in ("metric", "method", "n x U x C x B", "timed", "s", "speed-up", "checked"):
             table.add_column(column, justify="right")
@@ -787,7 +842,7 @@ def draw(found, path):
 
 def failures(found):
     """What contradicts that the answer is the same."""
-    for x in found.get("compare", {"rows": ()})["rows"]:
+    for x in (x for part in ("compare", "sparse") for x in found.get(part, {"rows": ()})["rows"]):
         if x.get("disagreements") or x.get("error_ratio_off", 0) > x.get("tolerance", 0):
             yield f"{x['metric']}, {x['method']}: {verdict(x)}"
 

@@ -73,5 +73,7 @@ def test_speed_compares_equal_answers(tmp_path, request):
     loops = [x for x in compared if "disagreements" in x]
     assert {x["metric"] for x in loops} == {"iou", "auroc"}
     assert all(x["disagreements"] == 0 and x["equal_winners"] > 0.99 for x in loops)
+    (loop,) = (x for x in found["sparse"]["rows"] if x["method"] != "ours")
+    assert loop["disagreements"] == 0
     (scaled,) = found["scale"]["rows"]
     assert scaled["seconds"] > 0

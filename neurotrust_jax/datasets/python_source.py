@@ -206,8 +206,8 @@ def _cached(
     part = path.with_suffix(f".{os.getpid()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **found)
+        with part.open("wb") as target:
+            np.savez_compressed(target, allow_pickle=False, **found)
         part.replace(path)
     except OSError:
         with contextlib.suppress(OSError):
