@@ -31,13 +31,12 @@ import jax
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
-from populations import population
+from populations import Population
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import neurotrust_jax as nt
-from neurotrust_jax import demo
 from neurotrust_jax.datasets.planted import planted, planted_similarity
 from neurotrust_jax.planning import generalization_gap
 
@@ -174,9 +173,14 @@ def planted_world(frequency):
 
 def glyph_world(frequencies):
     """All glyphs as the population, and the neurons that say most of some concept."""
-    activations, data, thresholds, live = population("glyphs")
-    whole = nt.make_probe(activations, data.concepts, thresholds=thresholds)
-    score = np.asarray(nt.similarity(whole, "iou"))[live]
+    found = Population("glyphs-cnn")
+    activations, data, thresholds, live = (
+        found.activations,
+        found.data,
+        found.thresholds,
+        found.live,
+    )
+    score = np.asarray(nt.similarity(found.probe(), "iou"))
     rate = data.concepts.mean(axis=0)
     neurons, concepts, columns = [], [], {}
     for frequency in frequencies:
@@ -208,7 +212,7 @@ def glyph_world(frequencies):
     )
     about = {
         "population": len(f),
-        "layer": demo.LAYERS["cnn"],
+        "layer": found.layer.name,
         "neurons": [int(u) for u in neurons],
         "active_rate": [float(x) for x in active.mean(axis=0)],
         "concepts": [

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
-from populations import population
+from populations import Population
 from rich.console import Console
 from rich.progress import track as rich_track
 from rich.table import Table
@@ -51,12 +51,12 @@ def track(items, description):
 class World:
     """A population and what is true in it."""
 
-    def __init__(self, dataset, num_neurons):
-        found = population(dataset)
+    def __init__(self, task, num_neurons):
+        found = Population(task)
         columns = found.live[:num_neurons]
-        self.f, self.c = found.activations[:, columns], found.data.concepts
+        self.f, self.c = found.activations[:, columns], found.concepts
         self.thresholds = found.thresholds[columns]
-        self.names, self.hierarchy = found.data.concept_names, found.data.concept_parent
+        self.names, self.hierarchy = found.names, found.hierarchy
         self.whole = self.probe(self.f, self.c)
         self._best = {}
 
@@ -361,13 +361,13 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE / "results", metavar="FOLDER")
     arguments = parser.parse_args()
     if arguments.quick:
-        world, alphas = World("digits", 24), (0.1,)
+        world, alphas = World("digits-cnn", 24), (0.1,)
         size = {
             "metrics": ("iou",), "samples": (300,), "draws": 20, "replicates": 100, "audits": 2,
             "tests": 20, "fresh": 100,
         }  # fmt: skip
     else:
-        world, alphas = World("glyphs", 128), (0.2, 0.1, 0.05)
+        world, alphas = World("glyphs-cnn", 128), (0.2, 0.1, 0.05)
         size = {
             "metrics": ("iou", "auroc", "correlation", "accuracy"), "samples": (500, 2000, 8000),
             "draws": 30, "replicates": 400, "audits": 10, "tests": 60, "fresh": 200,

@@ -1,45 +1,80 @@
 """Real data as a population: everything is known, and probing sets are draws from it."""
 
-from typing import NamedTuple
-
 import jax
 import numpy as np
-from flax import nnx
 
 import neurotrust_jax as nt
-from neurotrust_jax import datasets, demo, models
+from neurotrust_jax import tasks
+
+SHARE = 0.05  # of the population above a neuron's threshold
 
 
-class Population(NamedTuple):
-    """A layer's activations on all there is.
+class Population:
+    """A layer's activations on all there is, and what is true of it.
+
+    A unit is what is independent of others: an image, or a file with all tokens of its excerpt.
 
     Attributes
     ----------
-    activations : array [N, U]
-    data : LabelledImages
+    layer : TrainedLayer
+    rows : array [N] of int
+        Samples of ``layer.data`` that make up the population: all images, an excerpt of every file.
+    size : int
+        Samples of a unit, which follow each other.
+    activations : array or scipy.sparse.csr_array [N, U]
+    concepts : array [N, C] of bool
     thresholds : array [U]
-        The 5% most active images of the population are above.
+        The 5% most active samples of the population are above; of sparse features those not zero.
     live : array of int
-        Neurons for which that is so; the others are tied at their threshold.
+        Neurons for which that is so; the others are tied at their threshold, or nearly always zero.
     """
 
-    activations: np.ndarray
-    data: datasets.LabelledImages
-    thresholds: np.ndarray
-    live: np.ndarray
+    def __init__(self, task, excerpt=128):
+        self.layer = layer = tasks.train_layer(jax.random.key(0), task)
+        self.data, self.names = layer.data, layer.data.concept_names
+        self.hierarchy = layer.data.concept_parent
+        if hasattr(self.data, "images"):
+            self.rows, self.size = np.arange(len(self.data.images)), 1
+            self.activations = layer.read(self.data.images)
+        else:
+            self.rows, self.size = tasks.excerpts(self.data.groups, excerpt), excerpt
+            self.activations = layer.read(self.data.tokens[self.rows], self.groups)
+        self.concepts = self.data.concepts[self.rows]
+        self.sparse = not isinstance(self.activations, np.ndarray)
+        self.thresholds = layer.thresholds
+        if not self.sparse:
+            self.thresholds = np.quantile(
+                self.activations, 1 - SHARE, axis=0, method="higher"
+            ).astype(np.float32)
+        self.live = np.arange(self.activations.shape[1])
+        rate = np.asarray(self.probe().active_rate)
+        self.live = np.flatnonzero(rate > (0.001 if self.sparse else 0.8 * SHARE))
 
+    @property
+    def groups(self):
+        return self.data.groups[self.rows]
 
-def population(dataset):
-    """All images of a dataset, read by a network trained on half of their groups."""
-    split_key, train_key, parameter_key = jax.random.split(jax.random.key(0), 3)
-    data = demo.DATASETS[dataset]()
-    rows, _ = datasets.split_groups(split_key, data.groups, (0.5, 0.5))
-    network = demo.MODELS["cnn"](data, nnx.Rngs(parameter_key))
-    models.train(
-        train_key, network, data.images[rows], data.targets[rows], num_epochs=demo.EPOCHS[dataset]
-    )
-    activations = np.asarray(models.capture(network, data.images, demo.LAYERS["cnn"]))
-    thresholds = np.quantile(activations, 0.95, axis=0, method="higher").astype(np.float32)
-    whole = nt.make_probe(activations, data.concepts, thresholds=thresholds)
-    live = np.flatnonzero(np.asarray(whole.active_rate) > 0.04)
-    return Population(activations, data, thresholds, live)
+    @property
+    def num_units(self):
+        return len(self.rows) // self.size
+
+    def probe(self, rows=slice(None), columns=None, groups=None):
+        """Some samples of the population, and some neurons; all, and those live, by default."""
+        columns = self.live if columns is None else columns
+        return nt.make_probe(
+            self.activations[rows][:, columns],
+            self.concepts[rows],
+            thresholds=self.thresholds[columns],
+            concept_names=self.names,
+            groups=groups,
+        )
+
+    def samples(self, seed, n):
+        """Rows of n samples drawn one by one."""
+        return np.random.default_rng(seed).integers(0, len(self.rows), n)
+
+    def units(self, seed, count):
+        """Rows of so many units drawn whole, and the draw that each comes from."""
+        drawn = np.random.default_rng(seed).integers(0, self.num_units, count)
+        rows = (drawn[:, None] * self.size + np.arange(self.size)).ravel()
+        return rows, np.repeat(np.arange(count), self.size)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from .audit import Audit
-    from .demo import TrainedLayer
+    from .tasks import TrainedLayer
 
 __all__ = ["main"]
 
@@ -27,18 +27,15 @@ app = typer.Typer(
 console = Console()
 
 
-class Dataset(StrEnum):
-    """Built-in real data."""
+class Task(StrEnum):
+    """Built-in data and the network trained on them."""
 
-    glyphs = "glyphs"
-    digits = "digits"
-
-
-class Model(StrEnum):
-    """Networks of the demo."""
-
-    cnn = "cnn"
-    mlp = "mlp"
+    digits_mlp = "digits-mlp"
+    digits_cnn = "digits-cnn"
+    glyphs_mlp = "glyphs-mlp"
+    glyphs_cnn = "glyphs-cnn"
+    python_transformer = "python-transformer"
+    python_sae = "python-sae"
 
 
 def _show_version(wanted: bool) -> None:
@@ -70,10 +67,9 @@ def _known_metric(name: str) -> str:
 
 @app.command()
 def demo(
-    dataset: Annotated[Dataset, typer.Option(help="Pictures to train and probe on.")] = (
-        Dataset.glyphs
+    task: Annotated[Task, typer.Option(help="Built-in data, and the network to train.")] = (
+        Task.glyphs_cnn
     ),
-    model: Annotated[Model, typer.Option(help="Network to train.")] = Model.cnn,
     metric: Annotated[
         str, typer.Option(callback=_known_metric, help="Similarity metric, see the README.")
     ] = "iou",
@@ -104,11 +100,11 @@ def demo(
     import jax
 
     from .audit import audit
-    from .demo import train_layer
     from .report import neuron_table, summary, write_audit, write_descriptions
+    from .tasks import train_layer
 
     start = time.perf_counter()
-    data_key, audit_key = jax.random.split(jax.random.key(seed))
+    key = jax.random.key(seed)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -116,26 +112,21 @@ def demo(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as bars:
-        tasks: dict[str, int] = {}
+        stages: dict[str, int] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)  # type: ignore[arg-type]
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=total)
+            bars.update(stages[stage], completed=done, total=total)  # type: ignore[arg-type]
 
-        layer = train_layer(data_key, dataset=dataset.value, model=model.value, progress=progress)
+        layer = train_layer(key, task.value, progress=progress)
         result = audit(
-            audit_key, layer.probe, metric, alpha=alpha, num_replicates=replicates,
-            num_permutations=permutations, hierarchy=layer.hierarchy, layer=layer.layer,
-            progress=progress,
+            jax.random.fold_in(key, 2), layer.probe(), metric, alpha=alpha,
+            num_replicates=replicates, num_permutations=permutations,
+            hierarchy=layer.data.concept_parent, layer=layer.name, progress=progress,
         )  # fmt: skip
 
-    console.print(
-        f"\nTask: {layer.task}. Accuracy on {result.num_samples:,} held-out images "
-        f"{layer.test_accuracy:.1%}; always answering the commonest class gives "
-        f"{layer.chance:.1%}.\n",
-        highlight=False,
-    )
+    console.print(f"\nTask: {layer.achieved}.\n", highlight=False)
     console.print(neuron_table(result, rows=rows))
     console.print("\n" + summary(result), highlight=False)
     written = [
@@ -158,11 +149,13 @@ def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
+    from .datasets import LabelledImages
     from .report import (
         plot_agreement,
         plot_examples,
         plot_intervals,
         plot_set_sizes,
+        plot_snippets,
         plot_verdicts,
     )
 
@@ -186,16 +179,27 @@ def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
                 )
             )
         ]
-        shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, 14).round().astype(int))]
+        pictures = isinstance(layer.data, LabelledImages)
+        count = 14 if pictures else 8
+        shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, count).round().astype(int))]
         figure, axes = plt.subplots(
-            len(shown), figsize=(8, 0.85 * len(shown) + 0.5), layout="constrained", squeeze=False
-        )
+            len(shown), figsize=(8, (0.85 if pictures else 1.2) * len(shown) + 0.5),
+            layout="constrained", squeeze=False,
+        )  # fmt: skip
         for neuron, ax in zip(shown, axes[:, 0], strict=True):
-            plot_examples(
-                result, neuron, layer.probe.neurons.values, layer.images, ax, groups=layer.groups
-            )
+            column = layer.activations[:, [neuron]]
+            if isinstance(layer.data, LabelledImages):
+                images = layer.data.images[layer.rows]
+                plot_examples(
+                    result, neuron, np.asarray(column)[:, 0], images, ax, groups=layer.groups
+                )
+            else:
+                values = column[:, 0] if isinstance(column, np.ndarray) else column.toarray()[:, 0]
+                plot_snippets(
+                    result, neuron, values, layer.data.pieces(layer.rows), layer.groups, ax
+                )
         figure.suptitle(
-            f"{result.layer}: images that activate a neuron most, best verdicts first", fontsize=11
+            f"{result.layer}: what activates a neuron most, best verdicts first", fontsize=11
         )
         save(figure, "examples.png")
     figure, ax = plt.subplots(figsize=(8, 1.6), layout="constrained")

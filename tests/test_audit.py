@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -188,13 +190,25 @@ def test_figures_hold_what_they_say(audited, probe):
     np.testing.assert_allclose(drawn, expected, rtol=1e-6)
     images = np.zeros((1500, 4, 4, 1))
     images[:, 0, 0, 0] = np.arange(1500) / 1500
-    report.plot_examples(audited, 2, probe.activations, images, axes[2],
+    activations = np.asarray(probe.activations)[:, 2]
+    report.plot_examples(audited, 2, activations, images, axes[2],
                          groups=np.asarray(probe.groups), count=5)  # fmt: skip
     tiles = axes[2].images[0].get_array()
     assert tiles.shape == (6, 30)
     drawn = np.round(np.asarray(tiles)[1, 1::6] * 1500).astype(int)
-    assert drawn[0] == int(np.argmax(np.asarray(probe.activations)[:, 2]))
+    assert drawn[0] == int(np.argmax(activations))
     assert len(set(drawn // 5)) == 5  # one image of a group
+    axes[2].clear()
+    pieces = [f"$<{i}>" if i % 5 else f"\n{i}" for i in range(1500)]
+    report.plot_snippets(audited, 2, activations, pieces, np.arange(1500) // 5, axes[2], count=3)
+    shown = [text.get_text() for text in axes[2].texts]
+    assert len(shown) == 9
+    most = int(np.argmax(activations))
+    assert shown[0] == pieces[most].replace("\n", "⏎")
+    first = most - most % 5  # the context is of the same text
+    assert shown[1] == "".join(pieces[first:most]).replace("\n", "⏎")
+    assert shown[2] == "".join(pieces[most + 1 : first + 5])
+    figure.canvas.draw()  # a dollar sign begins no formula
     plt.close(figure)
 
 
@@ -210,13 +224,16 @@ def test_audit_refuses_before_it_works(probe):
 @pytest.mark.slow
 def test_demo_runs_end_to_end(tmp_path):
     """The command in a process of its own, on the small dataset."""
-    options = ["--dataset", "digits", "--model", "mlp", "--metric", "auroc", "--replicates", "50"]
+    options = ["--task", "digits-mlp", "--metric", "auroc", "--replicates", "50"]
     command = [sys.executable, "-m", "neurotrust_jax", "demo", *options, "--out", str(tmp_path)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = os.environ | {"NEUROTRUST_CACHE": str(tmp_path / "cache")}
+    run = partial(subprocess.run, command, check=True, capture_output=True, text=True)
+    printed = run(env=environment).stdout
     printed = " ".join(printed.split())
     accuracy = float(printed.split("held-out images ")[1].split("%")[0])
     assert accuracy > 85  # chance is 10; a linear model reaches 95 with all of the data
-    written = {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "cache" / "models").exists()
+    written = {path.name for path in tmp_path.iterdir() if path.is_file()}
     assert written == {"descriptions.csv", "audit.json", "examples.png", "agreement.png",
                        "intervals.png", "set_sizes.png", "verdicts.png"}  # fmt: skip
     result = report.read_audit(tmp_path / "audit.json")
@@ -230,7 +247,7 @@ def test_demo_runs_end_to_end(tmp_path):
     [
         (["--metric", "jaccard"], "unknown metric 'jaccard'"),
         (["--alpha", "2"], "must lie strictly between 0 and 1, got 2.0"),
-        (["--dataset", "mnist"], "mnist"),
+        (["--task", "mnist"], "mnist"),
         (["--replicates", "0"], "--replicates"),
         (["--out", "/dev/null/x"], "can not create the folder"),
     ],

@@ -141,7 +141,7 @@ def test_blocks_and_lines(planted):
     assert "none of" in in_f
     assert "Make" not in in_f
     # the file as it was read, but for spaces
-    found = "".join(planted.text(0, 60).split())
+    found = "".join("".join(planted.pieces(np.arange(60))).split())
     assert "importos.pathasp#acomment" in found
 
 

@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..folders import cache_folder
+
 __all__ = ["LabelledTokens", "python_source"]
 
 SKIPPED = {
@@ -70,13 +72,12 @@ class LabelledTokens(NamedTuple):
     starts: np.ndarray
     vocabulary: tuple[str, ...]
 
-    def text(self, start: int, stop: int) -> str:
-        """Tokens start to stop - 1 as a person would read them, nearly the source itself."""
-        return "".join(
-            (" " if self.starts[i] and i > start and self.vocabulary[t].strip() else "")
-            + self.vocabulary[t]
-            for i, t in enumerate(self.tokens[start:stop], start)
-        )
+    def pieces(self, rows: np.ndarray) -> np.ndarray:
+        """Tokens `rows` as a person would read them in a row, array of str: nearly the source."""
+        words = np.array(self.vocabulary, object)
+        apart = np.array([bool(word.strip()) for word in self.vocabulary])
+        told = words[self.tokens[rows]]
+        return np.where(self.starts[rows] & apart[self.tokens[rows]], " " + told, told)
 
 
 def python_source(
@@ -193,7 +194,7 @@ def _cached(
     """What was kept under a name, else what is built, which is then kept if it can be."""
     if not wanted:
         return build()
-    folder = Path(os.environ.get("NEUROTRUST_CACHE", "~/.cache/neurotrust_jax")).expanduser()
+    folder = cache_folder()
     path = folder / f"{name}.npz"
     damaged = OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error
     with (

@@ -20,6 +20,8 @@ from numpy.typing import DTypeLike
 from .capture import _not_found, _one_call, _recorder, layer_paths
 from .networks import Dense, _check_sizes
 
+zeros = nnx.initializers.zeros_init()  # a block begins as the identity, which trains faster
+
 
 class Heads(nnx.Module):
     """The outputs of all attention heads side by side, passed on as they are for ``capture``."""
@@ -39,7 +41,7 @@ class Attention(nnx.Module):
         self.num_heads = num_heads
         self.query_key_value = nnx.Linear(width, 3 * width, use_bias=False, rngs=rngs)
         self.heads = Heads()
-        self.out = nnx.Linear(width, width, use_bias=False, rngs=rngs)
+        self.out = nnx.Linear(width, width, use_bias=False, kernel_init=zeros, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [n, T, width] to [n, T, width]."""
@@ -55,7 +57,7 @@ class FeedForward(nnx.Module):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
         self.hidden = Dense(width, 4 * width, rngs=rngs)
-        self.out = nnx.Linear(4 * width, width, rngs=rngs)
+        self.out = nnx.Linear(4 * width, width, kernel_init=zeros, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [n, T, width] to [n, T, width]."""
@@ -130,7 +132,7 @@ class Transformer(nnx.Module):
         self.vocab_size = vocab_size
         self.context = context
         self.embed = nnx.Embed(
-            vocab_size, width, embedding_init=nnx.initializers.normal(0.02), rngs=rngs
+            vocab_size, width, embedding_init=nnx.initializers.normal(width**-0.5), rngs=rngs
         )
         self.blocks = nnx.List([Block(width, num_heads, rngs=rngs) for _ in range(num_layers)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)

@@ -7,6 +7,7 @@ from .plots import plot_agreement as plot_agreement
 from .plots import plot_examples as plot_examples
 from .plots import plot_intervals as plot_intervals
 from .plots import plot_set_sizes as plot_set_sizes
+from .plots import plot_snippets as plot_snippets
 from .plots import plot_verdicts as plot_verdicts
 from .table import neuron_table as neuron_table
 from .table import summary as summary

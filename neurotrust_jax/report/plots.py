@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jax import Array
@@ -14,7 +14,14 @@ from ..verdicts import Verdict
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_agreement", "plot_examples", "plot_intervals", "plot_set_sizes", "plot_verdicts"]
+__all__ = [
+    "plot_agreement",
+    "plot_examples",
+    "plot_intervals",
+    "plot_set_sizes",
+    "plot_snippets",
+    "plot_verdicts",
+]
 
 # Okabe & Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
@@ -148,8 +155,8 @@ def plot_examples(
     ----------
     audit : Audit
     neuron : int
-    activations : array [n, U]
-        The activations that were audited.
+    activations : array [n]
+        The neuron's activations that were audited.
     images : array [n, H, W, 1] or [n, H, W]
         The samples; values in [0, 1], dark on white.
     ax : Axes
@@ -158,28 +165,104 @@ def plot_examples(
     count : int
         How many images.
     """
-    order = np.argsort(-np.asarray(activations[:, neuron]), kind="stable")
-    if groups is not None:
-        first = np.unique(np.asarray(groups)[order], return_index=True)[1]
-        order = order[np.sort(first)]
-    top = order[:count]
+    top = _most_active(activations, groups, count)
     pictures = np.asarray(images)[top].reshape(len(top), *np.shape(images)[1:3])
     framed = np.pad(pictures, ((0, 0), (1, 1), (1, 1)), constant_values=0.25)
     ax.imshow(np.hstack(list(framed)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    return _titled(audit, neuron, ax)
+
+
+def plot_snippets(
+    audit: Audit,
+    neuron: int,
+    activations: np.ndarray | Array,
+    pieces: Sequence[str] | np.ndarray,
+    groups: np.ndarray,
+    ax: Axes,
+    *,
+    count: int = 4,
+    width: int = 44,
+) -> Axes:
+    """The tokens that activate a neuron most, one below the other in their context.
+
+    Parameters
+    ----------
+    audit : Audit
+    neuron : int
+    activations : array [n]
+        The neuron's activations that were audited.
+    pieces : sequence of n str
+        The text of each sample; those of one group follow each other.
+    groups : array [n]
+        Text of each sample. At most one token of each is shown.
+    ax : Axes
+    count : int
+        How many tokens.
+    width : int
+        Characters of context on either side.
+    """
+    groups = np.asarray(groups)
+    for line, row in enumerate(_most_active(activations, groups, count)):
+        before, token, after = snippet(pieces, groups, int(row), width)
+        style: dict[str, Any] = {
+            "family": "monospace",
+            "fontsize": 7,
+            "va": "center",
+            "parse_math": False,
+        }
+        place = 0.5, 1 - (line + 0.5) / count
+        middle = ax.text(
+            *place, token, ha="center", weight="bold", transform=ax.transAxes,
+            bbox={"boxstyle": "square,pad=0.15", "facecolor": "#FFE08A", "edgecolor": "none"},
+            **style,
+        )  # fmt: skip
+        for text, x, side in ((before, -0.05, "right"), (after, 1.05, "left")):
+            ax.annotate(
+                text, (x, 0.5), xycoords=middle, ha=side, color="#444444", annotation_clip=False,
+                **style,
+            )  # fmt: skip
+    return _titled(audit, neuron, ax)
+
+
+def snippet(
+    pieces: Sequence[str] | np.ndarray, groups: np.ndarray, row: int, width: int
+) -> tuple[str, str, str]:
+    """A token, and up to so many characters of its text before and after it, on one line."""
+    (inside,) = np.nonzero(groups == groups[row])
+    before = "".join(pieces[i] for i in inside[inside < row][-width:])
+    after = "".join(pieces[i] for i in inside[inside > row][:width])
+    told = ["".join(LAYOUT.get(x, x) for x in text) for text in (before, pieces[row], after)]
+    return told[0][-width:], told[1].strip() or told[1], told[2][:width]
+
+
+LAYOUT = {"\n": "⏎", "\t": " "}  # of a text, on one line
+
+
+def _most_active(
+    activations: np.ndarray | Array, groups: np.ndarray | None, count: int
+) -> np.ndarray:
+    """The rows of highest activation, at most one of each group."""
+    order = np.argsort(-np.asarray(activations), kind="stable")
+    if groups is not None:
+        first = np.unique(np.asarray(groups)[order], return_index=True)[1]
+        order = order[np.sort(first)]
+    return order[:count]
+
+
+def _titled(audit: Audit, neuron: int, ax: Axes) -> Axes:
+    """Its label and verdict above, and no axes."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
     name = audit.neuron_names[neuron]
-    if audit.label[neuron] < 0:
-        ax.set_title(f"unit {name}: {audit.reason_text(neuron)}", loc="left", fontsize=9)
-        return ax
-    verdict = Verdict(int(audit.verdict[neuron])).text
-    ax.set_title(
-        f"unit {name}: {audit.description(neuron)}   "
-        f"({audit.metric} {audit.similarity[neuron]:.2f}, "
-        f"agreement {audit.agreement[neuron]:.0%})   {verdict}: {audit.verdict_reason[neuron]}",
-        loc="left",
-        fontsize=9,
-        parse_math=False,
-    )
+    title = f"unit {name}: {audit.reason_text(neuron)}"
+    if audit.label[neuron] >= 0:
+        verdict = Verdict(int(audit.verdict[neuron])).text
+        title = (
+            f"unit {name}: {audit.description(neuron)}   "
+            f"({audit.metric} {audit.similarity[neuron]:.2f}, "
+            f"agreement {audit.agreement[neuron]:.0%})   "
+            f"{verdict}: {audit.verdict_reason[neuron]}"
+        )
+    ax.set_title(title, loc="left", fontsize=9, parse_math=False)
     return ax

@@ -1,0 +1,305 @@
+"""Built-in tasks: real data, a network trained on them, and a layer of it to audit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from . import datasets, models
+from .folders import cache_folder
+from .probe import Probe, make_probe
+from .resampling import StageProgress
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["TASKS", "TrainedLayer", "excerpts", "train_layer"]
+
+TOP_FRACTION = 0.05
+EXCERPT = 512  # tokens of a file that are probed
+ORDER = 4  # of the n-grams that a language model is compared with
+LANGUAGE_MODEL: dict[str, Any] = {"num_steps": 2400, "batch_size": 8, "learning_rate": 4e-3}
+AUTOENCODER: dict[str, Any] = {"num_features": 1024, "k": 16, "num_steps": 3000}
+
+
+class TrainedLayer(NamedTuple):
+    """A layer of a trained network, and the samples held out from its training.
+
+    Attributes
+    ----------
+    name : str
+        Task and path of the layer.
+    data : LabelledImages or LabelledTokens
+        All there is.
+    rows : array [n] of int
+        Samples of `data` that are probed: all images held out, or an excerpt of each file held out.
+    activations : array [n, U] of float32, or scipy.sparse.csr_array
+        What the layer's neurons do on them.
+    thresholds : array [U]
+        A neuron is active above; from the data trained on, so that bounds for fixed thresholds
+        hold.
+    read : callable
+        ``read(images)``, or ``read(tokens, groups)``, gives the layer's activations on other data.
+    achieved : str
+        What the network was trained to do, and how well it does it.
+    """
+
+    name: str
+    data: datasets.LabelledImages | datasets.LabelledTokens
+    rows: np.ndarray
+    activations: np.ndarray | csr_array
+    thresholds: np.ndarray
+    read: Callable[..., Any]
+    achieved: str
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Samples [n] of `rows` that are not independent share one."""
+        return self.data.groups[self.rows]
+
+    def probe(self) -> Probe:
+        """The layer on the samples held out."""
+        grouped = len(np.unique(self.groups)) < len(self.rows)
+        return make_probe(
+            self.activations,
+            self.data.concepts[self.rows],
+            concept_names=self.data.concept_names,
+            groups=self.groups if grouped else None,
+            thresholds=self.thresholds,
+        )
+
+
+def train_layer(
+    key: Array, task: str = "glyphs-cnn", *, progress: StageProgress | None = None
+) -> TrainedLayer:
+    """Train the network of a built-in task on half of its data, and read a layer on the other half.
+
+    What was trained is kept, in the folder that the environment variable ``NEUROTRUST_CACHE`` names
+    or else in ``~/.cache/neurotrust_jax``: a second run with the same key does not train again.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+        Decides the split, the initial parameters and the order of training.
+    task : str
+        A key of :data:`TASKS`.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    TrainedLayer
+
+    Raises
+    ------
+    ValueError
+        If the task is unknown.
+    ImportError
+        If the task needs a package that is not installed.
+    """
+    if task not in TASKS:
+        raise ValueError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
+    return TASKS[task](key, task, progress or (lambda stage, done, total: None))
+
+
+def excerpts(groups: np.ndarray, length: int = EXCERPT) -> np.ndarray:
+    """The middle of each group that has so many samples: rows [G * length], as they follow.
+
+    Equal numbers of each group make it the unit that is drawn, and let groups trade places.
+    """
+    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
+    sizes = np.diff(np.r_[starts, len(groups)])
+    first = (starts + (sizes - length) // 2)[sizes >= length]
+    return (first[:, None] + np.arange(length)).ravel()
+
+
+def _trained(
+    key: Array, name: str, model: Any, settings: dict[str, Any], data: list[np.ndarray], fit: Any
+) -> Any:
+    """The model as it was kept, or fitted now."""
+    # whoever changes how models are made has others
+    source = [p.read_text() for p in sorted(Path(models.__file__).parent.glob("*.py"))]
+    made = models.fingerprint(name, settings, np.asarray(jax.random.key_data(key)), source, *data)
+    return models.cached_model(cache_folder() / "models", model, fit, f"{name}-{made}")
+
+
+def _image_layer(
+    key: Array,
+    task: str,
+    told: StageProgress,
+    *,
+    load: Callable[[], datasets.LabelledImages],
+    network: Callable[[datasets.LabelledImages, nnx.Rngs], nnx.Module],
+    path: str,
+    num_epochs: int,
+    aim: str,
+) -> TrainedLayer:
+    split_key, train_key, parameter_key = jax.random.split(key, 3)
+    told("drawing images", 0, 1)
+    data = load()
+    seen, rows = datasets.split_groups(split_key, data.groups, (0.5, 0.5))
+    told("drawing images", 1, 1)
+
+    images, targets = data.images[seen], data.targets[seen]
+    model = _trained(
+        key, task, network(data, nnx.Rngs(parameter_key)), {"num_epochs": num_epochs},
+        [images, targets],
+        lambda model: models.train(
+            train_key, model, images, targets, num_epochs=num_epochs,
+            progress=lambda done, total: told("training", done, total),
+        ),
+    )  # fmt: skip
+
+    def read(images: np.ndarray) -> np.ndarray:
+        return np.asarray(models.capture(model, images, path))
+
+    told("reading activations", 0, 3)
+    right = models.accuracy(model, data.images[rows], data.targets[rows])
+    told("reading activations", 1, 3)
+    activations = read(data.images[rows])
+    told("reading activations", 2, 3)
+    thresholds = _thresholds(read(images))
+    told("reading activations", 3, 3)
+    chance = np.bincount(data.targets[rows]).max() / len(rows)
+    return TrainedLayer(
+        name=f"{task} {path}",
+        data=data,
+        rows=rows,
+        activations=activations,
+        thresholds=thresholds,
+        read=read,
+        achieved=f"{aim}. Accuracy on {len(rows):,} held-out images {right:.1%}; always answering "
+        f"the commonest class gives {chance:.1%}",
+    )
+
+
+def _thresholds(activations: np.ndarray) -> np.ndarray:
+    concepts = np.zeros((len(activations), 1), bool)
+    return np.asarray(make_probe(activations, concepts, top_fraction=TOP_FRACTION).thresholds)
+
+
+class _Language(NamedTuple):
+    """A language model, its data, the rows to probe, and those trained on of which to learn."""
+
+    model: models.Transformer
+    data: datasets.LabelledTokens
+    rows: np.ndarray
+    seen: np.ndarray
+    achieved: str
+
+
+def _language(key: Array, told: StageProgress) -> _Language:
+    """The transformer of both tasks on Python source."""
+    split_key, train_key, parameter_key = jax.random.split(key, 3)
+    told("reading source", 0, 1)
+    data = datasets.python_source()
+    seen, held_out = datasets.split_groups(split_key, data.groups, (0.5, 0.5))
+    told("reading source", 1, 1)
+    tokens, groups = data.tokens[seen], data.groups[seen]
+    model = _trained(
+        key, "transformer",
+        models.Transformer(len(data.vocabulary), rngs=nnx.Rngs(parameter_key)), LANGUAGE_MODEL,
+        [tokens, groups],
+        lambda model: models.train_language_model(
+            train_key, model, tokens, groups, **LANGUAGE_MODEL,
+            progress=lambda done, total: told("training the transformer", done, total),
+        ),
+    )  # fmt: skip
+    rows = held_out[excerpts(data.groups[held_out])]
+    test = data.tokens[rows], data.groups[rows]
+    told("comparing with n-grams", 0, 2)
+    bits = models.evaluate(model, *test)
+    told("comparing with n-grams", 1, 2)
+    rival = models.ngram_bits(tokens, groups, *test, len(data.vocabulary), ORDER)
+    told("comparing with n-grams", 2, 2)
+    return _Language(
+        model, data, rows, seen[excerpts(groups)],
+        achieved="predict the next token of Python source. Bits a token on "
+        f"{len(np.unique(test[1])):,} held-out files {bits:.2f}; a {ORDER}-gram model of the same "
+        f"files has {rival:.2f}",
+    )  # fmt: skip
+
+
+def _transformer_layer(key: Array, task: str, told: StageProgress) -> TrainedLayer:
+    path = "blocks.2.mlp.hidden"
+    model, data, rows, seen, achieved = _language(key, told)
+    read = partial(models.token_activations, model, path=path)
+    told("reading activations", 0, 2)
+    activations = read(data.tokens[rows], data.groups[rows])
+    told("reading activations", 1, 2)
+    thresholds = _thresholds(read(data.tokens[seen], data.groups[seen]))
+    told("reading activations", 2, 2)
+    return TrainedLayer(f"{task} {path}", data, rows, activations, thresholds, read, achieved)
+
+
+def _autoencoder_layer(key: Array, task: str, told: StageProgress) -> TrainedLayer:
+    path = "blocks.2"
+    language_model, data, rows, seen, achieved = _language(key, told)
+    train_key, parameter_key = jax.random.split(jax.random.fold_in(key, 1))
+    read_stream = partial(models.token_activations, language_model, path=path)
+    told("reading activations", 0, 2)
+    stream = read_stream(data.tokens[seen], data.groups[seen])
+    told("reading activations", 1, 2)
+    settings = dict(AUTOENCODER)
+    num_steps = settings.pop("num_steps")
+    model = _trained(
+        key, "autoencoder",
+        models.SparseAutoencoder(stream.shape[1], **settings, rngs=nnx.Rngs(parameter_key)),
+        AUTOENCODER, [stream],
+        lambda model: models.train_autoencoder(
+            train_key, model, stream, num_steps=num_steps,
+            progress=lambda done, total: told("training the autoencoder", done, total),
+        ),
+    )  # fmt: skip
+
+    def read(tokens: np.ndarray, groups: np.ndarray) -> csr_array:
+        return models.sparse_features(model, read_stream(tokens, groups))
+
+    stream = read_stream(data.tokens[rows], data.groups[rows])
+    left = np.square(np.asarray(model(stream)) - stream).sum() / (
+        stream.var(axis=0).sum() * len(stream)
+    )
+    activations = read(data.tokens[rows], data.groups[rows])
+    told("reading activations", 2, 2)
+    return TrainedLayer(
+        name=f"{task} {path}",
+        data=data,
+        rows=rows,
+        activations=activations,
+        thresholds=np.zeros(activations.shape[1], np.float32),  # active where it is not zero
+        read=read,
+        achieved=f"{achieved}. The autoencoder's {model.k} features of {activations.shape[1]:,} "
+        f"leave {left:.1%} of the variance of {path}",
+    )
+
+
+def _cnn(data: datasets.LabelledImages, rngs: nnx.Rngs) -> nnx.Module:
+    shape = data.images.shape[1:]
+    return models.CNN(image_shape=shape, num_classes=len(data.target_names), rngs=rngs)
+
+
+def _mlp(data: datasets.LabelledImages, rngs: nnx.Rngs) -> nnx.Module:
+    size = int(np.prod(data.images.shape[1:]))
+    return models.MLP(size, num_classes=len(data.target_names), rngs=rngs)
+
+
+_digits = partial(_image_layer, load=datasets.digits, num_epochs=30, aim="read a handwritten digit")
+_glyphs = partial(
+    _image_layer, load=datasets.glyphs, num_epochs=6,
+    aim="name the base Latin letter or the family of a character never seen in training",
+)  # fmt: skip
+TASKS: dict[str, Callable[[Array, str, StageProgress], TrainedLayer]] = {
+    "digits-mlp": partial(_digits, network=_mlp, path="blocks.1"),
+    "digits-cnn": partial(_digits, network=_cnn, path="hidden"),
+    "glyphs-mlp": partial(_glyphs, network=_mlp, path="blocks.1"),
+    "glyphs-cnn": partial(_glyphs, network=_cnn, path="hidden"),
+    "python-transformer": _transformer_layer,
+    "python-sae": _autoencoder_layer,
+}
