@@ -22,7 +22,27 @@ from .similarity import Identification, Reason, at_concept, identify
 from .stability import Stability, stability
 from .verdicts import Evidence, Judgement, Verdict, judge
 
-__all__ = ["Audit", "audit"]
+__all__ = ["Audit", "Leading", "audit"]
+
+LEADING = 8  # concepts of a neuron whose similarity an audit tells
+
+
+@dataclass(frozen=True, eq=False)
+class Leading:
+    """The most similar concepts of each neuron, the label first.
+
+    Attributes
+    ----------
+    concept : [U, K] of int
+        Their columns, -1 where fewer similarities are defined; K is 8, or all concepts if fewer.
+    similarity, lower, upper : [U, K]
+        As measured, and limits of the true ones, for all concepts of the neuron at once.
+    """
+
+    concept: np.ndarray
+    similarity: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +72,8 @@ class Audit:
         Interval of the label's true similarity, of level 1 - alpha for all concepts of the neuron
         at once: that the label was chosen for its high similarity is accounted for. NaN without a
         label.
+    leading : Leading
+        The most similar concepts with their intervals.
     regret : [U]
         No concept's true similarity exceeds the label's by more, see :func:`certify`.
     certified_set : [U, C] of bool
@@ -102,6 +124,7 @@ class Audit:
     guarantee: str
     lower: np.ndarray
     upper: np.ndarray
+    leading: Leading
     regret: np.ndarray
     certified_set: np.ndarray
     vacuous: np.ndarray
@@ -223,7 +246,7 @@ def audit(
     told("judging", 0, 1)
     bounds = intervals(probe, metric, delta=alpha, method=method, simultaneous="concepts")
     proof = certify(probe, metric, delta=alpha, method=method)
-    found = identify(probe, metric)
+    found = identify(probe, metric, min(LEADING, probe.num_concepts))
     sets = concept_sets(boot, alpha=alpha)
     host = jax.device_get
     mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
@@ -247,6 +270,11 @@ def audit(
         guarantee=bounds.guarantee,
         lower=host(at_concept(bounds.lower, boot.label)),
         upper=host(at_concept(bounds.upper, boot.label)),
+        leading=Leading(
+            host(found.concept),
+            host(found.similarity),
+            *(_at_concepts(x, found.concept) for x in (bounds.lower, bounds.upper)),
+        ),
         regret=host(proof.regret),
         certified_set=host(proof.mask),
         vacuous=host(proof.vacuous),
@@ -263,6 +291,12 @@ def audit(
         active_rate=host(probe.active_rate),
         positives=host(proof.positives),
     )
+
+
+def _at_concepts(values: Array, concept: Array) -> np.ndarray:
+    """Values [U, C] at concepts [U, K], NaN at -1."""
+    chosen = np.asarray(concept)
+    return np.where(chosen < 0, np.nan, np.take_along_axis(np.asarray(values), chosen, axis=1))
 
 
 def _judge(

@@ -60,6 +60,16 @@ def test_audit_says_what_its_parts_say(probe, audited):
     for u in range(6):
         assert audited.lower[u] == bounds.lower[u, audited.label[u]]
         assert audited.upper[u] == bounds.upper[u, audited.label[u]]
+    found = nt.identify(probe, "iou", 8)
+    np.testing.assert_array_equal(audited.leading.concept, np.asarray(found.concept))
+    np.testing.assert_array_equal(audited.leading.similarity, np.asarray(found.similarity))
+    for ours, theirs in (
+        (audited.leading.lower, bounds.lower),
+        (audited.leading.upper, bounds.upper),
+    ):
+        assert ours[2, 5] == theirs[2, found.concept[2, 5]]
+    assert (audited.leading.concept[6] == -1).all()
+    assert np.isnan(audited.leading.lower[6]).all()
     np.testing.assert_array_equal(audited.regret, np.asarray(proof.regret))
     np.testing.assert_array_equal(audited.certified_set, np.asarray(proof.mask))
     np.testing.assert_array_equal(audited.vacuous, np.asarray(proof.vacuous))

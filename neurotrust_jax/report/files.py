@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..audit import Audit
+from ..audit import Audit, Leading
 from ..null import PermutationTest
 from ..selection import WinnersCurse
 from ..stability import Stability
@@ -19,8 +19,13 @@ from ..verdicts import Verdict
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-4"
-PARTS = {"stability": Stability, "winners_curse": WinnersCurse, "null": PermutationTest}
+FORMAT = "neurotrust-audit-5"
+PARTS = {
+    "leading": Leading,
+    "stability": Stability,
+    "winners_curse": WinnersCurse,
+    "null": PermutationTest,
+}
 
 
 def write_descriptions(audit: Audit, path: str | Path) -> Path:
@@ -87,7 +92,7 @@ def _fields(part: Any) -> dict[str, Any]:
             value = _fields(value)
         elif isinstance(value, np.ndarray):
             values = _rows(value) if value.ndim == 2 else [_plain(x) for x in value.ravel()]
-            value = {"dtype": str(value.dtype), "ndim": value.ndim, "values": values}
+            value = {"dtype": str(value.dtype), "shape": value.shape, "values": values}
         content[field.name] = value
     return content
 
@@ -103,17 +108,17 @@ def read_audit(path: str | Path) -> Audit:
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not an audit in the format {FORMAT!r}")
-    return _built(Audit, content, len(content["concept_names"]))
+    return _built(Audit, content)
 
 
-def _built(kind: type, content: dict[str, Any], num_concepts: int) -> Any:
+def _built(kind: type, content: dict[str, Any]) -> Any:
     arguments: dict[str, Any] = {}
     for field in fields(kind):
         value = content[field.name]
         if field.name in PARTS and value is not None:
-            value = _built(PARTS[field.name], value, num_concepts)
+            value = _built(PARTS[field.name], value)
         elif isinstance(value, dict):
-            value = _array(value, num_concepts)
+            value = _array(value)
         elif isinstance(value, list):
             value = tuple(value)
         arguments[field.name] = value
@@ -124,16 +129,15 @@ def _rows(matrix: np.ndarray) -> list[dict[str, Any]]:
     return [{str(c): _plain(row[c]) for c in np.flatnonzero(row)} for row in matrix]
 
 
-def _array(content: dict[str, Any], num_concepts: int) -> np.ndarray:
-    values, dtype, ndim = content["values"], content["dtype"], content["ndim"]
-    if ndim == 2:
-        matrix = np.zeros((len(values), num_concepts), dtype)
+def _array(content: dict[str, Any]) -> np.ndarray:
+    values, dtype, shape = content["values"], content["dtype"], tuple(content["shape"])
+    if len(shape) == 2:
+        matrix = np.zeros(shape, dtype)
         for row, entries in zip(matrix, values, strict=True):
             for column, value in entries.items():
-                row[int(column)] = value
+                row[int(column)] = math.nan if value is None else value
         return matrix
-    flat = np.array([math.nan if v is None else v for v in values]).astype(dtype)
-    return flat if ndim == 1 else flat.reshape(())
+    return np.array([math.nan if v is None else v for v in values]).astype(dtype).reshape(shape)
 
 
 def _plain(x: Any) -> Any:
