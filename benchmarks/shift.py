@@ -301,42 +301,39 @@ def tables(found):
 def draw_figure(found, path):
     pairs = list(dict.fromkeys(x["pair"] for x in found["coverage"]))
     figure, axes = plt.subplots(
-        1, 3, figsize=(12, 0.75 * len(pairs) + 1.6), sharey=True, layout="constrained"
+        1, 4, figsize=(13, 0.7 * len(pairs) + 1.9), sharey=True, layout="constrained"
     )
-    place = np.arange(len(pairs), dtype=float)
+    columns = (
+        ("coverage", "standard_error", "sets with the\ntarget's best, %"),
+        ("size", None, "concepts in the set,\nmean"),
+        ("holds_similarity", "similarity_error", "limits with the\ntarget's similarity, %"),
+    )
     for i, (method, colour) in enumerate(COLOURS.items()):
-        for j, pair in enumerate(pairs):
-            mine = [x for x in found["coverage"] if (x["pair"], x["method"]) == (pair, method)]
-            for x in mine:
-                y = place[j] + 0.15 * (i - 2)
-                style = {"fmt": "o", "color": colour, "ms": 5}
-                axes[0].errorbar(100 * x["coverage"], y, xerr=300 * x["standard_error"], **style)
-                axes[1].errorbar(
-                    100 * x["holds_similarity"], y, xerr=300 * x["similarity_error"], **style
-                )
-    for ax, title in zip(
-        axes, ("set holds the target's best", "limits hold the target's similarity"), strict=False
-    ):
-        ax.axvline(100 * (1 - ALPHA), color="#444444", lw=1)
-        ax.set(xlabel=f"draws, % (nominal {1 - ALPHA:.0%})", title=title, xlim=(None, 101))
-    for colour, method in zip(COLOURS.values(), COLOURS, strict=True):
-        axes[0].plot([], [], "o", color=colour, label=method)
-    axes[0].legend(frameon=False, fontsize=8, loc="lower left")
-    marks = dict(zip(PREDICTORS, "osD", strict=True))
-    for i, name in enumerate(PREDICTORS):
-        for j, pair in enumerate(pairs):
-            for x in found["radius"]:
-                if (x["pair"], x["predictor"]) != (pair, name) or math.isnan(x["auroc"]):
-                    continue
-                axes[2].errorbar(
-                    x["auroc"], place[j] + 0.2 * (i - 1),
-                    xerr=np.abs(np.array(x["interval"])[:, None] - x["auroc"]), fmt=marks[name],
-                    color=list(COLOURS.values())[i], ms=5, label=name if j == 0 else None,
-                )  # fmt: skip
-    axes[2].axvline(0.5, color="#444444", lw=1)
-    axes[2].set(xlabel="AUROC", title="tells labels that break from those that hold")
-    axes[2].legend(frameon=False, fontsize=8)
-    axes[0].set_yticks(place, pairs)
+        mine = [x for x in found["coverage"] if x["method"] == method]
+        y = [pairs.index(x["pair"]) + 0.15 * (i - 2) for x in mine]
+        for ax, (name, error, _) in zip(axes, columns, strict=False):
+            scale = 100 if error else 1
+            width = [3 * scale * x[error] for x in mine] if error else None
+            values = [scale * x[name] for x in mine]
+            ax.errorbar(values, y, xerr=width, fmt="o", color=colour, ms=5, label=method)
+    for ax, (_, error, label) in zip(axes, columns, strict=False):
+        ax.set(xlabel=label)
+        if error:
+            ax.axvline(100 * (1 - ALPHA), color="#444444", lw=1)
+    for i, (name, mark) in enumerate(zip(PREDICTORS, "o^D", strict=True)):
+        mine = [x for x in found["radius"] if x["predictor"] == name and not math.isnan(x["auroc"])]
+        value = np.array([x["auroc"] for x in mine])
+        ends = np.array([x["interval"] for x in mine]).reshape(-1, 2).T
+        y = [pairs.index(x["pair"]) + 0.2 * (i - 1) for x in mine]
+        axes[3].errorbar(
+            value, y, xerr=np.abs(ends - value), fmt=mark, ms=5, label=name,
+            color=("#444444", "#CC79A7", "#999999")[i],
+        )  # fmt: skip
+    axes[3].axvline(0.5, color="#444444", lw=1)
+    axes[3].set(xlabel="labels that break\ntold from others, AUROC")
+    for ax, place in ((axes[0], "outside upper left"), (axes[3], "outside upper right")):
+        figure.legend(*ax.get_legend_handles_labels(), frameon=False, ncols=5, loc=place)
+    axes[0].set_yticks(range(len(pairs)), pairs)
     axes[0].invert_yaxis()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
