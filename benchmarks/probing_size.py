@@ -1,8 +1,9 @@
 """How large a probing set, how frequent a concept? Gap, labels, stability and sets.
 
-Four known populations (see ``populations.py``), a layer of an MLP, of a CNN and of a transformer, and
-features of a sparse autoencoder; probing sets are drawn from them. Writes ``probing_size.json`` and
-two figures, and exits with status 1 if a calibrated set misses more often than it may. Parts:
+Four known populations (see ``populations.py``), a layer of an MLP, of a CNN and of a transformer,
+and features of a sparse autoencoder; probing sets are drawn from them. Writes
+``probing_size.json`` and two figures, and exits with status 1 if a calibrated set misses more often
+than it may. Parts:
 
 size   by number of samples and frequency of the concept: the gap between measured and true
        similarity, labels that are truly the best, agreement, and size and coverage of sets
