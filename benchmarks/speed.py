@@ -878,6 +878,7 @@ def main():
     with worker() as shared:
         call = shared if arguments.quick else fresh
         found = run | call(machine)
+        run["load"] = found["load"]
         if found["load"] > BUSY:
             console.print(f"load is {found['load']:.1f}: do not trust these times", style="red")
         if path.exists():
