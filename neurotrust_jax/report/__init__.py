@@ -1,13 +1,15 @@
-"""What a person reads of an audit: a table, files, figures."""
+"""What a person reads of an audit: a table, files, figures, a page."""
 
 from .files import read_audit as read_audit
 from .files import write_audit as write_audit
 from .files import write_descriptions as write_descriptions
+from .plots import most_active as most_active
 from .plots import plot_agreement as plot_agreement
 from .plots import plot_examples as plot_examples
 from .plots import plot_intervals as plot_intervals
 from .plots import plot_set_sizes as plot_set_sizes
 from .plots import plot_snippets as plot_snippets
 from .plots import plot_verdicts as plot_verdicts
+from .plots import save_figures as save_figures
 from .table import neuron_table as neuron_table
 from .table import summary as summary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,18 @@ PARTS = {
 }
 
 
-def write_descriptions(audit: Audit, path: str | Path) -> Path:
-    """Write one row per neuron; ``layer, unit, description, similarity`` come first.
+def write_descriptions(audits: Audit | Sequence[Audit], path: str | Path) -> Path:
+    """Write one row per neuron of some layers; ``layer, unit, description, similarity`` come first.
 
     An undefined number is an empty cell, and ``reason`` says why; a neuron without a label keeps
     every concept in its set, and the names are left out.
     """
     path = Path(path)
+    layers = [audits] if isinstance(audits, Audit) else list(audits)
     with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.DictWriter(file, list(_row(audit, 0)))
+        rows = csv.DictWriter(file, list(_row(layers[0], 0)))
         rows.writeheader()
-        rows.writerows(_row(audit, u) for u in range(len(audit.label)))
+        rows.writerows(_row(layer, u) for layer in layers for u in range(len(layer.label)))
     return path
 
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jax import Array
 
 from ..audit import Audit
+from ..io import snippet
 from ..verdicts import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
+    "most_active",
     "plot_agreement",
     "plot_examples",
     "plot_intervals",
     "plot_set_sizes",
     "plot_snippets",
     "plot_verdicts",
+    "save_figures",
 ]
 
 # Okabe & Ito's palette, told apart by colour-blind readers too
@@ -165,7 +169,7 @@ def plot_examples(
     count : int
         How many images.
     """
-    top = _most_active(activations, groups, count)
+    top = most_active(activations, groups, count)
     pictures = np.asarray(images)[top].reshape(len(top), *np.shape(images)[1:3])
     framed = np.pad(pictures, ((0, 0), (1, 1), (1, 1)), constant_values=0.25)
     ax.imshow(np.hstack(list(framed)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
@@ -202,7 +206,7 @@ def plot_snippets(
         Characters of context on either side.
     """
     groups = np.asarray(groups)
-    for line, row in enumerate(_most_active(activations, groups, count)):
+    for line, row in enumerate(most_active(activations, groups, count)):
         before, token, after = snippet(pieces, groups, int(row), width)
         style: dict[str, Any] = {
             "family": "monospace",
@@ -224,24 +228,34 @@ def plot_snippets(
     return _titled(audit, neuron, ax)
 
 
-def snippet(
-    pieces: Sequence[str] | np.ndarray, groups: np.ndarray, row: int, width: int
-) -> tuple[str, str, str]:
-    """A token, and up to so many characters of its text before and after it, on one line."""
-    (inside,) = np.nonzero(groups == groups[row])
-    before = "".join(pieces[i] for i in inside[inside < row][-width:])
-    after = "".join(pieces[i] for i in inside[inside > row][:width])
-    told = ["".join(LAYOUT.get(x, x) for x in text) for text in (before, pieces[row], after)]
-    return told[0][-width:], told[1].strip() or told[1], told[2][:width]
+def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
+    """Draw verdicts, intervals, agreements and set sizes, as PNG and SVG into a folder."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    paths = []
+    for name, size, plot in (
+        ("verdicts", (8, 1.6), lambda ax: plot_verdicts({audit.layer: audit.verdict_counts}, ax)),
+        ("intervals", (7, 4.5), lambda ax: plot_intervals(audit, ax)),
+        ("agreement", (7, 4.5), lambda ax: plot_agreement(audit, ax)),
+        ("set_sizes", (7, 4.5), lambda ax: plot_set_sizes(audit, ax)),
+    ):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        plot(figure.subplots())
+        for ending in ("png", "svg"):
+            path = Path(folder) / f"{name}.{ending}"
+            # the same audit gives the same file
+            plain = {"Date": None} if ending == "svg" else {}
+            figure.savefig(path, dpi=150, metadata=plain)
+            paths.append(path)
+    return paths
 
 
-LAYOUT = {"\n": "⏎", "\t": " "}  # of a text, on one line
-
-
-def _most_active(
+def most_active(
     activations: np.ndarray | Array, groups: np.ndarray | None, count: int
 ) -> np.ndarray:
-    """The rows of highest activation, at most one of each group."""
+    """The rows [n] of highest activation, at most one of each group."""
     order = np.argsort(-np.asarray(activations), kind="stable")
     if groups is not None:
         first = np.unique(np.asarray(groups)[order], return_index=True)[1]

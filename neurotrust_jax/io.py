@@ -1,0 +1,336 @@
+"""Arrays, names and examples from files, of whatever program wrote them; nothing is executed.
+
+A file that is not what it says ends in a :class:`FileError`, one line that names the file, before
+memory is taken for what it holds.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .memory import free_memory
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = [
+    "FileError",
+    "read_array",
+    "read_arrays",
+    "read_examples",
+    "read_hierarchy",
+    "read_names",
+    "snippet",
+]
+
+CSR = {"format", "shape", "data", "indices", "indptr"}  # what scipy.sparse.save_npz writes
+LAYOUT = {"\n": "⏎", "\t": " "}  # of a text, on one line
+CONTROL = {c: None for c in range(32)} | {127: None} | str.maketrans(LAYOUT)
+
+
+class FileError(ValueError):
+    """A file that can not be used, and what to do about it."""
+
+
+def read_arrays(path: str | Path) -> dict[str, Any]:
+    """Read all matrices of a file, by name.
+
+    ==============  ================================================================
+    .npy            one array, named "", which stays on the disk until it is read
+    .npz            arrays by name; or one SciPy sparse matrix, named ""
+    .pt, .pth       a tensor (dense or sparse), or a dict of them; by safe loading only
+    .safetensors    tensors by name
+    ==============  ================================================================
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged, holds pickled objects, says that it holds more than it
+        does or than there is memory for, or is of another kind.
+    ImportError
+        If its kind needs a package that is not installed.
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise FileError(f"{path}: unknown kind of file; known: {', '.join(READERS)}")
+    if not path.is_file():
+        raise FileError(f"{path}: there is no such file")
+    with _told(path):
+        return reader(path)
+
+
+def read_array(path: str | Path, name: str | None = None) -> Any:
+    """Read one array of a file: the named one, or the only one there is.
+
+    Raises
+    ------
+    FileError
+        As :func:`read_arrays`; if there is no such array, or several and no name.
+    """
+    found = read_arrays(path)
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name not in found:
+        wanted = "give one of its names" if name is None else f"there is no {name!r}"
+        raise FileError(f"{path}: holds {', '.join(map(repr, found))}; {wanted}")
+    return found[name]
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever a damaged file makes a library raise, as one line that names the file."""
+    try:
+        yield
+    except (FileError, ImportError):
+        raise
+    except MemoryError:
+        raise FileError(f"{path}: there is not enough memory for what it holds") from None
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if "allow_pickle" in reason or "Weights only load failed" in reason:
+            reason = "it holds pickled objects, which could run code; save plain arrays instead"
+        raise FileError(f"{path}: can not be read: {reason}") from None
+
+
+def _npy(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        _check_header(file, path.stat().st_size, str(path))
+    return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        entries = [x for x in archive.infolist() if x.filename.endswith(".npy")]
+        total = sum(x.file_size for x in entries)
+        if total > free_memory():
+            raise FileError(
+                f"{path}: unpacks to {total / 2**30:.1f} GiB, more than there is memory; save its "
+                "arrays as .npy files, which are read from the disk"
+            )
+        for entry in entries:
+            with archive.open(entry) as file:
+                _check_header(file, entry.file_size, f"{path}, {entry.filename}")
+    with np.load(path, allow_pickle=False) as found:
+        if set(found) >= CSR:
+            return {"": _csr(found, path)}
+        arrays = {name: found[name] for name in found}
+    if not arrays:
+        raise FileError(f"{path}: holds no arrays")
+    return arrays
+
+
+def _check_header(file: Any, size: int, name: str) -> None:
+    """That an array takes as many bytes as its header says, or raise."""
+    version = np.lib.format.read_magic(file)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in read:
+        raise FileError(f"{name}: version {version} of the format is not known")
+    shape, _, dtype = read[version](file)
+    if dtype.hasobject:
+        raise FileError(
+            f"{name}: it holds pickled objects, which could run code; save plain arrays instead"
+        )
+    stated, follow = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if stated != follow:
+        raise FileError(
+            f"{name}: its header says {dtype} {shape}, {stated:,} bytes, but {follow:,} follow; it "
+            "is damaged or not what it says"
+        )
+
+
+def _csr(found: Any, path: Path) -> csr_array:
+    """A SciPy matrix, after looking whether its indices lie in it."""
+    try:
+        from scipy.sparse import csc_array, csr_array
+    except ImportError as error:
+        raise ImportError(f"{path} is a SciPy matrix: pip install scipy") from error
+    kind = found["format"].item()
+    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    if kind not in ("csr", "csc"):
+        raise FileError(f"{path}: a sparse matrix in the format {kind!r}; save it as CSR")
+    shape = tuple(int(x) for x in found["shape"])
+    data, indices, pointer = (found[x] for x in ("data", "indices", "indptr"))
+    lines, width = shape if kind == "csr" else shape[::-1]
+    sound = (
+        len(shape) == 2
+        and data.ndim == indices.ndim == pointer.ndim == 1
+        and len(data) == len(indices)
+        and len(pointer) == lines + 1
+        and pointer[0] == 0
+        and pointer[-1] == len(data)
+        and bool((np.diff(pointer) >= 0).all())
+        and (len(indices) == 0 or (indices.min() >= 0 and indices.max() < width))
+    )
+    if not sound:
+        raise FileError(f"{path}: its indices do not fit a {kind.upper()} matrix of shape {shape}")
+    return (csr_array if kind == "csr" else csc_array)((data, indices, pointer), shape=shape)
+
+
+def _torch(path: Path) -> dict[str, Any]:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(f"{path} needs PyTorch: pip install torch") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells that it checks the indices of sparse tensors
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(found, torch.Tensor):
+        found = {"": found}
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and isinstance(x, torch.Tensor) for name, x in found.items()
+    ):
+        raise FileError(f"{path}: must hold a tensor or a dict of tensors by name")
+    return {name: _from_torch(x, torch) for name, x in found.items()}
+
+
+def _from_torch(tensor: Any, torch: Any) -> Any:
+    tensor = tensor.detach()
+    if tensor.layout == torch.strided:
+        return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    from scipy.sparse import coo_array
+
+    listed = tensor.to_sparse_coo().coalesce()
+    rows, columns = listed.indices().numpy()
+    return coo_array((listed.values().float().numpy(), (rows, columns)), shape=tuple(tensor.shape))
+
+
+def _safetensors(path: Path) -> dict[str, Any]:
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise ImportError(f"{path} needs safetensors: pip install safetensors") from error
+    # by way of JAX, since NumPy alone has no bfloat16
+    with safe_open(path, framework="flax") as file:
+        return {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+
+
+READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".pt": _torch,
+    ".pth": _torch,
+    ".safetensors": _safetensors,
+}
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Names, one a line, or a list of strings in a .json file.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, is not UTF-8 text, or holds something else.
+    """
+    path = Path(path)
+    with _told(path):
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() != ".json":
+            names = text.splitlines()
+            while names and not names[-1].strip():
+                names.pop()
+            return names
+        found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(x, str) for x in found):
+        raise FileError(f"{path}: must be a list of strings")
+    return found
+
+
+def read_hierarchy(path: str | Path) -> dict[str, str]:
+    """Parents of concepts: a .json object, or lines "child<tab>parent" or "child,parent".
+
+    Raises
+    ------
+    FileError
+        If the file is missing or holds something else.
+    """
+    path = Path(path)
+    with _told(path):
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix.lower() == ".json":
+            found = json.loads(text)
+        else:
+            rows = csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",")
+            found = dict(row for row in rows if row)
+    if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
+        raise FileError(f"{path}: must say the parent, a string, of each concept")
+    return found
+
+
+def read_examples(
+    path: str | Path, num_samples: int
+) -> tuple[Callable[[int], Any], np.ndarray | None]:
+    """What the samples are, to be shown: pictures, texts, or the tokens of texts.
+
+    ``.npy``: images [n, H, W], [n, H, W, 1] or [n, H, W, 3]. ``.jsonl``: a JSON value a line, n
+    strings or objects with a "text"; or lists of tokens (or objects with "tokens"), n tokens in
+    all, in the order of the samples.
+
+    Returns
+    -------
+    show : callable
+        Of a sample: its picture, or what comes before it, itself, and what follows.
+    groups : array [n] or None
+        The text of each token.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, or does not hold so many samples.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".jsonl":
+        images = read_array(path)
+        if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+            raise FileError(
+                f"{path}: images must be [n, H, W] or [n, H, W, 1|3], got {images.shape}"
+            )
+        if len(images) != num_samples:
+            raise FileError(f"{path}: holds {len(images)} images for {num_samples} samples")
+        return lambda row: np.asarray(images[row]), None
+    with _told(path):
+        lines = [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
+    values: list[Any] = [
+        x.get("tokens", x.get("text")) if isinstance(x, dict) else x for x in lines
+    ]
+    if all(isinstance(x, str) for x in values):
+        if len(values) != num_samples:
+            raise FileError(f"{path}: holds {len(values)} texts for {num_samples} samples")
+        return lambda row: ("", values[row], ""), None
+    if not all(isinstance(x, list) and all(isinstance(t, str) for t in x) for x in values):
+        raise FileError(f"{path}: each line must be a text, or a list of tokens")
+    lengths = [len(x) for x in values]
+    if sum(lengths) != num_samples:
+        raise FileError(f"{path}: holds {sum(lengths)} tokens for {num_samples} samples")
+    groups = np.repeat(np.arange(len(values)), lengths)
+    pieces = [token for tokens in values for token in tokens]
+
+    def show(row: int) -> tuple[str, str, str]:
+        return snippet(pieces, groups, row, 60)
+
+    return show, groups
+
+
+def snippet(pieces: Any, groups: np.ndarray, row: int, width: int) -> tuple[str, str, str]:
+    """A token, and up to so many characters of its text before and after it, on one line.
+
+    ``pieces`` are the tokens [n] of all texts, ``groups`` [n] the text of each, ascending.
+    """
+    low, high = (int(np.searchsorted(groups, groups[row], side)) for side in ("left", "right"))
+    before = "".join(pieces[max(low, row - width) : row])
+    after = "".join(pieces[row + 1 : min(high, row + 1 + width)])
+    told = [x.translate(CONTROL) for x in (before, pieces[row], after)]
+    return told[0][-width:], told[1].strip() or told[1], told[2][:width]
