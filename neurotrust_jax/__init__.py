@@ -16,6 +16,9 @@ from .bounds import CoverageWarning as CoverageWarning
 from .bounds import Intervals as Intervals
 from .bounds import certify as certify
 from .bounds import intervals as intervals
+from .comparison import Comparison as Comparison
+from .comparison import Labelling as Labelling
+from .comparison import compare as compare
 from .hierarchy import Answers as Answers
 from .hierarchy import merge_answers as merge_answers
 from .metrics import METRICS as METRICS

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from .audit import Audit
+    from .resampling import StageProgress
     from .tasks import TrainedLayer
 
 __all__ = ["main"]
@@ -65,31 +79,61 @@ def _known_metric(name: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def _share(value: float) -> float:
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"must lie strictly between 0 and 1, got {value}")
+    return value
+
+
+MetricOption = Annotated[
+    str, typer.Option(callback=_known_metric, help="Similarity metric, see the README.")
+]
+Replicates = Annotated[int, typer.Option(min=1, help="Bootstrap replicates.")]
+Permutations = Annotated[
+    int, typer.Option(min=0, help="Permutations of the test against chance; 0 for none.")
+]
+Alpha = Annotated[float, typer.Option(callback=_share, help="Error level of sets and intervals.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Rows = Annotated[int, typer.Option(min=0, help="Neurons to print of each layer.")]
+
+
+@contextmanager
+def _bars() -> Iterator[StageProgress]:
+    """A progress bar for each stage."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        stages: dict[str, TaskID] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=total)
+            bars.update(stages[stage], completed=done, total=total)
+
+        yield progress
+
+
 @app.command()
 def demo(
     task: Annotated[Task, typer.Option(help="Built-in data, and the network to train.")] = (
         Task.glyphs_cnn
     ),
-    metric: Annotated[
-        str, typer.Option(callback=_known_metric, help="Similarity metric, see the README.")
-    ] = "iou",
-    replicates: Annotated[int, typer.Option(min=1, help="Bootstrap replicates.")] = 1000,
-    permutations: Annotated[
-        int, typer.Option(min=0, help="Permutations of the test against chance; 0 for none.")
-    ] = 1000,
-    alpha: Annotated[float, typer.Option(help="Error level of sets and intervals.")] = 0.1,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    rows: Annotated[int, typer.Option(min=1, help="Neurons to print.")] = 25,
+    metric: MetricOption = "iou",
+    replicates: Replicates = 1000,
+    permutations: Permutations = 1000,
+    alpha: Alpha = 0.1,
+    seed: Seed = 0,
+    rows: Rows = 25,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("neurotrust-demo"),
 ) -> None:
     """Train a network on built-in data, label its neurons, and say how far to trust each label.
 
-    Writes descriptions.csv, audit.json and five figures into the folder OUT.
+    Writes report.html, descriptions.csv, audit.json and figures into the folder OUT.
     """
-    if not 0 < alpha < 1:
-        raise typer.BadParameter(
-            f"must lie strictly between 0 and 1, got {alpha}", param_hint="--alpha"
-        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,25 +144,21 @@ def demo(
     import jax
 
     from .audit import audit
-    from .report import neuron_table, summary, write_audit, write_descriptions
+    from .report import (
+        Examples,
+        most_active,
+        neuron_table,
+        save_figures,
+        summary,
+        write_audit,
+        write_descriptions,
+        write_page,
+    )
     from .tasks import train_layer
 
     start = time.perf_counter()
     key = jax.random.key(seed)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        stages: dict[str, int] = {}
-
-        def progress(stage: str, done: int, total: int) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(stage, total=total)
-            bars.update(stages[stage], completed=done, total=total)  # type: ignore[arg-type]
-
+    with _bars() as progress:
         layer = train_layer(key, task.value, progress=progress)
         result = audit(
             jax.random.fold_in(key, 2), layer.probe(), metric, alpha=alpha,
@@ -129,91 +169,472 @@ def demo(
     console.print(f"\nTask: {layer.achieved}.\n", highlight=False)
     console.print(neuron_table(result, rows=rows))
     console.print("\n" + summary(result), highlight=False)
+    show, groups = _samples(layer)
+    top = np.array([most_active(column, groups, 6) for column in _columns(layer)])
     written = [
         write_descriptions(result, out / "descriptions.csv"),
         write_audit(result, out / "audit.json"),
-        *_figures(layer, result, out),
+        write_page(result, out / "report.html", examples=Examples(top, show)),
+        _draw_examples(layer, result, out / "examples.png"),
+        *save_figures(result, out),
     ]
     console.print(
         f"\nWrote {', '.join(path.name for path in written)} to {out} "
-        f"in {time.perf_counter() - start:.0f} s.",
+        f"in {time.perf_counter() - start:.0f} s. Open {out / 'report.html'} in a browser.",
         highlight=False,
     )
 
 
-def _figures(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
-    """Draw the examples, the verdicts, the intervals, the agreements and the set sizes."""
-    import matplotlib as mpl
-    import numpy as np
+def _columns(layer: TrainedLayer) -> Iterator[np.ndarray]:
+    """Activations [n] of one neuron after the other."""
+    f = layer.activations
+    for u in range(f.shape[1]):
+        column = f[:, [u]]
+        yield (column if isinstance(column, np.ndarray) else column.toarray())[:, 0]
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
+
+def _samples(layer: TrainedLayer) -> tuple[Callable[[int], Any], np.ndarray]:
+    """How to show a sample of a task, and the samples of which one is enough."""
+    from .datasets import LabelledImages
+    from .io import snippet
+
+    if isinstance(layer.data, LabelledImages):
+        images = layer.data.images[layer.rows]
+        return (lambda row: images[row]), layer.groups
+    pieces = layer.data.pieces(layer.rows)
+    return (lambda row: snippet(pieces, layer.groups, row, 60)), layer.groups
+
+
+def _draw_examples(layer: TrainedLayer, result: Audit, path: Path) -> Path:
+    """What activates some neurons most, from the best to the worst verdict, evenly spaced."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     from .datasets import LabelledImages
-    from .report import (
-        plot_agreement,
-        plot_examples,
-        plot_intervals,
-        plot_set_sizes,
-        plot_snippets,
-        plot_verdicts,
+    from .report import plot_examples, plot_snippets
+
+    ranked = np.lexsort(
+        (-np.nan_to_num(result.similarity), -np.nan_to_num(result.agreement), result.verdict)
+    )
+    pictures = isinstance(layer.data, LabelledImages)
+    count = 14 if pictures else 8
+    shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, count).round().astype(int))]
+    height = 0.85 if pictures else 1.2
+    figure = Figure(figsize=(8, height * len(shown) + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    columns = list(_columns(layer))
+    for neuron, ax in zip(shown, figure.subplots(len(shown), squeeze=False)[:, 0], strict=True):
+        f, groups = columns[neuron], layer.groups
+        if isinstance(layer.data, LabelledImages):
+            plot_examples(result, neuron, f, layer.data.images[layer.rows], ax, groups=groups)
+        else:
+            plot_snippets(result, neuron, f, layer.data.pieces(layer.rows), groups, ax)
+    figure.suptitle(
+        f"{result.layer}: what activates a neuron most, best verdicts first", fontsize=11
+    )
+    figure.savefig(path, dpi=150)
+    return path
+
+
+@app.command("audit")
+def audit_command(
+    activations: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Activations [n, U]: .npy, .npz (also a SciPy sparse matrix), .pt, .safetensors. "
+            "Several files, or arrays in a file, are several layers.",
+        ),
+    ],
+    concepts: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="Concepts [n, C]: 0/1 or probabilities."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    names: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Concept names, one a line, or .json."),
+    ] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Audit these layers only; may be repeated.")
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Group of each sample [n]: samples of one group are not independent.",
+        ),
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="The samples themselves: images .npy [n, H, W(, 3)], or .jsonl: texts, tokens.",
+        ),
+    ] = None,
+    hierarchy: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Parents of concepts: .json, or lines child,parent."
+        ),
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Threshold of each neuron [U]."),
+    ] = None,
+    top_fraction: Annotated[
+        float, typer.Option(callback=_share, help="Share of samples on which a neuron is active.")
+    ] = 0.05,
+    split: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share of samples set aside for the thresholds.")
+    ] = 0.0,
+    metric: MetricOption = "iou",
+    replicates: Replicates = 1000,
+    permutations: Permutations = 1000,
+    alpha: Alpha = 0.1,
+    seed: Seed = 0,
+    rows: Rows = 10,
+    force: Annotated[bool, typer.Option("--force", help="Do it anew whatever OUT holds.")] = False,
+) -> None:
+    """Say how far the labels of your neurons can be trusted, from arrays on disk.
+
+    Writes report.html, descriptions.csv, audit.json, manifest.json and figures into the folder
+    OUT. An interrupted run, started again, goes on with the layers that are not done.
+    """
+    from .report import neuron_table, summary
+    from .runs import Files, Options, audit_files
+
+    start = time.perf_counter()
+    files = Files(
+        tuple(activations), concepts, names=names, groups=groups, thresholds=thresholds,
+        hierarchy=hierarchy, examples=examples,
+    )  # fmt: skip
+    options = Options(
+        metric=metric, alpha=alpha, num_replicates=replicates, num_permutations=permutations,
+        top_fraction=top_fraction, split=split, seed=seed,
+    )  # fmt: skip
+    with _bars() as progress:
+        found = audit_files(
+            files, out, options, layers=tuple(layer or ()), force=force, progress=progress
+        )
+    for result in found:
+        if rows:
+            console.print(neuron_table(result, rows=rows))
+        console.print(f"\n{summary(result)}\n", highlight=False, markup=False)
+    console.print(
+        f"Wrote {out} in {time.perf_counter() - start:.0f} s. Open {out / 'report.html'} in a "
+        "browser.",
+        highlight=False,
+        markup=False,
     )
 
-    labelled = np.flatnonzero(result.label >= 0)
-    written = []
 
-    def save(figure: plt.Figure, name: str) -> None:
-        path = out / name
-        figure.savefig(path, dpi=150)
-        plt.close(figure)
-        written.append(path)
+@app.command()
+def check(
+    descriptions: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="Labels as .csv or .tsv: layer, unit, description, ... as other tools write them.",
+        ),
+    ],
+    activations: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Activations [n, U] of the layer."),
+    ] = None,
+    concepts: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Concepts [n, C].")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Names of the concepts.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer of the labels, and of the activations if several.")
+    ] = None,
+    groups: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Group of each sample [n].")
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Threshold of each neuron [U]."),
+    ] = None,
+    metric: MetricOption = "iou",
+    replicates: Replicates = 1000,
+    alpha: Alpha = 0.1,
+    seed: Seed = 0,
+    rows: Rows = 25,
+    out: Annotated[Path | None, typer.Option(help="File for the findings, .csv.")] = None,
+) -> None:
+    """Judge labels that exist already, against the arrays behind them.
 
-    if len(labelled):
-        # from the best to the worst verdict, evenly spaced
-        ranked = labelled[
-            np.lexsort(
-                (
-                    -result.similarity[labelled],
-                    -result.agreement[labelled],
-                    result.verdict[labelled],
-                )
-            )
-        ]
-        pictures = isinstance(layer.data, LabelledImages)
-        count = 14 if pictures else 8
-        shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, count).round().astype(int))]
-        figure, axes = plt.subplots(
-            len(shown), figsize=(8, (0.85 if pictures else 1.2) * len(shown) + 0.5),
-            layout="constrained", squeeze=False,
-        )  # fmt: skip
-        for neuron, ax in zip(shown, axes[:, 0], strict=True):
-            column = layer.activations[:, [neuron]]
-            if isinstance(layer.data, LabelledImages):
-                images = layer.data.images[layer.rows]
-                plot_examples(
-                    result, neuron, np.asarray(column)[:, 0], images, ax, groups=layer.groups
-                )
-            else:
-                values = column[:, 0] if isinstance(column, np.ndarray) else column.toarray()[:, 0]
-                plot_snippets(
-                    result, neuron, values, layer.data.pieces(layer.rows), layer.groups, ax
-                )
-        figure.suptitle(
-            f"{result.layer}: what activates a neuron most, best verdicts first", fontsize=11
+    Without --activations and --concepts it says what the file tells, and what it can not.
+    """
+    import csv
+
+    from .published import SAYS, Finding, judge_labels, match_labels, read_labels
+
+    claims = read_labels(descriptions)
+    layers = sorted({x.layer for x in claims})
+    chosen = [x for x in claims if layer is None or x.layer in ("", layer)]
+    if (activations is None) != (concepts is None):
+        raise typer.BadParameter("--activations and --concepts go together")
+    if activations is None or concepts is None:
+        scored = sum(np.isfinite(x.similarity) for x in claims)
+        most = Counter(x.description for x in claims).most_common(3)
+        shared = ", ".join(f"{name!r} {count} times" for name, count in most)
+        console.print(
+            f"{len(claims):,} labels of {len(layers)} layers, {scored:,} with a similarity; "
+            f"{len({x.description for x in claims}):,} different ones, the commonest {shared}.\n"
+            "Not to be known from this file: how far each similarity is off (that depends on the "
+            "number of samples and on how often concept and neuron occur: see neurotrust plan), "
+            "by how much each label leads, whether another probing set gives the same, and "
+            "whether chance does as well. Give --activations and --concepts to find out.",
+            highlight=False,
+            markup=False,
         )
-        save(figure, "examples.png")
-    figure, ax = plt.subplots(figsize=(8, 1.6), layout="constrained")
-    plot_verdicts({result.layer: result.verdict_counts}, ax)
-    save(figure, "verdicts.png")
-    for plot, name in (
-        (plot_intervals, "intervals.png"),
-        (plot_agreement, "agreement.png"),
-        (plot_set_sizes, "set_sizes.png"),
-    ):
-        figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-        plot(result, ax)
-        save(figure, name)
-    return written
+        return
+
+    import jax
+
+    from .runs import Files, Options, load_layers
+
+    if layer is None and len(layers) > 1:
+        raise typer.BadParameter(
+            f"the file has labels of {', '.join(layers)}; choose one", param_hint="--layer"
+        )
+    files = Files((activations,), concepts, names=names, groups=groups, thresholds=thresholds)
+    probes = load_layers(files, Options(metric=metric, seed=seed))
+    if len(probes) > 1 and layer not in probes:
+        raise typer.BadParameter(
+            f"the activations hold {', '.join(probes)}; choose one", param_hint="--layer"
+        )
+    probe = probes[layer if layer in probes else next(iter(probes))]()
+    label = match_labels(chosen, probe)
+    with _bars() as progress:
+        found = judge_labels(
+            jax.random.key(seed), probe, label, metric, alpha=alpha, num_replicates=replicates,
+            progress=lambda done, total: progress("resampling", done, total),
+        )  # fmt: skip
+    claimed = {x.unit: x for x in chosen}
+    lines = [
+        {
+            "layer": claimed[name].layer,
+            "unit": name,
+            "description": claimed[name].description,
+            "finding": found.finding[u],
+            "similarity": found.similarity[u],
+            "lower": found.lower[u],
+            "upper": found.upper[u],
+            "rank": found.rank[u],
+            "best": probe.concept_names[found.best[u]] if found.best[u] >= 0 else "",
+            "best_similarity": found.best_similarity[u],
+            "shortfall": found.shortfall[u],
+            "rivals": found.rivals[u],
+            "stated_similarity": claimed[name].similarity,
+        }
+        for u, name in enumerate(probe.neuron_names)
+        if name in claimed
+    ]
+    counts = Counter(x["finding"] for x in lines)
+    table = Table(title=f"{len(lines):,} labels, {min(rows, len(lines))} shown, worst first")
+    for name in ("unit", "label", metric, "interval", "rank", "finding", "best as measured"):
+        table.add_column(name, justify="left" if "l" in name else "right")
+    order = [Finding.REFUTED, Finding.UNKNOWN, Finding.UNDEFINED, Finding.UNTESTED, Finding.OPEN]
+    worst = sorted(lines, key=lambda x: order.index(x["finding"]) if x["finding"] in order else 9)
+    for x in worst[:rows]:
+        known = np.isfinite(x["similarity"])
+        table.add_row(
+            Text(x["unit"]),
+            Text(x["description"]),
+            f"{x['similarity']:.3f}" if known else "-",
+            f"{x['lower']:.2f} to {x['upper']:.2f}" if np.isfinite(x["lower"]) else "-",
+            str(x["rank"]) if known else "-",
+            x["finding"],
+            Text(f"{x['best']} ({x['best_similarity']:.3f})" if x["best"] else "-"),
+        )
+    if rows:
+        console.print(table)
+    for finding in Finding:
+        if counts[finding]:
+            console.print(f"{counts[finding]:>6,} {finding}: {SAYS[finding]}", highlight=False)
+    if out is not None:
+        with out.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(lines[0]))
+            writer.writeheader()
+            for x in lines:
+                empty = {k for k, v in x.items() if isinstance(v, float) and not np.isfinite(v)}
+                writer.writerow({k: "" if k in empty else v for k, v in x.items()})
+        console.print(f"Wrote {out}.", highlight=False, markup=False)
+
+
+@app.command()
+def compare(
+    activations: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Activations [n, U].")
+    ],
+    concepts: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Concepts [n, C].")],
+    other_activations: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Another layer, or on another probing set."),
+    ] = None,
+    other_concepts: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Other concepts, or of the other set."),
+    ] = None,
+    other_metric: Annotated[str | None, typer.Option(help="Another metric.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Labels of an explainer, .csv; see check."),
+    ] = None,
+    other_labels: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Labels of another.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Names of the concepts.")
+    ] = None,
+    groups: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Group of each sample [n].")
+    ] = None,
+    top_fraction: Annotated[
+        float, typer.Option(callback=_share, help="Share of samples on which a neuron is active.")
+    ] = 0.05,
+    metric: MetricOption = "iou",
+    replicates: Annotated[int, typer.Option(min=2, help="Bootstrap replicates.")] = 200,
+    alpha: Alpha = 0.1,
+    seed: Seed = 0,
+    rows: Rows = 10,
+) -> None:
+    """Compare two metrics, probing sets, layers or explainers: differences with intervals.
+
+    What is not given of the other is that of the first. On the same samples both are resampled
+    alike.
+    """
+    import jax
+
+    from .comparison import Labelling
+    from .comparison import compare as compare_labellings
+    from .published import match_labels, read_labels
+    from .runs import Files, Options, load_layers
+
+    metrics = metric, _known_metric(other_metric) if other_metric else metric
+    paths = (activations, other_activations or activations), (concepts, other_concepts or concepts)
+    if not (other_activations or other_concepts or other_metric or labels or other_labels):
+        raise typer.BadParameter("give --other-activations, --other-metric or another of the other")
+    sides = []
+    for f, c, name, claimed in zip(*paths, metrics, (labels, other_labels), strict=True):
+        own = groups if c == concepts else None
+        files = Files((f,), c, names=names, groups=own)
+        probes = load_layers(files, Options(top_fraction=top_fraction))
+        if len(probes) > 1:
+            raise typer.BadParameter(f"{f} holds several layers: {', '.join(probes)}")
+        probe = next(iter(probes.values()))()
+        label = match_labels(read_labels(claimed), probe) if claimed else None
+        sides.append(Labelling(probe, name, label))
+    with _bars() as progress:
+        found = compare_labellings(
+            jax.random.key(seed), *sides, alpha=alpha, num_replicates=replicates,
+            progress=lambda done, total: progress("resampling", done, total),
+        )  # fmt: skip
+    how = "resampled alike" if found.shared else "resampled independently"
+    table = Table(title=f"first and second, {how}", title_justify="left")
+    for name in ("", "first", "second", "difference", f"{1 - alpha:.0%} interval"):
+        table.add_column(name, justify="right" if name else "left")
+    lines = [
+        ("similarity of the labels, mean", found.similarity),
+        ("replicates that give the label", found.stability),
+    ]
+    if found.neurons is not None:
+        far = -np.nan_to_num(np.abs(found.neurons.difference), nan=-1)
+        lines += [
+            (
+                f"unit {sides[0].probe.neuron_names[u]}",
+                type(found.neurons)(*(x[u] for x in found.neurons)),
+            )
+            for u in np.argsort(far, kind="stable")[:rows]
+        ]
+    for text, x in lines:
+        known = np.isfinite(x.difference)
+        table.add_row(
+            text, *(f"{v:.3f}" if np.isfinite(v) else "-" for v in x[:2]),
+            f"{x.difference:+.3f}" if known else "-",
+            f"{x.lower:+.3f} to {x.upper:+.3f}" if known else "-",
+        )  # fmt: skip
+    console.print(table)
+    if found.neurons is not None:
+        apart = (found.neurons.lower > 0) | (found.neurons.upper < 0)
+        console.print(
+            f"{found.same_label:.1%} of the neurons have the same label "
+            f"({found.same_label_lower:.1%} to {found.same_label_upper:.1%} in resamples); the "
+            f"similarities of {apart.sum()} of {len(apart)} labels differ.",
+            highlight=False,
+        )
+
+
+@app.command()
+def plan(
+    metric: MetricOption = "iou",
+    error: Annotated[
+        float | None, typer.Option(help="Largest error of a similarity that you accept.")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Or: by how much the best concept leads, to certify its label."),
+    ] = None,
+    frequency: Annotated[
+        list[float] | None,
+        typer.Option(help="How often a concept occurs; may be repeated. Default 0.5, 0.1, 0.01."),
+    ] = None,
+    concepts: Annotated[int, typer.Option(min=1, help="Number of concepts.")] = 256,
+    active_rate: Annotated[
+        float, typer.Option(callback=_share, help="Share of samples on which a neuron is active.")
+    ] = 0.05,
+    delta: Annotated[
+        float, typer.Option(callback=_share, help="Probability that it fails.")
+    ] = 0.05,
+    samples: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, help="Instead: the error to expect of so many samples; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """How large must a probing set be, or how large is the error of one?"""
+    from .planning import generalization_gap, required_samples
+
+    rates = frequency or [0.5, 0.1, 0.01]
+    design: dict[str, Any] = {"num_concepts": concepts, "delta": delta, "active_rate": active_rate}
+    if samples:
+        if error is not None or margin is not None:
+            raise typer.BadParameter("excludes --error and --margin", param_hint="--samples")
+        table = Table(
+            title=f"largest error of {metric} ({1 - delta:.0%}, {concepts:,} concepts)",
+            title_justify="left",
+        )
+        table.add_column("samples", justify="right")
+        for rate in rates:
+            table.add_column(f"concept in {rate:.2%}", justify="right")
+        for n in samples:
+            gaps = generalization_gap(metric, n, concept_frequency=np.array(rates), **design)
+            table.add_row(f"{n:,}", *(f"{x:.3f}" for x in np.atleast_1d(gaps)))
+        console.print(table)
+        return
+    if error is None and margin is None:
+        error = 0.1
+    goal = f"an error of at most {error:g}" if margin is None else f"a lead of {margin:g} certified"
+    table = Table(
+        title=f"samples for {goal} ({metric}, {1 - delta:.0%}, {concepts:,} concepts)",
+        title_justify="left",
+    )
+    for name in ("concept in", "samples", "of these with it"):
+        table.add_column(name, justify="right")
+    for rate in rates:
+        found = required_samples(metric, error, margin=margin, concept_frequency=rate, **design)
+        table.add_row(f"{rate:.2%}", f"{int(found.samples):,}", f"{int(found.positives):,}")
+    console.print(table)
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from .files import read_audit as read_audit
 from .files import write_audit as write_audit
 from .files import write_descriptions as write_descriptions
+from .page import Examples as Examples
+from .page import write_page as write_page
 from .plots import most_active as most_active
 from .plots import plot_agreement as plot_agreement
 from .plots import plot_examples as plot_examples

@@ -1,0 +1,264 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const none = "–";
+
+  function make(tag, attributes, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+  const bdi = (text) => make("bdi", {}, text);
+  const number = (x, digits = 3) => (typeof x === "number" ? x.toFixed(digits) : none);
+  const percent = (x) => (typeof x === "number" ? `${Math.round(100 * x)}%` : none);
+  const p = (x) => (typeof x !== "number" ? none : x < 0.001 ? "< 0.001" : x.toFixed(3));
+  const range = (low, high) =>
+    typeof low === "number" && typeof high === "number" ? `${number(low, 2)} to ${number(high, 2)}` : none;
+
+  // ------------------------------------------------------------------ rows
+  const rows = [];
+  data.layers.forEach((layer, l) => {
+    layer.units.forEach((unit, u) => {
+      const label = layer.label[u];
+      rows.push({
+        id: `${l}-${u}`, l, u, layer: layer.name, unit,
+        description: label < 0 ? "" : layer.concepts[label],
+        similarity: layer.similarity[u], interval: range(layer.lower[u], layer.upper[u]),
+        lower: layer.lower[u], agreement: layer.agreement[u],
+        tested: layer.numTested[u], untested: layer.numUntested[u],
+        q: layer.q ? layer.q[u] : null, verdict: data.verdicts[layer.verdict[u]].name,
+        order: layer.verdict[u], reason: layer.reasons[layer.reason[u]],
+      });
+    });
+  });
+  for (const row of rows) row.text = `${row.layer} ${row.unit} ${row.description} ${row.reason}`.toLowerCase();
+
+  // ------------------------------------------------------------------ table
+  const told = (field) => (cell) => bdi(cell.getData()[field]);
+  const shown = (format) => (cell) => document.createTextNode(format(cell.getValue()));
+  const badge = (cell) => {
+    const verdict = data.verdicts.find((v) => v.name === cell.getValue());
+    const dot = make("span", { class: "dot" });
+    dot.style.background = verdict.colour;
+    return make("span", {}, dot, verdict.name);
+  };
+  const numeric = { sorter: "number", sorterParams: { alignEmptyValues: "bottom" }, hozAlign: "right" };
+  const columns = [
+    { title: "layer", field: "layer", formatter: told("layer"), width: 120, responsive: 7, visible: data.layers.length > 1 },
+    { title: "unit", field: "unit", formatter: told("unit"), sorter: "alphanum", width: 74, responsive: 0 },
+    { title: "label", field: "description", formatter: told("description"), minWidth: 120, widthGrow: 3, responsive: 0 },
+    { title: data.layers.length === 1 ? data.layers[0].metric : "similarity", field: "similarity", ...numeric, formatter: shown((x) => number(x)), width: 104, responsive: 2 },
+    { title: "interval", field: "lower", ...numeric, formatter: told("interval"), width: 120, responsive: 4 },
+    { title: "agreement", field: "agreement", ...numeric, formatter: shown(percent), width: 122, responsive: 3 },
+    { title: "tested set", field: "tested", ...numeric, width: 122, responsive: 5 },
+    { title: "untested", field: "untested", ...numeric, width: 110, responsive: 8 },
+    { title: "q-value", field: "q", ...numeric, formatter: shown(p), width: 104, responsive: 6 },
+    { title: "verdict", field: "verdict", formatter: badge, sorter: (a, b, x, y) => x.getData().order - y.getData().order, width: 128, responsive: 0 },
+    { title: "reason", field: "reason", formatter: told("reason"), minWidth: 150, widthGrow: 3, responsive: 9 },
+  ];
+  const table = new Tabulator("#table", {
+    data: rows, columns, index: "id", height: "min(620px, 75vh)", layout: "fitColumns",
+    responsiveLayout: "hide", placeholder: "No neuron fits.",
+    initialSort: [{ column: "similarity", dir: "desc" }, { column: "verdict", dir: "asc" }],
+    rowFormatter(row) {
+      const element = row.getElement();
+      element.tabIndex = 0;
+      element.dataset.id = row.getData().id;
+      element.classList.toggle("shown", row.getData().id === current);
+    },
+  });
+  let current = "";
+  const open = (id) => { location.hash = `n-${id}`; };
+  table.on("rowClick", (_, row) => open(row.getData().id));
+  byId("table").addEventListener("keydown", (event) => {
+    const row = event.target.closest(".tabulator-row");
+    if (!row || event.target !== row) return;
+    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(row.dataset.id); }
+    const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+    if (step && row[step]) { event.preventDefault(); row[step].focus(); }
+  });
+  const count = (kept) => {
+    byId("count").textContent = `${kept.toLocaleString("en")} of ${rows.length.toLocaleString("en")} neurons`;
+  };
+  table.on("dataFiltered", (_, kept) => count(kept.length));
+
+  // ------------------------------------------------------------------ filters
+  let waiting;
+  function filter() {
+    const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const verdict = byId("verdict").value;
+    const layer = byId("layer") ? byId("layer").value : "";
+    table.setFilter((row) =>
+      (!verdict || row.verdict === verdict) && (layer === "" || row.l === Number(layer))
+      && words.every((word) => row.text.includes(word)));
+  }
+  byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(filter, 120); });
+  for (const id of ["verdict", "layer"]) if (byId(id)) byId(id).addEventListener("change", filter);
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+
+  // ------------------------------------------------------------------ one neuron
+  let chart;
+  function facts(pairs) {
+    const list = make("dl", { class: "facts" });
+    for (const [name, value] of pairs) list.append(make("dt", {}, name), make("dd", {}, value));
+    return list;
+  }
+  function names(layer, members, total) {
+    const text = members.map((c) => layer.concepts[c]).join(", ");
+    const more = total > members.length ? ` and ${total - members.length} more` : "";
+    const told = make("span", { class: "names" }, bdi(text), more);
+    return members.length <= 12 ? told : make("details", {}, make("summary", {}, `${total} concepts`), told);
+  }
+  function sample(place) {
+    if (place < 0) {
+      const [before, token, after] = data.texts[-place - 1];
+      return make("div", { class: "snippet" }, before, make("mark", {}, token), after);
+    }
+    const { size, step, across, sheets } = data.images;
+    const inside = place % (across * across);
+    const zoom = Math.max(1, Math.round(56 / size));
+    const tile = make("span", { class: "tile", role: "img", "aria-label": "example" });
+    tile.style.width = tile.style.height = `${size * zoom}px`;
+    const count = Math.min(across, lastOf(place) + 1);
+    tile.style.backgroundImage = `url(${sheets[Math.floor(place / (across * across))]})`;
+    tile.style.backgroundSize = `${count * step * zoom}px auto`;
+    tile.style.backgroundPosition = `${-(inside % across) * step * zoom}px ${-Math.floor(inside / across) * step * zoom}px`;
+    return tile;
+  }
+  // place, on its sheet, of the last image of the sheet that an image is on
+  function lastOf(place) {
+    const whole = data.images.across ** 2;
+    const sheet = Math.floor(place / whole);
+    return sheet < data.images.sheets.length - 1 ? whole - 1 : (numImages - 1) % whole;
+  }
+  let numImages = 0;
+  for (const layer of data.layers) {
+    for (const place of layer.examples ? layer.examples.places : []) numImages = Math.max(numImages, place + 1);
+  }
+
+  function leading(layer, u) {
+    const found = [];
+    for (let k = 0; k < layer.width; k++) {
+      const i = u * layer.width + k;
+      const concept = layer.leading.concept[i];
+      if (concept < 0) continue;
+      const vote = layer.voted[u].indexOf(concept);
+      found.push({
+        name: layer.concepts[concept], similarity: layer.leading.similarity[i],
+        lower: layer.leading.lower[i], upper: layer.leading.upper[i],
+        votes: vote < 0 ? 0 : layer.votes[u][vote], positives: layer.positives[concept],
+        kept: layer.tested[u].includes(concept) ? "yes" : layer.untested[u].includes(concept) ? "untested" : "no",
+      });
+    }
+    return found;
+  }
+  function draw(canvas, layer, concepts) {
+    const short = (name) => (name.length > 26 ? `${name.slice(0, 25)}…` : name);
+    const labels = concepts.map((x) => short(x.name));
+    const finite = (x) => typeof x === "number";
+    chart = new Chart(canvas, {
+      data: {
+        labels,
+        datasets: [
+          { type: "scatter", label: "measured", data: concepts.map((x, i) => ({ x: x.similarity, y: i })), backgroundColor: "#1d2330", pointRadius: 4, yAxisID: "y" },
+          { type: "bar", label: `${layer.level} interval`, data: concepts.map((x) => (finite(x.lower) && finite(x.upper) ? [x.lower, x.upper] : null)), backgroundColor: "#9cc7ea", grouped: false, barPercentage: 0.5, minBarLength: 2, yAxisID: "names" },
+        ],
+      },
+      options: {
+        indexAxis: "y", animation: false, responsive: true, maintainAspectRatio: false,
+        scales: {
+          x: { title: { display: true, text: layer.metric } },
+          names: { type: "category", labels, position: "left", offset: true, grid: { display: false } },
+          y: { type: "linear", display: false, reverse: true, min: -0.5, max: concepts.length - 0.5 },
+        },
+        plugins: { legend: { position: "top", align: "start", labels: { boxWidth: 12 } } },
+      },
+    });
+  }
+
+  function show(id) {
+    const row = rows.find((x) => x.id === id);
+    const detail = byId("detail");
+    if (chart) { chart.destroy(); chart = undefined; }
+    const before = current;
+    current = row ? id : "";
+    for (const element of byId("table").querySelectorAll(".tabulator-row")) {
+      element.classList.toggle("shown", element.dataset.id === current);
+    }
+    document.querySelector(".split").classList.toggle("open", Boolean(row));
+    detail.hidden = !row;
+    if (!row) { if (before) table.redraw(true); return; }
+    const { l, u } = row;
+    const layer = data.layers[l];
+    const close = make("button", { class: "close", type: "button" }, "Close");
+    close.addEventListener("click", () => {
+      history.replaceState(null, "", location.pathname + location.search);
+      show("");
+      const element = byId("table").querySelector(`[data-id="${id}"]`);
+      if (element) element.focus();
+    });
+    const verdict = data.verdicts[layer.verdict[u]];
+    const dot = make("span", { class: "dot" });
+    dot.style.background = verdict.colour;
+    const unit = layer.unit;
+    detail.replaceChildren(
+      close,
+      make("h3", {}, "Unit ", bdi(row.unit), row.description ? ": " : "", bdi(row.description)),
+      make("p", {}, bdi(row.layer)),
+      make("p", {}, dot, make("b", {}, verdict.name), ": ", bdi(row.reason)),
+    );
+    if (layer.examples && layer.examples.top[u].length) {
+      const places = new Map(layer.examples.samples.map((x, i) => [x, layer.examples.places[i]]));
+      const tiles = make("div", { class: "tiles" }, ...layer.examples.top[u].map((x) => sample(places.get(x))));
+      detail.append(make("h4", {}, "What activates it most"), tiles);
+    }
+    const concepts = leading(layer, u);
+    if (concepts.length) {
+      const canvas = make("canvas", { role: "img", "aria-label": "Similarity and interval of the leading concepts; the table below has the numbers" });
+      const holder = make("div", { class: "chart" }, canvas);
+      holder.style.height = `${80 + 26 * concepts.length}px`;
+      const lines = make("tbody", {});
+      for (const x of concepts) {
+        lines.append(make("tr", {}, make("th", { scope: "row" }, bdi(x.name)), make("td", {}, number(x.similarity)),
+          make("td", {}, range(x.lower, x.upper)), make("td", {}, percent(x.votes)), make("td", {}, x.kept), make("td", {}, x.positives.toLocaleString("en"))));
+      }
+      const head = make("thead", {}, make("tr", {}, ...["concept", layer.metric, "interval", "votes", "in set", unit].map((x) => make("th", { scope: "col" }, x))));
+      detail.append(make("h4", {}, "Leading concepts"), holder, make("table", { class: "numbers" }, head, lines));
+      draw(canvas, layer, concepts);
+    } else {
+      detail.append(make("p", {}, `No label: ${data.undefined[layer.missing[u]]}.`));
+    }
+    detail.append(
+      make("h4", {}, `${layer.level} set`),
+      facts([
+        ["tested, may be the best", layer.numTested[u] ? names(layer, layer.tested[u], layer.numTested[u]) : "none"],
+        ["untested, not ruled out", layer.numUntested[u] ? names(layer, layer.untested[u], layer.numUntested[u]) : "none"],
+        ["answers", String(layer.answers[u])],
+      ]),
+      make("h4", {}, "In figures"),
+      facts([
+        ["similarity", `${number(layer.similarity[u])}, ${range(layer.lower[u], layer.upper[u])}`],
+        ["corrected for choice", number(layer.corrected[u])],
+        ["on data that did not choose", number(layer.split[u])],
+        ["agreement", `${percent(layer.agreement[u])} of ${layer.replicates.toLocaleString("en")} resamples`],
+        ["another may be better by", number(layer.regret[u])],
+        ["certified set", `${layer.certified[u].toLocaleString("en")} of ${layer.concepts.length.toLocaleString("en")} concepts`],
+        ...(layer.p ? [["p-value, q-value", `${p(layer.p[u])}, ${p(layer.q[u])}`]] : []),
+        ["active on", typeof layer.active[u] === "number" ? `${(100 * layer.active[u]).toPrecision(2)}% of the samples` : none],
+      ]),
+    );
+    if (!before) table.redraw(true);
+    detail.scrollTop = 0;
+    if (window.matchMedia("(max-width: 1000px)").matches) detail.scrollIntoView();
+    detail.focus({ preventScroll: true });
+  }
+  const fromHash = () => show(location.hash.startsWith("#n-") ? location.hash.slice(3) : "");
+  window.addEventListener("hashchange", fromHash);
+  table.on("tableBuilt", () => {
+    count(rows.length);
+    fromHash();
+    requestAnimationFrame(() => requestAnimationFrame(() => { document.body.dataset.ready = "true"; }));
+  });
+})();

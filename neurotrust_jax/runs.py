@@ -1,0 +1,378 @@
+"""An audit of files, kept in a folder: what went in, what came out, and how far it got."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from .audit import Audit, audit
+from .checks import check_share
+from .hierarchy import lineages
+from .io import FileError, read_array, read_arrays, read_examples, read_hierarchy, read_names
+from .metrics import get_metric
+from .probe import Probe, make_probe, split_thresholds
+from .report import (
+    Examples,
+    most_active,
+    read_audit,
+    save_figures,
+    write_audit,
+    write_descriptions,
+    write_page,
+)
+from .resampling import StageProgress
+from .sparse import SparseColumns
+
+__all__ = ["Files", "Options", "audit_files", "load_layers", "written"]
+
+FORMAT = "neurotrust-run-1"
+SHOWN = 6  # examples of a neuron
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the data of an audit lie.
+
+    Attributes
+    ----------
+    activations : tuple of Path
+        Matrices [n, U] of one layer or of several.
+    concepts : Path
+        One matrix [n, C].
+    names, groups, thresholds, hierarchy, examples : Path, optional
+        Names of the concepts; group of each sample [n]; threshold of each neuron [U], for one
+        layer; parents of concepts; what the samples are.
+    """
+
+    activations: tuple[Path, ...]
+    concepts: Path
+    names: Path | None = None
+    groups: Path | None = None
+    thresholds: Path | None = None
+    hierarchy: Path | None = None
+    examples: Path | None = None
+
+    def all(self) -> dict[str, Path]:
+        """Every file, by what it is."""
+        found = {f"activations {i}": path for i, path in enumerate(self.activations)}
+        others = {k: getattr(self, k) for k in vars(self) if k != "activations"}
+        return found | {k: path for k, path in others.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to audit; see :func:`neurotrust_jax.audit`, and :func:`make_probe` for ``top_fraction``.
+
+    ``split`` above 0 sets that share of the samples aside, on which thresholds are found.
+    """
+
+    metric: str = "iou"
+    alpha: float = 0.1
+    num_replicates: int = 1000
+    num_permutations: int = 1000
+    scheme: str = "multinomial"
+    method: str = "auto"
+    top_fraction: float = 0.05
+    split: float = 0.0
+    seed: int = 0
+
+
+def load_layers(
+    files: Files, options: Options, layers: tuple[str, ...] = ()
+) -> dict[str, Callable[[], Probe]]:
+    """Read all files but activations, and look at the shapes of these; a probe of each when called.
+
+    Raises
+    ------
+    FileError
+        If a file can not be used, or sizes do not fit.
+    """
+    concepts = read_array(files.concepts)
+    if getattr(concepts, "ndim", 0) != 2:
+        raise FileError(f"{files.concepts}: concepts must be [n, C], got {np.shape(concepts)}")
+    concepts = np.asarray(concepts.todense()) if hasattr(concepts, "todense") else concepts
+    names = read_names(files.names) if files.names else None
+    if names is not None and len(names) != concepts.shape[1]:
+        raise FileError(
+            f"{files.names}: holds {len(names)} names for the {concepts.shape[1]} concepts of "
+            f"{files.concepts}"
+        )
+    groups = _vector(files.groups, len(concepts), "groups")
+    found: dict[str, Any] = {}
+    for path in files.activations:
+        for name, matrix in read_arrays(path).items():
+            layer = name if name and len(files.activations) == 1 else _joined(path.stem, name)
+            if layer in found:
+                raise FileError(f"{path}: there is another layer {layer!r}; rename the file")
+            if len(matrix.shape) != 2 or matrix.shape[0] != len(concepts) or 0 in matrix.shape:
+                raise FileError(
+                    f"{path}: layer {layer!r} must be [n, U] with the n = {len(concepts)} samples "
+                    f"of {files.concepts}, got {tuple(matrix.shape)}"
+                )
+            found[layer] = matrix
+    unknown = set(layers) - set(found)
+    if unknown:
+        raise FileError(
+            f"there is no layer {', '.join(sorted(unknown))}; there are: {', '.join(found)}"
+        )
+    found = {k: v for k, v in found.items() if not layers or k in layers}
+    thresholds = None
+    if files.thresholds:
+        if len(found) > 1:
+            raise FileError(
+                f"{files.thresholds}: thresholds are of one layer; choose it by --layer"
+            )
+        (matrix,) = found.values()
+        thresholds = _vector(files.thresholds, matrix.shape[1], "thresholds")
+
+    def probe_of(matrix: Any) -> Probe:
+        probe = make_probe(
+            matrix, concepts, concept_names=names, groups=groups, thresholds=thresholds,
+            top_fraction=None if thresholds is not None else options.top_fraction,
+        )  # fmt: skip
+        if options.split and thresholds is None:
+            key = jax.random.fold_in(jax.random.key(options.seed), 1)
+            probe = split_thresholds(key, probe, fraction=options.split)
+        return probe
+
+    return {layer: partial(probe_of, matrix) for layer, matrix in found.items()}
+
+
+def _of_layer(told: StageProgress, layer: str, stage: str, done: int, total: int) -> None:
+    told(_joined(layer, stage), done, total)
+
+
+def _joined(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
+
+
+def _vector(path: Path | None, length: int, name: str) -> np.ndarray | None:
+    if path is None:
+        return None
+    values = np.asarray(read_array(path))
+    if values.shape != (length,):
+        raise FileError(f"{path}: {name} must have shape [{length}], got {list(values.shape)}")
+    return values
+
+
+def audit_files(
+    files: Files,
+    out: Path,
+    options: Options | None = None,
+    *,
+    layers: tuple[str, ...] = (),
+    force: bool = False,
+    progress: StageProgress | None = None,
+) -> list[Audit]:
+    """Audit the layers of some files, and write everything into a folder.
+
+    ``manifest.json`` says what went in (a hash of every file, options, seed, versions) and which
+    layers are done. A run that was interrupted goes on with the first layer that is not; one on
+    other files or options is refused, so that two never mix. ``descriptions.csv`` and
+    ``report.html`` are of all layers; ``audit.json`` and the figures lie in a folder of each layer
+    where there are several. Layers are resampled alike.
+
+    Parameters
+    ----------
+    files : Files
+    out : Path
+        The folder; made if need be.
+    options : Options, optional
+    layers : tuple of str
+        Names of the layers to audit; all unless given.
+    force : bool
+        Do it anew whatever the folder holds.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    list of Audit
+
+    Raises
+    ------
+    FileError
+        If a file can not be used, or the folder holds another audit.
+    ValueError
+        If the data or an option can not be used.
+    """
+    options = options or Options()
+    told = progress or (lambda stage, done, total: None)
+    hierarchy = read_hierarchy(files.hierarchy) if files.hierarchy else None
+    probes = load_layers(files, options, layers)
+    get_metric(options.metric)
+    check_share(options.alpha, "alpha")
+    show = None
+    for i, probe_of in enumerate(probes.values()):
+        told("checking", i, len(probes))
+        probe = probe_of()
+        lineages(probe.concept_names, hierarchy)
+        if show is None and files.examples:
+            show = _examples(files.examples, probe)
+    told("checking", len(probes), len(probes))
+    manifest = _manifest(files, options, sorted(probes), told)
+    before = _earlier(out / "manifest.json", manifest, force)
+    done: dict[str, str] = before.get("done", {})
+    manifest["done"] = done
+    out.mkdir(parents=True, exist_ok=True)
+    audits, examples = [], []
+    for layer, probe_of in probes.items():
+        folder = out / folder_name(layer) if len(probes) > 1 else out
+        path = folder / "audit.json"
+        probe = probe_of()
+        if layer in done and path.is_file() and _sha256(path) == done[layer]:
+            result = read_audit(path)
+        else:
+            result = audit(
+                jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
+                num_replicates=options.num_replicates, num_permutations=options.num_permutations,
+                scheme=options.scheme, method=options.method, hierarchy=hierarchy, layer=layer,
+                progress=partial(_of_layer, told, layer),
+            )  # fmt: skip
+            folder.mkdir(exist_ok=True)
+            written(path, partial(write_audit, result))
+            save_figures(result, folder)
+            done[layer] = _sha256(path)
+            _keep(manifest, out)
+        audits.append(result)
+        examples.append(show(probe) if show else None)
+    written(out / "descriptions.csv", partial(write_descriptions, audits))
+    manifest["complete"] = True
+    written(
+        out / "report.html",
+        lambda part: write_page(audits, part, examples=examples, manifest=_told_of(manifest)),
+    )
+    _keep(manifest, out)
+    return audits
+
+
+def _examples(path: Path, first: Probe) -> Callable[[Probe], Examples]:
+    """Of a probe, what activates its neurons most."""
+    show, groups = read_examples(path, first.num_samples)
+    if groups is None and first.groups is not None:
+        groups = np.asarray(first.groups)
+
+    def of(probe: Probe) -> Examples:
+        f = probe.activations
+        columns = (
+            (f.dense(u, u + 1)[:, 0] for u in range(probe.num_neurons))
+            if isinstance(f, SparseColumns)
+            else np.asarray(f).T
+        )
+        top = np.full((probe.num_neurons, SHOWN), -1)
+        for u, column in enumerate(columns):
+            rows = most_active(column, groups, SHOWN)
+            top[u, : len(rows)] = rows
+        return Examples(top, show)
+
+    return of
+
+
+def folder_name(layer: str) -> str:
+    """A name that is inert in every file system."""
+    plain = re.sub(r"[^\w.-]+", "_", layer).strip("._")[:80]
+    return f"{plain or 'layer'}-{hashlib.sha256(layer.encode()).hexdigest()[:6]}"
+
+
+def written(path: Path, write: Callable[[Path], Any]) -> Path:
+    """Write a file under another name, then give it its own: it is there whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _keep(manifest: Mapping[str, Any], out: Path) -> None:
+    text = json.dumps(manifest, indent=1) + "\n"
+    written(out / "manifest.json", lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _manifest(
+    files: Files, options: Options, layers: list[str], told: StageProgress
+) -> dict[str, Any]:
+    inputs, paths = {}, files.all()
+    for i, (name, path) in enumerate(paths.items()):
+        told("reading files", i, len(paths))
+        inputs[name] = {
+            "file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path),
+        }  # fmt: skip
+    told("reading files", len(paths), len(paths))
+    return {
+        "format": FORMAT,
+        "inputs": inputs,
+        "layers": layers,
+        "options": asdict(options),
+        "command": " ".join(sys.argv[1:]),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("neurotrust-jax", "jax", "jaxlib", "numpy")},
+        },
+        "device": jax.devices()[0].device_kind,
+        "done": {},
+        "complete": False,
+    }
+
+
+def _earlier(path: Path, manifest: Mapping[str, Any], force: bool) -> dict[str, Any]:
+    """What is kept of the same audit; raise if the folder holds another."""
+    if force or not path.exists():
+        return {}
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        differ = [
+            name
+            for part in ("inputs", "options")
+            for name in {**earlier[part], **manifest[part]}
+            if _content(earlier[part].get(name)) != _content(manifest[part].get(name))
+        ]
+        known = earlier["format"] == FORMAT
+        package = "neurotrust-jax"
+        if earlier["versions"][package] != manifest["versions"][package]:
+            differ.append(f"the version of {package}")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        known, differ = False, []
+    if not known:
+        raise FileError(f"{path}: is not the manifest of an audit; give another --out, or --force")
+    if differ or earlier["layers"] != manifest["layers"]:
+        what = ", ".join(differ) or "the layers"
+        raise FileError(
+            f"{path.parent}: holds another audit ({what} differ); give another --out, or --force "
+            "to do it anew"
+        )
+    return dict(earlier)
+
+
+def _content(entry: Any) -> Any:
+    """Of a file its hash, whatever its name."""
+    return entry["sha256"] if isinstance(entry, dict) else entry
+
+
+def _told_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The manifest as a table of two columns."""
+    rows = {name: f"{x['file']}, sha256 {x['sha256']}" for name, x in manifest["inputs"].items()}
+    rows |= {name: str(x) for name, x in manifest["options"].items()}
+    rows |= {f"version of {name}": x for name, x in manifest["versions"].items()}
+    return rows | {name: manifest[name] for name in ("device", "command", "date")}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,203 @@
+"""The page holds what the audit says, is inert and offline, and works in a browser."""
+
+import json
+import re
+import shutil
+from dataclasses import fields, is_dataclass, replace
+
+import jax
+import numpy as np
+import pytest
+
+import neurotrust_jax as nt
+from neurotrust_jax import report
+from neurotrust_jax.datasets import planted
+
+pytestmark = pytest.mark.x32
+HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x00\x07 =cmd()'
+
+
+@pytest.fixture(scope="module")
+def audited():
+    with jax.enable_x64(False):
+        p = planted(jax.random.key(1), 1500, num_neurons=6, num_concepts=9, effect=0.7)
+        f = np.concatenate([np.asarray(p.activations), np.full((1500, 1), -1.0)], axis=1)
+        probe = nt.make_probe(
+            f, p.concepts, thresholds=0.0, groups=np.arange(1500) // 5,
+            concept_names=[f"concept, {i}" for i in range(9)],
+        )  # fmt: skip
+        return nt.audit(
+            jax.random.key(0), probe, "iou", num_replicates=200, num_permutations=99, layer="block"
+        )
+
+
+def data_of(path):
+    text = path.read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found[1]), text
+
+
+def examples(count=7):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 8), np.uint8)
+    return report.Examples(rng.integers(0, 40, (count, 5)), lambda row: images[row])
+
+
+def many(audit, times, num_concepts=200):
+    """The same neurons again and again, and more concepts that no one is about."""
+
+    def wider(value, name):
+        if is_dataclass(value):
+            return replace(
+                value, **{f.name: wider(getattr(value, f.name), f.name) for f in fields(value)}
+            )
+        if not isinstance(value, np.ndarray) and not hasattr(value, "ndim"):
+            return value
+        value = np.asarray(value)
+        if value.ndim and value.shape[0] == 7:
+            value = np.concatenate([value] * times)
+        if value.ndim == 2 and value.shape[1] == 9:
+            value = np.pad(value, ((0, 0), (0, num_concepts - 9)))
+        return value
+
+    found = wider(audit, "")
+    return replace(
+        found,
+        neuron_names=tuple(map(str, range(7 * times))),
+        verdict_reason=audit.verdict_reason * times,
+        concept_names=tuple(f"concept {i}" for i in range(num_concepts)),
+        positives=np.resize(audit.positives, num_concepts),
+    )
+
+
+def test_what_is_said(audited, tmp_path):
+    path = report.write_page(audited, tmp_path / "a.html", examples=examples(), title="My layer")
+    data, text = data_of(path)
+    (layer,) = data["layers"]
+    np.testing.assert_allclose(layer["similarity"][:6], audited.similarity[:6], rtol=1e-3)
+    assert layer["similarity"][6] is None
+    assert [layer["concepts"][c] for c in layer["label"][:6]] == [
+        audited.description(u) for u in range(6)
+    ]
+    for u in range(7):
+        tested = audited.concept_set[u] & ~audited.undecided[u]
+        assert sorted(layer["tested"][u]) == np.flatnonzero(tested).tolist()
+        assert data["verdicts"][layer["verdict"][u]]["name"] == nt.Verdict(audited.verdict[u]).text
+    assert "<title>My layer</title>" in text
+    assert audited.guarantee in text
+    assert not re.search(r"(?<![\w.-])(nan|inf|NaN|Infinity)(?![\w.-])", text.split("</main>")[0])
+
+
+def test_nothing_in_names_runs_or_hides(audited, tmp_path):
+    names = tuple(f"{HOSTILE} {i}" for i in range(9))
+    hostile = replace(audited, concept_names=names, layer=HOSTILE)
+    shown = report.Examples(np.zeros((7, 1), int), lambda row: (HOSTILE, HOSTILE, HOSTILE))
+    path = report.write_page(
+        hostile, tmp_path / "a.html", examples=shown, title=HOSTILE, manifest={HOSTILE: HOSTILE}
+    )
+    data, text = data_of(path)
+    assert text.count("<script") == 4  # the data, two libraries, and our own
+    assert "alert(" in data["layers"][0]["concepts"][0]  # it is there as text
+    assert "<b onclick" not in text
+    assert "49" not in re.search("<title>(.*?)</title>", text)[1]
+    assert not {"\u202e", "\x00", "\x07"} & set(text)
+
+
+def test_the_page_reaches_nowhere(audited, tmp_path):
+    path = report.write_page(audited, tmp_path / "a.html", examples=examples())
+    text = path.read_text(encoding="utf-8")
+    policy = re.search('Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert policy.startswith("default-src &#39;none&#39;")
+    assert not re.search(
+        r'(src|href)="(?!#)', re.sub("<script.*?</script>", "", text, flags=re.DOTALL)
+    )
+
+
+def test_a_large_layer_is_not_too_large_a_page(audited, tmp_path):
+    rng = np.random.default_rng(0)
+    large = many(audited, 293)  # 2,051 neurons
+    images = rng.integers(0, 256, (6000, 28, 28), np.uint8)
+    shown = report.Examples(rng.integers(0, 6000, (2051, 6)), lambda row: images[row])
+    path = report.write_page(large, tmp_path / "a.html", examples=shown)
+    assert path.stat().st_size < 10e6
+    assert len(data_of(path)[0]["layers"][0]["units"]) == 2051
+
+
+def test_what_does_not_fit_is_refused(audited, tmp_path):
+    with pytest.raises(ValueError, match="at least one audit"):
+        report.write_page([], tmp_path / "a.html")
+    with pytest.raises(ValueError, match="one row for each of 7 neurons"):
+        report.write_page(audited, tmp_path / "a.html", examples=examples(3))
+    with pytest.raises(ValueError, match="examples are given for 2 layers, audits for 1"):
+        report.write_page(audited, tmp_path / "a.html", examples=[None, None])
+    with pytest.raises(ValueError, match="an image must have shape"):
+        report.write_page(
+            audited, tmp_path / "a.html",
+            examples=report.Examples(np.zeros((7, 1), int), lambda row: np.zeros((2, 2, 4))),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    library = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
+    with library.sync_playwright() as driver:
+        known = ("chromium", "chromium-browser", "google-chrome")
+        path = next(filter(None, map(shutil.which, known)), None)
+        options = [
+            "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--no-first-run",
+        ]  # fmt: skip
+        try:
+            found = driver.chromium.launch(executable_path=path, args=options)
+        except library.Error as error:
+            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+        yield found
+        found.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 360])
+def test_in_a_browser(audited, tmp_path, browser, width):
+    expect = pytest.importorskip("playwright.sync_api").expect
+    large = many(audited, 293)
+    path = report.write_page([large, audited], tmp_path / "a.html", examples=[None, examples()])
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    said, asked = [], []
+    page.on("console", lambda x: said.append(x.text))
+    page.on("pageerror", lambda x: said.append(str(x)))
+    page.on("request", lambda x: asked.append(x.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    count = page.locator("#count")
+    expect(count).to_have_text("2,058 of 2,058 neurons")
+    page.fill("#search", "concept, 3")
+    expect(count).to_have_text("1 of 2,058 neurons")
+    row = page.locator(".tabulator-row").first
+    assert "concept, 3" in row.inner_text()
+    page.fill("#search", "")
+    page.select_option("#layer", "1")
+    expect(count).to_have_text("7 of 2,058 neurons")
+    page.select_option("#verdict", "undecided")
+    expect(count).to_have_text("1 of 2,058 neurons")
+    page.select_option("#verdict", "")
+    expect(count).to_have_text("7 of 2,058 neurons")
+
+    page.locator(".tabulator-col[tabulator-field=description]").click()
+    page.wait_for_timeout(300)
+    labels = page.locator(".tabulator-cell[tabulator-field=description]").all_inner_texts()
+    assert labels == sorted(labels)
+    page.wait_for_timeout(300)  # a table that is drawn anew loses the focus
+    page.locator(".tabulator-row", has_text="concept, 2").press("Enter")
+    detail = page.locator("#detail")
+    detail.wait_for(state="visible")
+    assert "Unit 2: concept, 2" in detail.inner_text()
+    assert detail.locator(".tile").count() == 5
+    assert detail.locator("canvas").bounding_box()["height"] > 50
+    assert "#n-1-2" in page.url
+    # nothing is wider than the window
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    detail.get_by_role("button", name="Close").click()
+    detail.wait_for(state="hidden")
+    assert said == []
+    assert [x for x in asked if not x.startswith("data:")] == [path.as_uri()]
+    page.close()
