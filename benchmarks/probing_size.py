@@ -123,6 +123,7 @@ def size_part(found, metric, size):
                 "standard_error": by_draw.std() / math.sqrt(len(by_draw)), "tested": mean[5],
                 "untested": mean[6],
             })  # fmt: skip
+        jax.clear_caches()  # compiled functions take memory maps, of which there are few
     return rows
 
 
@@ -313,6 +314,9 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="a few draws from the small digits")
     parser.add_argument("--out", type=Path, default=HERE / "results", metavar="FOLDER")
+    parser.add_argument(
+        "--tasks", nargs="+", choices=FULL["tasks"], help="only these; what is kept of others stays"
+    )
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -322,7 +326,12 @@ def main():
         "python": platform.python_version(), "date": datetime.date.today().isoformat(),
         "alpha": ALPHA, "sizes": size, "size": [], "files": [],
     }  # fmt: skip
-    for task in size["tasks"]:
+    path, wanted = arguments.out / "probing_size.json", arguments.tasks or size["tasks"]
+    if arguments.tasks and path.exists():
+        earlier = json.loads(path.read_text())
+        for part in ("size", "files"):
+            found[part] = [x for x in earlier[part] if x["task"] not in wanted]
+    for task in wanted:
         population = Population(task)
         for metric in size["metrics"]:
             found["size"] += size_part(population, metric, size)
@@ -331,8 +340,7 @@ def main():
         found["slopes"] = slopes(found["size"])
         # what is done is kept
         content = json.dumps(found, indent=1, default=float)
-        (arguments.out / "probing_size.json").write_text(content + "\n")
-        jax.clear_caches()
+        path.write_text(content + "\n")
     matplotlib.use("Agg")
     draw_size(found["size"], size["metrics"][0], arguments.out / "probing_size.png")
     if found["files"]:

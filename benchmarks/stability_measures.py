@@ -37,7 +37,7 @@ BINS = np.linspace(0, 1, 11)  # of the calibration error
 RESAMPLED = 300  # times the draws, for an interval
 FULL = {
     "tasks": ("digits-mlp", "glyphs-mlp", "glyphs-cnn", "python-transformer", "python-sae"),
-    "samples": (500, 2000, 8000), "neurons": 64, "draws": 12, "fresh": 50, "replicates": 200,
+    "samples": (500, 2000, 8000), "neurons": 64, "draws": 10, "fresh": 50, "replicates": 200,
     "rankings": 20,
 }  # fmt: skip
 QUICK = FULL | {
@@ -297,6 +297,9 @@ def main():
     )
     parser.add_argument("--quick", action="store_true", help="a few draws from the small digits")
     parser.add_argument("--out", type=Path, default=HERE / "results", metavar="FOLDER")
+    parser.add_argument(
+        "--tasks", nargs="+", choices=FULL["tasks"], help="only these; what is kept of others stays"
+    )
     parser.add_argument("--metric", default="iou")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
@@ -307,15 +310,19 @@ def main():
         "python": platform.python_version(), "date": datetime.date.today().isoformat(),
         "metric": arguments.metric, "sizes": size, "rows": [],
     }  # fmt: skip
-    for task in size["tasks"]:
+    path, wanted = arguments.out / "stability_measures.json", arguments.tasks or size["tasks"]
+    if arguments.tasks and path.exists():
+        earlier = json.loads(path.read_text())["rows"]
+        found["rows"] = [x for x in earlier if x["task"] not in wanted]
+    for task in wanted:
         population = Population(task)
         for n in size["samples"]:
             found["rows"] += rows_of(task, n, *collect(population, n, arguments.metric, size))
+            jax.clear_caches()  # compiled functions take memory maps, of which there are few
         found["summary"] = summary(found["rows"])
         # what is done is kept
         content = json.dumps(found, indent=1, default=float)
-        (arguments.out / "stability_measures.json").write_text(content + "\n")
-        jax.clear_caches()
+        path.write_text(content + "\n")
     matplotlib.use("Agg")
     draw_figure(found, arguments.out / "stability_measures.png")
     Console(width=150).print(table(found))
