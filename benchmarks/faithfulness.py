@@ -80,7 +80,7 @@ FULL = Size(
     cost=(10_000, 512, 256),
 )
 QUICK = Size(
-    samples=(100, 300, 1000),
+    samples=(100, 800),
     more_samples=(),
     frequencies=(0.5,),
     metrics=("iou", "auroc"),

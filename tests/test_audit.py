@@ -244,8 +244,9 @@ def test_demo_runs_end_to_end(tmp_path):
     assert accuracy > 85  # chance is 10; a linear model reaches 95 with all of the data
     assert (tmp_path / "cache" / "models").exists()
     written = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert written == {"descriptions.csv", "audit.json", "examples.png", "agreement.png",
-                       "intervals.png", "set_sizes.png", "verdicts.png"}  # fmt: skip
+    figures = {f"{x}.{y}" for x in ("agreement", "intervals", "set_sizes", "verdicts")
+               for y in ("png", "svg")}  # fmt: skip
+    assert written == {"report.html", "descriptions.csv", "audit.json", "examples.png"} | figures
     result = report.read_audit(tmp_path / "audit.json")
     assert result.metric == "auroc"
     assert np.nanmean(result.agreement) > 0.5

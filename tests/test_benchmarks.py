@@ -21,6 +21,7 @@ def run_quick(name, folder, request):
         text=True,
         env=os.environ
         | {
+            "NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust")),
             "JAX_COMPILATION_CACHE_DIR": str(request.config.cache.mkdir("jax")),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
         },
@@ -77,3 +78,32 @@ def test_speed_compares_equal_answers(tmp_path, request):
     assert loop["disagreements"] == 0
     (scaled,) = found["scale"]["rows"]
     assert scaled["seconds"] > 0
+
+
+def test_size_of_the_probing_set(tmp_path, request):
+    found = run_quick("probing_size", tmp_path, request)
+    assert (tmp_path / "probing_size.png").stat().st_size > 10_000
+    # twenty draws of two sizes tell the exponent to about 0.1
+    assert found["slopes"]
+    assert all(abs(x["exponent"] + 0.5) < 0.2 for x in found["slopes"])
+    small, large = (x for x in found["size"] if x["bin"] == "all")
+    assert large["label_is_best"] > small["label_is_best"]
+    assert large["regret"] < small["regret"]
+
+
+def test_shifts(tmp_path, request):
+    found = run_quick("shift", tmp_path, request)
+    assert (tmp_path / "shift.png").stat().st_size > 10_000
+    # the control: sets that know of no shift miss the best of another distribution more often
+    turned = {x["method"]: x["coverage"] for x in found["coverage"] if "turned" in x["pair"]}
+    assert turned["no correction"] < turned["bounds, 2.0"]
+    (whole,) = (x for x in found["radius"] if x["overturned"] is not None)
+    assert whole["overturned"] == 0 < whole["broken"]
+
+
+def test_agreement_tells_labels_that_last(tmp_path, request):
+    rows = run_quick("stability_measures", tmp_path, request)["rows"]
+    assert (tmp_path / "stability_measures.png").stat().st_size > 10_000
+    worth = {x["measure"]: x["auroc_fresh"] for x in rows}
+    assert worth["top1_agreement"] > 0.75
+    assert worth["positives"] < 0.65  # says nothing of the neuron

@@ -27,9 +27,8 @@ def test_values_are_those_of_the_data():
         found.neurons.difference, found.neurons.first - found.neurons.second, atol=1e-7
     )
     boot = nt.bootstrap(KEY, a, "iou", num_replicates=20)
-    assert found.stability.first == pytest.approx(
-        nt.stability(boot).top1_agreement.mean(), abs=1e-6
-    )
+    expected = float(nt.stability(boot).top1_agreement.mean())
+    assert float(found.stability.first) == pytest.approx(expected, abs=1e-6)
     assert found.same_label == 1
 
 
