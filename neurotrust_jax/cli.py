@@ -387,7 +387,7 @@ def check(
         most = Counter(x.description for x in claims).most_common(3)
         shared = ", ".join(f"{name!r} {count} times" for name, count in most)
         console.print(
-            f"{len(claims):,} labels of {len(layers)} layers, {scored:,} with a similarity; "
+            f"{len(claims):,} labels of {len(layers)} layer(s), {scored:,} with a similarity; "
             f"{len({x.description for x in claims}):,} different ones, the commonest {shared}.\n"
             "Not to be known from this file: how far each similarity is off (that depends on the "
             "number of samples and on how often concept and neuron occur: see neurotrust plan), "
