@@ -75,10 +75,16 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
     For a column with weighted deviations D_i from its mean, summed by unit, it is
     ``(sum D_i^2)^2 / sum D_i^4``: about the number of positives for a rare concept, all units for
     one present half of the time, 0 for a constant. A pair has the smaller of its two columns'.
-    A column read by its ranks has all units. Without a metric only the concepts count.
+
+    A column read by its ranks has all units, unless more than half of the samples share its lowest
+    value, or 0 (a sparse feature, a rectified unit): it then has those of the indicator of the
+    others, and a pair of it with a binary concept that is present on none of those has no evidence,
+    since all its replicates lack it too. Without a metric only the concepts count.
     """
     f_view = "rank" if metric is None else metric.neuron_view
     c_view = "binary" if metric is None else metric.concept_view
+    ranked = metric is not None and f_view == "rank"
+    binary = c_view == "binary" or (c_view == "rank" and probe.concepts.dtype == jnp.bool_)
 
     def units(side: Side, view: str) -> Array:
         if view == "rank":
@@ -86,10 +92,48 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
         x = side.present if view == "binary" else side.values
         return _effective(x, probe.weights, probe.groups, num_units=probe.num_units)
 
-    concepts = [units(labels, c_view) for _, labels in probe.in_columns()]
-    of_concept = concepts[0] if len(concepts) == 1 else jnp.concatenate(concepts)
-    of_neuron = probe.each_neuron(lambda part: units(part.neurons, f_view))
-    return jnp.minimum(of_neuron[:, None], of_concept[None, :])
+    columns = [labels for _, labels in probe.in_columns()]
+    of_concept = jnp.concatenate([units(labels, c_view) for labels in columns])
+
+    def of_neurons(part: Probe) -> Array:
+        side = part.neurons
+        own = units(side, f_view)
+        evidence = jnp.minimum(own[:, None], of_concept[None, :])
+        if not ranked:
+            return evidence
+        off, tied = _off_ties(side.values, probe.weights)
+        if not bool(tied.any()):
+            return evidence
+        own = _effective(off, probe.weights, probe.groups, num_units=probe.num_units)
+        less = jnp.minimum(own[:, None], evidence)
+        if binary:
+            met = [_met(off, labels.present, probe.weights) for labels in columns]
+            less = jnp.where(jnp.concatenate(met, axis=1), less, 0)
+        return jnp.where(tied[:, None], less, evidence)
+
+    return probe.each_neuron(of_neurons)
+
+
+@jax.jit
+def _off_ties(values: Array, weights: Array) -> tuple[Array, Array]:
+    """Where each column is off its commonest value [n, U], and whether most of it is there [U].
+
+    Only the lowest value and 0 are looked at.
+    """
+    used = weights > 0
+    lowest = jnp.where(used[:, None], values, jnp.inf).min(axis=0, keepdims=True)
+    zero, low = values != 0, values != lowest
+    shares = jnp.stack([weighted_total(x.astype(weights.dtype), weights) for x in (zero, low)])
+    least = jnp.argmin(shares, axis=0)
+    off = jnp.where(least[None, :] == 0, zero, low)
+    return off, shares.min(axis=0) < weights.sum() / 2
+
+
+@jax.jit
+def _met(off: Array, present: Array, weights: Array) -> Array:
+    """Whether a concept is present where a column is off its ties, [U, C]."""
+    x, y = (a.astype(jnp.float32) for a in (off & (weights > 0)[:, None], present))
+    return jnp.matmul(x.T, y) > 0
 
 
 @partial(jax.jit, static_argnames="num_units")

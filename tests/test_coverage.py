@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
+from neurotrust_jax import candidates
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
 
@@ -182,3 +183,30 @@ def test_calibrated_sets_cover_among_near_ties_where_vote_sets_do_not():
     clear, size = shares(gap=0.5, rivals=2)
     assert min(clear.values()) > 0.9 - noise
     assert size < 1.2
+
+
+@pytest.mark.x32
+@pytest.mark.slow
+def test_sets_cover_where_a_sparse_feature_meets_no_positive(monkeypatch):
+    """A best concept that is never met by chance stays; were it tested, its replicates would lie.
+
+    A feature active on 3% of the samples, a concept of 15 positives of which it is active on 9%:
+    one probing set in four has no such sample, and then no replicate has one.
+    """
+
+    def coverage():
+        held = []
+        for seed in range(25):
+            rng = np.random.default_rng(seed)
+            c = rng.random((1000, 12)) < np.r_[np.full(4, 0.015), np.full(8, 0.4)]
+            # each feature's own concept is the best, a frequent one is nearly as good
+            rate = np.where(c[:, :4], 0.09, 0.02 + 0.02 * c[:, 4:5])
+            f = np.where(rng.random((1000, 4)) < rate, rng.random((1000, 4)) + 0.1, 0)
+            probe = nt.make_probe(f, c, thresholds=0.0)
+            boot = nt.bootstrap(jax.random.key(seed), probe, "auroc", num_replicates=100)
+            held.append(np.asarray(nt.concept_sets(boot, alpha=0.1).mask)[range(4), range(4)])
+        return np.mean(held)
+
+    assert coverage() > 0.9
+    monkeypatch.setattr(candidates, "_met", lambda off, present, weights: np.full((4, 12), True))
+    assert coverage() < 0.9

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
 from neurotrust_jax import sets
@@ -211,6 +212,26 @@ def test_effective_units_count_the_positives_of_rare_concepts_and_groups():
     np.testing.assert_allclose(iou, [55.4, 10.2, 20.8, 0], rtol=0.01)
     grouped = nt.make_probe(f, c, top_fraction=0.05, groups=np.arange(1000) // 10)
     assert effective_units(grouped, None)[0, 1] == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.x32
+def test_effective_units_of_tied_ranks_are_those_off_the_tie():
+    c = np.zeros((1000, 3), bool)
+    c[:400, 0] = c[:10, 1] = c[500:520, 2] = True
+    f = np.zeros((1000, 4))
+    f[:50, 0] = np.linspace(1, 2, 50)  # a sparse feature, present with the first two concepts
+    f[:50, 1] = -f[:50, 0]
+    f[:, 2] = np.linspace(-1, 1, 1000)
+    f[:, 3] = 7 + f[:, 0]
+    probe = nt.make_probe(f, c, top_fraction=0.05)
+    found = np.asarray(effective_units(probe, nt.METRICS["auroc"]))
+    tied = [55.4, 10.2, 0]
+    np.testing.assert_allclose(found[[0, 1, 3]], [tied] * 3, rtol=0.01)
+    of_concepts = np.asarray(effective_units(probe, None))[2]
+    np.testing.assert_allclose(found[2], of_concepts, rtol=1e-6)
+    sparse_probe = nt.make_probe(csr_array(f[:, :2]), c, thresholds=0.0)
+    sparse = np.asarray(effective_units(sparse_probe, nt.METRICS["auroc"]))
+    np.testing.assert_allclose(sparse, found[:2], rtol=1e-6)
 
 
 def test_scales_keep_the_order(precision):
