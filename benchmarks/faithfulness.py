@@ -80,12 +80,12 @@ FULL = Size(
     cost=(10_000, 512, 256),
 )
 QUICK = Size(
-    samples=(100, 800),
+    samples=(100, 300, 900),
     more_samples=(),
     frequencies=(0.5,),
     metrics=("iou", "auroc"),
-    datasets=40,
-    control_datasets=1000,
+    datasets=30,
+    control_datasets=800,
     glyphs=False,
     cost=(500, 16, 16),
 )

@@ -41,7 +41,7 @@ FULL = {
 }  # fmt: skip
 QUICK = FULL | {
     "tasks": ("digits-mlp",), "metrics": ("iou",), "samples": (150, 600), "neurons": 16,
-    "draws": 10, "replicates": 100, "files": (),
+    "draws": 8, "replicates": 60, "fresh": 10, "files": (),
 }  # fmt: skip
 
 

@@ -369,7 +369,7 @@ def main():
     arguments = parser.parse_args()
     size = {"draws": 20, "replicates": 200, "penalty": 30.0, "images": 2000, "tokens": 8000}
     if arguments.quick:
-        size |= {"draws": 6, "replicates": 100, "images": 300}
+        size |= {"draws": 4, "replicates": 60, "images": 300}
 
     def pairs():
         if arguments.quick:

@@ -41,7 +41,7 @@ FULL = {
     "rankings": 20,
 }  # fmt: skip
 QUICK = FULL | {
-    "tasks": ("digits-mlp",), "samples": (300,), "neurons": 24, "draws": 5, "fresh": 20,
+    "tasks": ("digits-mlp",), "samples": (300,), "neurons": 24, "draws": 4, "fresh": 20,
     "replicates": 100, "rankings": 10,
 }  # fmt: skip
 

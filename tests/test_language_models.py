@@ -33,10 +33,23 @@ pytestmark = pytest.mark.x32
 
 
 def small(vocab_size=11, context=8, num_layers=2, seed=0):
-    return Transformer(
+    """A transformer whose blocks do something: untrained ones begin as the identity."""
+    model = Transformer(
         vocab_size, width=16, num_layers=num_layers, num_heads=2, context=context,
         rngs=nnx.Rngs(seed),
     )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    for block in model.blocks:
+        for out in (block.attention.out, block.mlp.out):
+            shape = out.kernel.shape
+            out.kernel[...] = jnp.asarray(rng.normal(size=shape) / math.sqrt(shape[0]), jnp.float32)
+    return model
+
+
+def test_blocks_begin_as_the_identity():
+    model = Transformer(11, width=16, num_layers=2, num_heads=2, context=8, rngs=nnx.Rngs(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 16)), jnp.float32)
+    np.testing.assert_array_equal(model.blocks[1](x), x)
 
 
 def texts(lengths, vocab_size=11, seed=0):
@@ -231,12 +244,15 @@ def test_training_learns_what_repeats_and_no_more():
         progress=lambda *call: calls.append(call),
     )  # fmt: skip
     assert history.loss.shape == (150,)
-    assert history.loss[0] == pytest.approx(np.log2(7), abs=0.2)
+    assert history.loss[0] > 1
     assert history.loss[-1] < 0.05
     assert evaluate(model, cycle[3:50], groups[3:50]) < 0.05
     assert calls == [(done, 150) for done in range(1, 151)]
-    noise = texts([2_000], 7, seed=1)
-    assert evaluate(small(7, num_layers=1), *noise) == pytest.approx(np.log2(7), abs=0.05)
+    model = small(7, num_layers=1)
+    train_language_model(
+        jax.random.key(0), model, *texts([2_000], 7), num_steps=150, learning_rate=3e-3
+    )
+    assert evaluate(model, *texts([2_000], 7, seed=1)) == pytest.approx(np.log2(7), abs=0.1)
 
 
 def test_training_is_a_function_of_its_keys_and_interrupted_changes_nothing():
