@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "TrainedLayer", "excerpts", "train_layer"]
 
 TOP_FRACTION = 0.05
-EXCERPT = 512  # tokens of a file that are probed
+EXCERPT = 512  # tokens of a file that models are trained and judged on, beside the transformer
+PROBED = 128  # tokens of a file that are probed
 ORDER = 4  # of the n-grams that a language model is compared with
 LANGUAGE_MODEL: dict[str, Any] = {"num_steps": 2400, "batch_size": 8, "learning_rate": 4e-3}
 AUTOENCODER: dict[str, Any] = {"num_features": 1024, "k": 16, "num_steps": 3000}
@@ -212,13 +213,14 @@ def _language(key: Array, told: StageProgress) -> _Language:
             progress=lambda done, total: told("training the transformer", done, total),
         ),
     )  # fmt: skip
-    rows = held_out[excerpts(data.groups[held_out])]
-    test = data.tokens[rows], data.groups[rows]
+    judged = held_out[excerpts(data.groups[held_out])]
+    test = data.tokens[judged], data.groups[judged]
     told("comparing with n-grams", 0, 2)
     bits = models.evaluate(model, *test)
     told("comparing with n-grams", 1, 2)
     rival = models.ngram_bits(tokens, groups, *test, len(data.vocabulary), ORDER)
     told("comparing with n-grams", 2, 2)
+    rows = held_out[excerpts(data.groups[held_out], PROBED)]
     return _Language(
         model, data, rows, seen[excerpts(groups)],
         achieved="predict the next token of Python source. Bits a token on "

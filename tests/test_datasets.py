@@ -24,6 +24,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from neurotrust_jax import tasks
 from neurotrust_jax.datasets import digits, glyphs, planted, planted_similarity, split_groups
 
 FALSE_ALARM = 1e-4
@@ -507,3 +508,17 @@ def test_planted_refuses_an_impossible_law(options, message):
 def test_planted_similarity_lists_the_metrics_it_knows(blocks):
     with pytest.raises(ValueError, match=r"unknown metric 'auprc'; known are accuracy, .*, mad"):
         planted_similarity(blocks[0], "auprc")
+
+
+@pytest.mark.x32
+def test_excerpts_are_the_middle_of_each_group_that_is_long_enough():
+    groups = np.repeat([0, 1, 2, 3], [10, 4, 3, 5])
+    rows = tasks.excerpts(groups, 4)
+    np.testing.assert_array_equal(rows, [3, 4, 5, 6, 10, 11, 12, 13, 17, 18, 19, 20])
+    assert len(tasks.excerpts(groups, 11)) == 0
+
+
+@pytest.mark.x32
+def test_tasks_are_known_by_name():
+    with pytest.raises(ValueError, match="unknown task 'mnist'; known: digits-mlp, digits-cnn"):
+        tasks.train_layer(jax.random.key(0), "mnist")
