@@ -232,11 +232,24 @@ def test_audit_refuses_before_it_works(probe):
 
 @pytest.mark.x32
 @pytest.mark.slow
-def test_demo_runs_end_to_end(tmp_path):
+def test_demo_runs_end_to_end(tmp_path, request):
     """The command in a process of its own, on the small dataset."""
-    options = ["--task", "digits-mlp", "--metric", "auroc", "--replicates", "50"]
+    options = [
+        "--task",
+        "digits-mlp",
+        "--metric",
+        "auroc",
+        "--replicates",
+        "50",
+        "--permutations",
+        "99",
+    ]
     command = [sys.executable, "-m", "neurotrust_jax", "demo", *options, "--out", str(tmp_path)]
-    environment = os.environ | {"NEUROTRUST_CACHE": str(tmp_path / "cache")}
+    environment = os.environ | {
+        "NEUROTRUST_CACHE": str(tmp_path / "cache"),
+        "JAX_COMPILATION_CACHE_DIR": str(request.config.cache.mkdir("jax")),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
+    }
     run = partial(subprocess.run, command, check=True, capture_output=True, text=True)
     printed = run(env=environment).stdout
     printed = " ".join(printed.split())
