@@ -419,7 +419,7 @@ def test_finite_sample_intervals_keep_their_contract(metric, grouped):
         assert method in found.guarantee
 
 
-@pytest.mark.x32
+@pytest.mark.x64
 def test_every_metric_has_intervals():
     p = probe(soft=True)
     for metric in nt.METRICS:
