@@ -121,9 +121,9 @@ def ranked_metric(
 
 
 def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[float, float]) -> Array:
-    """Keep ``value`` [U, C] in its range, and NaN where either side does not vary."""
+    """Keep ``value`` [U, C] in its range, and NaN where a side does not vary or sums overflow."""
     both_vary = varies(f, weights)[:, None] & varies(c, weights)[None, :]
-    return jnp.where(both_vary, jnp.clip(value, *range), jnp.nan)
+    return jnp.where(both_vary & jnp.isfinite(value), jnp.clip(value, *range), jnp.nan)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
@@ -195,7 +195,7 @@ _TABLE = (
                    SIGNED, "cosine of the cubes of the centred columns (CLIP-Dissect)"),
     six_sum_metric("mad", "centred", "binary", _mean_difference,
                    REAL, "mean activation where present minus where absent"),
-    six_sum_metric("standardised_mad", "centred", "binary", _standardised_mean_difference,
+    six_sum_metric("standardised_mad", "standard", "binary", _standardised_mean_difference,
                    REAL, "mad over the neuron's standard deviation"),
     six_sum_metric("wpmi", "binary", "log", lambda s: _ratio(s.FC, s.F),
                    REAL, "mean of log p(concept) where active, minus log mean p(concept)"),

@@ -95,10 +95,11 @@ def mid_ranks(r: Ranking, weights: Array) -> Array:
 
 def rank_from_top(r: Ranking, weights: Array) -> tuple[Array, Array]:
     """Weight strictly above, and weight at or above, each row's value: two arrays [n, d]."""
-    below = cumulative_weight(r, weights)
-    total = below[-1:]
-    above = total - jnp.take_along_axis(below, r.last, axis=0)
-    at_or_above = total - jnp.take_along_axis(below, r.first, axis=0)
+    # summed from the top: less what is below, a small sum would have the rounding of the total
+    down = running_total(weights[r.order][::-1])
+    from_top = jnp.concatenate([jnp.zeros((1, down.shape[1]), down.dtype), down])[::-1]
+    above = jnp.take_along_axis(from_top, r.last, axis=0)
+    at_or_above = jnp.take_along_axis(from_top, r.first, axis=0)
     return above, at_or_above
 
 
@@ -117,7 +118,9 @@ def varies(view: Array, weights: Array) -> Array:
 def _scaled(side: Side) -> Array:
     """Divide by the largest magnitude: sums of squares then stay finite for activations of 1e30."""
     largest = jnp.max(jnp.abs(side.values), axis=0, keepdims=True)
-    return side.values / jnp.where(largest > 0, largest, 1)
+    # XLA divides by the reciprocal, which is out of range for the largest and smallest floats
+    step = jnp.where(largest > 1, 2.0**-64, 2.0**64).astype(largest.dtype)
+    return side.values * step / jnp.where(largest > 0, largest * step, 1)
 
 
 def _standard(side: Side) -> Array:
