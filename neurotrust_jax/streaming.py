@@ -239,8 +239,12 @@ def _value(s: Sums, metric: Metric) -> np.ndarray:
         f, ff = 0 * f, ff - f * f / some
     if centred_c:
         c, cc = 0 * c, cc - c * c / some
-    sums = Sums(*(jnp.asarray(x, jnp.float32) for x in (s.S, f, c, ff, cc, fc)))
-    return np.asarray(_finalised(sums, jnp.asarray(varies[0] & varies[1]), metric=metric))
+    # in double precision throughout: what a large count leaves must not be rounded
+    with jax.enable_x64(True):
+        sums = Sums(*(jnp.asarray(x, jnp.float64) for x in (s.S, f, c, ff, cc, fc)))
+        value = _finalised(sums, jnp.asarray(varies[0] & varies[1]), metric=metric)
+    value = np.asarray(value)
+    return np.where(np.abs(value) <= np.finfo(np.float32).max, value, np.nan).astype(np.float32)
 
 
 @partial(jax.jit, static_argnames="metric")
