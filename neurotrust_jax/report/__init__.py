@@ -1,5 +1,7 @@
 """What a person reads of an audit: a table, files, figures, a page."""
 
+from .curves import plot_coverage as plot_coverage
+from .curves import plot_probing_size as plot_probing_size
 from .files import read_audit as read_audit
 from .files import write_audit as write_audit
 from .files import write_descriptions as write_descriptions
@@ -9,9 +11,11 @@ from .plots import most_active as most_active
 from .plots import plot_agreement as plot_agreement
 from .plots import plot_examples as plot_examples
 from .plots import plot_intervals as plot_intervals
+from .plots import plot_leading as plot_leading
 from .plots import plot_set_sizes as plot_set_sizes
 from .plots import plot_snippets as plot_snippets
 from .plots import plot_verdicts as plot_verdicts
+from .plots import plot_votes as plot_votes
 from .plots import save_figures as save_figures
 from .table import neuron_table as neuron_table
 from .table import summary as summary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from ..audit import Audit
+from ..folders import written
 from ..io import snippet
 from ..verdicts import Verdict
 
@@ -21,9 +23,11 @@ __all__ = [
     "plot_agreement",
     "plot_examples",
     "plot_intervals",
+    "plot_leading",
     "plot_set_sizes",
     "plot_snippets",
     "plot_verdicts",
+    "plot_votes",
     "save_figures",
 ]
 
@@ -36,6 +40,7 @@ VERDICTS = {
     Verdict.UNDECIDED: "#CCCCCC",
     Verdict.UNEXPLAINED: ORANGE,
 }
+MOST_NAMED = 60  # rows or columns of a heat-map
 
 
 def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Axes:
@@ -143,6 +148,128 @@ def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
     return ax
 
 
+def plot_leading(audit: Audit, neuron: int, ax: Axes) -> Axes:
+    """The leading concepts of one neuron: similarity, interval, votes, and place in its set.
+
+    One row for each concept of ``audit.leading``, the label on top. To the right stand the share of
+    replicates that the concept wins, and whether it is in the set: yes, no (ruled out), or untested
+    (in the set, on too little evidence to test). Of a neuron without a label, the reason.
+
+    Parameters
+    ----------
+    audit : Audit
+    neuron : int
+    ax : Axes
+        About a quarter of an inch of height for each row suffices.
+    """
+    if audit.label[neuron] < 0:
+        return _titled(audit, neuron, ax)
+    shown = audit.leading.concept[neuron] >= 0
+    concepts = audit.leading.concept[neuron][shown]
+    measured, lower, upper = (
+        getattr(audit.leading, part)[neuron][shown] for part in ("similarity", "lower", "upper")
+    )
+    untested = audit.undecided[neuron, concepts]
+    tested = audit.concept_set[neuron, concepts] & ~untested
+    rows = np.arange(len(concepts))
+    place = ax.get_yaxis_transform()  # along the axes' width, at the row
+    for member, word, colour, marker in (
+        (tested, "yes", BLUE, "o"),
+        (untested, "untested", GREY, "s"),
+        (~(tested | untested), "no", ORANGE, "X"),
+    ):
+        ax.hlines(rows[member], lower[member], upper[member], color=colour, lw=2.5, alpha=0.8)
+        ax.scatter(measured[member], rows[member], color=colour, marker=marker, s=36, zorder=3)
+        for row in rows[member].tolist():
+            ax.text(1.14, row, word, va="center", transform=place)
+    for row, share in enumerate(audit.vote_share[neuron, concepts]):
+        ax.text(1.08, row, f"{share:.0%}", ha="right", va="center", transform=place)
+    ax.text(1.08, -0.9, "votes", ha="right", va="center", color="#666666", transform=place)
+    ax.text(1.14, -0.9, "in set", va="center", color="#666666", transform=place)
+    size, answers = audit.set_size[neuron], audit.answers[neuron]
+    ax.set_title(
+        f"unit {audit.neuron_names[neuron]}, {Verdict(int(audit.verdict[neuron])).text}: "
+        + _counted(size, "concept") + " in the set"
+        + (f", {_counted(answers, 'answer')}" if answers < size else ""),
+        loc="left", fontsize="medium", pad=16, parse_math=False,
+    )  # fmt: skip
+    ax.set_yticks(rows, [audit.concept_names[c] for c in concepts], parse_math=False)
+    ax.set(
+        xlabel=f"true similarity ({audit.metric}): measured, and {1 - audit.alpha:.0%} interval",
+        ylim=(len(rows) - 0.4, -0.6),
+    )
+    ax.grid(axis="x", color="#DDDDDD", lw=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def plot_votes(
+    audit: Audit, ax: Axes, *, neurons: Sequence[int] | None = None, least: float = 0.05
+) -> Axes:
+    """Heat-map of the share of replicates that each concept wins, a row for each neuron.
+
+    Neurons with one favourite stand together, the surest first, and favourites follow their
+    neurons: where labels are stable the map is a dark staircase, and what lies off it is doubt.
+
+    Parameters
+    ----------
+    audit : Audit
+    ax : Axes
+        A colour bar takes some of its width. Rows and columns are named where there are at most 60.
+    neurons : sequence of int, optional
+        Neurons to show; all with a label unless given.
+    least : float in [0, 1]
+        Concepts that win at least this share of some neuron's replicates get a column; the votes
+        of the others are added up in a last one.
+
+    Raises
+    ------
+    ValueError
+        If no neuron to show has a label.
+    """
+    chosen = np.arange(len(audit.label)) if neurons is None else np.asarray(neurons, int)
+    chosen = chosen[audit.label[chosen] >= 0]
+    if not len(chosen):
+        raise ValueError("no neuron to show has a label, so there are no votes")
+    share = audit.vote_share[chosen]
+    favourite, votes = share.argmax(axis=1), share.max(axis=1)
+    surest = np.zeros(share.shape[1])  # of the neurons whose favourite the concept is
+    np.maximum.at(surest, favourite, votes)
+    row_order = np.lexsort((-votes, favourite, -surest[favourite]))
+    columns = np.flatnonzero(share.max(axis=0) >= least)
+    # favourites in the order of their rows, then the others by all their votes
+    columns = columns[np.lexsort((columns, -share.sum(axis=0)[columns], -surest[columns]))]
+    table = share[row_order][:, columns]
+    names = [audit.concept_names[c] for c in columns]
+    rest = share[row_order].sum(axis=1) - table.sum(axis=1)
+    if (rest > 1e-6).any():
+        table, names = np.column_stack([table, rest]), [*names, "all others"]
+    image = ax.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    ax.figure.colorbar(image, ax=ax, label=f"share of {audit.num_replicates:,} resamplings won")
+    units = [audit.neuron_names[u] for u in chosen[row_order]]
+    # 45 degrees read better, and overlap sooner
+    turned: dict[str, Any] = {"rotation": 90}
+    if len(names) <= 20:
+        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    for axis, title, words, style in (
+        (ax.xaxis, "winning concepts", names, turned),
+        (ax.yaxis, "neurons, the surest of each concept first", units, {}),
+    ):
+        style = {"fontsize": "medium" if len(words) <= 20 else 7, "parse_math": False, **style}
+        if len(words) <= MOST_NAMED:
+            axis.set_ticks(range(len(words)), words, **style)
+            axis.set_label_text(title)
+        else:
+            axis.set_ticks([])
+            axis.set_label_text(f"{len(words):,} {title}")
+    ax.set_title(f"{audit.layer}: which concepts win?" if audit.layer else "which concepts win?")
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    return ax
+
+
 def plot_examples(
     audit: Audit,
     neuron: int,
@@ -230,6 +357,7 @@ def plot_snippets(
 
 def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
     """Draw verdicts, intervals, agreements and set sizes, as PNG and SVG into a folder."""
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -247,8 +375,8 @@ def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
             path = Path(folder) / f"{name}.{ending}"
             # the same audit gives the same file
             plain = {"Date": None} if ending == "svg" else {}
-            figure.savefig(path, dpi=150, metadata=plain)
-            paths.append(path)
+            with rc_context({"svg.hashsalt": "neurotrust"}):
+                paths.append(written(path, partial(figure.savefig, dpi=150, metadata=plain)))
     return paths
 
 
@@ -261,6 +389,10 @@ def most_active(
         first = np.unique(np.asarray(groups)[order], return_index=True)[1]
         order = order[np.sort(first)]
     return order[:count]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("s" if count != 1 else "")
 
 
 def _titled(audit: Audit, neuron: int, ax: Axes) -> Axes:

@@ -1,0 +1,119 @@
+"""Figures of experiments: what was measured on several probing sets, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..metrics import METRICS
+from .plots import BLUE, GREEN, GREY, ORANGE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_coverage", "plot_probing_size"]
+
+SERIES = ((BLUE, "o"), (ORANGE, "X"), (GREEN, "s"), ("#E69F00", "D"), (GREY, "^"))
+
+
+def plot_probing_size(
+    sizes: ArrayLike,
+    similarity: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    ax: Axes,
+    *,
+    gap: ArrayLike | None = None,
+    truth: float | None = None,
+    metric: str = "",
+) -> Axes:
+    """Measured similarity of one neuron and concept, with its interval, by size of the probing set.
+
+    Parameters
+    ----------
+    sizes : array [m]
+        Numbers of independent samples n.
+    similarity, lower, upper : array [m]
+        As measured, and limits of the true one, as from :func:`neurotrust_jax.intervals`.
+    ax : Axes
+    gap : array [m], optional
+        The bound known beforehand, :func:`neurotrust_jax.generalization_gap` of ``sizes``: drawn
+        about the true similarity, within which those measured lie; or, where the truth is not
+        known, about those measured, within which it lies.
+    truth : float, optional
+        The true similarity.
+    metric : str
+        Names the axis; of a known metric, bounds are cut off at the ends of its range.
+    """
+    n, measured, low, high = (np.asarray(x, float) for x in (sizes, similarity, lower, upper))
+    order = np.argsort(n)
+    n, measured, low, high = n[order], measured[order], low[order], high[order]
+    if gap is not None:
+        bound = np.asarray(gap, float)[order]
+        centre = measured if truth is None else np.full(len(n), truth)
+        about = "measured" if truth is None else "true"
+        ends = METRICS[metric].range if metric in METRICS else (-np.inf, np.inf)
+        for sign, name in ((-1, f"{about} ± bound known beforehand"), (1, None)):
+            edge = np.clip(centre + sign * bound, *ends)
+            ax.plot(n, edge, color=ORANGE, ls="--", lw=1.2, label=name)
+    if truth is not None:
+        ax.axhline(truth, color="#444444", lw=1, label="true")
+    ax.vlines(n, low, high, color=BLUE, lw=2.5, alpha=0.6, label="interval from the data")
+    ax.scatter(n, measured, color=BLUE, s=28, zorder=3, label="measured")
+    ax.set(
+        xscale="log",
+        xlabel="independent samples in the probing set, n",
+        ylabel=f"similarity ({metric})" if metric else "similarity",
+    )
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def plot_coverage(
+    nominal: ArrayLike,
+    empirical: Mapping[str, ArrayLike],
+    ax: Axes,
+    *,
+    standard_error: Mapping[str, ArrayLike] | None = None,
+) -> Axes:
+    """How often sets (or intervals) hold the truth, against how often they should.
+
+    Below the line they promise too much.
+
+    Parameters
+    ----------
+    nominal : array [m] in [0, 1]
+        Levels 1 - alpha.
+    empirical : mapping of str to array [m] in [0, 1]
+        Share of probing sets on which each method held the truth, by name; at most five.
+    ax : Axes
+    standard_error : mapping of str to array [m], optional
+        Of these shares; drawn are two of them either way.
+
+    Raises
+    ------
+    ValueError
+        If there are more methods than colours that are told apart.
+    """
+    if len(empirical) > len(SERIES):
+        raise ValueError(f"empirical must hold at most {len(SERIES)} methods, got {len(empirical)}")
+    order = np.argsort(np.asarray(nominal, float))
+    levels = 100 * np.asarray(nominal, float)[order]
+    ax.plot(levels, levels, color="#444444", lw=1, label="as promised")
+    for (name, held), (colour, marker) in zip(empirical.items(), SERIES, strict=False):
+        errors = None
+        if standard_error is not None:
+            errors = 200 * np.asarray(standard_error[name], float)[order]
+        ax.errorbar(
+            levels, 100 * np.asarray(held, float)[order], errors, color=colour, marker=marker,
+            capsize=3, lw=1.2, label=name,
+        )  # fmt: skip
+    ax.set_xticks(levels, [f"{x:g}" for x in levels])
+    ax.set(xlabel="nominal coverage, %", ylabel="empirical coverage, %")
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
