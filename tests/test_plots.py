@@ -1,6 +1,6 @@
 """Figures hold the numbers that they are drawn from, in an order that can be read."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import matplotlib as mpl
 import numpy as np
@@ -116,6 +116,17 @@ def test_votes_form_a_staircase_and_lose_no_vote(audited, ax):
     assert columns[0] == "a $5$"
     assert (np.diff(table.argmax(axis=1)) >= 0).all()
     assert ax.images[0].get_clim() == (0, 1)
+
+
+def test_favourites_that_tie_keep_the_order_of_their_neurons(audited, ax):
+    votes = np.zeros((4, 12))
+    votes[[0, 1, 2], [7, 4, 2]] = 1
+    votes[3, [7, 2]] = 0.4, 0.6  # of the three, 2 has most votes in all
+    report.plot_votes(replace(audited, vote_share=votes, label=np.zeros(4, int)), ax)
+    drawn = np.asarray(ax.images[0].get_array())
+    assert [x.get_text() for x in ax.get_xticklabels()] == ["a $2$", "a $4$", "a $7$"]
+    assert [x.get_text() for x in ax.get_yticklabels()] == ["2", "3", "1", "0"]
+    np.testing.assert_allclose(drawn, [[1, 0, 0], [0.6, 0, 0.4], [0, 1, 0], [0, 0, 1]])
 
 
 def test_votes_of_some_neurons_and_of_all_concepts(audited, ax):

@@ -240,7 +240,8 @@ def plot_votes(
     row_order = np.lexsort((-votes, favourite, -surest[favourite]))
     columns = np.flatnonzero(share.max(axis=0) >= least)
     # favourites in the order of their rows, then the others by all their votes
-    columns = columns[np.lexsort((columns, -share.sum(axis=0)[columns], -surest[columns]))]
+    total = np.where(surest > 0, 0, share.sum(axis=0))
+    columns = columns[np.lexsort((columns, -total[columns], -surest[columns]))]
     table = share[row_order][:, columns]
     names = [audit.concept_names[c] for c in columns]
     rest = share[row_order].sum(axis=1) - table.sum(axis=1)
