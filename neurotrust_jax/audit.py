@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -186,6 +187,8 @@ def audit(
     strata: Any = None,
     hierarchy: Any = None,
     layer: str = "",
+    memory_limit: float | None = None,
+    checkpoint: Path | str | None = None,
     progress: StageProgress | None = None,
 ) -> Audit:
     """Label every neuron of a layer and say how far each label can be trusted.
@@ -214,6 +217,10 @@ def audit(
         :func:`merge_answers`.
     layer : str
         Name of the layer, for the record.
+    memory_limit : float, optional
+        Bytes that the bootstrap may take, see :func:`bootstrap`.
+    checkpoint : path, optional
+        A folder that keeps what is done of the permutations and replicates, see :func:`bootstrap`.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -237,10 +244,11 @@ def audit(
     if num_permutations:
         null = permutation_test(
             null_key, probe, metric, num_permutations=num_permutations, strata=strata, alpha=alpha,
-            progress=lambda done, total: told("permuting", done, total),
+            checkpoint=checkpoint, progress=lambda done, total: told("permuting", done, total),
         )  # fmt: skip
     boot = bootstrap(
         boot_key, probe, metric, num_replicates=num_replicates, scheme=scheme,
+        memory_limit=memory_limit, checkpoint=checkpoint,
         progress=lambda done, total: told("resampling", done, total),
     )  # fmt: skip
     told("judging", 0, 1)

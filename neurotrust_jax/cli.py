@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import numpy as np
 import typer
@@ -39,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 console = Console()
+OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|out of memory", re.IGNORECASE)  # as XLA says it
 
 
 class Task(StrEnum):
@@ -296,13 +298,17 @@ def audit_command(
     permutations: Permutations = 1000,
     alpha: Alpha = 0.1,
     seed: Seed = 0,
+    memory: Annotated[
+        float | None,
+        typer.Option(min=0, help="GiB that resampling may take; default half of what is free."),
+    ] = None,
     rows: Rows = 10,
     force: Annotated[bool, typer.Option("--force", help="Do it anew whatever OUT holds.")] = False,
 ) -> None:
     """Say how far the labels of your neurons can be trusted, from arrays on disk.
 
     Writes report.html, descriptions.csv, audit.json, manifest.json and figures into the folder
-    OUT. An interrupted run, started again, goes on with the layers that are not done.
+    OUT. An interrupted run, started again, goes on where it stopped.
     """
     from .report import neuron_table, summary
     from .runs import Files, Options, audit_files
@@ -318,8 +324,9 @@ def audit_command(
     )  # fmt: skip
     with _bars() as progress:
         found = audit_files(
-            files, out, options, layers=tuple(layer or ()), force=force, progress=progress
-        )
+            files, out, options, layers=tuple(layer or ()),
+            memory_limit=None if memory is None else memory * 2**30, force=force, progress=progress,
+        )  # fmt: skip
     for result in found:
         if rows:
             console.print(neuron_table(result, rows=rows))
@@ -642,7 +649,13 @@ def main() -> None:
     try:
         app()
     except (ValueError, ImportError, OSError) as error:
-        Console(stderr=True).print(
-            f"neurotrust: {error}", style="red", highlight=False, markup=False
-        )
-        sys.exit(2)
+        _refuse(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
+            raise
+        _refuse("there is not enough memory; take fewer neurons at a time, or lower --memory")
+
+
+def _refuse(why: str) -> NoReturn:
+    Console(stderr=True).print(f"neurotrust: {why}", style="red", highlight=False, markup=False)
+    sys.exit(2)

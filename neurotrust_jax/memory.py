@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -40,17 +43,74 @@ class Room(NamedTuple):
 
 
 def free_memory() -> float:
-    """Bytes free on the default device; on a CPU, in the machine."""
+    """Bytes free on the default device; on a CPU, in the machine, as far as this process may go.
+
+    It may be held to less by a container or a batch system (control groups of Linux, of either
+    version) or by ``ulimit``.
+    """
     device = jax.devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    return float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    free = float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    return max(min(free, *_left_of_limits()), 0.0)
+
+
+def _left_of_limits() -> Iterator[float]:
+    """What each limit on this process leaves it."""
+    yield math.inf
+    for group in _control_groups():
+        for limit, used, cached in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            try:
+                # "max" where there is no limit
+                most, now = (float((group / name).read_text()) for name in (limit, used))
+                told = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
+            except (OSError, ValueError):
+                continue
+            yield most - now + float(told.get(cached, 0))  # files read are given back on demand
+    try:
+        import resource
+    except ImportError:  # there is none on Windows
+        return
+    size = _status()
+    for kind, used in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        limit_of_process = resource.getrlimit(kind)[0]
+        if limit_of_process != resource.RLIM_INFINITY and used in size:
+            yield float(limit_of_process - size[used])
+
+
+def _control_groups() -> Iterator[Path]:
+    """Folders of the control groups of this process, and of those around them."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, place = line.split(":", 2)
+        if kinds in ("", "memory"):
+            root = Path("/sys/fs/cgroup") / kinds
+            own = root / place.lstrip("/")
+            yield own
+            yield from (x for x in own.parents if x.is_relative_to(root))
+
+
+def _status() -> dict[str, int]:
+    """Bytes of this process, by the names of ``/proc/self/status``."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return {}
+    sizes = (line.split() for line in lines if line.endswith(" kB"))
+    return {name.rstrip(":"): 1024 * int(size) for name, size, _ in sizes}
 
 
 class Need(NamedTuple):
-    """Bytes that stay during a call, and that each replicate of a chunk and each pair kept take."""
+    """Bytes of the data, those that stay during a call, and what each replicate and pair take."""
 
+    held: float
     stays: float
     per_replicate: float
     per_pair: float
@@ -60,18 +120,18 @@ class Need(NamedTuple):
 def need_of(probe: Probe, num_replicates: int) -> Need:
     """What a bootstrap takes."""
     n, num_neurons, num_concepts = probe.num_samples, probe.num_neurons, probe.num_concepts
-    stays = sum(x.nbytes for x in (probe.activations, probe.concepts, probe.sample_weight))
+    held = sum(x.nbytes for x in (probe.activations, probe.concepts, probe.sample_weight))
     if isinstance(probe.activations, SparseColumns):
         entries = 4 * len(probe.activations.values) + 2 * ENTRIES  # and some neurons written out
     else:
         entries = 2 * n * num_neurons
-    stays += 2 * n * num_concepts + 4 * entries  # flags of presence; views of the neurons
+    stays = held + 2 * n * num_concepts + 4 * entries  # flags of presence; views of the neurons
     stays += RESULT_BYTES * num_neurons * num_concepts + 12 * num_replicates * num_neurons
     per_replicate = WORKING_BYTES * n + 12 * num_concepts
     per_pair = 4 * num_replicates
     # a quarter of what is spare is for a chunk, a quarter for the pairs kept: a label each at least
     least = stays + 4 * max(NUM_PILOT * per_replicate, num_neurons * per_pair)
-    return Need(stays, per_replicate, per_pair, least)
+    return Need(held, stays, per_replicate, per_pair, least)
 
 
 def room_for(
@@ -85,16 +145,20 @@ def room_for(
         If the limit is too low for the data and the results alone.
     """
     need = need_of(probe, num_replicates)
+    free = free_memory()
     if memory_limit is None:
-        limit = max(need.stays + SHARE * free_memory(), need.least)
+        wanted = max(need.stays + SHARE * free, need.least)
     else:
-        limit = float(memory_limit)
+        wanted = float(memory_limit)
+    limit = min(wanted, need.held + free)
     if not limit >= need.least:
+        least = (
+            f"{need.least:.3g} that {probe.num_samples:,} samples, {probe.num_neurons:,} neurons"
+        )
         raise ValueError(
-            f"memory_limit={memory_limit:g} bytes is below the {need.least:.3g} that "
-            f"{probe.num_samples:,} samples, {probe.num_neurons:,} neurons, "
-            f"{probe.num_concepts:,} concepts and {num_replicates:,} replicates need; raise it, or "
-            "take fewer neurons at a time"
+            f"memory_limit={wanted:g} bytes, of which {need.held + free:.3g} are there, is below "
+            f"the {least}, {probe.num_concepts:,} concepts and {num_replicates:,} replicates need; "
+            "raise it, or take fewer neurons at a time"
         )
     part = (limit - need.stays) / 4
     most = MOST_ON_CPU if jax.default_backend() == "cpu" else MOST_ELSEWHERE

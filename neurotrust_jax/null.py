@@ -11,6 +11,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from jax import Array, lax
 from .checks import check_count, check_share
 from .metrics import METRICS, Metric, get_metric
 from .probe import Probe, Side
-from .resampling import Progress, in_chunks
+from .resampling import Progress, in_chunks, kept_for
 from .similarity import similarity
 from .sums import weighted_sums
 from .views import VIEWS, varies
@@ -156,6 +157,7 @@ def permutation_test(
     strata: Any = None,
     alpha: float = 0.05,
     chunk_size: int = 64,
+    checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> PermutationTest:
     """Test each neuron against the null that it is independent of all concepts (in each stratum).
@@ -185,6 +187,9 @@ def permutation_test(
     chunk_size : int
         Permutations per compiled call, between which ``progress`` is told; no effect on the
         numbers.
+    checkpoint : path, optional
+        A folder that keeps each chunk, so that the same call goes on from there, see
+        :func:`bootstrap`.
     progress : callable, optional
         Called as ``progress(done, num_permutations)`` after each chunk.
 
@@ -217,10 +222,14 @@ def permutation_test(
         )
     layout, num_units, num_movable = _layout(probe, strata, alpha)
 
-    observed = jnp.nanmax(similarity(probe, metric), axis=1)
+    scores = similarity(probe, metric)
+    observed = jnp.nanmax(scores, axis=1)
     parts = list(probe.in_neurons())
-    null = []
-    for i, (_, part) in enumerate(parts):
+    null: list[np.ndarray] = []
+    for i, (some, part) in enumerate(parts):
+        kept = kept_for(
+            checkpoint, key, part, metric.name, np.asarray(scores[some]), *jax.tree.leaves(layout)
+        )
         fixed, moving = _prepare(part.neurons, part.labels, part.weights, metric=metric)
         replicates = partial(
             _replicates, key, fixed=fixed, moving=moving, weights=part.weights, layout=layout,
@@ -231,9 +240,9 @@ def permutation_test(
             if progress is not None:
                 progress((before * total + done) // len(parts), total)
 
-        null.append(in_chunks(replicates, num_permutations, chunk_size, told))
+        null += in_chunks(replicates, num_permutations, chunk_size, kept, told)
     p_value, p_familywise, null_quantile, null_mean = _compare(
-        observed, jnp.concatenate(null, axis=1), rank=rank
+        observed, jnp.asarray(np.concatenate(null, axis=1)), rank=rank
     )
     q_value = _adjusted(p_value)
     return PermutationTest(
@@ -343,14 +352,14 @@ def _replicates(
     *,
     metric: Metric,
     num_units: int,
-) -> Array:
+) -> tuple[Array]:
     """Statistics of the permutations ``ids``, one after the other, [b, U]."""
 
     def one(replicate: Array) -> Array:
         rows = _permuted_rows(jax.random.fold_in(key, replicate), layout, num_units)
         return _statistic(fixed, jax.tree.map(lambda x: x[rows], moving), weights, metric)
 
-    return lax.map(one, ids)
+    return (lax.map(one, ids),)
 
 
 def _permuted_rows(key: Array, layout: Layout, num_units: int) -> Array:

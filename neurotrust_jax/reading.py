@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -256,8 +257,9 @@ class Reader:
 class Survey:
     """What one pass over all rows tells."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, *, hashed: bool = False) -> None:
         self.reader = reader
+        self.hashes = [hashlib.sha256() for _ in range(3 * hashed)]
         self.num_rows, self.active = 0, 0
         self.single = True
         self.total: list[np.ndarray] | None = None
@@ -268,6 +270,9 @@ class Survey:
         used = block.unit >= 0
         f, c, unit = block.activations[used], block.concepts[used], block.unit[used]
         self.num_rows += len(unit)
+        # rows in their order, however they are cut
+        for total, x in zip(self.hashes, (f, c, unit), strict=False):
+            total.update(np.ascontiguousarray(x).data)
         self.total = plus(self.total, [np.asarray(x) for x in _all_sums(
             jnp.asarray(block.activations), jnp.asarray(block.concepts), jnp.asarray(used)
         )])  # fmt: skip
@@ -277,6 +282,11 @@ class Survey:
         self.single &= int(unit[-1]) == self.num_rows - 1
         for moments, x in zip(self.moments, (f, c), strict=True):
             moments.add(x, unit)
+
+    @property
+    def digest(self) -> list[str]:
+        """What tells these rows from others, where they are hashed."""
+        return [x.hexdigest() for x in self.hashes]
 
     @property
     def most_active(self) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +23,7 @@ from .blocks import Pairs, padded, pairs_where, parts_of
 from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
 from .checks import check_count
 from .devices import divided, on_host
+from .folders import Kept
 from .layers import Layer, active_rows, ranked_rows, rows_fit
 from .memory import NUM_PILOT, Room, room_for
 from .metrics import Metric, get_metric
@@ -155,6 +158,7 @@ def bootstrap(
     chunk_size: int | None = None,
     memory_limit: float | None = None,
     mesh: Mesh | None = None,
+    checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Bootstrap:
     """Label every neuron anew under many resamplings of the probing set.
@@ -189,6 +193,10 @@ def bootstrap(
         each holds the whole probe. With ``jax.distributed`` they may belong to several processes:
         all call with the same arguments, and all get the whole result. Replicate b is the same on
         any number of devices. Default: JAX's default device.
+    checkpoint : path, optional
+        A folder that keeps each chunk as soon as it is done. The same call goes on from there and
+        gives the same result, bit for bit; a call on other data or options never meets these
+        files. Several processes must see one folder. Delete it when you have the result.
     progress : callable, optional
         Called as ``progress(done, num_replicates)`` after each chunk.
 
@@ -206,8 +214,6 @@ def bootstrap(
     check_scheme(scheme)
     num_replicates = check_count(num_replicates, "num_replicates")
     room = room_for(probe, num_replicates, memory_limit, chunk_size)
-    if mesh is not None:
-        room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     way = _way(probe, metric, scheme, method, num_replicates)
     sparse = isinstance(probe.activations, SparseColumns)
     if sparse and way == "dense":
@@ -216,6 +222,7 @@ def bootstrap(
             probe, progress, partial(
                 bootstrap, key, metric=metric, num_replicates=num_replicates, scheme=scheme,
                 method=way, chunk_size=chunk_size, memory_limit=memory_limit, mesh=mesh,
+                checkpoint=checkpoint,
             ),
         )  # fmt: skip
 
@@ -230,15 +237,23 @@ def bootstrap(
         observed = _similarity(probe, metric, layer, room)
     else:
         observed = score(probe, prepared, metric)
-    evidence = effective_units(probe, metric)
     on_data = np.asarray(observed)
+    kept = kept_for(
+        checkpoint, key, probe, metric.name, on_data, num_replicates, scheme, way, chunk_size,
+        memory_limit,
+    )  # fmt: skip
+    # how much was free at first decides on, whatever is free now
+    room = Room(*(int(x) for x in kept.piece("room", lambda: tuple(room))))
+    if mesh is not None:
+        room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
+    evidence = effective_units(probe, metric)
     told = telling(metric, on_data, np.asarray(evidence))
     ends = None
     if way == "screened":
         ends = replicate_range(probe, metric, scheme, num_replicates, observed)
     pairs = pairs_where(in_play(told, ends, on_data))
     sought = Sought(
-        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, room, mesh
+        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, room, mesh, kept
     )
     found, *results = (_dense if way == "dense" else _rows)(sought, pairs, progress)
     return as_bootstrap(
@@ -371,6 +386,8 @@ class Sought(NamedTuple):
         What fits into memory.
     mesh : Mesh or None
         The devices.
+    kept : Kept
+        What is done already.
     """
 
     key: Array
@@ -384,6 +401,7 @@ class Sought(NamedTuple):
     told: np.ndarray
     room: Room
     mesh: Mesh | None
+    kept: Kept
 
     def choose(self, pairs: Pairs, spread: np.ndarray) -> tuple[Candidates, Pairs]:
         """The candidates, and the pairs to follow."""
@@ -416,7 +434,7 @@ def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any
 
     The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
     """
-    key, probe, metric, scheme, num_replicates, prepared, _, observed, _, room, mesh = sought
+    key, probe, metric, scheme, num_replicates, prepared, _, observed, _, room, mesh, kept = sought
     sides = prepared, prepare_concepts(probe, metric)
     data = sides, probe.weights, probe.groups
     static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
@@ -430,12 +448,12 @@ def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any
         won, winning, values = replicates(key, ids, *data, listed)
         return on_host(won), on_host(winning), on_host(values)[: len(followed[0])]
 
-    return found, *in_chunks(run, num_replicates, room.replicates, progress, axis=-1)
+    return found, *in_chunks(run, num_replicates, room.replicates, kept, progress, axis=-1)
 
 
 def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
     """As :func:`_dense`; winners are sought among the pairs alone."""
-    key, probe, metric, scheme, num_replicates, _, layer, observed, _, room, mesh = sought
+    key, probe, metric, scheme, num_replicates, _, layer, observed, _, room, mesh, kept = sought
     parts = parts_of(pairs, probe.num_neurons, room.pairs)
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
@@ -467,29 +485,42 @@ def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any,
         won, winning, values = (np.concatenate(x) for x in zip(*results, strict=True))
         return won, winning, values[back]
 
-    return found, *in_chunks(run, num_replicates, room.replicates, progress, axis=-1)
+    return found, *in_chunks(run, num_replicates, room.replicates, kept, progress, axis=-1)
 
 
 def in_chunks(
-    run: Callable[[Array], Any],
+    run: Callable[[Array], tuple[Any, ...]],
     total: int,
     chunk_size: int,
+    kept: Kept,
     progress: Progress | None,
     axis: int = 0,
-) -> Any:
+) -> tuple[np.ndarray, ...]:
     """``run`` on the ids 0 to total - 1, some at a time, and its results joined along an axis.
 
-    All calls have the same shape: the last one may run more than asked for, which is cut off.
+    All calls have the same shape: the last one may run more than asked for, which is cut off. What
+    is kept of an earlier call is not run again.
     """
     chunks = []
     for start in range(0, total, chunk_size):
         ids = jnp.arange(start, start + chunk_size)
-        chunks.append(jax.tree.map(np.asarray, run(ids)))
+        chunks.append(kept.piece(f"{start}-{start + chunk_size}", partial(run, ids)))
         if progress is not None:
             progress(min(start + chunk_size, total), total)
     size = total - (len(chunks) - 1) * chunk_size
-    chunks[-1] = jax.tree.map(lambda x: np.take(x, range(size), axis), chunks[-1])
-    return jax.tree.map(lambda *x: np.concatenate(x, axis), *chunks)
+    chunks[-1] = tuple(np.take(x, range(size), axis) for x in chunks[-1])
+    return tuple(np.concatenate(x, axis) for x in zip(*chunks, strict=True))
+
+
+def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any) -> Kept:
+    """What is kept of a computation on a probe."""
+    if checkpoint is None:
+        return Kept(None)
+    # names decide on no number
+    data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=()))
+    rule = probe.inclusive, probe.concept_threshold
+    versions = [version(name) for name in ("neurotrust-jax", "jaxlib")]
+    return Kept(checkpoint, key, *data, rule, *options, versions)
 
 
 @jax.jit
@@ -527,6 +558,7 @@ def bootstrap_method(
     *,
     num_replicates: int = 100,
     scheme: str = "multinomial",
+    checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Bootstrap:
     """Bootstrap any black-box labelling method.
@@ -542,6 +574,9 @@ def bootstrap_method(
     num_replicates : int
     scheme : {"multinomial", "poisson", "subsample"}
         The Bayesian scheme has no rows to repeat.
+    checkpoint : path, optional
+        A folder that keeps the scores of each replicate, see :func:`bootstrap`. A method is told by
+        its scores on the probe.
     progress : callable, optional
         Called as ``progress(done, num_replicates)``.
 
@@ -572,11 +607,17 @@ def bootstrap_method(
 
     observed = scored(probe)
     label = winner(observed)
-    scores = []
-    for b in range(num_replicates):
+    kept = kept_for(checkpoint, key, probe, scheme, np.asarray(observed))
+
+    def replicate(b: int) -> tuple[Array]:
         drawn = draw(key, jnp.asarray(b), probe.groups, scheme, probe.num_units, jnp.float32)
         rows = np.repeat(np.arange(probe.num_samples), np.asarray(drawn, np.int64))
-        scores.append(scored(probe.take(rows)))
+        return (scored(probe.take(rows)),)
+
+    scores = []
+    for b in range(num_replicates):
+        (found_scores,) = kept.piece(str(b), partial(replicate, b))
+        scores.append(jnp.asarray(found_scores))
         if progress is not None:
             progress(b + 1, num_replicates)
     zero = jnp.zeros_like(observed)

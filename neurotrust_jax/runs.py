@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import os
 import platform
 import re
+import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -18,9 +19,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from filelock import FileLock, Timeout
 
 from .audit import Audit, audit
 from .checks import check_share
+from .folders import UNFINISHED, written
 from .hierarchy import lineages
 from .io import FileError, read_array, read_arrays, read_examples, read_hierarchy, read_names
 from .metrics import get_metric
@@ -37,10 +40,11 @@ from .report import (
 from .resampling import StageProgress
 from .sparse import SparseColumns
 
-__all__ = ["Files", "Options", "audit_files", "load_layers", "written"]
+__all__ = ["Files", "Options", "audit_files", "load_layers"]
 
 FORMAT = "neurotrust-run-1"
 SHOWN = 6  # examples of a neuron
+CHUNKS = UNFINISHED + "chunks"  # what is done of a layer, until all of it is
 
 
 @dataclass(frozen=True)
@@ -175,14 +179,16 @@ def audit_files(
     options: Options | None = None,
     *,
     layers: tuple[str, ...] = (),
+    memory_limit: float | None = None,
     force: bool = False,
     progress: StageProgress | None = None,
 ) -> list[Audit]:
     """Audit the layers of some files, and write everything into a folder.
 
     ``manifest.json`` says what went in (a hash of every file, options, seed, versions) and which
-    layers are done. A run that was interrupted goes on with the first layer that is not; one on
-    other files or options is refused, so that two never mix. ``descriptions.csv`` and
+    layers are done. A run that was interrupted goes on with the first chunk of replicates that is
+    not done, and gives what it would have given; one on other files or options is refused, and so
+    is one while another writes into the folder, so that two never mix. ``descriptions.csv`` and
     ``report.html`` are of all layers; ``audit.json`` and the figures lie in a folder of each layer
     where there are several. Layers are resampled alike.
 
@@ -194,6 +200,8 @@ def audit_files(
     options : Options, optional
     layers : tuple of str
         Names of the layers to audit; all unless given.
+    memory_limit : float, optional
+        Bytes that the bootstrap may take, see :func:`neurotrust_jax.bootstrap`.
     force : bool
         Do it anew whatever the folder holds.
     progress : callable, optional
@@ -206,7 +214,8 @@ def audit_files(
     Raises
     ------
     FileError
-        If a file can not be used, or the folder holds another audit.
+        If a file can not be used, or the folder holds another audit, or another run is writing
+        into it.
     ValueError
         If the data or an option can not be used.
     """
@@ -225,39 +234,65 @@ def audit_files(
             show = _examples(files.examples, probe)
     told("checking", len(probes), len(probes))
     manifest = _manifest(files, options, sorted(probes), told)
-    before = _earlier(out / "manifest.json", manifest, force)
-    done: dict[str, str] = before.get("done", {})
-    manifest["done"] = done
+    _earlier(out / "manifest.json", manifest, force)
     out.mkdir(parents=True, exist_ok=True)
-    audits, examples = [], []
-    for layer, probe_of in probes.items():
-        folder = out / folder_name(layer) if len(probes) > 1 else out
-        path = folder / "audit.json"
-        probe = probe_of()
-        if layer in done and path.is_file() and _sha256(path) == done[layer]:
-            result = read_audit(path)
-        else:
-            result = audit(
-                jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
-                num_replicates=options.num_replicates, num_permutations=options.num_permutations,
-                scheme=options.scheme, method=options.method, hierarchy=hierarchy, layer=layer,
-                progress=partial(_of_layer, told, layer),
-            )  # fmt: skip
-            folder.mkdir(exist_ok=True)
-            written(path, partial(write_audit, result))
-            save_figures(result, folder)
-            done[layer] = _sha256(path)
-            _keep(manifest, out)
-        audits.append(result)
-        examples.append(show(probe) if show else None)
-    written(out / "descriptions.csv", partial(write_descriptions, audits))
-    manifest["complete"] = True
-    written(
-        out / "report.html",
-        lambda part: write_page(audits, part, examples=examples, manifest=_told_of(manifest)),
-    )
-    _keep(manifest, out)
-    return audits
+    with _alone_in(out):
+        done: dict[str, str] = _earlier(out / "manifest.json", manifest, force).get("done", {})
+        manifest["done"] = done
+        for left in list(out.rglob(f"{UNFINISHED}*")):
+            if left.is_file():
+                left.unlink()
+            elif force:
+                shutil.rmtree(left)
+        _keep(manifest, out)
+        audits, examples = [], []
+        for layer, probe_of in probes.items():
+            folder = out / folder_name(layer) if len(probes) > 1 else out
+            path = folder / "audit.json"
+            probe = probe_of()
+            if layer in done and path.is_file() and _sha256(path) == done[layer]:
+                result = read_audit(path)
+            else:
+                folder.mkdir(exist_ok=True)
+                result = audit(
+                    jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
+                    num_replicates=options.num_replicates,
+                    num_permutations=options.num_permutations, scheme=options.scheme,
+                    method=options.method, hierarchy=hierarchy, layer=layer,
+                    memory_limit=memory_limit, checkpoint=folder / CHUNKS,
+                    progress=partial(_of_layer, told, layer),
+                )  # fmt: skip
+                written(path, partial(write_audit, result))
+                save_figures(result, folder)
+                done[layer] = _sha256(path)
+                _keep(manifest, out)
+            shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+            audits.append(result)
+            examples.append(show(probe) if show else None)
+        written(out / "descriptions.csv", partial(write_descriptions, audits))
+        manifest["complete"] = True
+        written(
+            out / "report.html",
+            lambda part: write_page(audits, part, examples=examples, manifest=_told_of(manifest)),
+        )
+        _keep(manifest, out)
+        return audits
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Hold the folder for this process, as long as it lives."""
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FileError(
+            f"{out}: another run is writing into it; wait for it to end, or give another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _examples(path: Path, first: Probe) -> Callable[[Probe], Examples]:
@@ -284,19 +319,9 @@ def _examples(path: Path, first: Probe) -> Callable[[Probe], Examples]:
 
 def folder_name(layer: str) -> str:
     """A name that is inert in every file system."""
-    plain = re.sub(r"[^\w.-]+", "_", layer).strip("._")[:80]
-    return f"{plain or 'layer'}-{hashlib.sha256(layer.encode()).hexdigest()[:6]}"
-
-
-def written(path: Path, write: Callable[[Path], Any]) -> Path:
-    """Write a file under another name, then give it its own: it is there whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    plain = re.sub(r"[^\w.-]+", "_", layer, flags=re.ASCII).strip("._")[:80]
+    code = hashlib.sha256(layer.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain or 'layer'}-{code[:6]}"
 
 
 def _keep(manifest: Mapping[str, Any], out: Path) -> None:
@@ -347,12 +372,15 @@ def _earlier(path: Path, manifest: Mapping[str, Any], force: bool) -> dict[str, 
         package = "neurotrust-jax"
         if earlier["versions"][package] != manifest["versions"][package]:
             differ.append(f"the version of {package}")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if not differ and earlier["layers"] != manifest["layers"]:
+            differ = ["the layers"]
+        known &= all(isinstance(x, str) for x in earlier.get("done", {}).values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         known, differ = False, []
     if not known:
         raise FileError(f"{path}: is not the manifest of an audit; give another --out, or --force")
-    if differ or earlier["layers"] != manifest["layers"]:
-        what = ", ".join(differ) or "the layers"
+    if differ:
+        what = ", ".join(differ)
         raise FileError(
             f"{path.parent}: holds another audit ({what} differ); give another --out, or --force "
             "to do it anew"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,9 +14,10 @@ from jax import Array, lax
 from jax.sharding import Mesh
 
 from .blocks import Blocks, Part, pairs_where, parts_of
-from .candidates import in_play, stable_scale, telling
+from .candidates import Candidates, in_play, stable_scale, telling
 from .checks import check_count
 from .devices import added, on_host, rows_on
+from .folders import Kept
 from .memory import MOST_ON_CPU, NUM_PILOT, SHARE, free_memory
 from .metrics import Metric, get_metric
 from .reading import CENTRED, Chunks, Reader, Survey, plus
@@ -42,6 +45,7 @@ def bootstrap_stream(
     concept_threshold: float = 0.5,
     memory_limit: float | None = None,
     mesh: Mesh | None = None,
+    checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Bootstrap:
     """Label every neuron anew under many resamplings of data that are read in passes.
@@ -70,6 +74,9 @@ def bootstrap_stream(
         Bytes for what is held of the replicates at a time. Default: half of what is free.
     mesh : jax.sharding.Mesh, optional
         Devices that share the rows, and add up; in several processes each must read the source.
+    checkpoint : path, optional
+        A folder that keeps what each pass makes, so that the same call on the same rows goes on
+        from there, see :func:`bootstrap`. One pass over the rows tells that they are the same.
     progress : callable, optional
         Called as ``progress(done, num_replicates)``, in the course of each pass.
 
@@ -100,7 +107,7 @@ def bootstrap_stream(
         raise ValueError(f"concept_threshold must lie in [0, 1], got {concept_threshold}")
     devices = 1 if mesh is None else mesh.size
     reader = Reader(source, metric, thresholds, ties == "inclusive", concept_threshold, devices)
-    survey = Survey(reader)
+    survey = Survey(reader, hashed=checkpoint is not None)
     for block in reader.blocks():
         survey.add(block)
     sums = survey.sums()
@@ -120,15 +127,27 @@ def bootstrap_stream(
             f"{len(neuron):,} pairs of neurons and concepts need; raise it, or take fewer neurons "
             "at a time"
         )
-    size = min(room, MOST_ON_CPU, num_replicates)
+    kept = Kept(
+        checkpoint, key, survey.digest, metric.name, observed, num_replicates, memory_limit,
+        [version(name) for name in ("neurotrust-jax", "jaxlib")],
+    )  # fmt: skip
+    # how much was free at first decides on, whatever is free now
+    plan = min(room, MOST_ON_CPU, num_replicates), int(limit / (8 * num_replicates))
+    size, most_followed = (int(x) for x in kept.piece("room", lambda: plan))
     (part,) = parts_of(pairs, reader.num_neurons, 2**62)
     step = added(_block_sums, mesh, 3, counts=reader.counts)
-    results: list[tuple[np.ndarray, ...]] = []
-    found = follow = None
-    for start in range(0, num_replicates, size):
-        ids = jnp.arange(start, start + size)
+    code = neuron * reader.num_concepts + concept
+
+    def choose(spread: np.ndarray) -> tuple[Candidates, np.ndarray]:
+        """The candidates, and the places of the pairs to follow."""
+        found, followed = choose_followed(metric, observed, told, pairs, spread, most_followed)
+        return found, np.searchsorted(code, followed[0] * reader.num_concepts + followed[1])
+
+    def one_pass(start: int, spread: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        """Winners and their similarity, the followed pairs' similarity, and all pairs' spread."""
         totals: list[np.ndarray] | None = None
         for block in reader.blocks(survey.most_active):
+            ids = jnp.arange(start, start + size)
             new = step(key, ids, part.blocks, *rows_on(mesh, block.arrays))
             totals = plus(totals, [on_host(x) for x in new])
             if progress is not None:
@@ -137,18 +156,20 @@ def bootstrap_stream(
         reader.check_again(survey.num_rows)
         assert totals is not None
         values = _values(totals, part, metric)[:, : num_replicates - start]
-        if found is None:
+        if spread is None:
             spread = np.asarray(_spread(values[:, :NUM_PILOT], observed[pairs], metric=metric))
-            found, followed = choose_followed(
-                metric, observed, told, pairs, spread, int(limit / (8 * num_replicates))
-            )
-            code = neuron * reader.num_concepts + concept
-            follow = np.searchsorted(code, followed[0] * reader.num_concepts + followed[1])
-        results.append((*_winners(values, neuron, concept, reader.num_neurons), values[follow]))
-    won, winning, kept = (np.concatenate(x, axis=1) for x in zip(*results, strict=True))
-    assert found is not None
+        _, follow = choose(spread)
+        return *_winners(values, neuron, concept, reader.num_neurons), values[follow], spread
+
+    results = []
+    spread = None
+    for start in range(0, num_replicates, size):
+        *result, spread = kept.piece(f"{start}-{start + size}", partial(one_pass, start, spread))
+        results.append(result)
+    assert spread is not None
+    found, _ = choose(spread)
     return as_bootstrap(
-        found, won, winning, kept,
+        found, *(np.concatenate(x, axis=1) for x in zip(*results, strict=True)),
         observed=jnp.asarray(observed), evidence=jnp.asarray(evidence, observed.dtype),
         probe=None, metric=metric, scheme="poisson",
     )  # fmt: skip

@@ -9,6 +9,7 @@ Nothing here knows about the statistics of this package: an activation matrix [n
 passes between them.
 """
 
+from ..folders import fingerprint as fingerprint
 from .autoencoder import AutoencoderHistory as AutoencoderHistory
 from .autoencoder import SparseAutoencoder as SparseAutoencoder
 from .autoencoder import sparse_features as sparse_features
@@ -16,7 +17,6 @@ from .autoencoder import train_autoencoder as train_autoencoder
 from .capture import capture as capture
 from .capture import layer_paths as layer_paths
 from .checkpoints import cached_model as cached_model
-from .checkpoints import fingerprint as fingerprint
 from .networks import CNN as CNN
 from .networks import MLP as MLP
 from .training import History as History

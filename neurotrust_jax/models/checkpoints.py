@@ -1,7 +1,6 @@
 """Trained models kept on disk, so that a second run does not train again."""
 
 import hashlib
-import json
 import logging
 import re
 import shutil
@@ -11,35 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 from flax import nnx
 
 Model = TypeVar("Model", bound=nnx.Module)
 
 _logger = logging.getLogger(__name__)
-
-
-def fingerprint(*parts: Any) -> str:
-    """Hash, 32 hexadecimal digits, of all that a trained model depends on.
-
-    Parameters
-    ----------
-    *parts
-        Arrays, and what JSON can write: numbers, strings, lists and dicts of them, None.
-
-    Raises
-    ------
-    TypeError
-        If a part is anything else.
-    """
-    total = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray | jax.Array):
-            total.update(f"{part.dtype} {part.shape} ".encode())
-            total.update(np.ascontiguousarray(part).data)
-        else:
-            total.update(json.dumps(part, sort_keys=True).encode() + b"\n")
-    return total.hexdigest()[:32]
 
 
 def cached_model(
