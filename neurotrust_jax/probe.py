@@ -250,7 +250,7 @@ def make_probe(
     activations : array [n, U], or sparse matrix of SciPy or JAX
         Real, finite activations of U neurons. A float dtype is kept (float64 becomes float32
         unless JAX runs with x64); bool and integers become float32. A sparse matrix stays sparse:
-        what it does not store is 0.
+        what it does not store is 0. Denormal float32 numbers (below 1.2e-38) count as 0.
     concepts : array [n, C]
         bool, 0/1 integers, or probabilities in [0, 1].
     concept_names, neuron_names : sequence of str, optional

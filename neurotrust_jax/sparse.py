@@ -136,7 +136,9 @@ def _by_column(
     if len(code) and (code[1:] == code[:-1]).any():
         code, first = np.unique(code, return_index=True)
         data = np.add.reduceat(data, first)
-    stored = data != 0
+    # XLA takes smaller ones for 0; of short floats it has room for all, in single precision
+    smallest = jnp.finfo(jnp.promote_types(data.dtype, jnp.float32)).tiny
+    stored = ~(np.abs(data.astype(np.float64)) < smallest)  # and what is no number, to be refused
     code, data = code[stored], data[stored]
     starts = np.searchsorted(code, np.arange(shape[1] + 1) * shape[0])
     return SparseColumns(data, (code % shape[0]).astype(np.int32), starts, np.asarray(shape[0]))
