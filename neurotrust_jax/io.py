@@ -7,8 +7,11 @@ memory is taken for what it holds.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
+import re
+import unicodedata
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -25,21 +28,76 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FileError",
+    "as_cell",
+    "from_cell",
     "read_array",
     "read_arrays",
     "read_examples",
     "read_hierarchy",
     "read_names",
     "snippet",
+    "visible",
 ]
 
 CSR = {"format", "shape", "data", "indices", "indptr"}  # what scipy.sparse.save_npz writes
 LAYOUT = {"\n": "⏎", "\t": " "}  # of a text, on one line
 CONTROL = {c: None for c in range(32)} | {127: None} | str.maketrans(LAYOUT)
+LONGEST = 1000  # characters of a message
+LONGEST_HEADER = 2**16  # bytes, of an array; NumPy reads no more than 10,000
+MOST_PACKED = 1032  # bytes that deflate packs into one
+NUMBERS = "biuf"  # kinds of NumPy's types
 
 
 class FileError(ValueError):
-    """A file that can not be used, and what to do about it."""
+    """A file that can not be used, and what to do about it: one line, whatever the file holds."""
+
+    def __init__(self, message: str) -> None:
+        text = visible(message)
+        if len(text) > LONGEST:  # the file comes first, what to do about it last
+            text = f"{text[: LONGEST - 300]} ... {text[-290:]}"
+        super().__init__(text)
+
+
+def visible(text: str) -> str:
+    """The text without characters that hide, reorder or break others: each is made visible.
+
+    Line ends and tabs become what :data:`LAYOUT` says, other control characters their pictures,
+    and directional overrides, embeddings and isolates, surrogates and unassigned control codes the
+    replacement character.
+    """
+    return "".join(_visible(x) for x in str(text))
+
+
+def _visible(x: str) -> str:
+    if x in LAYOUT:
+        return LAYOUT[x]
+    if x < " ":
+        return chr(0x2400 + ord(x))
+    if "\u202a" <= x <= "\u202e" or "\u2066" <= x <= "\u2069":
+        return "\ufffd"
+    kind = unicodedata.category(x)
+    if kind in ("Zl", "Zp"):
+        return LAYOUT["\n"]
+    return "\ufffd" if kind in ("Cc", "Cs") else x
+
+
+# what a spreadsheet takes for a formula, and what it does not although it begins so
+FORMULA = re.compile(r"'*(\s*[=+\-@＝＋－＠]|[\t\r\n])")
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+
+
+def as_cell(text: str) -> str:
+    """A text as a cell of a .csv file, with an apostrophe in front where it may be a formula.
+
+    Whoever opens the file in a spreadsheet must not run what a concept's name says (OWASP, "CSV
+    injection"). :func:`from_cell` gives the text back; numbers stay as they are.
+    """
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """The text that :func:`as_cell` made a cell of."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def read_arrays(path: str | Path) -> dict[str, Any]:
@@ -56,7 +114,7 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
     ------
     FileError
         If the file is missing, damaged, holds pickled objects, says that it holds more than it
-        does or than there is memory for, or is of another kind.
+        does or than there is memory for, holds no real numbers, or is of another kind.
     ImportError
         If its kind needs a package that is not installed.
     """
@@ -67,7 +125,13 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileError(f"{path}: there is no such file")
     with _told(path):
-        return reader(path)
+        found = reader(path)
+    for name, array in found.items():
+        # NumPy knows bfloat16 by its name alone
+        if array.dtype.kind not in NUMBERS and array.dtype.name != "bfloat16":
+            what = f"{name!r} is" if name else "it is"
+            raise FileError(f"{path}: {what} of {array.dtype}; save real numbers")
+    return found
 
 
 def read_array(path: str | Path, name: str | None = None) -> Any:
@@ -91,7 +155,10 @@ def read_array(path: str | Path, name: str | None = None) -> Any:
 def _told(path: Path) -> Iterator[None]:
     """Whatever a damaged file makes a library raise, as one line that names the file."""
     try:
-        yield
+        # of old headers, or of checks that it leaves out: no reason to refuse what can be read
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (FileError, ImportError):
         raise
     except MemoryError:
@@ -111,40 +178,64 @@ def _npy(path: Path) -> dict[str, Any]:
 
 def _npz(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        entries = [x for x in archive.infolist() if x.filename.endswith(".npy")]
-        total = sum(x.file_size for x in entries)
-        if total > free_memory():
-            raise FileError(
-                f"{path}: unpacks to {total / 2**30:.1f} GiB, more than there is memory; save its "
-                "arrays as .npy files, which are read from the disk"
-            )
-        for entry in entries:
+        _check_members(archive, path)
+        entries = {
+            x.filename.removesuffix(".npy"): x
+            for x in archive.infolist()
+            if x.filename.endswith(".npy")
+        }
+        if not entries:
+            raise FileError(f"{path}: holds no arrays")
+        for entry in entries.values():
             with archive.open(entry) as file:
                 _check_header(file, entry.file_size, f"{path}, {entry.filename}")
-    with np.load(path, allow_pickle=False) as found:
-        if set(found) >= CSR:
-            return {"": _csr(found, path)}
-        arrays = {name: found[name] for name in found}
-    if not arrays:
-        raise FileError(f"{path}: holds no arrays")
-    return arrays
+        arrays = {}
+        for name, entry in entries.items():
+            with archive.open(entry) as file:
+                arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    return {"": _csr(arrays, path)} if set(arrays) >= CSR else arrays
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    """That an archive holds what it says, each once, and unpacks into the memory there is."""
+    entries = archive.infolist()
+    names = [x.filename for x in entries]
+    if len(set(names)) < len(names):
+        raise FileError(f"{path}: holds {max(names, key=names.count)!r} more than once")
+    if any(x.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for x in entries):
+        raise FileError(f"{path}: is packed otherwise than by deflate; save it anew")
+    total = sum(x.file_size for x in entries)
+    packed = sum(x.compress_size for x in entries)
+    if packed > path.stat().st_size or any(
+        x.file_size > MOST_PACKED * (x.compress_size + 1) for x in entries
+    ):
+        raise FileError(f"{path}: says that it holds {total:,} bytes, more than it does")
+    if total > free_memory():
+        raise FileError(
+            f"{path}: unpacks to {total / 2**30:.1f} GiB, more than there is memory; save its "
+            "arrays as .npy files, which are read from the disk"
+        )
 
 
 def _check_header(file: Any, size: int, name: str) -> None:
     """That an array takes as many bytes as its header says, or raise."""
-    version = np.lib.format.read_magic(file)
+    # of the first bytes alone: a file on the disk would allocate what a header's length says
+    start = io.BytesIO(file.read(LONGEST_HEADER))
+    version = np.lib.format.read_magic(start)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     if version not in read:
         raise FileError(f"{name}: version {version} of the format is not known")
-    shape, _, dtype = read[version](file)
+    shape, _, dtype = read[version](start)
     if dtype.hasobject:
         raise FileError(
             f"{name}: it holds pickled objects, which could run code; save plain arrays instead"
         )
-    stated, follow = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if dtype.kind not in NUMBERS + "SU" or dtype.itemsize == 0:
+        raise FileError(f"{name}: it is of {dtype}; save real numbers")
+    stated, follow = math.prod(shape) * dtype.itemsize, size - start.tell()
     if stated != follow:
         raise FileError(
             f"{name}: its header says {dtype} {shape}, {stated:,} bytes, but {follow:,} follow; it "
@@ -177,6 +268,8 @@ def _csr(found: Any, path: Path) -> csr_array:
     )
     if not sound:
         raise FileError(f"{path}: its indices do not fit a {kind.upper()} matrix of shape {shape}")
+    if 8 * width > free_memory():
+        raise FileError(f"{path}: there is not enough memory for a matrix of shape {shape}")
     return (csr_array if kind == "csr" else csc_array)((data, indices, pointer), shape=shape)
 
 
@@ -185,21 +278,31 @@ def _torch(path: Path) -> dict[str, Any]:
         import torch
     except ImportError as error:
         raise ImportError(f"{path} needs PyTorch: pip install torch") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells that it checks the indices of sparse tensors
-        found = torch.load(path, map_location="cpu", weights_only=True)
+    with path.open("rb") as file:
+        packed = file.read(2) == b"PK"
+    source: Any = path
+    if packed:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive, path)
+    else:
+        # the format before 1.6 states lengths, which a file on the disk would allocate unseen
+        source = io.BytesIO(path.read_bytes())
+    found = torch.load(source, map_location="cpu", weights_only=True)
     if isinstance(found, torch.Tensor):
         found = {"": found}
     if not isinstance(found, dict) or not all(
         isinstance(name, str) and isinstance(x, torch.Tensor) for name, x in found.items()
     ):
         raise FileError(f"{path}: must hold a tensor or a dict of tensors by name")
-    return {name: _from_torch(x, torch) for name, x in found.items()}
+    return {name: _from_torch(x, torch, path) for name, x in found.items()}
 
 
-def _from_torch(tensor: Any, torch: Any) -> Any:
+def _from_torch(tensor: Any, torch: Any, path: Path) -> Any:
     tensor = tensor.detach()
     if tensor.layout == torch.strided:
+        # strides of 0 repeat what is stored once
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise FileError(f"{path}: says that it holds {tuple(tensor.shape)}, more than it does")
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     from scipy.sparse import coo_array
 
@@ -239,14 +342,19 @@ def read_names(path: str | Path) -> list[str]:
     with _told(path):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() != ".json":
-            names = text.splitlines()
+            names = text.split("\n")  # nothing else that Unicode takes for the end of a line
             while names and not names[-1].strip():
                 names.pop()
             return names
         found = json.loads(text)
-    if not isinstance(found, list) or not all(isinstance(x, str) for x in found):
+    if not isinstance(found, list) or not all(_is_text(x) for x in found):
         raise FileError(f"{path}: must be a list of strings")
     return found
+
+
+def _is_text(x: Any) -> bool:
+    r"""Whether it is a string that can be written; JSON may say half of a character, "\ud800"."""
+    return isinstance(x, str) and not any("\ud800" <= c <= "\udfff" for c in x)
 
 
 def read_hierarchy(path: str | Path) -> dict[str, str]:
@@ -261,12 +369,21 @@ def read_hierarchy(path: str | Path) -> dict[str, str]:
     with _told(path):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=_unique)
         else:
-            rows = csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",")
-            found = dict(row for row in rows if row)
-    if not isinstance(found, dict) or not all(isinstance(x, str) for x in found.values()):
+            rows = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in text else ",")
+            found = _unique([row for row in rows if row])
+    if not isinstance(found, dict) or not all(_is_text(x) for x in (*found, *found.values())):
         raise FileError(f"{path}: must say the parent, a string, of each concept")
+    return found
+
+
+def _unique(pairs: Any) -> dict[Any, Any]:
+    """Pairs as a dict, if none of them undoes another."""
+    found: dict[Any, Any] = {}
+    for child, parent in pairs:
+        if found.setdefault(child, parent) != parent:
+            raise ValueError(f"{child!r} has two parents, {found[child]!r} and {parent!r}")
     return found
 
 
@@ -302,15 +419,15 @@ def read_examples(
             raise FileError(f"{path}: holds {len(images)} images for {num_samples} samples")
         return lambda row: np.asarray(images[row]), None
     with _told(path):
-        lines = [json.loads(x) for x in path.read_text(encoding="utf-8").splitlines() if x.strip()]
+        lines = [json.loads(x) for x in path.read_text(encoding="utf-8").split("\n") if x.strip()]
     values: list[Any] = [
         x.get("tokens", x.get("text")) if isinstance(x, dict) else x for x in lines
     ]
-    if all(isinstance(x, str) for x in values):
+    if all(_is_text(x) for x in values):
         if len(values) != num_samples:
             raise FileError(f"{path}: holds {len(values)} texts for {num_samples} samples")
         return lambda row: ("", values[row], ""), None
-    if not all(isinstance(x, list) and all(isinstance(t, str) for t in x) for x in values):
+    if not all(isinstance(x, list) and all(_is_text(t) for t in x) for x in values):
         raise FileError(f"{path}: each line must be a text, or a list of tokens")
     lengths = [len(x) for x in values]
     if sum(lengths) != num_samples:

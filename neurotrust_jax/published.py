@@ -15,7 +15,7 @@ from jax import Array
 
 from .bounds import intervals
 from .checks import check_share
-from .io import FileError
+from .io import FileError, from_cell
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .resampling import Progress, bootstrap
@@ -103,7 +103,8 @@ def read_labels(path: str | Path) -> list[Claim]:
 
     A column of units and one of descriptions are needed, under any of the names that CLIP-Dissect
     (layer, unit, description, similarity), MILAN (layer, unit, description), Network Dissection
-    (unit, category, label, score), INVERT and CoSy use.
+    (unit, category, label, score), INVERT and CoSy use. An apostrophe that keeps a cell from being
+    a formula is no part of it.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def read_labels(path: str | Path) -> list[Claim]:
 
     def cell(row: dict[str, str], wanted: str) -> str:
         name = column[wanted]
-        return "" if name is None else (row[name] or "").strip()
+        return "" if name is None else from_cell((row[name] or "").strip())
 
     claims = [
         Claim(

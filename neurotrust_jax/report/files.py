@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ..audit import Audit, Leading
+from ..audit import LEADING, Audit, Leading
+from ..io import NUMBERS, FileError, as_cell
 from ..null import PermutationTest
 from ..selection import WinnersCurse
+from ..similarity import Reason
 from ..stability import Stability
 from ..verdicts import Verdict
 
@@ -27,20 +29,34 @@ PARTS = {
     "winners_curse": WinnersCurse,
     "null": PermutationTest,
 }
+# of an array its kind, floats unless here, and its shape, [U] unless here
+KINDS = {
+    **dict.fromkeys(
+        ("label", "tied", "reason", "answers", "verdict", "positives", "concept"), "iu"
+    ),
+    **dict.fromkeys(("vacuous", "explained", "certified_set", "concept_set", "undecided"), "b"),
+    "inflated_set": "b",
+}
+MATRICES = ("certified_set", "concept_set", "undecided", "vote_share", "inflated_set")
+PLAIN: dict[Any, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
 
 
 def write_descriptions(audits: Audit | Sequence[Audit], path: str | Path) -> Path:
     """Write one row per neuron of some layers; ``layer, unit, description, similarity`` come first.
 
     An undefined number is an empty cell, and ``reason`` says why; a neuron without a label keeps
-    every concept in its set, and the names are left out.
+    every concept in its set, and the names are left out. A text that a spreadsheet would take for a
+    formula has an apostrophe in front, see :func:`neurotrust_jax.io.as_cell`.
     """
     path = Path(path)
     layers = [audits] if isinstance(audits, Audit) else list(audits)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         rows = csv.DictWriter(file, list(_row(layers[0], 0)))
         rows.writeheader()
-        rows.writerows(_row(layer, u) for layer in layers for u in range(len(layer.label)))
+        for layer in layers:
+            for u in range(len(layer.label)):
+                cells = _row(layer, u).items()
+                rows.writerow({k: as_cell(x) if isinstance(x, str) else x for k, x in cells})
     return path
 
 
@@ -63,7 +79,7 @@ def _row(audit: Audit, u: int) -> dict[str, Any]:
         "set_size": audit.set_size[u],
         "set_untested": audit.undecided[u].sum(),
         "set_answers": audit.answers[u],
-        "set": "; ".join(audit.set_names(u)) if known else "",
+        "set": "; ".join(map(as_cell, audit.set_names(u))) if known else "",
         "p_value": _cell(null.p_value[u]) if null else "",
         "q_value": _cell(null.q_value[u]) if null else "",
         "verdict": Verdict(int(audit.verdict[u])).text,
@@ -104,26 +120,42 @@ def read_audit(path: str | Path) -> Audit:
 
     Raises
     ------
-    ValueError
+    FileError
         If the file is not such an audit.
     """
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path} is not an audit in the format {FORMAT!r}")
-    return _built(Audit, content)
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError("it says that it is another")
+        sizes = len(content["neuron_names"]), len(content["concept_names"])
+        return _built(Audit, content, sizes)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        why = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise FileError(f"{path} is not an audit in the format {FORMAT!r}: {why}") from None
 
 
-def _built(kind: type, content: dict[str, Any]) -> Any:
+def _built(kind: type, content: dict[str, Any], sizes: tuple[int, int]) -> Any:
     arguments: dict[str, Any] = {}
     for field in fields(kind):
-        value = content[field.name]
-        if field.name in PARTS and value is not None:
-            value = _built(PARTS[field.name], value)
-        elif isinstance(value, dict):
-            value = _array(value)
-        elif isinstance(value, list):
+        name, value = field.name, content[field.name]
+        if name in PARTS and not (name == "null" and value is None):
+            value = _built(PARTS[name], value, sizes)
+        elif field.type == "tuple[str, ...]":
+            if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
+                raise ValueError(f"{name} must be a list of texts")
             value = tuple(value)
-        arguments[field.name] = value
+        elif field.type in PLAIN:
+            # to Python True is an integer
+            if not isinstance(value, PLAIN[field.type]) or (
+                isinstance(value, bool) and field.type != "bool"
+            ):
+                raise ValueError(f"{name} must be of type {field.type}")
+        elif name != "null":
+            value = _array(value, name, sizes, wide=kind is Leading)
+        arguments[name] = value
+    if kind is Audit and len(arguments["verdict_reason"]) != sizes[0]:
+        raise ValueError("verdict_reason must hold a text for each neuron")
     return kind(**arguments)
 
 
@@ -131,15 +163,47 @@ def _rows(matrix: np.ndarray) -> list[dict[str, Any]]:
     return [{str(c): _plain(row[c]) for c in np.flatnonzero(row)} for row in matrix]
 
 
-def _array(content: dict[str, Any]) -> np.ndarray:
-    values, dtype, shape = content["values"], content["dtype"], tuple(content["shape"])
-    if len(shape) == 2:
-        matrix = np.zeros(shape, dtype)
-        for row, entries in zip(matrix, values, strict=True):
-            for column, value in entries.items():
-                row[int(column)] = math.nan if value is None else value
-        return matrix
-    return np.array([math.nan if v is None else v for v in values]).astype(dtype).reshape(shape)
+def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np.ndarray:
+    """The array, after looking whether it is as large as the names of neurons and concepts say."""
+    values, dtype, shape = content["values"], np.dtype(content["dtype"]), tuple(content["shape"])
+    num_neurons, num_concepts = sizes
+    expected: tuple[int, ...] = (num_neurons,)
+    if wide:
+        expected = num_neurons, min(LEADING, num_concepts)
+    elif name in MATRICES:
+        expected = sizes
+    elif name == "positives":
+        expected = (num_concepts,)
+    elif name == "fleiss_kappa" or name.endswith("_layer"):
+        expected = ()
+    kinds = KINDS.get(name, "f")
+    if dtype.kind not in kinds or dtype.kind not in NUMBERS:
+        raise ValueError(f"{name} must not be of {dtype}")
+    if shape != expected or len(values) != (shape[0] if shape else 1):
+        raise ValueError(f"{name} must have shape {list(expected)}, got {list(shape)}")
+    # columns, of which -1 is none, and codes
+    least = -1 if name in ("label", "concept") else 0
+    below = {"label": num_concepts, "concept": num_concepts, "verdict": len(Verdict),
+             "reason": len(Reason)}.get(name)  # fmt: skip
+
+    def number(value: Any) -> Any:
+        if kinds == "f":
+            return math.nan if value is None else float(value)
+        if isinstance(value, bool) is not (kinds == "b") or not isinstance(value, int):
+            raise ValueError(f"{name} holds {value!r}")
+        if below is not None and not least <= value < below:
+            raise ValueError(f"{name} holds {value}, outside {least} to {below - 1}")
+        return value
+
+    if len(shape) < 2:
+        return np.array([number(x) for x in values], dtype).reshape(shape)
+    matrix = np.zeros(shape, dtype)
+    for row, entries in zip(matrix, values, strict=True):
+        for column, value in dict(entries).items():
+            if not 0 <= int(column) < len(row):
+                raise ValueError(f"{name} has no column {column}")
+            row[int(column)] = number(value)
+    return matrix
 
 
 def _plain(x: Any) -> Any:

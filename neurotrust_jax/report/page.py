@@ -8,7 +8,6 @@ import io
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +21,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from ..audit import Audit
-from ..io import LAYOUT
+from ..io import visible
 from ..similarity import Reason
 from ..verdicts import Verdict
 from .plots import VERDICTS
@@ -120,7 +119,7 @@ def write_page(
     hashes = (hashlib.sha256(x.encode()).digest() for x in scripts)
     sources = " ".join(f"'sha256-{base64.b64encode(x).decode()}'" for x in hashes)
     page = _environment().get_template("page.html").render(
-        title=clean(title),
+        title=visible(title),
         policy=f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
         styles=[Markup(_vendored("tabulator.min.css")), Markup(_own("page.css"))],
@@ -134,29 +133,6 @@ def write_page(
     path = Path(path)
     path.write_text(page, encoding="utf-8")
     return path
-
-
-def clean(text: str) -> str:
-    """The text without characters that hide, reorder or break others: each is made visible.
-
-    Line ends and tabs become what :data:`LAYOUT` says, other control characters their pictures,
-    and directional overrides, embeddings and isolates, surrogates and unassigned control codes the
-    replacement character.
-    """
-    return "".join(_visible(x) for x in str(text))
-
-
-def _visible(x: str) -> str:
-    if x in LAYOUT:
-        return LAYOUT[x]
-    if x < " ":
-        return chr(0x2400 + ord(x))
-    if "\u202a" <= x <= "\u202e" or "\u2066" <= x <= "\u2069":
-        return "\ufffd"
-    kind = unicodedata.category(x)
-    if kind in ("Zl", "Zp"):
-        return LAYOUT["\n"]
-    return "\ufffd" if kind in ("Cc", "Cs") else x
 
 
 def _inert(data: Any) -> Markup:
@@ -207,14 +183,14 @@ def _head(audit: Audit) -> dict[str, Any]:
     """What is told of a layer without a script."""
     total = len(audit.label)
     return {
-        "name": clean(audit.layer) or "layer",
-        "metric": clean(audit.metric),
-        "scheme": clean(audit.scheme),
-        "thresholds": clean(audit.thresholds),
+        "name": visible(audit.layer) or "layer",
+        "metric": visible(audit.metric),
+        "scheme": visible(audit.scheme),
+        "thresholds": visible(audit.thresholds),
         "level": f"{1 - audit.alpha:.0%}",
         "alpha": f"{audit.alpha:g}",
         "replicates": f"{audit.num_replicates:,}",
-        "guarantee": clean(audit.guarantee),
+        "guarantee": visible(audit.guarantee),
         "finite_sample": audit.finite_sample,
         "permutations": f"{audit.null.num_permutations:,}" if audit.null else "",
         "unit": _unit(audit),
@@ -245,7 +221,7 @@ def _sentences(audit: Audit) -> Iterator[tuple[str, str]]:
 
 def clean_lines(text: str) -> list[str]:
     """The lines of a text, each made visible."""
-    return [clean(line) for line in text.split("\n")]
+    return [visible(line) for line in text.split("\n")]
 
 
 def _layer(audit: Audit, top: Any) -> dict[str, Any]:
@@ -262,18 +238,18 @@ def _layer(audit: Audit, top: Any) -> dict[str, Any]:
         for row, share in zip(votes, audit.vote_share, strict=True)
     ]
     return {
-        "name": clean(audit.layer) or "layer",
-        "metric": clean(audit.metric),
+        "name": visible(audit.layer) or "layer",
+        "metric": visible(audit.metric),
         "level": f"{1 - audit.alpha:.0%}",
         "alpha": audit.alpha,
         "replicates": audit.num_replicates,
         "unit": _unit(audit),
         "finite": bool(audit.finite_sample),
-        "guarantee": clean(audit.guarantee),
-        "concepts": [clean(x) for x in audit.concept_names],
+        "guarantee": visible(audit.guarantee),
+        "concepts": [visible(x) for x in audit.concept_names],
         "positives": _numbers(audit.positives),
-        "units": [clean(x) for x in audit.neuron_names],
-        "reasons": [clean(x) for x in reasons],
+        "units": [visible(x) for x in audit.neuron_names],
+        "reasons": [visible(x) for x in reasons],
         "label": _numbers(audit.label),
         "missing": _numbers(audit.reason),
         "verdict": _numbers(audit.verdict),
@@ -344,7 +320,7 @@ def _lines(manifest: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             value = "– (not finite)"
         elif isinstance(value, list | tuple):
             value = ", ".join(map(str, value))
-        yield clean(f"{prefix}{name}"), clean(value)
+        yield visible(f"{prefix}{name}"), visible(value)
 
 
 class _Pool:
@@ -358,7 +334,7 @@ class _Pool:
     def place(self, sample: np.ndarray | tuple[str, str, str]) -> int:
         """Number of an image, or -1, -2, ... for a text."""
         if isinstance(sample, tuple):
-            before, token, after = map(clean, sample)
+            before, token, after = map(visible, sample)
             text = [before[-CONTEXT:], token[:TOKEN], after[:CONTEXT]]
             if tuple(text) not in self._places:
                 self.texts.append(text)

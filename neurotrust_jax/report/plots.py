@@ -12,7 +12,7 @@ from jax import Array
 
 from ..audit import Audit
 from ..folders import written
-from ..io import snippet
+from ..io import snippet, visible
 from ..verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ __all__ = [
     "save_figures",
 ]
 
+LONGEST = 40  # characters of a name
+PICTURES = dict.fromkeys(range(0x2400, 0x2420), "\ufffd")  # of control characters; fonts lack them
 # Okabe & Ito's palette, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 VERDICTS = {
@@ -56,13 +58,14 @@ def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Ax
     start = np.zeros(len(names))
     for verdict, colour in VERDICTS.items():
         width = np.array([counts[name].get(verdict, 0) for name in names])
-        bars = ax.barh(names, width, left=start, color=colour, label=verdict.text)
+        bars = ax.barh(np.arange(len(names)), width, left=start, color=colour, label=verdict.text)
         total = np.array([sum(counts[name].values()) for name in names])
         # a number wider than its part of the bar would run into the next
         shown = [f"{w:.3g}" if w > 0.03 * t else "" for w, t in zip(width, total, strict=True)]
         dark = verdict in (Verdict.CERTIFIED, Verdict.UNEXPLAINED)
         ax.bar_label(bars, shown, label_type="center", color="white" if dark else "black")
         start += width
+    ax.set_yticks(range(len(names)), map(_shown, names), parse_math=False)
     ax.invert_yaxis()
     ax.set(xlabel="neurons", xlim=(0, max(start.max(), 1)))
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(VERDICTS), frameon=False)
@@ -89,9 +92,9 @@ def plot_agreement(audit: Audit, ax: Axes) -> Axes:
     ax.set(
         xlabel=f"similarity of the label ({audit.metric})",
         ylabel=f"share of {audit.num_replicates:,} resamplings that give the same label",
-        title=f"{audit.layer}: how stable is the label?",
         ylim=(-0.03, 1.03),
     )
+    ax.set_title(f"{_shown(audit.layer)}: how stable is the label?", parse_math=False)
     ax.legend(loc="lower right")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -118,7 +121,10 @@ def plot_intervals(audit: Audit, ax: Axes) -> Axes:
     ax.set(
         xlabel="neurons with a label, by measured similarity",
         ylabel=f"true similarity ({audit.metric})",
-        title=f"{audit.layer}: how good is the label? ({1 - audit.alpha:.0%} intervals)",
+    )
+    ax.set_title(
+        f"{_shown(audit.layer)}: how good is the label? ({1 - audit.alpha:.0%} intervals)",
+        parse_math=False,
     )
     ax.legend(loc="upper right")
     ax.spines[["top", "right"]].set_visible(False)
@@ -140,9 +146,9 @@ def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
     ax.set(
         xlabel="neurons with a label, by number of tested concepts",
         ylabel=f"concepts in the {1 - audit.alpha:.0%} set",
-        title=f"{audit.layer}: how many concepts stay in play?",
         ylim=(0, 1.2 * max(audit.set_size.max(), 1)),
     )
+    ax.set_title(f"{_shown(audit.layer)}: how many concepts stay in play?", parse_math=False)
     ax.legend(loc="upper left", frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -188,12 +194,12 @@ def plot_leading(audit: Audit, neuron: int, ax: Axes) -> Axes:
     ax.text(1.14, -0.9, "in set", va="center", color="#666666", transform=place)
     size, answers = audit.set_size[neuron], audit.answers[neuron]
     ax.set_title(
-        f"unit {audit.neuron_names[neuron]}, {Verdict(int(audit.verdict[neuron])).text}: "
+        f"unit {_shown(audit.neuron_names[neuron])}, {Verdict(int(audit.verdict[neuron])).text}: "
         + _counted(size, "concept") + " in the set"
         + (f", {_counted(answers, 'answer')}" if answers < size else ""),
         loc="left", fontsize="medium", pad=16, parse_math=False,
     )  # fmt: skip
-    ax.set_yticks(rows, [audit.concept_names[c] for c in concepts], parse_math=False)
+    ax.set_yticks(rows, [_shown(audit.concept_names[c]) for c in concepts], parse_math=False)
     ax.set(
         xlabel=f"true similarity ({audit.metric}): measured, and {1 - audit.alpha:.0%} interval",
         ylim=(len(rows) - 0.4, -0.6),
@@ -243,13 +249,13 @@ def plot_votes(
     total = np.where(surest > 0, 0, share.sum(axis=0))
     columns = columns[np.lexsort((columns, -total[columns], -surest[columns]))]
     table = share[row_order][:, columns]
-    names = [audit.concept_names[c] for c in columns]
+    names = [_shown(audit.concept_names[c]) for c in columns]
     rest = share[row_order].sum(axis=1) - table.sum(axis=1)
     if (rest > 1e-6).any():
         table, names = np.column_stack([table, rest]), [*names, "all others"]
     image = ax.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label=f"share of {audit.num_replicates:,} resamplings won")
-    units = [audit.neuron_names[u] for u in chosen[row_order]]
+    units = [_shown(audit.neuron_names[u]) for u in chosen[row_order]]
     # 45 degrees read better, and overlap sooner
     turned: dict[str, Any] = {"rotation": 90}
     if len(names) <= 20:
@@ -265,7 +271,8 @@ def plot_votes(
         else:
             axis.set_ticks([])
             axis.set_label_text(f"{len(words):,} {title}")
-    ax.set_title(f"{audit.layer}: which concepts win?" if audit.layer else "which concepts win?")
+    of_layer = f"{_shown(audit.layer)}: " if audit.layer else ""
+    ax.set_title(f"{of_layer}which concepts win?", parse_math=False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     return ax
@@ -392,6 +399,12 @@ def most_active(
     return order[:count]
 
 
+def _shown(name: str) -> str:
+    """A name as it can be drawn; of a long one the beginning."""
+    text = visible(name) if len(name) <= LONGEST else f"{visible(name[: LONGEST - 1])}…"
+    return text.translate(PICTURES)
+
+
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("s" if count != 1 else "")
 
@@ -401,15 +414,15 @@ def _titled(audit: Audit, neuron: int, ax: Axes) -> Axes:
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
-    name = audit.neuron_names[neuron]
+    name = _shown(audit.neuron_names[neuron])
     title = f"unit {name}: {audit.reason_text(neuron)}"
     if audit.label[neuron] >= 0:
         verdict = Verdict(int(audit.verdict[neuron])).text
         title = (
-            f"unit {name}: {audit.description(neuron)}   "
+            f"unit {name}: {_shown(audit.description(neuron))}   "
             f"({audit.metric} {audit.similarity[neuron]:.2f}, "
             f"agreement {audit.agreement[neuron]:.0%})   "
-            f"{verdict}: {audit.verdict_reason[neuron]}"
+            f"{verdict}: {visible(audit.verdict_reason[neuron])}"
         )
     ax.set_title(title, loc="left", fontsize=9, parse_math=False)
     return ax

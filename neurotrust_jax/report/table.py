@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..audit import Audit
+from ..io import visible
 from ..verdicts import Verdict
 
 __all__ = ["neuron_table", "summary"]
@@ -18,6 +19,7 @@ STYLES = {
     Verdict.UNDECIDED: "dim",
     Verdict.UNEXPLAINED: "red",
 }
+LONGEST = 200  # characters of a name or a reason
 
 
 def summary(audit: Audit) -> str:
@@ -73,28 +75,33 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     )
     shown = order if rows is None else order[:rows]
     table = Table(
-        title=f"{audit.layer or 'layer'}: {len(shown)} of {len(order)} neurons",
-        caption=f"interval: {audit.guarantee}. Verdicts from {level} sets, which hold the best "
-        "concept asymptotically; untested: on too little evidence to test, and not ruled out.",
+        title=_plain(f"{audit.layer or 'layer'}: {len(shown)} of {len(order)} neurons"),
+        caption=Text(
+            f"interval: {visible(audit.guarantee)}. Verdicts from {level} sets, which hold the "
+            "best concept asymptotically; untested: on too little evidence to test, and not ruled "
+            "out."
+        ),
     )
     table.add_column("unit", justify="right")
     table.add_column("concept")
-    table.add_column(audit.metric, justify="right")
+    table.add_column(_plain(audit.metric), justify="right")
     table.add_column("interval", justify="right", no_wrap=True)
     table.add_column("positives", justify="right")
     table.add_column("agreement", justify="right")
     table.add_column("verdict", overflow="fold")
     for u in shown:
         verdict = Verdict(int(audit.verdict[u]))
-        judged = Text.assemble((verdict.text, STYLES[verdict]), f": {audit.verdict_reason[u]}")
+        judged = Text.assemble(
+            (verdict.text, STYLES[verdict]), ": ", _plain(audit.verdict_reason[u])
+        )
         if audit.label[u] < 0:
-            table.add_row(Text(audit.neuron_names[u]), *["-"] * 5, judged)
+            table.add_row(_plain(audit.neuron_names[u]), *["-"] * 5, judged)
             continue
         if verdict is Verdict.AMBIGUOUS:
-            judged.append(f" (or {_rivals(audit, u)})")
+            judged.append(_plain(f" (or {_rivals(audit, u)})"))
         table.add_row(
-            Text(audit.neuron_names[u]),
-            Text(audit.description(u)),
+            _plain(audit.neuron_names[u]),
+            _plain(audit.description(u)),
             f"{audit.similarity[u]:.3f}",
             "-" if np.isnan(audit.lower[u]) else f"{audit.lower[u]:.2f} to {audit.upper[u]:.2f}",
             f"{audit.positives[audit.label[u]]:,}",
@@ -102,6 +109,12 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             judged,
         )
     return table
+
+
+def _plain(text: str) -> Text:
+    """Text that no terminal takes for a command, and no table for markup; cut if long."""
+    shown = visible(text)
+    return Text(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…")
 
 
 def _rivals(audit: Audit, neuron: int) -> str:
