@@ -376,8 +376,8 @@ def _permuted_rows(key: Array, layout: Layout, num_units: int) -> Array:
     return rows[start[drawn[unit]] + position]
 
 
-@partial(jax.jit, static_argnames="rank")
-def _compare(observed: Array, null: Array, *, rank: int) -> tuple[Array, Array, Array, Array]:
+@jax.jit
+def _compare(observed: Array, null: Array, *, rank: Array) -> tuple[Array, Array, Array, Array]:
     """p-values, family-wise p-values, the rank-th highest of the null and its mean: four [U]."""
     every = jnp.concatenate([observed[None, :], null])
     one_more = every.shape[0]
@@ -404,7 +404,7 @@ def _compare(observed: Array, null: Array, *, rank: int) -> tuple[Array, Array, 
     return (
         share(null >= (observed - slack)[None, :]),
         share(highest >= (z[0] - slack / scale)[None, :]),
-        jnp.where(labelled, ordered[-rank], jnp.nan),
+        jnp.where(labelled, ordered[ordered.shape[0] - rank], jnp.nan),
         jnp.where(labelled, jnp.nanmean(null, axis=0), jnp.nan),
     )
 

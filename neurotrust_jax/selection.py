@@ -12,8 +12,9 @@ from jax import Array
 
 from .checks import check_count
 from .metrics import Metric
-from .resampling import Bootstrap, bootstrap_weights
+from .resampling import Bootstrap
 from .similarity import at_concept, prepare, winner
+from .weights import draw_all
 
 __all__ = ["WinnersCurse", "winners_curse"]
 
@@ -84,7 +85,10 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
             "halves of a probe"
         )
     naive = at_concept(boot.similarity, boot.label)
-    halves = bootstrap_weights(key, boot.probe, num_replicates=num_splits, scheme="subsample")
+    halves = draw_all(
+        key, jnp.arange(num_splits), boot.probe.groups,
+        scheme="subsample", num_units=boot.probe.num_units, dtype=boot.probe.weights.dtype,
+    )  # fmt: skip
     metric = boot.definition
     corrected = jnp.clip(naive - _optimism(boot), *boot.definition.range)
     return WinnersCurse(

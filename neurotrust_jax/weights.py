@@ -99,6 +99,7 @@ def draw(
     return unit if groups is None else unit[groups]
 
 
+@partial(jax.jit, static_argnames=("scheme", "num_units", "dtype"))
 def draw_all(
     key: Array, ids: Array, groups: Array | None, scheme: str, num_units: int, dtype: Any
 ) -> Array:
