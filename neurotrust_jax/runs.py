@@ -319,7 +319,7 @@ def _examples(path: Path, first: Probe) -> Callable[[Probe], Examples]:
 
 def folder_name(layer: str) -> str:
     """A name that is inert in every file system."""
-    plain = re.sub(r"[^\w.-]+", "_", layer, flags=re.ASCII).strip("._")[:80]
+    plain = re.sub(r"[^\w.-]+", "_", layer, flags=re.ASCII).strip("._-")[:80]
     code = hashlib.sha256(layer.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{plain or 'layer'}-{code[:6]}"
 

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 import scipy.stats
 
 import neurotrust_jax as nt
-from neurotrust_jax import bounds, rules
+from neurotrust_jax import bounds, concentration, rules
 from neurotrust_jax.evidence import Pairs
 
 COUNTS = {
@@ -145,6 +146,22 @@ def test_limits_equal_the_naive_loop_over_blocks(method, case):
         )
         ours = float(found.lower[u, k]), float(found.upper[u, k])
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize(
+    ("metric", "method"), [("iou", "exact"), ("recall", "tightest"), ("auroc", "chernoff")]
+)
+def test_rows_of_weight_zero_are_no_evidence(metric, method):
+    """A row that is not there must not narrow a limit."""
+    kept = WEIGHTS > 1
+    all_rows = probe(weights=kept.astype(float))
+    found, expected = (
+        nt.intervals(p, metric, method=method)
+        for p in (all_rows, all_rows.take(np.flatnonzero(kept)))
+    )
+    np.testing.assert_allclose(found.lower, expected.lower, **close("x64"))
+    np.testing.assert_allclose(found.upper, expected.upper, **close("x64"))
 
 
 @pytest.mark.x64
@@ -537,6 +554,109 @@ def test_a_common_concept_may_rule_out_what_the_label_can_not():
     np.testing.assert_array_equal(proof.mask, [[True, True, False]])
     assert float(proof.regret[0]) == pytest.approx(0.7)
     assert not proof.vacuous[0]
+
+
+@pytest.mark.x32
+def test_equal_and_undefined_limits_rule_nothing_out():
+    found = nt.intervals(nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3]), "iou")
+    found = dataclasses.replace(
+        found,
+        similarity=jnp.asarray([[0.9, 0.7, 0.3]]),
+        lower=jnp.asarray([[0.5, jnp.nan, 0.2]]),
+        upper=jnp.asarray([[0.5, jnp.nan, 0.5]]),
+    )
+    proof = bounds._certificate(found, found, jnp.asarray([1, 1, 1]), "")
+    assert proof.mask.all()
+    assert float(proof.regret[0]) == math.inf
+
+
+@pytest.mark.x64
+def test_tightest_cuts_two_limits_at_half_of_delta_each():
+    """Hits of 1/2 on each block have no variance, so that Bernstein's limits are the narrower."""
+    half = jnp.full((1, 1), 0.5)
+    known = concentration.Evidence(
+        half, half, 2 * half, 4000 * half, jnp.ones(()), half / 2, half, 2 * half
+    )
+    delta = jnp.asarray(0.1)
+    low, high = concentration.tightest(known, delta)
+    narrow = concentration.bernstein(known, delta / 2)
+    wide = concentration.chernoff(known, delta / 2)
+    assert wide[0] < narrow[0] < 0.5 < narrow[1] < wide[1]
+    np.testing.assert_array_equal([low, high], narrow)
+    # one hit in a hundred, of which the variance tells less than the mean
+    rare = jnp.full((1, 1), 0.01)
+    binary = concentration.Evidence(rare, rare, 2 * half, 200 * half, jnp.ones(()), rare, rare,
+                                    2 * half)  # fmt: skip
+    np.testing.assert_array_equal(
+        concentration.tightest(binary, delta), concentration.chernoff(binary, delta / 2)
+    )
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("method", ["chernoff", "bernstein", "hoeffding"])
+def test_each_side_takes_the_hits_that_widen_it(method):
+    """Where a part of the hits is unknown, the lower limit supposes none and the upper one all."""
+    one = jnp.ones((1, 1))
+
+    def limits(low, high):
+        squares = (one * 0.4, one * 0.4, one)
+        return concentration.LIMITS[method](
+            concentration.Evidence(one * low, one * high, one, one * 100, one[0, 0], *squares),
+            jnp.asarray(0.1),
+        )
+
+    found, lower, upper = limits(0.4, 0.6), limits(0.4, 0.4), limits(0.6, 0.6)
+    assert (found[0], found[1]) == (lower[0], upper[1])
+    assert lower[1] < upper[1]
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.97])
+def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
+    """Where N (1 - exp(-kl(t, r))) is the logarithm of the error, and no more than 2^-12 beyond."""
+    one = jnp.ones((1, 1))
+    known = concentration.Evidence(share * one, share * one, one, 300 * one, one[0, 0])
+    for log_error in (3.0, 25.0):
+        low, high = (
+            float(x[0, 0]) for x in concentration.replicate_limits(known, jnp.asarray(log_error))
+        )
+
+        def excess(t, log_error=log_error):
+            entropy = scipy.special.rel_entr(t, share) + scipy.special.rel_entr(1 - t, 1 - share)
+            return 300 * -math.expm1(-entropy) - log_error
+
+        for end, outside in ((low, 0.0), (high, 1.0)):
+            if excess(outside) <= 0:
+                assert end == outside
+                continue
+            root = scipy.optimize.brentq(excess, share, outside)
+            way = abs(outside - share)
+            assert 0 <= (end - root) * np.sign(outside - share) <= way * 2.0**-12
+
+
+@pytest.mark.x64
+def test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta():
+    """P(present) by Clopper and Pearson, both rates by the DKW inequality, at their corners."""
+    p, delta = probe(), 0.1
+    found = nt.intervals(p, "iou", method="dkw", delta=delta)
+    active, present = columns(p)
+    for u, k in product(range(3), range(3)):
+        a, y = active[:, u], present[:, k]
+        n, positives = len(y), int(y.sum())
+        exact = scipy.stats.binomtest(positives, n).proportion_ci(1 - delta / 3, method="exact")
+
+        def rate(hits, trials):
+            half = math.sqrt(math.log(6 / delta) / (2 * trials))
+            return max(hits / trials - half, 0), min(hits / trials + half, 1)
+
+        r, q = rate((a & y).sum(), positives), rate((a & ~y).sum(), n - positives)
+        values = [
+            (x * hit / (x + (1 - x) * false))
+            for x, hit, false in product((exact.low, exact.high), r, q)
+        ]
+        np.testing.assert_allclose(
+            [found.lower[u, k], found.upper[u, k]], [min(values), max(values)], rtol=1e-6, atol=1e-9
+        )
 
 
 @pytest.mark.x32

@@ -89,6 +89,71 @@ def test_calibrated_sets_equal_a_loop(metric, target):
     assert not np.asarray(found.undecided).any()
 
 
+@pytest.mark.x64
+@pytest.mark.parametrize("target", ["best", "replication"])
+def test_calibrated_sets_equal_a_loop_at_every_level(target):
+    """Few samples, many neurons and levels: each correction decides somewhere."""
+    probe = nt.make_probe(*layer(seed=4, n=90, num_neurons=60, num_concepts=5), top_fraction=0.25)
+    boot = nt.bootstrap(KEY, probe, "auroc", num_replicates=149)
+    assert not np.asarray(boot.thin).any()
+    decided = set()
+    for alpha in (0.08, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5):
+        found = np.asarray(nt.concept_sets(boot, alpha=alpha, target=target).mask)
+        np.testing.assert_array_equal(found, naive_sets(boot, "auroc", alpha, target))
+        decided.add(int(found.sum()))
+    assert len(decided) > (1 if target == "replication" else 5)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    ("level", "num_replicates", "rank"),
+    [(0.9, 9, 9), (0.9, 8, 9), (0.9, 99, 90), (0.95, 199, 190), (0.9, 100, 91), (1e-9, 5, 1)],
+)
+def test_the_rank_counts_the_data_as_a_replicate(level, num_replicates, rank):
+    assert sets._rank(level, num_replicates) == rank
+
+
+@pytest.mark.x64
+def test_undefined_replicates_rule_nothing_out():
+    """A concept far behind goes; if more of its replicates than alpha say nothing, it stays."""
+    rng = np.random.default_rng(0)
+    shown = jnp.array([0.0, -50.0])
+    drawn = shown[:, None] + jnp.asarray(rng.normal(size=(2, 19)))
+    for missing, kept in ((0, [True, False]), (3, [True, True])):
+        followed = sets.Followed(
+            drawn.at[1, :missing].set(jnp.nan)[None], shown[None], jnp.full((1, 2), 90.0),
+            jnp.ones((1, 2), bool),
+        )  # fmt: skip
+        found = sets._calibrated(followed, 17, 0, replication=False)
+        assert found[0].tolist() == kept
+
+
+@pytest.mark.x64
+def test_a_concept_as_good_as_the_label_is_never_ruled_out():
+    f, c = layer(seed=5)
+    probe = nt.make_probe(f, np.concatenate([c, c], axis=1), top_fraction=0.2)
+    found = np.asarray(nt.concept_sets(nt.bootstrap(KEY, probe, num_replicates=99), alpha=0.5).mask)
+    assert (found[:, :6] == found[:, 6:]).all()
+    assert not found.all()
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("few", [12.0, 1e9])
+def test_lower_limits_hold_at_once(few):
+    """The limits with which untested concepts are compared, against a loop."""
+    rng = np.random.default_rng(1)
+    shown, spread = np.array([0.5, 0.1, -0.3]), np.array([[1.0], [0.3], [2.0]])
+    drawn = shown[:, None] + spread * rng.normal(size=(3, 59))
+    units = np.full(3, few)
+    present = np.array([True, True, False])
+    arrays = (jnp.asarray(x)[None] for x in (drawn, shown, units, present))
+    found = np.asarray(sets._limits(sets.Followed(*arrays), 54))[0]
+    deviation = drawn - shown[:, None]
+    error = deviation.std(axis=1)
+    q = np.sort((deviation / error[:, None])[:2].max(axis=0))[53]
+    np.testing.assert_allclose(found[:2], (shown - q * student(q, few) * error)[:2], rtol=1e-10)
+
+
 @pytest.mark.x32
 def test_candidates_are_followed_and_the_others_are_far_behind():
     rng = np.random.default_rng(1)

@@ -98,6 +98,13 @@ def test_a_mask_of_another_width_is_refused():
         ({"q_value": float("nan")}, "stable", "all others are ruled out"),
         ({"label_tested": False}, "undecided", "too little evidence on the label itself (present"),
         ({"label_tested": False, "proved": (1, "acute")}, "certified", "proved best"),
+        (
+            {"label_tested": False, "tested": (3, "")},
+            "undecided",
+            "too little evidence on the label",
+        ),
+        ({"untested": 2, "tested": (0, "")}, "undecided", "best of those tested, 2 untested"),
+        ({"q_value": 0.1}, "stable", "all others are ruled out"),  # explained at alpha itself
         ({"label": "", "missing": "never active"}, "undecided", "no label: never active"),
         ({"label": "", "q_value": 0.5, "missing": "x"}, "undecided", "no label: x"),
     ],

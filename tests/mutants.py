@@ -1,0 +1,843 @@
+"""Do the tests see what a hostile statistician would change? One wrong formula at a time.
+
+``python tests/mutants.py [--only FILE] [--jobs N]`` copies package and tests into temporary
+folders, puts one mutant at a time into the copy, and runs the tests that ought to fail. A mutant
+whose tests pass has survived: then a test is missing, or the two formulas are the same. All tests
+are first run on the package as it is, since a test that fails anyway kills nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from queue import Queue
+from typing import Annotated, NamedTuple
+
+import pytest
+import typer
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "neurotrust_jax"
+PRELOADED = ["__main__", "jax", "scipy.stats", "scipy.sparse", "sklearn.metrics"]
+LONGEST = 600  # seconds of a mutant's tests; one that makes a loop endless is killed too
+
+
+class Mutant(NamedTuple):
+    """A change that must not go unseen.
+
+    Attributes
+    ----------
+    module : str
+        File of the package.
+    original, replacement : str
+        What stands there, exactly once, and what takes its place.
+    tests : str
+        Arguments of pytest that select the tests which ought to fail; file names are in ``tests``.
+    """
+
+    module: str
+    original: str
+    replacement: str
+    tests: str
+
+    @property
+    def name(self) -> str:
+        """The change on one line."""
+        old, new = (" ".join(x.split()) for x in (self.original, self.replacement))
+        return f"{self.module}: {old} -> {new}"
+
+    def applied(self, text: str) -> str:
+        """The module's text with the change; raise if its place is not unique."""
+        if text.count(self.original) != 1:
+            raise ValueError(f"{self.name}: found {text.count(self.original)} times")
+        return text.replace(self.original, self.replacement)
+
+
+def of(module: str, *rows: tuple[str, str, str]) -> list[Mutant]:
+    """The mutants of a module."""
+    return [Mutant(module, *row) for row in rows]
+
+
+def loop(metric: str) -> str:
+    """The naive loop over samples for one metric."""
+    return f"test_metrics.py::test_equals_naive_loop_on_ties -k x64-{metric}-"
+
+
+def limits(method: str) -> str:
+    """The naive loop over blocks for one kind of limits."""
+    return f"test_bounds.py::test_limits_equal_the_naive_loop_over_blocks -k {method}"
+
+
+def means(metric: str) -> str:
+    """Limits of means, carried through the formula of one metric."""
+    return f"test_bounds.py::test_means_carried_through_the_formula -k x64-{metric}"
+
+
+def gap(metric: str) -> str:
+    """The naive loop over designs for one metric."""
+    return f"test_planning.py::test_gap_equals_the_naive_loop_and_broadcasts -k x32-{metric}"
+
+
+def rows(metric: str) -> str:
+    """Replicates by rows against the dense product, for one metric."""
+    return (
+        f"test_resampling.py::test_rows_give_the_replicates_of_the_dense_product -k x32-{metric}-"
+    )
+
+
+def measure(name: str) -> str:
+    """Tests of one measure of agreement."""
+    return f"test_stability.py -k 'x64 and {name}'"
+
+
+WEIGHTS = "test_metrics.py::test_integer_weights_equal_repeated_rows"
+EXACT = "test_bounds.py::test_exact_is_scipys_clopper_pearson -k x64"
+GROUPED_PAIRS = "test_bounds.py::test_grouped_auroc_from_pairs_of_groups"
+WHOLE_BOX = "test_bounds.py::test_limits_for_all_thresholds_hold_on_the_whole_box"
+OUTWARDS = "test_bounds.py::test_ends_of_replicates_are_rounded_outwards_from_the_closed_form"
+HALF_EACH = "test_bounds.py::test_tightest_cuts_two_limits_at_half_of_delta_each"
+EACH_SIDE = "test_bounds.py::test_each_side_takes_the_hits_that_widen_it -k chernoff"
+THREE_PARTS = "test_bounds.py::test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta"
+NOT_THERE = "test_bounds.py::test_rows_of_weight_zero_are_no_evidence -k recall"
+EQUAL = "test_bounds.py::test_equal_and_undefined_limits_rule_nothing_out"
+CERTIFICATE = "test_bounds.py::test_certificate_follows_from_the_intervals"
+REQUIRED = "test_planning.py::test_required_samples_is_the_smallest_number"
+DIFFERENCES = "test_influence.py::test_equals_finite_differences"
+RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
+MOMENTS = "test_resampling.py::test_weights_have_the_moments_of_their_scheme"
+LEVELS = "test_sets.py::test_calibrated_sets_equal_a_loop_at_every_level -k best"
+SETS = "test_sets.py::test_calibrated_sets_equal_a_loop -k x64-iou"
+RANK = "test_sets.py::test_the_rank_counts_the_data_as_a_replicate"
+AT_ONCE = "test_sets.py::test_lower_limits_hold_at_once"
+MEASURES = "test_stability.py::test_measures_of_a_bootstrap_equal_a_loop -k x64"
+PERMUTED = "test_null.py::test_equals_a_loop_over_the_same_permutations -k x64-iou"
+HALVES = "test_selection.py::test_equals_a_loop_over_replicates_and_halves"
+LINEAR = "test_shift.py::test_sharp_bounds_are_those_of_a_linear_program"
+RADIUS = "test_shift.py::test_radius_is_where_a_shift_overturns_the_label"
+ADMISSIBLE = "test_shift.py::test_no_admissible_shift_leaves_the_bounds"
+COMPARED = "test_comparison.py -k 'not cover'"
+JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
+MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
+UNITS = "test_sets.py::test_effective_units_count_the_positives_of_rare_concepts_and_groups"
+TIED = "test_sets.py::test_effective_units_of_tied_ranks_are_those_off_the_tie"
+LITTLE = "test_sets.py::test_too_little_evidence_is_said_and_stays_in_the_set"
+FOLLOWED = "test_sets.py::test_candidates_are_followed_and_the_others_are_far_behind"
+
+MUTANTS = [
+    *of(
+        "metrics.py",
+        ("(s.S - s.F - s.C + 2 * s.FC) / s.S", "(s.S - s.F - s.C + s.FC) / s.S", loop("accuracy")),
+        (
+            "_ratio(s.FC, s.C) + _ratio(s.S - s.F - s.C + s.FC, s.S - s.C)",
+            "_ratio(s.FC, s.C) + _ratio(s.S - s.F - s.C + s.FC, s.S - s.F)",
+            loop("balanced_accuracy"),
+        ),
+        (
+            "_ratio(s.FC, s.F) + _ratio(s.S - s.F - s.C + s.FC, s.S - s.F)",
+            "_ratio(s.FC, s.C) + _ratio(s.S - s.F - s.C + s.FC, s.S - s.F)",
+            loop("simulation_balanced_accuracy"),
+        ),
+        (
+            '"precision", "binary", "binary", lambda s: _ratio(s.FC, s.F)',
+            '"precision", "binary", "binary", lambda s: _ratio(s.FC, s.C)',
+            loop("precision"),
+        ),
+        (
+            '"recall", "binary", "binary", lambda s: _ratio(s.FC, s.C)',
+            '"recall", "binary", "binary", lambda s: _ratio(s.FC, s.F)',
+            loop("recall"),
+        ),
+        ("_ratio(2 * s.FC, s.F + s.C)", "_ratio(s.FC, s.F + s.C)", loop("f1")),
+        ("s.F + s.C - s.FC", "s.F + s.C", loop("iou")),
+        (
+            "_ratio(s.S * s.FC, s.C * (s.S - s.C))",
+            "_ratio(s.S * s.FC, s.C * s.S)",
+            loop("auroc"),
+        ),
+        (
+            "_ratio(s.S * s.FC, s.F * (s.S - s.F))",
+            "_ratio(s.FC, s.S - s.F)",
+            loop("simulation_auroc"),
+        ),
+        ("jnp.where(s.FF > 0, s.FF, jnp.nan) * s.CC", "s.FF * s.FF", loop("correlation")),
+        ("_ratio(s.F - s.FC, s.S - s.C)", "_ratio(s.F - s.FC, s.S)", loop("mad")),
+        (
+            "variance = s.FF / s.S - (s.F / s.S) ** 2",
+            "variance = s.FF / (s.S - 1) - (s.F / s.S) ** 2",
+            loop("standardised_mad"),
+        ),
+        (
+            "varies(f, weights)[:, None] & varies(c, weights)[None, :]",
+            "varies(f, weights)[:, None] | varies(c, weights)[None, :]",
+            "test_metrics.py::test_degenerate_columns_are_undefined_with_a_reason_and_never_win "
+            "-k x64-accuracy",
+        ),
+        ("jnp.clip(value, *range)", "value", "test_metrics.py -k 'x32 and not slow'"),
+        (
+            "denominator = denominator + 0 * numerator",
+            "denominator = 1 * denominator",
+            "test_metrics.py -k 'tie and x32'",
+        ),
+    ),
+    *of(
+        "views.py",
+        ("(low + high) / (2 * below[-1:]) - 0.5", "low / below[-1:] - 0.5", loop("auroc")),
+        (
+            "ascending[1:] != ascending[:-1]",
+            "ascending[1:] >= ascending[:-1]",
+            loop("auroc"),
+        ),
+        (
+            "return above, at_or_above",
+            "return above, above",
+            loop("wpmi_topk"),
+        ),
+        (
+            "return values - weighted_total(values, weights)[None, :] / weights.sum()",
+            "return values - values.mean(axis=0, keepdims=True)",
+            f"{WEIGHTS} -k x64-correlation",
+        ),
+        (
+            "jnp.log(jnp.maximum(values, LOG_FLOOR)) - jnp.log(jnp.where(mean > 0, mean, 1))",
+            "jnp.log(jnp.maximum(values, LOG_FLOOR)) + jnp.log(jnp.where(mean > 0, mean, 1))",
+            loop("wpmi"),
+        ),
+        (
+            "used = (weights > 0)[:, None]",
+            "used = (weights >= 0)[:, None]",
+            "test_metrics.py::test_rows_of_weight_zero_are_not_there",
+        ),
+        (
+            "centred(prepared, weights) ** 3",
+            "centred(prepared, weights)",
+            loop("cos_similarity_cubed"),
+        ),
+    ),
+    *of(
+        "sums.py",
+        (
+            "FC=jnp.matmul((weights[:, None] * f).T, c,",
+            "FC=jnp.matmul(f.T, c,",
+            f"{WEIGHTS} -k x64-iou",
+        ),
+        ("weighted_total(f * f, weights)", "weighted_total(f, weights)", loop("cosine")),
+        ("weighted_total(c * c, weights)", "(c * c).sum(axis=0)", f"{WEIGHTS} -k x64-cosine"),
+        (
+            "before = running_total(rows[-1]) - rows[-1]",
+            "before = running_total(rows[-1])",
+            "test_resampling.py::test_running_total_is_a_cumulative_sum",
+        ),
+        (
+            "jnp.matmul(weighted.T, c**b,",
+            "jnp.matmul(weighted.T, c,",
+            "test_influence.py::test_moments_equal_gradients -k x32-correlation",
+        ),
+    ),
+    *of(
+        "concentration.py",
+        (
+            "_symmetric(evidence, jnp.sqrt(jnp.log(2 / delta) / 2))",
+            "_symmetric(evidence, jnp.sqrt(jnp.log(1 / delta) / 2))",
+            limits("hoeffding"),
+        ),
+        (
+            "jnp.where(room > 0, evidence.bound * scale",
+            "jnp.where(room > 0, scale",
+            limits("hoeffding"),
+        ),
+        (
+            "room = jnp.sqrt(evidence.blocks) * evidence.trials",
+            "room = evidence.blocks * evidence.trials",
+            limits("hoeffding"),
+        ),
+        ("threshold = jnp.log(2 / delta)", "threshold = jnp.log(1 / delta)", limits("chernoff")),
+        (
+            "mean = jnp.clip(r + (hits - r * evidence.trials) / evidence.bound, 0, 1)",
+            "mean = jnp.clip(hits / evidence.trials, 0, 1)",
+            limits("chernoff"),
+        ),
+        ("log = jnp.log(4 / delta)", "log = jnp.log(2 / delta)", limits("bernstein")),
+        ("0) * n / fewer", "0)", limits("bernstein")),
+        ("* log / (3 * fewer))", "* log / (3 * n))", limits("bernstein")),
+        ("jnp.sqrt(2 * variance * log", "jnp.sqrt(variance * log", limits("bernstein")),
+        (
+            "xx - 2 * r * xy + r**2 * yy - mean**2",
+            "xx - 2 * r * xy + r**2 * yy",
+            limits("bernstein"),
+        ),
+        (
+            "_binomial_logit(hits, evidence.blocks, delta / 2)",
+            "_binomial_logit(hits, evidence.blocks, delta)",
+            EXACT,
+        ),
+        (
+            "-_binomial_logit(misses, evidence.blocks, delta / 2)",
+            "-_binomial_logit(misses, evidence.blocks, delta)",
+            EXACT,
+        ),
+        (
+            "upper = jax.nn.sigmoid(-_binomial_logit(misses,",
+            "upper = jax.nn.sigmoid(_binomial_logit(hits + 1,",
+            EXACT,
+        ),
+        ("jnp.where(misses > 0, upper, 1)", "upper", EXACT),
+        ("jnp.where(hits > 0, lower, 0)", "lower", EXACT),
+        ("bernstein(evidence, delta / 2),", "bernstein(evidence, delta),", HALF_EACH),
+        (
+            "chernoff(evidence, delta / 2),\n",
+            "chernoff(evidence, delta),\n",
+            HALF_EACH,
+        ),
+        (
+            "jnp.maximum(low, other_low), jnp.minimum(high, other_high)",
+            "jnp.minimum(low, other_low), jnp.maximum(high, other_high)",
+            limits("tightest"),
+        ),
+        ("8 * jnp.sqrt(jnp.pi / 2) * y", "4 * jnp.sqrt(jnp.pi / 2) * y", limits("dkw")),
+        ("jnp.exp(-4 * y**2) + 8", "8", limits("dkw")),
+        (
+            "if not grouped:\n        return hoeffding",
+            "if grouped or not grouped:\n        return hoeffding",
+            limits("dkw"),
+        ),
+        ("-jnp.expm1(-entropy)", "2 * entropy", OUTWARDS),
+        ("_relative_entropy(t, middle)", "4 * _relative_entropy(middle, t)", OUTWARDS),
+        ("_, edge = lax.fori_loop", "edge, _ = lax.fori_loop", OUTWARDS),
+        (
+            "_edge(side(evidence.hits_low), low, jnp.zeros_like(low))",
+            "_edge(side(evidence.hits_high), high, jnp.zeros_like(low))",
+            EACH_SIDE,
+        ),
+        ("(q <= 0) & (p > 0)", "(q < 0) & (p > 0)", limits("chernoff")),
+        ("    b = n - x + 1\n", "    b = n - x\n", EXACT),
+    ),
+    *of(
+        "bounds.py",
+        (
+            "shares = [delta / counts[simultaneous]",
+            "shares = [delta",
+            "test_bounds.py::test_simultaneous_divides_delta -k iou",
+        ),
+        (
+            "_quantile(1 - share / 2, freedom)",
+            "_quantile(1 - share, freedom)",
+            "test_bounds.py::test_asymptotic_interval_is_value_and_standard_error",
+        ),
+        (
+            "((1 - LOWER_SHARE) * delta / neurons,",
+            "((1 - LOWER_SHARE) * delta,",
+            CERTIFICATE,
+        ),
+        ("(LOWER_SHARE * delta, simultaneous)", "(delta, simultaneous)", CERTIFICATE),
+        (
+            "regret=jnp.maximum(rival_upper - label_lower, 0)",
+            "regret=rival_upper - label_lower",
+            CERTIFICATE,
+        ),
+        (
+            "upper >= lower.max(axis=1, keepdims=True)",
+            "upper > lower.max(axis=1, keepdims=True)",
+            EQUAL,
+        ),
+        (
+            "upper >= lower.max(axis=1, keepdims=True)",
+            "upper >= label_lower[:, None]",
+            "test_bounds.py::test_a_common_concept_may_rule_out_what_the_label_can_not",
+        ),
+        (
+            "jnp.where(at_label, -jnp.inf, upper).max(axis=1)",
+            "upper.max(axis=1)",
+            CERTIFICATE,
+        ),
+        ("first = (z**3 + z) / 4", "first = (z**3 - z) / 4", "test_bounds.py -k student"),
+        ("share = delta / len(rule.parts)", "share = delta", EXACT),
+        (
+            'metric.neuron_view == "binary" and not probe.thresholds_fixed',
+            'metric.neuron_view != "binary" and not probe.thresholds_fixed',
+            "test_bounds.py::test_auto_takes_what_is_valid",
+        ),
+        (
+            "jnp.where(jnp.isnan(high.upper), jnp.inf, high.upper)",
+            "jnp.where(jnp.isnan(high.upper), -jnp.inf, high.upper)",
+            EQUAL,
+        ),
+        (
+            'limits = LIMITS["exact" if num_units is None else "tightest"]',
+            'limits = LIMITS["hoeffding"]',
+            THREE_PARTS,
+        ),
+        (
+            "math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)",
+            "math.isfinite(largest_unit)",
+            "test_bounds.py -k 'unit or refused'",
+        ),
+    ),
+    *of(
+        "rules.py",
+        (
+            "2 * upper[0] / (1 + upper[0])",
+            "upper[0]",
+            "test_bounds.py::test_exact_is_scipys_clopper_pearson -k x64-f1",
+        ),
+        ("width * (lower[0] - upper[1])", "width * (lower[0] - lower[1])", means("mad")),
+        ("value(lower[0], upper[1])", "value(lower[0], lower[1])", means("wpmi")),
+        (
+            "jnp.maximum(square[0] - mean[1] ** 2, 0)",
+            "jnp.maximum(square[0] - mean[0] ** 2, 0)",
+            "test_bounds.py::test_variance_from_mean_and_mean_square",
+        ),
+        (
+            "over(top[0], top[0] < 0), over(top[1], top[1] > 0)",
+            "over(top[0], top[0] > 0), over(top[1], top[1] < 0)",
+            means("correlation"),
+        ),
+        (
+            "covariance = fc[0] - f[1] * c[1], fc[1] - f[0] * c[0]",
+            "covariance = fc[0] - f[0] * c[0], fc[1] - f[1] * c[1]",
+            means("correlation"),
+        ),
+        ("+ jnp.minimum(*shift)", "+ jnp.maximum(*shift)", means("cosine")),
+        (
+            "difference = present[0] - absent[1], present[1] - absent[0]",
+            "difference = present[0] - absent[0], present[1] - absent[1]",
+            means("standardised_mad"),
+        ),
+        (
+            "SPECIFICITY = _binary(NEITHER, ABSENT)",
+            "SPECIFICITY = _binary(NEITHER, INACTIVE)",
+            EXACT,
+        ),
+        ("_over(p * r, p + (1 - p) * q)", "_over(p * r, p + q)", f"{WHOLE_BOX} -k x64-iou"),
+        (
+            "jnp.stack([t.min(axis=0) for t in terms])",
+            "jnp.stack([t[0] for t in terms])",
+            f"{WHOLE_BOX} -k x64-accuracy",
+        ),
+    ),
+    *of(
+        "evidence.py",
+        (
+            "k = jnp.minimum(positive, negative)",
+            "k = jnp.maximum(positive, negative)",
+            "test_bounds.py::test_auroc_given_the_labels",
+        ),
+        (
+            "k = positive * negative / d.weights.sum()",
+            "k = 2 * positive * negative / d.weights.sum()",
+            "test_bounds.py::test_auroc_given_the_labels",
+        ),
+        ("jnp.floor(number / 2)", "number", GROUPED_PAIRS),
+        ("bound=d.bound**2 / 2", "bound=d.bound**2", GROUPED_PAIRS),
+        ("jnp.maximum(value * pairs - inside, 0)", "value * pairs", GROUPED_PAIRS),
+        (
+            "jnp.minimum(value * pairs, between)",
+            "value * pairs",
+            "test_bounds.py::test_all_pairs_within_groups_leave_no_more_hits_than_trials",
+        ),
+        ("number * (number - 1)", "number * number", GROUPED_PAIRS),
+        (
+            "squares_of = partial(self._product_sum, f, c, d.weights**2)",
+            "squares_of = partial(self._product_sum, f, c, d.weights)",
+            limits("bernstein-weights"),
+        ),
+        (
+            "counts = weighted_sums(f, c, (d.weights > 0).astype(f.dtype))",
+            "counts = weighted_sums(f, c, jnp.ones_like(d.weights))",
+            NOT_THERE,
+        ),
+        ("means = (x, y, x * x, x * y, y * y)", "means = (x, y, x, x * y, y)", limits("bernstein")),
+    ),
+    *of(
+        "planning.py",
+        (
+            "math.log(2 * proportions * self.num_concepts / self.delta)",
+            "math.log(proportions * self.num_concepts / self.delta)",
+            gap("accuracy"),
+        ),
+        (
+            "math.log(2 * proportions * self.num_concepts / self.delta)",
+            "math.log(2 * proportions / self.delta)",
+            gap("accuracy"),
+        ),
+        (
+            "np.maximum(self.present, self.active)",
+            "np.minimum(self.present, self.active)",
+            gap("iou"),
+        ),
+        ("np.minimum(share, 1 - share)", "share", gap("auroc")),
+        (
+            "self.delta / (2 * self.num_concepts)",
+            "self.delta / self.num_concepts",
+            gap("correlation"),
+        ),
+        ("2 / (1 + 1 / d.union())", "d.union()", gap("f1")),
+        ("self.rate(self.n * (1 - share), 2)) / 2", "self.rate(self.n * (1 - share), 2))",
+         gap("balanced_accuracy")),
+        ("(num_concepts, LOWER_SHARE * delta)", "(num_concepts, delta)", REQUIRED),
+        ("name, errors = \"margin\", 2 * [", "name, errors = \"margin\", [", REQUIRED),
+        (".sum(axis=0) <= target", ".sum(axis=0) < target",
+         "test_planning.py::test_required_samples_undoes_the_gap_exactly"),
+        ("np.ceil(high * present * (1 - 4e-16))", "np.floor(high * present)",
+         "test_planning.py::test_positives_are_the_share_of_the_samples"),
+    ),
+    *of(
+        "influence.py",
+        ("jnp.where(count > 1, count / (count - 1), jnp.nan)", "jnp.where(count > 1, 1, jnp.nan)",
+         f"{DIFFERENCES} -k x64-iou"),
+        ("(second - total**2 / count)", "second", f"{DIFFERENCES} -k x64-iou"),
+        ("influence - influence.sum(axis=0, keepdims=True) / count", "influence",
+         f"{DIFFERENCES} -k 'x64-auprc or x64-wpmi'"),
+        ("power_sum(f, c, weights**2, *power)", "power_sum(f, c, weights, *power)",
+         f"{DIFFERENCES} -k x64-iou"),
+        ("F=-(2 * g.FF * s.F + g.FC * s.C) / s.S", "F=(2 * g.FF * s.F + g.FC * s.C) / s.S",
+         "test_influence.py::test_moments_equal_gradients -k mad"),
+        ("per_unit(weights * slope, groups", "per_unit(slope, groups",
+         f"{DIFFERENCES} -k x64-auroc"),
+        ("num_blocks=num_blocks), num_blocks - 1.0", "num_blocks=num_blocks), float(num_blocks)",
+         "test_influence.py -k blocks"),
+        ("positive = weights > 0\n", "positive = weights >= 0\n", f"{DIFFERENCES} -k x64-iou"),
+    ),
+    *of(
+        "weights.py",
+        ("1 - short / n, dtype", "1.0, dtype", MOMENTS),
+        ("MOST = 12", "MOST = 3", MOMENTS),
+        ("draw * (n / draw.sum())", "draw", MOMENTS),
+        ("[: n // 2]].set(1)", "[: n // 3]].set(1)", MOMENTS),
+        ("wanted = jnp.arange(drawn.shape[0], dtype=jnp.int32) < missing",
+         "wanted = jnp.arange(drawn.shape[0], dtype=jnp.int32) <= missing", MOMENTS),
+        ("unit if groups is None else unit[groups]",
+         "unit if groups is None else jnp.resize(unit, groups.shape)",
+         "test_resampling.py::test_groups_are_drawn_whole"),
+    ),
+    *of(
+        "replicates.py",
+        ("lowest = at(reached, first) - at(ordered, first)", "lowest = at(reached, first)",
+         rows("auroc")),
+        ("square = (weighted * rank).sum(axis=0, keepdims=True) - total * offset**2",
+         "square = (weighted * rank).sum(axis=0, keepdims=True)", rows("spearman")),
+        ("CC=s.C * (1 - share) / 4", "CC=s.C * (1 - share) / 2", rows("spearman")),
+        ("FC=(s.FC - share * s.F) / 2", "FC=s.FC / 2", rows("simulation_auroc")),
+        ("square / some - (total / some) ** 2", "square / some",
+         "test_resampling.py -k 'x32 and dense_product'"),
+        ("first = jnp.where(leads, column.min(axis=1), num_concepts)",
+         "first = jnp.where(leads, column.max(axis=1), num_concepts)",
+         "test_resampling.py -k 'x32 and dense_product'"),
+        ("drawn.concept_varies[some] & varies &", "varies &",
+         "test_resampling.py -k 'x32 and dense_product'"),
+        ("jnp.where(above, 2 * base, 0)", "jnp.where(above, base, 0)", rows("auroc")),
+    ),
+    *of(
+        "ranked.py",
+        ("end = order.shape[0] - 1 - first[down]", "end = jnp.arange(order.shape[0])",
+         loop("auprc")),
+        ("share = jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)",
+         "share = (above < k).astype(tied.dtype)", loop("wpmi_topk")),
+        ("(above + jnp.minimum(at_or_above, k)) / 2 - 0.5",
+         "(above + jnp.minimum(at_or_above, k)) / 2", loop("soft_wpmi")),
+        ("log_likelihood - strength * prior", "log_likelihood - prior", loop("wpmi_topk")),
+        ("top.position / top_k * (first - last)", "top.position / (top_k - 1) * (first - last)",
+         loop("soft_wpmi")),
+        ("(v[up] * pairs).sum() / size**2", "(v[up] * pairs).sum() / size", loop("rank_reorder")),
+        ("jnp.abs(t[:, None] - reordered) ** 3", "jnp.abs(t[:, None] - reordered) ** 2",
+         loop("rank_reorder")),
+        ("jnp.sqrt(mean_score)", "mean_score", loop("rank_reorder")),
+        ("mean(mix, c**2) - mean(mix, c) ** 2", "mean(mix, c**2)",
+         loop("correlation_top_and_random")),
+    ),
+    *of(
+        "screening.py",
+        ("ways = 4 * len(RULES[metric.name].parts) + 2", "ways = 1e-30", RANGE),
+        ("jnp.where((rarer >= log_error)[None, :], lower, -jnp.inf)", "lower",
+         "test_resampling.py -k 'x32 and (screen or range)'"),
+        ("allowed = jnp.asarray(log_error / taken,", "allowed = jnp.asarray(log_error * taken,",
+         "test_resampling.py -k 'x32 and (screen or range)'"),
+        ("* observed.size * num_replicates / FAILURE", "* observed.size / FAILURE",
+         "test_resampling.py -k 'x32 and (screen or range)'"),
+    ),
+    *of(
+        "sets.py",
+        ("level * (num_replicates + 1)", "level * num_replicates", RANK),
+        ("bar * math.sqrt(2)", "bar", SETS),
+        ("present & ~(worst > bar)", "present & ~(worst >= bar)", "test_sets.py -k as_good"),
+        ("1 + (z * z + 1) / (4 * jnp.maximum(units - 1, 1))", "1 + 0 * z", AT_ONCE),
+        ("rank = _rank(1 - alpha + beta, num_replicates)",
+         "rank = _rank(1 - alpha, num_replicates)", LEVELS),
+        ("slack * _student(slack, evidence[c]), 0)", "slack * _student(slack, evidence[c]), 9)",
+         LEVELS),
+        ("both - 2 * covariance", "both", LEVELS),
+        ("jnp.where(undefined[c], jnp.inf, highest)", "highest",
+         "test_sets.py::test_undefined_replicates_rule_nothing_out"),
+        ("num_replicates + 1 - first)", "num_replicates - first)", LEVELS),
+        ("delta=(1 - LOWER_SHARE) * alpha", "delta=alpha", LITTLE),
+        ("stable_scale(boot.definition, high.upper) >= floor[:, None]",
+         "stable_scale(boot.definition, high.upper) >= -9", LITTLE),
+        ("similarity - quantile * _student(quantile, evidence) * spread",
+         "similarity + quantile * _student(quantile, evidence) * spread", AT_ONCE),
+        ("before < needed, rank", "before <= needed, rank",
+         "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
+        ("jnp.ceil((1 - alpha) * boot", "jnp.floor((1 - alpha) * boot",
+         "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
+        ("centred = known - known.mean(axis=1, keepdims=True)", "centred = known", LEVELS),
+        ("lax.map(largest, every).max(axis=0)", "lax.map(largest, every)[0]", SETS),
+    ),
+    *of(
+        "stability.py",
+        ("centre = share + z2 / (2 * n)", "centre = share", MEASURES),
+        ("ndtri(jnp.asarray(delta / 2, share.dtype)) ** 2",
+         "ndtri(jnp.asarray(delta, share.dtype)) ** 2", MEASURES),
+        ("entropy / math.log(share.shape[1])", "entropy / math.log(share.shape[1] + 1)", MEASURES),
+        ("w.shape[-1], epsilon / math.sqrt(2)", "w.shape[-1], epsilon", measure("inflated")),
+        ("- (k + 1) * t**2 < epsilon**2", "- k * t**2 < epsilon**2", measure("inflated")),
+        ("math.sqrt((1 - 1 / c) * moved / delta)", "math.sqrt(moved / delta) / 2",
+         measure("bagging")),
+        ("(p / (1 - p) + q / (1 - p) ** 2) / n", "(p + q / (1 - p) ** 2) / n",
+         "test_stability.py -k bagging"),
+        ("moved += 2 / num_replicates", "moved += 1 / num_replicates",
+         "test_stability.py -k bagging"),
+    ),
+    *of(
+        "agreement.py",
+        ("(pairs / subjects - chance)", "(pairs / subjects)", measure("fleiss")),
+        ("1 - n / (n - 1) * (frequency", "1 - (frequency", measure("nogueira")),
+        ("(2 * a * b - a - b + 1)", "(2 * a * b - a + b + 1)", measure("nogueira")),
+        ("half = -ndtri(jnp.asarray(delta / 2,", "half = -ndtri(jnp.asarray(delta,",
+         measure("nogueira")),
+        ("size[:, None] + size[None, :] - both", "size[:, None] + size[None, :]",
+         measure("jaccard")),
+        ("index).sum() / (n * (n - 1))", "index).sum() / (n * n)", measure("jaccard")),
+        ("weight[-1] += p**k / k", "weight[-1] += 0", measure("rank_biased")),
+        ("jnp.triu(match, 1)", "jnp.triu(match)", measure("rank_biased")),
+        ("((tied**2 - 1).sum(axis=-1) / m).sum(axis=0)", "0", measure("kendall")),
+        ("(total - (n + 1) / 2) ** 2", "(total - n / 2) ** 2", measure("kendall")),
+        ("((votes - 1) / (num_raters - 1))", "(votes / num_raters)", MEASURES),
+    ),
+    *of(
+        "null.py",
+        ("(1 + reached.sum(axis=0, dtype=jnp.int32))", "reached.sum(axis=0, dtype=jnp.int32)",
+         PERMUTED),
+        ("one_more = every.shape[0]", "one_more = null.shape[0]", PERMUTED),
+        ("share(null >= (observed - slack)[None, :])", "share(null > (observed + slack)[None, :])",
+         "test_null.py -k 'ties or constant'"),
+        ("highest = z[1:].max(axis=1, keepdims=True)", "highest = z[1:]", PERMUTED),
+        ("ordered[ordered.shape[0] - rank]", "ordered[ordered.shape[0] - rank + 1]", PERMUTED),
+        ("math.floor(alpha * (num_permutations + 1)", "math.ceil(alpha * (num_permutations + 1)",
+         PERMUTED),
+        ("number / jnp.arange(1,", "1 / jnp.arange(1,", "test_null.py -k 'x64 and hochberg'"),
+        ("number = (~jnp.isnan(p)).sum(dtype=jnp.int32)",
+         "number = jnp.asarray(p.shape[0], jnp.int32)", "test_null.py -k 'x64 and hochberg'"),
+        ("jnp.isnan(scaled), 1, scaled), reverse=True)", "jnp.isnan(scaled), 1, scaled))",
+         "test_null.py -k 'x64 and hochberg'"),
+        ("by_kind = drawn[jnp.argsort(kind[drawn], stable=True)]", "by_kind = drawn",
+         "test_null.py -k 'strata and x64'"),
+        ("explained=q_value <= alpha * (1", "explained=q_value < alpha * (1e-9 + 0 * 1",
+         "test_null.py::test_smallest_number_of_permutations_for_a_level"),
+        ("weights[:, None] * f, defined), c", "f, defined), c",
+         "test_null.py::test_weights_stay_with_their_activations"),
+    ),
+    *of(
+        "selection.py",
+        ("naive - _optimism(boot)", "naive + _optimism(boot)", HALVES),
+        ("at_concept(b, winner(a)), at_concept(a, winner(b))",
+         "at_concept(a, winner(a)), at_concept(b, winner(b))", HALVES),
+        ("weights * (1 - half)", "weights", HALVES),
+        ('scheme="subsample"', 'scheme="multinomial"', HALVES),
+    ),
+    *of(
+        "shift.py",
+        ("jnp.minimum(gamma * p, 1 - (1 - p) / gamma)", "jnp.minimum(gamma * p, 1)",
+         f"{LINEAR} -k accuracy"),
+        ("jnp.maximum(p / gamma, 1 - gamma * (1 - p))", "p / gamma", f"{LINEAR} -k accuracy"),
+        ("_at_most(hit, gamma), _at_least(miss, gamma)", "_at_most(hit, gamma), miss",
+         f"{LINEAR} -k iou"),
+        ("return 4 if metric.name in AUROCS else 2", "return 2", f"{ADMISSIBLE} -k auroc"),
+        ("1 + p - q,\n", "1 + 0 * p,\n", f"{RADIUS} -k 'accuracy or precision'"),
+        ("(x - z) * others", "0 * others", f"{RADIUS} -k iou"),
+        ("jnp.where(y > v, 1 / gamma, gamma)", "jnp.where(y < v, 1 / gamma, gamma)",
+         f"{RADIUS} -k recall"),
+        ("jnp.where(both > 0, 1 / gamma, gamma)", "jnp.where(both < 0, 1 / gamma, gamma)",
+         f"{RADIUS} -k iou"),
+        ("w.sum() ** 2 / (w**2).sum()", "len(w) * w.sum() / (w**2).sum()",
+         "test_shift.py -k 'x32 and (folds or reweight)'"),
+        ("score[held] -= math.log(", "score[held] += math.log(",
+         "test_shift.py::test_weights_estimate_the_density_ratio"),
+        (".at[-1].set(0)", ".at[-1].set(1)",
+         "test_shift.py::test_logistic_regression_is_that_of_scikit_learn"),
+        ("- k * (k + 1) / 2) / (k", "- k * k / 2) / (k",
+         "test_shift.py::test_weights_estimate_the_density_ratio"),
+        ("odds ** (0.5 / _power(metric))", "odds ** (1 / _power(metric))",
+         "test_shift.py::test_a_radius_from_bounds_is_one_at_which_they_part"),
+        ("return 2 * low / (1 + low), 2 * high / (1 + high)", "return low, high",
+         "test_shift.py -k f1"),
+        ("_odds_times(lower, gamma**-power), _odds_times(upper, gamma**power)",
+         "_odds_times(lower, 1 / gamma), _odds_times(upper, gamma)", f"{ADMISSIBLE} -k balanced"),
+        ("rank = (np.cumsum(count) - (count - 1) / 2)[place]", "rank = np.cumsum(count)[place]",
+         "test_shift.py -k 'x32 and weights'"),
+    ),
+    *of(
+        "comparison.py",
+        ("axis=0, ddof=1)", "axis=0, ddof=0)", COMPARED),
+        ("NormalDist().inv_cdf(1 - alpha / 2)", "NormalDist().inv_cdf(1 - alpha)", COMPARED),
+        ("[key, key if shared else jax.random.fold_in(key, 1)]",
+         "[key, jax.random.fold_in(key, 1)]", COMPARED),
+        ("np.quantile(alike, (alpha / 2, 1 - alpha / 2))",
+         "np.quantile(alike, (alpha, 1 - alpha))", COMPARED),
+        ("np.nanmean(value[~np.isnan(self.value)])", "np.nanmean(found)", COMPARED),
+        ("(names[0] == names[1])[both].mean()", "(names[0] == names[1]).mean()", COMPARED),
+        ("(winner == self.best)[known].mean()", "(winner == self.best).mean()", COMPARED),
+    ),
+    *of(
+        "verdicts.py",
+        ("if x.q_value > alpha:", "if x.q_value >= alpha:", JUDGED),
+        ("if x.q_value > alpha:", "if x.q_value > alpha and x.proved[0] != 1:", JUDGED),
+        ("if x.proved[0] == 1:", "if x.proved[0] == 1 and x.label_tested:", JUDGED),
+        ("if not x.label_tested:", "if not x.label_tested and x.tested[0] <= 1:", JUDGED),
+        ("if x.tested[0] > 1:", "if x.tested[0] > 1 and not untested:", JUDGED),
+        ("if untested:", "if untested and x.tested[0] > 0:", JUDGED),
+    ),
+    *of(
+        "hierarchy.py",
+        ("len({path[0] for path in row})", "len({path[-1] for path in row})", MERGED),
+        ("takewhile(lambda step: len(set(step)) == 1,", "filter(lambda step: len(set(step)) >= 1,",
+         MERGED),
+        ('([""] + [step[0] for step in same])[-1]', '([""] + [step[0] for step in same])[:2][-1]',
+         MERGED),
+    ),
+    *of(
+        "candidates.py",
+        ("jnp.arcsin(jnp.sqrt(jnp.clip(similarity, 0, 1)))", "jnp.clip(similarity, 0, 1)", SETS),
+        ("square.sum(axis=0) ** 2 / jnp.where(fourth > 0, fourth, 1)",
+         "square.sum(axis=0) / jnp.where(fourth > 0, fourth, 1)", UNITS),
+        ("deviation = per_unit(weights[:, None] * (x - mean), groups, num_units)",
+         "deviation = weights[:, None] * (x - mean)", UNITS),
+        ("evidence = jnp.minimum(own[:, None], of_concept[None, :])",
+         "evidence = jnp.maximum(own[:, None], of_concept[None, :])", UNITS),
+        ("lead <= FAR_BEHIND * (spread + spread[best])", "lead <= spread + spread[best]", FOLLOWED),
+        ("evidence >= MIN_EVIDENCE", "evidence >= 0 * MIN_EVIDENCE", LITTLE),
+        ("(scaled > low) & (scaled < high)", "(scaled >= low) & (scaled <= high)",
+         "test_sets.py -k x32"),
+        ("defined & (upper >= floor)", "defined & (upper > floor + 0.02)",
+         "test_resampling.py::test_screening_leaves_out_none_that_wins"),
+        ("np.where(told & defined, lower, -np.inf)", "np.where(defined, lower, -np.inf)",
+         "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
+        ("shares.min(axis=0) < weights.sum() / 2", "shares.min(axis=0) < weights.sum() / 4", TIED),
+        ("less = jnp.where(jnp.concatenate(met, axis=1), less, 0)", "pass", TIED),
+    ),
+]  # fmt: skip
+
+
+def tested(folder: str, chosen: list[str], report: str) -> None:
+    """Run tests on the package in a folder, in this process, and stop at the first failure."""
+    with open(report, "wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = folder
+    sys.path.insert(0, folder)
+    options = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=no"]
+    sys.exit(int(pytest.main([*options, *chosen])))
+
+
+def outcome(folder: Path, tests: str) -> tuple[str, float, str]:
+    """``"passed"`` or ``"failed"`` (or why neither), seconds, and what was printed."""
+    chosen = [f"tests/{x}" if x.startswith("test_") else x for x in shlex.split(tests)]
+    report = folder / "report.txt"
+    # from a server that has imported what takes long, but nothing of the package
+    process = get_context("forkserver").Process(target=tested, args=(str(folder), chosen, report))
+    start = time.perf_counter()
+    process.start()
+    process.join(LONGEST)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return "failed", LONGEST, "it took too long"
+    words = {0: "passed", 1: "failed", 5: "no tests"}
+    word = words.get(process.exitcode or 0, f"exit status {process.exitcode}")
+    return word, time.perf_counter() - start, report.read_text(errors="replace")[-2000:]
+
+
+def together(selections: Iterable[str]) -> list[str]:
+    """Selections that run at least the same tests, one for each set of tests."""
+    found: dict[str, list[str]] = {}
+    for chosen in map(shlex.split, selections):
+        where, _, chosen_by = " ".join(chosen).partition(" -k ")
+        found.setdefault(where, []).append(chosen_by)
+    return [
+        f"{where} -k {shlex.quote(' or '.join(f'({x})' for x in dict.fromkeys(by)))}"
+        if all(by) else where
+        for where, by in found.items()
+    ]  # fmt: skip
+
+
+def copied(folder: Path) -> Path:
+    """The package and what its tests read, in a folder."""
+    kept = shutil.ignore_patterns("__pycache__", ".*")
+    for name in ("neurotrust_jax", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=kept)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def main(
+    only: Annotated[
+        list[str] | None, typer.Option(help="Mutants of this module alone; may be repeated.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Mutants at a time.")] = 1,
+) -> None:
+    """Apply every mutant in turn, and tell which are not seen by the tests meant for them."""
+    chosen = [x for x in MUTANTS if not only or x.module in only]
+    if not chosen:
+        known = sorted({x.module for x in MUTANTS})
+        raise typer.BadParameter(f"no mutants of {only!r}; there are of {', '.join(known)}")
+    mutated = [x.applied((PACKAGE / x.module).read_text(encoding="utf-8")) for x in chosen]
+    with tempfile.TemporaryDirectory() as temporary:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{temporary}/jax")
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        get_context("forkserver").set_forkserver_preload(PRELOADED)
+        folders: Queue[Path] = Queue()
+        for i in range(jobs):
+            folders.put(copied(Path(temporary) / str(i)))
+
+        def sound(tests: str) -> tuple[str, str]:
+            folder = folders.get()
+            word, _, told = outcome(folder, tests)
+            folders.put(folder)
+            return word, told
+
+        def tried(mutant: Mutant, text: str) -> str:
+            folder = folders.get()
+            path = folder / "neurotrust_jax" / mutant.module
+            original = path.read_text(encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
+            word, seconds, told = outcome(folder, mutant.tests)
+            path.write_text(original, encoding="utf-8")
+            folders.put(folder)
+            found = {"failed": "killed", "passed": "SURVIVED"}.get(word, f"INVALID ({word})")
+            print(f"{found:8s} {seconds:4.0f} s  {mutant.name}", flush=True)
+            if found.startswith("INVALID"):
+                print(told, flush=True)
+            return found
+
+        with ThreadPoolExecutor(jobs) as pool:
+            selections = together(x.tests for x in chosen)
+            for tests, (word, told) in zip(selections, pool.map(sound, selections), strict=True):
+                if word != "passed":
+                    print(f"UNSOUND ({word}) {tests}\n{told}", flush=True)
+                    raise typer.Exit(1)
+            results = list(pool.map(tried, chosen, mutated))
+    killed = results.count("killed")
+    print(f"{killed} of {len(chosen)} mutants killed, {results.count('SURVIVED')} survived.")
+    if killed < len(chosen):
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)
