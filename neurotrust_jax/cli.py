@@ -322,11 +322,16 @@ def audit_command(
         metric=metric, alpha=alpha, num_replicates=replicates, num_permutations=permutations,
         top_fraction=top_fraction, split=split, seed=seed,
     )  # fmt: skip
-    with _bars() as progress:
-        found = audit_files(
-            files, out, options, layers=tuple(layer or ()),
-            memory_limit=None if memory is None else memory * 2**30, force=force, progress=progress,
-        )  # fmt: skip
+    try:
+        with _bars() as progress:
+            found = audit_files(
+                files, out, options, layers=tuple(layer or ()),
+                memory_limit=None if memory is None else memory * 2**30, force=force,
+                progress=progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on where this one stopped.")
+        raise
     for result in found:
         if rows:
             console.print(neuron_table(result, rows=rows))

@@ -1,8 +1,9 @@
-"""Replicates, or rows, divided among the devices of a mesh, in one process or in several."""
+"""Neurons, replicates or rows divided among the devices of a mesh; several processes, too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
@@ -12,7 +13,39 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["added", "divided", "on_host", "rows_on"]
+__all__ = ["added", "at_once", "by_neurons", "divided", "on_host", "rows_on"]
+
+NEURONS = "neurons"  # name of the axis of a mesh that divides these
+
+
+def by_neurons(mesh: Mesh | None) -> list[Mesh]:
+    """A mesh for each share of the neurons; none unless an axis is named so.
+
+    Raises
+    ------
+    ValueError
+        If the mesh has devices of other processes.
+    """
+    if mesh is None or NEURONS not in mesh.axis_names:
+        return []
+    if not all(d.process_index == jax.process_index() for d in mesh.devices.flat):
+        raise ValueError(
+            f"the axis {NEURONS!r} of a mesh divides devices of one process, got those of several; "
+            "give each process neurons of its own: their replicates are the same"
+        )
+    shares = np.moveaxis(mesh.devices, mesh.axis_names.index(NEURONS), 0)
+    return [Mesh(share.reshape(-1), ("replicates",)) for share in shares]
+
+
+def at_once(function: Callable[[int], Any], meshes: list[Mesh]) -> list[Any]:
+    """What a function gives of 0, 1, ..., each on the devices of its mesh, all at the same time."""
+
+    def run(i: int) -> Any:
+        with jax.default_device(meshes[i].devices.flat[0]):
+            return function(i)
+
+    with ThreadPoolExecutor(len(meshes)) as pool:
+        return list(pool.map(run, range(len(meshes))))
 
 
 @lru_cache(maxsize=128)

@@ -179,6 +179,16 @@ class Probe:
             groups=None if self.groups is None else self.groups[rows],
         )
 
+    def of_neurons(self, start: int, stop: int) -> Probe:
+        """The probe of the neurons from ``start`` up to ``stop``."""
+        f, some = self.activations, slice(start, stop)
+        return replace(
+            self,
+            activations=f.between(start, stop) if isinstance(f, SparseColumns) else f[:, some],
+            thresholds=self.thresholds[some],
+            neuron_names=self.neuron_names[some],
+        )
+
     def in_neurons(self) -> Iterator[tuple[slice, Probe]]:
         """Some neurons at a time: which, and a probe of them with dense activations.
 
@@ -190,16 +200,9 @@ class Probe:
             return
         width = max(1, ENTRIES // self.num_samples)
         for start in range(0, self.num_neurons, width):
-            some = slice(start, min(start + width, self.num_neurons))
-            yield (
-                some,
-                replace(
-                    self,
-                    activations=jnp.asarray(f.dense(some.start, some.stop)),
-                    thresholds=self.thresholds[some],
-                    neuron_names=self.neuron_names[some],
-                ),
-            )
+            stop = min(start + width, self.num_neurons)
+            part = self.of_neurons(start, stop)
+            yield slice(start, stop), replace(part, activations=jnp.asarray(f.dense(start, stop)))
 
     def each_neuron(self, function: Callable[[Probe], Any]) -> Any:
         """What a function gives of each neuron by itself: arrays [U, ...], or pytrees of them.

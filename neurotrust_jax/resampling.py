@@ -6,6 +6,7 @@ law.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,10 +23,10 @@ from jax.sharding import Mesh
 from .blocks import Pairs, padded, pairs_where, parts_of
 from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
 from .checks import check_count
-from .devices import divided, on_host
+from .devices import at_once, by_neurons, divided, on_host
 from .folders import Kept
 from .layers import Layer, active_rows, ranked_rows, rows_fit
-from .memory import NUM_PILOT, Room, room_for
+from .memory import NUM_PILOT, SHARE, Room, free_memory, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import (
@@ -189,10 +190,11 @@ def bootstrap(
         Bytes that the call may take in all, the probe and the result included. Default: half of
         what the device (or, on a CPU, the machine) has free.
     mesh : jax.sharding.Mesh, optional
-        Devices among which the replicates of a chunk are divided, whatever the names of its axes;
-        each holds the whole probe. With ``jax.distributed`` they may belong to several processes:
-        all call with the same arguments, and all get the whole result. Replicate b is the same on
-        any number of devices. Default: JAX's default device.
+        Devices among which an axis named ``"neurons"`` divides these, and all other axes the
+        replicates of a chunk; each holds its neurons, and all concepts. With ``jax.distributed``
+        replicates may belong to devices of several processes: all call with the same arguments, and
+        all get the whole result. Replicate b is the same on any number of devices. Default: JAX's
+        default device.
     checkpoint : path, optional
         A folder that keeps each chunk as soon as it is done. The same call goes on from there and
         gives the same result, bit for bit; a call on other data or options never meets these
@@ -213,16 +215,35 @@ def bootstrap(
     metric = get_metric(metric)
     check_scheme(scheme)
     num_replicates = check_count(num_replicates, "num_replicates")
+    of_part = partial(
+        bootstrap, key, metric=metric, num_replicates=num_replicates, scheme=scheme,
+        chunk_size=chunk_size, checkpoint=checkpoint,
+    )  # fmt: skip
+    meshes = by_neurons(mesh)
+    if meshes:
+        check_joint(probe, metric, divided=len(meshes) > 1)
+        # what is free, or allowed, is for all
+        limit = SHARE * free_memory() if memory_limit is None else memory_limit
+        bounds = np.linspace(0, probe.num_neurons, len(meshes) + 1).astype(int).tolist()
+        shares = [probe.of_neurons(a, b) for a, b in itertools.pairwise(bounds) if a < b]
+        return _in_parts(
+            probe, shares, progress,
+            lambda i, told: of_part(
+                shares[i], method=method, mesh=meshes[i], memory_limit=limit / len(shares),
+                progress=told,
+            ),
+            meshes[: len(shares)],
+        )  # fmt: skip
     room = room_for(probe, num_replicates, memory_limit, chunk_size)
     way = _way(probe, metric, scheme, method, num_replicates)
     sparse = isinstance(probe.activations, SparseColumns)
     if sparse and way == "dense":
         check_joint(probe, metric)
+        parts = [part for _, part in probe.in_neurons()]
         return _in_parts(
-            probe, progress, partial(
-                bootstrap, key, metric=metric, num_replicates=num_replicates, scheme=scheme,
-                method=way, chunk_size=chunk_size, memory_limit=memory_limit, mesh=mesh,
-                checkpoint=checkpoint,
+            probe, parts, progress,
+            lambda i, told: of_part(
+                parts[i], method=way, mesh=mesh, memory_limit=memory_limit, progress=told
             ),
         )  # fmt: skip
 
@@ -312,18 +333,27 @@ def _similarity(probe: Probe, metric: Metric, layer: Layer, room: Room) -> Array
 
 
 def _in_parts(
-    probe: Probe, progress: Progress | None, of_part: Callable[..., Bootstrap]
+    probe: Probe,
+    parts: list[Probe],
+    progress: Progress | None,
+    of_part: Callable[[int, Progress], Bootstrap],
+    meshes: list[Mesh] | None = None,
 ) -> Bootstrap:
-    """Bootstrap some neurons at a time, with the same draws for all, and join the results."""
-    parts = [part for _, part in probe.in_neurons()]
-    boots = []
-    for i, part in enumerate(parts):
+    """Bootstrap some neurons at a time, or each part on its mesh, and join the results.
 
-        def told(done: int, total: int, before: int = i) -> None:
+    The draws are the same for all.
+    """
+    done = [0] * len(parts)
+
+    def run(i: int) -> Bootstrap:
+        def told(now: int, total: int) -> None:
+            done[i] = now
             if progress is not None:
-                progress((before * total + done) // len(parts), total)
+                progress(sum(done) // len(parts), total)
 
-        boots.append(of_part(part, progress=told))
+        return of_part(i, told)
+
+    boots = at_once(run, meshes) if meshes else [run(i) for i in range(len(parts))]
 
     def joined(name: str, axis: int = 0) -> Array:
         return jnp.concatenate([getattr(boot, name) for boot in boots], axis)

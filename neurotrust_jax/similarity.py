@@ -88,12 +88,13 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     )
 
 
-def check_joint(probe: Probe, metric: Metric) -> None:
+def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
     """Refuse a joint metric of activations that are read some neurons at a time."""
-    if metric.joint and isinstance(probe.activations, SparseColumns):
+    if metric.joint and (divided or isinstance(probe.activations, SparseColumns)):
         raise ValueError(
-            f"{metric.name!r} scores all neurons jointly, which sparse activations, read some "
-            "neurons at a time, do not allow; give dense ones, or another metric"
+            f"{metric.name!r} scores all neurons jointly, which sparse activations, and a mesh "
+            "that divides the neurons, do not allow; give dense ones on one mesh axis, or another "
+            "metric"
         )
 
 

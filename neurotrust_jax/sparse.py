@@ -54,6 +54,16 @@ class SparseColumns:
         """The same values in another type."""
         return SparseColumns(self.values.astype(dtype), self.rows, self.starts, self.num_rows)
 
+    def between(self, start: int, stop: int) -> SparseColumns:
+        """The columns from ``start`` up to ``stop``."""
+        first, last = self.starts[start], self.starts[stop]
+        return SparseColumns(
+            self.values[first:last],
+            self.rows[first:last],
+            self.starts[start : stop + 1] - first,
+            self.num_rows,
+        )
+
     def columns(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows and values of one column after the other."""
         for start, stop in zip(self.starts[:-1], self.starts[1:], strict=True):

@@ -21,13 +21,15 @@ import neurotrust_jax as nt  # noqa: E402
 
 rng = np.random.default_rng(0)
 concepts = rng.random((300, 7)) < 0.3
-probe = nt.make_probe(rng.normal(size=(300, 5)) + concepts[:, :5], concepts, top_fraction=0.1)
+probe = nt.make_probe(rng.normal(size=(300, 6)) + concepts[:, :6], concepts, top_fraction=0.1)
 total = devices * processes
 mesh = None if total == 1 else jax.make_mesh((total,), ("replicates",))
+# neurons too, where all devices are of one process
+both = mesh if processes > 1 or total == 1 else jax.make_mesh((2, total // 2), ("neurons", "x"))
 for metric, method in (("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")):
     # 21 replicates at a time divide among no even number of devices
     boot = nt.bootstrap(
-        jax.random.key(1), probe, metric, method=method, num_replicates=50, chunk_size=21, mesh=mesh
+        jax.random.key(1), probe, metric, method=method, num_replicates=50, chunk_size=21, mesh=both
     )
     values = np.asarray(boot.replicates)
     assert values.shape[1] == boot.num_replicates == 50
