@@ -122,7 +122,8 @@ PERMUTED = "test_null.py::test_equals_a_loop_over_the_same_permutations -k x64-i
 HALVES = "test_selection.py::test_equals_a_loop_over_replicates_and_halves"
 LINEAR = "test_shift.py::test_sharp_bounds_are_those_of_a_linear_program"
 RADIUS = "test_shift.py::test_radius_is_where_a_shift_overturns_the_label"
-ADMISSIBLE = "test_shift.py::test_no_admissible_shift_leaves_the_bounds"
+MEET = "test_shift.py::test_two_disjoint_events_meet_at_the_radius"
+ODDS = "test_shift.py -k odds_of_an_auroc"
 COMPARED = "test_comparison.py -k 'not cover'"
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
@@ -657,8 +658,10 @@ MUTANTS = [
         ("jnp.maximum(p / gamma, 1 - gamma * (1 - p))", "p / gamma", f"{LINEAR} -k accuracy"),
         ("_at_most(hit, gamma), _at_least(miss, gamma)", "_at_most(hit, gamma), miss",
          f"{LINEAR} -k iou"),
-        ("return 4 if metric.name in AUROCS else 2", "return 2", f"{ADMISSIBLE} -k auroc"),
-        ("1 + p - q,\n", "1 + 0 * p,\n", f"{RADIUS} -k 'accuracy or precision'"),
+        ("return 4 if metric.name in AUROCS else 2", "return 2", ODDS),
+        # 1 + p - q, another of the roots, is never the largest: without it the radius is the same
+        ("1 / jnp.where(1 - p + q > 0, 1 - p + q, 1)", "1 + 0 * p", MEET),
+        ("jnp.sqrt((1 - q) / jnp.where(p < 1, 1 - p, 1))", "1 + 0 * p", MEET),
         ("(x - z) * others", "0 * others", f"{RADIUS} -k iou"),
         ("jnp.where(y > v, 1 / gamma, gamma)", "jnp.where(y < v, 1 / gamma, gamma)",
          f"{RADIUS} -k recall"),
@@ -667,19 +670,19 @@ MUTANTS = [
         ("w.sum() ** 2 / (w**2).sum()", "len(w) * w.sum() / (w**2).sum()",
          "test_shift.py -k 'x32 and (folds or reweight)'"),
         ("score[held] -= math.log(", "score[held] += math.log(",
-         "test_shift.py::test_weights_estimate_the_density_ratio"),
+         "test_shift.py::test_weights_are_cut_on_the_scale_of_the_density_ratio"),
         (".at[-1].set(0)", ".at[-1].set(1)",
          "test_shift.py::test_logistic_regression_is_that_of_scikit_learn"),
         ("- k * (k + 1) / 2) / (k", "- k * k / 2) / (k",
-         "test_shift.py::test_weights_estimate_the_density_ratio"),
+         "test_shift.py::test_auroc_of_a_score_equals_sklearn"),
         ("odds ** (0.5 / _power(metric))", "odds ** (1 / _power(metric))",
          "test_shift.py::test_a_radius_from_bounds_is_one_at_which_they_part"),
         ("return 2 * low / (1 + low), 2 * high / (1 + high)", "return low, high",
-         "test_shift.py -k f1"),
+         "test_shift.py::test_bounds_of_f1_with_sampling_error_are_those_of_iou"),
         ("_odds_times(lower, gamma**-power), _odds_times(upper, gamma**power)",
-         "_odds_times(lower, 1 / gamma), _odds_times(upper, gamma)", f"{ADMISSIBLE} -k balanced"),
+         "_odds_times(lower, 1 / gamma), _odds_times(upper, gamma)", ODDS),
         ("rank = (np.cumsum(count) - (count - 1) / 2)[place]", "rank = np.cumsum(count)[place]",
-         "test_shift.py -k 'x32 and weights'"),
+         "test_shift.py::test_auroc_of_a_score_equals_sklearn"),
     ),
     *of(
         "comparison.py",

@@ -5,10 +5,12 @@ import itertools
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
+import sklearn.metrics
 
 import neurotrust_jax as nt
 from neurotrust_jax import shift
@@ -152,6 +154,41 @@ def test_radius_is_where_a_shift_overturns_the_label(metric):
     assert checked >= 3
 
 
+@pytest.mark.x64
+@pytest.mark.parametrize(
+    ("p", "q"), [(0.55, 0.45), (0.6, 0.39), (0.5, 0.1), (0.02, 0.01), (0.9, 0.09), (0.45, 0.44)]
+)
+def test_two_disjoint_events_meet_at_the_radius(p, q):
+    """Where the least of the one and the most of the other meet; each root is the largest once."""
+
+    def apart(gamma):
+        least = max(p / gamma, 1 - gamma * (1 - p))
+        return least - min(gamma * q, 1 - (1 - q) / gamma)
+
+    found = float(shift._event_radius(jnp.asarray(p), jnp.asarray(q)))
+    assert found == pytest.approx(scipy.optimize.brentq(apart, 1, 100, xtol=1e-12))
+
+
+@pytest.mark.x64
+def test_the_odds_of_an_auroc_move_by_more_than_those_of_a_probability():
+    """Few pairs are in order, and a shift makes either half of them more frequent."""
+    values = np.repeat([3.0, 1.0, 2.0, 4.0], [5, 95, 5, 95])
+    present = np.repeat([True, False], 100)
+    probe = nt.make_probe(values[:, None], present[:, None], thresholds=2.5)
+    gamma = 2.0
+    w = np.where(np.isin(values, [3.0, 2.0]), gamma, (1 - gamma * 0.05) / 0.95)
+    assert 1 / gamma <= w.min() <= w.max() <= gamma
+    assert w.mean() == pytest.approx(1)
+    moved = float(
+        nt.similarity(dataclasses.replace(probe, sample_weight=jnp.asarray(w)), "auroc")[0, 0]
+    )
+    measured = float(nt.similarity(probe, "auroc")[0, 0])
+    factor = moved / (1 - moved) / (measured / (1 - measured))
+    assert gamma**2 < factor
+    bounds = nt.shift_bounds(probe, "auroc", gamma=gamma)
+    assert float(bounds.lower[0, 0]) < moved < float(bounds.upper[0, 0])
+
+
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", OTHERS[::2])
 def test_a_radius_from_bounds_is_one_at_which_they_part(metric):
@@ -208,6 +245,25 @@ def test_weights_estimate_the_density_ratio():
     cut = nt.importance_weights(KEY, x, y, largest=2.0)
     assert cut.largest < found.largest
     assert cut.effective_size > found.effective_size
+
+
+@pytest.mark.x32
+def test_weights_are_cut_on_the_scale_of_the_density_ratio():
+    """Four times as many target samples leave the odds four times as high, and the ratio as is."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(500, 1)), rng.normal(size=(2000, 1)) + 1
+    w = np.asarray(nt.importance_weights(KEY, x, y, largest=2.0).weight)
+    ratio = np.minimum(np.exp(x[:, 0] - 0.5), 2)
+    assert np.corrcoef(np.log(w), np.log(ratio))[0, 1] > 0.95
+    assert 0.1 < (w == w.max()).mean() < 0.3  # P(ratio > 2) is 0.12
+
+
+@pytest.mark.x32
+def test_auroc_of_a_score_equals_sklearn():
+    rng = np.random.default_rng(3)
+    score, positive = rng.integers(0, 4, 25).astype(float), rng.random(25) < 0.4
+    expected = sklearn.metrics.roc_auc_score(positive, score)
+    assert shift._auroc(score, positive) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.x64
@@ -275,6 +331,13 @@ def test_bounds_with_sampling_error_hold_for_the_target():
         found = nt.shift_bounds(probe, "iou", gamma=1.3, delta=0.1)
         misses += not (found.lower[0, 0] <= low and found.upper[0, 0] >= high)
     assert misses <= 0.1 * 200 + 3 * np.sqrt(200 * 0.1 * 0.9)
+
+
+@pytest.mark.x64
+def test_bounds_of_f1_with_sampling_error_are_those_of_iou():
+    f1, iou = (nt.shift_bounds(layer(), name, gamma=1.5, delta=0.1) for name in ("f1", "iou"))
+    for ours, other in ((f1.lower, iou.lower), (f1.upper, iou.upper)):
+        np.testing.assert_allclose(ours, 2 * other / (1 + other), rtol=1e-9)
 
 
 @pytest.mark.x32
