@@ -1,5 +1,6 @@
 """The README is true: its example runs and its table is the library's."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 import neurotrust_jax as nt
 from neurotrust_jax.planning import ROWS
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.x32
@@ -44,3 +46,47 @@ def test_planning_table_is_what_required_samples_says():
         ]
         for metric in ROWS
     }
+
+
+@pytest.mark.x32
+def test_speed_table_is_what_the_benchmark_measured():
+    columns = ("torch_rows", "torch_weights", "numpy_rows", "published")
+    rows = json.loads((ROOT / "benchmarks" / "results" / "speed.json").read_text())
+    size = {"n": 10_000, "U": 512, "C": 256, "B": 1_000}
+    found = {
+        (x["metric"], x["method"]): x
+        for x in rows["compare"]["rows"]
+        if all(x[k] == v for k, v in size.items())
+    }
+
+    def cell(metric, method):
+        x = found.get((metric, method))
+        ratio = (
+            x and x["best_seconds"] and x["best_seconds"] / found[metric, "ours"]["best_seconds"]
+        )
+        return f"{x['seconds']:.0f} s, {ratio:.2g}x" if x else ""
+
+    lines = re.findall(r"^\| `(\w+)` \| ([\d.]+) \| (.*) \|$", README, re.MULTILINE)
+    assert {metric: (ours, cells) for metric, ours, cells in lines} == {
+        metric: (
+            f"{found[metric, 'ours']['seconds']:.2g}",
+            " | ".join(cell(metric, x) for x in columns).replace("|  ", "| "),
+        )
+        for metric in ("iou", "accuracy", "f1", "precision", "recall", "auroc", "spearman")
+    }
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_links_lead_somewhere(page):
+    def anchors(path):
+        titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        return {re.sub(r"[^\w -]", "", x).strip().lower().replace(" ", "-") for x in titles}
+
+    here = ROOT / page
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", here.read_text(encoding="utf-8"))
+    assert links
+    for path, anchor in links:
+        target = (here.parent / path) if path else here
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), anchor
