@@ -142,7 +142,9 @@ def compare(
     def difference(name: str) -> Difference:
         values = [getattr(side, name) for side in sides]
         replicates = [np.stack(getattr(side, f"{name}_replicates")) for side in sides]
-        error = np.nanstd(replicates[0] - replicates[1], axis=0, ddof=1)
+        gaps = replicates[0] - replicates[1]
+        some = (~np.isnan(gaps)).sum(axis=0) > 1  # else NumPy warns
+        error = np.where(some, np.nanstd(np.where(some, gaps, 0), axis=0, ddof=1), np.nan)
         gap = values[0] - values[1]
         return Difference(values[0], values[1], gap, gap - z * error, gap + z * error)
 

@@ -52,6 +52,31 @@ def test_standard_errors_are_those_of_the_bootstrap():
 
 
 @pytest.mark.x32
+def test_shares_are_of_the_neurons_that_have_a_label():
+    """Two noisy views of one set of samples, each with a dead neuron; winners by the bootstrap."""
+    p = planted(jax.random.key(1), 500, num_neurons=6, num_concepts=9, effect=0.3)
+    rng = np.random.default_rng(0)
+    noisy = (np.asarray(p.activations) + rng.normal(size=(500, 6)) for _ in range(2))
+    sides = [
+        nt.make_probe(np.pad(f, ((0, 0), (0, 1)), constant_values=-1), p.concepts, thresholds=0.0)
+        for f in noisy
+    ]
+    found = nt.compare(KEY, *map(nt.Labelling, sides), num_replicates=40, alpha=0.2)
+    boots = [nt.bootstrap(KEY, side, "iou", num_replicates=40) for side in sides]
+    won, label = zip(
+        *((np.asarray(x.winners)[:, :6], np.asarray(x.label)[:6]) for x in boots), strict=True
+    )
+    alike = (won[0] == won[1]).mean(axis=1)
+    limits = found.same_label_lower, found.same_label_upper
+    np.testing.assert_allclose(limits, np.quantile(alike, (0.1, 0.9)), atol=1e-6)
+    assert limits[0] < limits[1]
+    assert found.same_label == pytest.approx((label[0] == label[1]).mean())
+    for ours, w, own in zip(found.stability[:2], won, label, strict=True):
+        assert float(ours) == pytest.approx((w == own).mean(), abs=1e-6)
+    assert np.isnan(found.neurons.difference[6])
+
+
+@pytest.mark.x32
 def test_the_same_twice_differs_by_nothing_and_other_samples_do():
     side = probe()
     same = nt.compare(KEY, nt.Labelling(side), nt.Labelling(side), num_replicates=20)

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
 from neurotrust_jax import sets
-from neurotrust_jax.candidates import effective_units, stable_scale
+from neurotrust_jax.candidates import choose, effective_units, stable_scale
 
 KEY = jax.random.key(0)
 SCALES = {
@@ -182,6 +182,16 @@ def test_candidates_are_followed_and_the_others_are_far_behind():
 
 
 @pytest.mark.x32
+def test_what_trails_by_less_than_six_errors_is_followed():
+    """Errors of 0.1 and 0.1 add up to 0.2: a lead of 1.1 is near, one of 1.3 is far."""
+    shown = np.array([[2.0, 0.9, 0.7]])
+    pairs = np.zeros(3, int), np.arange(3)
+    found = choose(None, shown, np.ones((1, 3), bool), pairs, np.full(3, 0.1), 99)
+    assert found.concept.tolist() == [[0, 1]]
+    assert found.excluded.tolist() == [[False, False, True]]
+
+
+@pytest.mark.x32
 def test_sets_grow_with_confidence_and_hold_the_label():
     probe = nt.make_probe(*layer(seed=2, num_neurons=5), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, "auroc", num_replicates=999)
@@ -297,6 +307,16 @@ def test_effective_units_of_tied_ranks_are_those_off_the_tie():
     sparse_probe = nt.make_probe(csr_array(f[:, :2]), c, thresholds=0.0)
     sparse = np.asarray(effective_units(sparse_probe, nt.METRICS["auroc"]))
     np.testing.assert_allclose(sparse, found[:2], rtol=1e-6)
+
+
+@pytest.mark.x32
+def test_ranks_are_tied_where_more_than_half_of_the_samples_share_a_value():
+    """Off the tie on 40%: (400 .36 + 600 .16)^2 / (400 .36^2 + 600 .16^2) units; on 60%: all."""
+    c = np.arange(1000)[:, None] < 500
+    f = np.zeros((1000, 2))
+    f[200:600, 0], f[200:800, 1] = np.linspace(1, 2, 400), np.linspace(1, 2, 600)
+    found = effective_units(nt.make_probe(f, c, thresholds=0.0), nt.METRICS["auroc"])
+    np.testing.assert_allclose(found[:, 0], [240**2 / 67.2, 1000], rtol=1e-4)
 
 
 def test_scales_keep_the_order(precision):
