@@ -130,6 +130,7 @@ MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
 UNITS = "test_sets.py::test_effective_units_count_the_positives_of_rare_concepts_and_groups"
 TIED = "test_sets.py::test_effective_units_of_tied_ranks_are_those_off_the_tie"
 HALF_TIED = "test_sets.py -k 'x32 and half_of_the_samples'"
+ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
 SHARES = "test_comparison.py::test_shares_are_of_the_neurons_that_have_a_label"
 SCALE = "test_sets.py::test_scales_keep_the_order -k x64"
 LITTLE = "test_sets.py::test_too_little_evidence_is_said_and_stays_in_the_set"
@@ -641,8 +642,8 @@ MUTANTS = [
          "test_null.py -k 'x64 and hochberg'"),
         ("by_kind = drawn[jnp.argsort(kind[drawn], stable=True)]", "by_kind = drawn",
          "test_null.py -k 'strata and x64'"),
-        ("explained=q_value <= alpha * (1", "explained=q_value < alpha * (1e-9 + 0 * 1",
-         "test_null.py::test_smallest_number_of_permutations_for_a_level"),
+        ("explained=q_value <= alpha * (1 + 8", "explained=q_value < alpha * (1 - 8",
+         "test_null.py::test_a_q_value_of_alpha_itself_is_explained"),
         ("weights[:, None] * f, defined), c", "f, defined), c",
          "test_null.py::test_weights_stay_with_their_activations"),
     ),
@@ -726,14 +727,15 @@ MUTANTS = [
         ("evidence = jnp.minimum(own[:, None], of_concept[None, :])",
          "evidence = jnp.maximum(own[:, None], of_concept[None, :])", UNITS),
         ("lead <= FAR_BEHIND * (spread + spread[best])", "lead <= spread + spread[best]", FOLLOWED),
-        ("evidence >= MIN_EVIDENCE", "evidence >= 0 * MIN_EVIDENCE", LITTLE),
+        ("evidence >= MIN_EVIDENCE", "evidence >= 0 * MIN_EVIDENCE", ENDS),
         ("(scaled > low) & (scaled < high)", "(scaled >= low) & (scaled <= high)",
-         "test_sets.py -k x32"),
+         ENDS),
         ("defined & (upper >= floor)", "defined & (upper > floor + 0.02)",
          "test_resampling.py::test_screening_leaves_out_none_that_wins"),
         ("np.where(told & defined, lower, -np.inf)", "np.where(defined, lower, -np.inf)",
          "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
-        ("shares.min(axis=0) < weights.sum() / 2", "shares.min(axis=0) < weights.sum() / 4", HALF_TIED),
+        ("shares.min(axis=0) < weights.sum() / 2", "shares.min(axis=0) < weights.sum() / 4",
+         HALF_TIED),
         ("less = jnp.where(jnp.concatenate(met, axis=1), less, 0)", "pass", TIED),
     ),
 ]  # fmt: skip

@@ -321,6 +321,19 @@ def test_smallest_number_of_permutations_for_a_level():
 
 
 @pytest.mark.x32
+@pytest.mark.parametrize(("alpha", "enough"), [(0.05, 19), (0.1, 9), (1 / 3, 2)])
+def test_a_q_value_of_alpha_itself_is_explained(alpha, enough):
+    """One neuron that is the concept: no permutation is as similar, so its p-value is alpha."""
+    c = np.arange(200)[:, None] % 2 == 0
+    probe = nt.make_probe(c.astype(float), c, thresholds=0.5)
+    test = permutation_test(KEY, probe, num_permutations=enough, alpha=alpha)
+    assert float(test.q_value[0]) == pytest.approx(alpha)
+    assert bool(test.explained[0])
+    more = permutation_test(KEY, probe, num_permutations=enough, alpha=alpha * 1.0001)
+    assert bool(more.explained[0])
+
+
+@pytest.mark.x32
 def test_few_movable_units_warn():
     f, c = data()
     sizes = [1, 2, 3, 4, 5, 6, 7, 4, 4]

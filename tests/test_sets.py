@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
 from neurotrust_jax import sets
-from neurotrust_jax.candidates import choose, effective_units, stable_scale
+from neurotrust_jax.candidates import choose, effective_units, stable_scale, telling
 
 KEY = jax.random.key(0)
 SCALES = {
@@ -189,6 +189,15 @@ def test_what_trails_by_less_than_six_errors_is_followed():
     found = choose(None, shown, np.ones((1, 3), bool), pairs, np.full(3, 0.1), 99)
     assert found.concept.tolist() == [[0, 1]]
     assert found.excluded.tolist() == [[False, False, True]]
+
+
+@pytest.mark.x32
+def test_similarities_at_the_ends_of_the_range_tell_nothing():
+    shown, much = np.array([[0.0, 0.5, 1.0]], np.float32), np.full((1, 3), 99.0)
+    assert telling(nt.METRICS["iou"], shown, much).tolist() == [[False, True, False]]
+    assert telling(nt.METRICS["correlation"], shown, much).tolist() == [[True, True, False]]
+    assert telling(None, shown, much - 89).all()  # ten units are enough
+    assert not telling(None, shown, much - 89.1).any()
 
 
 @pytest.mark.x32
