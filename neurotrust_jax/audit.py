@@ -12,11 +12,12 @@ from jax import Array
 
 from .bounds import Certificate, certify, intervals
 from .checks import check_count, check_share
+from .chunks import StageProgress
 from .hierarchy import lineages, merge_answers
 from .metrics import Metric, get_metric
 from .null import PermutationTest, permutation_test
 from .probe import Probe
-from .resampling import StageProgress, bootstrap
+from .resampling import bootstrap
 from .selection import WinnersCurse, winners_curse
 from .sets import concept_sets
 from .similarity import Identification, Reason, at_concept, identify

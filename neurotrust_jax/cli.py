@@ -29,7 +29,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from .audit import Audit
-    from .resampling import StageProgress
+    from .chunks import StageProgress
     from .tasks import TrainedLayer
 
 __all__ = ["main"]

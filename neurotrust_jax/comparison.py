@@ -12,9 +12,9 @@ import numpy as np
 from jax import Array
 
 from .checks import check_count, check_share
+from .chunks import Progress
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .resampling import Progress
 from .similarity import similarity
 from .weights import check_scheme, draw
 

@@ -20,9 +20,9 @@ import numpy as np
 from jax import Array, lax
 
 from .checks import check_count, check_share
+from .chunks import Progress, in_chunks, kept_for
 from .metrics import METRICS, Metric, get_metric
 from .probe import Probe, Side
-from .resampling import Progress, in_chunks, kept_for
 from .similarity import similarity
 from .sums import weighted_sums
 from .views import VIEWS, varies

@@ -397,17 +397,7 @@ def split_thresholds(
         If a fraction is out of range, or either part is empty or of weight zero.
     """
     _check_top_fraction(top_fraction)
-    check_share(fraction, "fraction")
-    aside = round(fraction * probe.num_units)
-    if not 0 < aside < probe.num_units:
-        raise ValueError(
-            f"fraction={fraction} of {probe.num_units} units leaves one part without any; choose "
-            "another fraction"
-        )
-    order = np.asarray(jax.random.permutation(key, probe.num_units))
-    chosen = np.zeros(probe.num_units, bool)
-    chosen[order[:aside]] = True
-    in_part = chosen if probe.groups is None else chosen[np.asarray(probe.groups)]
+    in_part, aside = rows_aside(key, probe, fraction)
     part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
     for name, side in (("part set aside", part), ("rest", rest)):
         if not bool((side.sample_weight > 0).any()):
@@ -421,6 +411,21 @@ def split_thresholds(
         threshold_source=f"top_fraction={top_fraction:g} of {aside:,} other units",
         thresholds_fixed=True,
     )
+
+
+def rows_aside(key: Array, probe: Probe, fraction: float) -> tuple[np.ndarray, int]:
+    """Which rows :func:`split_thresholds` sets aside, [n] of bool, and how many units these are."""
+    check_share(fraction, "fraction")
+    aside = round(fraction * probe.num_units)
+    if not 0 < aside < probe.num_units:
+        raise ValueError(
+            f"fraction={fraction} of {probe.num_units} units leaves one part without any; choose "
+            "another fraction"
+        )
+    order = np.asarray(jax.random.permutation(key, probe.num_units))
+    chosen = np.zeros(probe.num_units, bool)
+    chosen[order[:aside]] = True
+    return chosen if probe.groups is None else chosen[np.asarray(probe.groups)], aside
 
 
 def top_thresholds(probe: Probe, fraction: float) -> Array:

@@ -15,10 +15,11 @@ from jax import Array
 
 from .bounds import intervals
 from .checks import check_share
+from .chunks import Progress
 from .io import FileError, from_cell
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .resampling import Progress, bootstrap
+from .resampling import bootstrap
 from .sets import concept_sets
 
 __all__ = ["Claim", "Finding", "Judged", "judge_labels", "match_labels", "read_labels"]

@@ -10,9 +10,8 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,45 +19,23 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from .blocks import Pairs, padded, pairs_where, parts_of
+from .blocks import pairs_where
 from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
 from .checks import check_count
-from .devices import at_once, by_neurons, divided, on_host
-from .folders import Kept
-from .layers import Layer, active_rows, ranked_rows, rows_fit
-from .memory import NUM_PILOT, SHARE, Room, free_memory, room_for
+from .chunks import Progress, kept_for
+from .devices import at_once, by_neurons
+from .layers import active_rows, ranked_rows
+from .memory import SHARE, Room, free_memory, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .replicates import (
-    accumulate,
-    dense_replicates,
-    dense_spread,
-    draw_chunk,
-    rows_replicates,
-    rows_similarity,
-    rows_spread,
-    standard_deviation,
-)
-from .screening import has_bounds, replicate_range
-from .similarity import (
-    at_concept,
-    check_joint,
-    prepare_concepts,
-    prepare_neurons,
-    score,
-    winner,
-)
+from .replicates import accumulate, standard_deviation
+from .screening import replicate_range
+from .similarity import at_concept, check_joint, prepare_neurons, score, winner
 from .sparse import SparseColumns
+from .ways import Sought, dense_way, rows_way, similarity_of_rows, way_of
 from .weights import check_scheme, draw
 
 __all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
-
-Progress = Callable[[int, int], None]
-StageProgress = Callable[[str, int, int], None]
-
-METHODS = ("auto", "screened", "rows", "dense")
-WORTH_IT = 1e10  # multiply-adds of the dense product, below which less is compiled with it
-MOST_ACTIVE = 0.5  # of the samples; above it the product over all of them is as good
 
 
 @partial(
@@ -235,7 +212,7 @@ def bootstrap(
             meshes[: len(shares)],
         )  # fmt: skip
     room = room_for(probe, num_replicates, memory_limit, chunk_size)
-    way = _way(probe, metric, scheme, method, num_replicates)
+    way = way_of(probe, metric, scheme, method, num_replicates)
     sparse = isinstance(probe.activations, SparseColumns)
     if sparse and way == "dense":
         check_joint(probe, metric)
@@ -255,7 +232,7 @@ def bootstrap(
         layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
     if sparse:
         assert layer is not None
-        observed = _similarity(probe, metric, layer, room)
+        observed = similarity_of_rows(probe, metric, layer, room)
     else:
         observed = score(probe, prepared, metric)
     on_data = np.asarray(observed)
@@ -276,7 +253,7 @@ def bootstrap(
     sought = Sought(
         key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, room, mesh, kept
     )
-    found, *results = (_dense if way == "dense" else _rows)(sought, pairs, progress)
+    found, *results = (dense_way if way == "dense" else rows_way)(sought, pairs, progress)
     return as_bootstrap(
         found, *results,
         observed=observed, evidence=evidence, probe=probe, metric=metric, scheme=scheme,
@@ -322,16 +299,6 @@ def as_bootstrap(
     )
 
 
-def _similarity(probe: Probe, metric: Metric, layer: Layer, room: Room) -> Array:
-    """The similarity on the data [U, C], from lists of rows."""
-    result = np.empty((probe.num_neurons, probe.num_concepts), probe.weights.dtype)
-    every = pairs_where(np.ones(result.shape, bool))
-    for part in parts_of(every, probe.num_neurons, room.pairs):
-        found = rows_similarity(probe.weights, layer, part.blocks, metric=metric)
-        result[part.pairs] = np.asarray(found)[part.place]
-    return jnp.asarray(result)
-
-
 def _in_parts(
     probe: Probe,
     parts: list[Probe],
@@ -368,189 +335,6 @@ def _in_parts(
     arrays: dict[str, Any] = {name: joined(name, 1) for name in by_replicate}
     arrays |= {name: joined(name) for name in by_neuron}
     return replace(boots[0], candidates=jnp.concatenate(lists), probe=probe, **arrays)
-
-
-def _way(probe: Probe, metric: Metric, scheme: str, method: str, num_replicates: int) -> str:
-    """The method to use, after checking that it fits."""
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    if method == "dense":
-        return method
-    able, bounded = rows_fit(probe, metric, scheme), has_bounds(probe, metric, scheme)
-    if method != "auto" and not able:
-        raise ValueError(
-            f"method {method!r} needs concepts of 0 and 1, and a neuron that is ranked, or binary "
-            f'under whole weights; got {metric.name!r} and {scheme!r}; use "auto"'
-        )
-    if method == "screened" and not bounded:
-        raise ValueError(
-            'method "screened" needs a metric made of shares, equal sample weights, no groups and '
-            f'a scheme with bounds; got {metric.name!r} and {scheme!r}; use "auto"'
-        )
-    if method != "auto":
-        return method
-    size = probe.num_samples * probe.num_neurons * probe.num_concepts * num_replicates
-    sparse = isinstance(probe.activations, SparseColumns)
-    if not able or (size < WORTH_IT and not sparse):
-        return "dense"
-    if bounded:
-        return "screened"
-    often = metric.neuron_view == "binary" and bool(probe.active_rate.mean() > MOST_ACTIVE)
-    return "dense" if often else "rows"
-
-
-class Sought(NamedTuple):
-    """What replicates are wanted of.
-
-    Attributes
-    ----------
-    prepared : Any
-        What the metric prepared of the neurons.
-    layer : Layer or None
-        Lists of rows, unless the way is dense.
-    observed : numpy.ndarray [U, C]
-        The similarity on the data.
-    told : numpy.ndarray [U, C] of bool
-        Pairs on enough evidence for a bootstrap.
-    room : Room
-        What fits into memory.
-    mesh : Mesh or None
-        The devices.
-    kept : Kept
-        What is done already.
-    """
-
-    key: Array
-    probe: Probe
-    metric: Metric
-    scheme: str
-    num_replicates: int
-    prepared: Any
-    layer: Layer | None
-    observed: np.ndarray
-    told: np.ndarray
-    room: Room
-    mesh: Mesh | None
-    kept: Kept
-
-    def choose(self, pairs: Pairs, spread: np.ndarray) -> tuple[Candidates, Pairs]:
-        """The candidates, and the pairs to follow."""
-        return choose_followed(
-            self.metric, self.observed, self.told, pairs, spread, self.room.followed
-        )
-
-
-def choose_followed(
-    metric: Metric,
-    observed: np.ndarray,
-    told: np.ndarray,
-    pairs: Pairs,
-    spread: np.ndarray,
-    room: int,
-) -> tuple[Candidates, Pairs]:
-    """The candidates, and the pairs to follow: theirs, then every neuron's label."""
-    found = choose(metric, observed, told, pairs, spread, room)
-    neuron, place = np.nonzero(found.concept >= 0)
-    label = np.nanargmax(np.where(np.isnan(observed), -np.inf, observed), axis=1)
-    (labelled,) = np.nonzero(~np.isnan(observed).all(axis=1))
-    return found, (
-        np.concatenate([neuron, labelled]),
-        np.concatenate([found.concept[neuron, place], label[labelled]]),
-    )
-
-
-def _dense(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
-    """Candidates among the pairs; of all replicates three arrays.
-
-    The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
-    """
-    key, probe, metric, scheme, num_replicates, prepared, _, observed, _, room, mesh, kept = sought
-    sides = prepared, prepare_concepts(probe, metric)
-    data = sides, probe.weights, probe.groups
-    static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
-    spread = np.asarray(dense_spread(key, *data, observed, **static))
-    found, followed = sought.choose(pairs, spread[pairs])
-    listed = tuple(padded(x.astype(np.int32)) for x in followed)
-
-    replicates = divided(dense_replicates, mesh, 1, **static)
-
-    def run(ids: Array) -> tuple[np.ndarray, ...]:
-        won, winning, values = replicates(key, ids, *data, listed)
-        return on_host(won), on_host(winning), on_host(values)[: len(followed[0])]
-
-    return found, *in_chunks(run, num_replicates, room.replicates, kept, progress, axis=-1)
-
-
-def _rows(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
-    """As :func:`_dense`; winners are sought among the pairs alone."""
-    key, probe, metric, scheme, num_replicates, _, layer, observed, _, room, mesh, kept = sought
-    parts = parts_of(pairs, probe.num_neurons, room.pairs)
-    # a large group drawn several times would not fit into the few bits of a count
-    single = probe.groups is None and bool((probe.weights == 1).all())
-    counts = single and scheme != "bayesian"
-    static = {"scheme": scheme, "num_units": probe.num_units, "counts": counts}
-    data = layer, probe.weights, probe.groups
-    draws = divided(draw_chunk, mesh, 1, **static)
-    replicates = divided(rows_replicates, mesh, 0, metric=metric)
-
-    # the first chunk is drawn once where one device draws it all
-    reused = mesh is None and room.replicates >= NUM_PILOT
-    pilot = draw_chunk(key, jnp.arange(room.replicates if reused else NUM_PILOT), *data, **static)
-    spread = []
-    for part in parts:
-        centre = padded(observed[part.pairs])
-        errors = rows_spread(pilot, layer, part.blocks, padded(part.place), centre, metric=metric)
-        spread.append(np.asarray(errors)[: len(part.place)])
-    found, followed = sought.choose(pairs, np.concatenate(spread))
-    own = [part.find(followed, probe.num_concepts) for part in parts]
-    back = np.argsort(np.concatenate([index for index, _ in own]))
-
-    def run(ids: Array) -> tuple[np.ndarray, ...]:
-        drawn = pilot if reused and int(ids[0]) == 0 else draws(key, ids, *data)
-        results = []
-        for part, (_, place) in zip(parts, own, strict=True):
-            result = replicates(drawn, layer, part.blocks, padded(place))
-            sizes = len(part.neurons), len(part.neurons), len(place)
-            results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
-        won, winning, values = (np.concatenate(x) for x in zip(*results, strict=True))
-        return won, winning, values[back]
-
-    return found, *in_chunks(run, num_replicates, room.replicates, kept, progress, axis=-1)
-
-
-def in_chunks(
-    run: Callable[[Array], tuple[Any, ...]],
-    total: int,
-    chunk_size: int,
-    kept: Kept,
-    progress: Progress | None,
-    axis: int = 0,
-) -> tuple[np.ndarray, ...]:
-    """``run`` on the ids 0 to total - 1, some at a time, and its results joined along an axis.
-
-    All calls have the same shape: the last one may run more than asked for, which is cut off. What
-    is kept of an earlier call is not run again.
-    """
-    chunks = []
-    for start in range(0, total, chunk_size):
-        ids = jnp.arange(start, start + chunk_size)
-        chunks.append(kept.piece(f"{start}-{start + chunk_size}", partial(run, ids)))
-        if progress is not None:
-            progress(min(start + chunk_size, total), total)
-    size = total - (len(chunks) - 1) * chunk_size
-    chunks[-1] = tuple(np.take(x, range(size), axis) for x in chunks[-1])
-    return tuple(np.concatenate(x, axis) for x in zip(*chunks, strict=True))
-
-
-def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any) -> Kept:
-    """What is kept of a computation on a probe."""
-    if checkpoint is None:
-        return Kept(None)
-    # names decide on no number
-    data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=()))
-    rule = probe.inclusive, probe.concept_threshold
-    versions = [version(name) for name in ("neurotrust-jax", "jaxlib")]
-    return Kept(checkpoint, key, *data, rule, *options, versions)
 
 
 @jax.jit

@@ -20,14 +20,16 @@ from typing import Any
 import jax
 import numpy as np
 from filelock import FileLock, Timeout
+from jax import Array
 
 from .audit import Audit, audit
 from .checks import check_share
+from .chunks import StageProgress
 from .folders import UNFINISHED, written
 from .hierarchy import lineages
 from .io import FileError, read_array, read_arrays, read_examples, read_hierarchy, read_names
 from .metrics import get_metric
-from .probe import Probe, make_probe, split_thresholds
+from .probe import Probe, make_probe, rows_aside, split_thresholds
 from .report import (
     Examples,
     most_active,
@@ -37,7 +39,6 @@ from .report import (
     write_descriptions,
     write_page,
 )
-from .resampling import StageProgress
 from .sparse import SparseColumns
 
 __all__ = ["Files", "Options", "audit_files", "load_layers"]
@@ -97,8 +98,10 @@ class Options:
 
 def load_layers(
     files: Files, options: Options, layers: tuple[str, ...] = ()
-) -> dict[str, Callable[[], Probe]]:
+) -> dict[str, Callable[..., Probe]]:
     """Read all files but activations, and look at the shapes of these; a probe of each when called.
+
+    Called with ``whole=True`` it has all samples, none of them set aside for thresholds.
 
     Raises
     ------
@@ -143,17 +146,20 @@ def load_layers(
         (matrix,) = found.values()
         thresholds = _vector(files.thresholds, matrix.shape[1], "thresholds")
 
-    def probe_of(matrix: Any) -> Probe:
+    def probe_of(matrix: Any, *, whole: bool = False) -> Probe:
         probe = make_probe(
             matrix, concepts, concept_names=names, groups=groups, thresholds=thresholds,
             top_fraction=None if thresholds is not None else options.top_fraction,
         )  # fmt: skip
-        if options.split and thresholds is None:
-            key = jax.random.fold_in(jax.random.key(options.seed), 1)
-            probe = split_thresholds(key, probe, fraction=options.split)
+        if options.split and thresholds is None and not whole:
+            probe = split_thresholds(_split_key(options), probe, fraction=options.split)
         return probe
 
     return {layer: partial(probe_of, matrix) for layer, matrix in found.items()}
+
+
+def _split_key(options: Options) -> Array:
+    return jax.random.fold_in(jax.random.key(options.seed), 1)
 
 
 def _of_layer(told: StageProgress, layer: str, stage: str, done: int, total: int) -> None:
@@ -231,7 +237,7 @@ def audit_files(
         probe = probe_of()
         lineages(probe.concept_names, hierarchy)
         if show is None and files.examples:
-            show = _examples(files.examples, probe)
+            show = _examples(files.examples, probe_of(whole=True), probe, options)
     told("checking", len(probes), len(probes))
     manifest = _manifest(files, options, sorted(probes), told)
     _earlier(out / "manifest.json", manifest, force)
@@ -295,11 +301,19 @@ def _alone_in(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _examples(path: Path, first: Probe) -> Callable[[Probe], Examples]:
-    """Of a probe, what activates its neurons most."""
-    show, groups = read_examples(path, first.num_samples)
-    if groups is None and first.groups is not None:
-        groups = np.asarray(first.groups)
+def _examples(
+    path: Path, whole: Probe, used: Probe, options: Options
+) -> Callable[[Probe], Examples]:
+    """Of a probe, what activates its neurons most; ``used`` may lack samples that are set aside."""
+    show, groups = read_examples(path, whole.num_samples)
+    if groups is None and whole.groups is not None:
+        groups = np.asarray(whole.groups)
+    if used.num_samples < whole.num_samples:
+        aside, _ = rows_aside(_split_key(options), whole, options.split)
+        row = np.flatnonzero(~aside)
+        groups = None if groups is None else groups[row]
+    else:
+        row = np.arange(whole.num_samples)
 
     def of(probe: Probe) -> Examples:
         f = probe.activations
@@ -312,7 +326,7 @@ def _examples(path: Path, first: Probe) -> Callable[[Probe], Examples]:
         for u, column in enumerate(columns):
             rows = most_active(column, groups, SHOWN)
             top[u, : len(rows)] = rows
-        return Examples(top, show)
+        return Examples(top, lambda sample: show(row[sample]))
 
     return of
 

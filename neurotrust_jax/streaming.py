@@ -16,15 +16,17 @@ from jax.sharding import Mesh
 from .blocks import Blocks, Part, pairs_where, parts_of
 from .candidates import Candidates, in_play, stable_scale, telling
 from .checks import check_count
+from .chunks import Progress
 from .devices import added, on_host, rows_on
 from .folders import Kept
 from .memory import MOST_ON_CPU, NUM_PILOT, SHARE, free_memory
 from .metrics import Metric, get_metric
 from .reading import CENTRED, Chunks, Reader, Survey, plus
 from .replicates import exact_product
-from .resampling import Bootstrap, Progress, as_bootstrap, choose_followed
+from .resampling import Bootstrap, as_bootstrap
 from .screening import has_share_bounds, range_of_shares
 from .sums import Sums
+from .ways import choose_followed
 from .weights import UNITS_A_BLOCK, poisson_blocks
 
 __all__ = ["bootstrap_stream"]

@@ -13,9 +13,9 @@ from flax import nnx
 from jax import Array
 
 from . import datasets, models
+from .chunks import StageProgress
 from .folders import cache_folder
 from .probe import Probe, make_probe
-from .resampling import StageProgress
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 import neurotrust_jax as nt
-from neurotrust_jax import folders, memory, report, resampling, runs
+from neurotrust_jax import folders, memory, report, runs, ways
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.io import FileError
 
@@ -237,7 +237,7 @@ def test_a_bootstrap_goes_on(planted_probe, tmp_path, monkeypatch, metric, metho
     # another key never meets these chunks
     other = run(key=1)
     assert not np.array_equal(other.replicates, found.replicates)
-    monkeypatch.setattr(resampling, "divided", lambda *x, **options: pytest.fail)
+    monkeypatch.setattr(ways, "divided", lambda *x, **options: pytest.fail)
     run()  # nothing is left to do
 
 

@@ -16,7 +16,7 @@ from neurotrust_jax import (
     layers,
     memory,
     replicates,
-    resampling,
+    ways,
     screening,
     sums,
 )
@@ -194,9 +194,9 @@ def test_ways_are_taken_where_they_fit():
         (often, "iou", "multinomial", "dense"),
     ):  # fmt: skip
         metric = nt.METRICS[metric]
-        assert resampling._way(probe, metric, scheme, "auto", 10**9) == expected
-        assert resampling._way(probe, metric, scheme, "auto", 10) == "dense"
-        assert resampling._way(probe, metric, scheme, "dense", 10**9) == "dense"
+        assert ways.way_of(probe, metric, scheme, "auto", 10**9) == expected
+        assert ways.way_of(probe, metric, scheme, "auto", 10) == "dense"
+        assert ways.way_of(probe, metric, scheme, "dense", 10**9) == "dense"
     with pytest.raises(ValueError, match="'rows' needs concepts of 0 and 1"):
         nt.bootstrap(KEY, whole, "correlation", method="rows")
     with pytest.raises(ValueError, match="needs a metric made of shares, equal sample weights"):

@@ -112,6 +112,21 @@ def test_sparse_features_and_groups(data, tmp_path):
     assert (found.num_samples, found.num_units) == (600, 200)
 
 
+def test_examples_of_a_split_are_those_of_its_own_rows(data):
+    """The picture shown first is the one of the highest activation left to the audit."""
+    options = runs.Options(split=0.3)
+    files = runs.Files((data / "one.npy",), data / "concepts.npy", groups=data / "groups.npy")
+    (probe_of,) = runs.load_layers(files, options).values()
+    whole, used = probe_of(whole=True), probe_of()
+    assert used.num_samples == 420
+    examples = runs._examples(data / "images.npy", whole, used, options)(used)
+    images, f = np.load(data / "images.npy"), np.load(data / "one.npy")
+    left = np.isin(f[:, 0], np.asarray(used.activations)[:, 0])
+    for u in range(5):
+        best = np.where(left, f[:, u], -np.inf).argmax()
+        np.testing.assert_array_equal(examples.show(examples.top[u, 0]), images[best])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
