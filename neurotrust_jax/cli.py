@@ -96,6 +96,10 @@ Permutations = Annotated[
 ]
 Alpha = Annotated[float, typer.Option(callback=_share, help="Error level of sets and intervals.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+FirstUnit = Annotated[
+    int,
+    typer.Option(min=0, help="Number of the first unit in files of labels: 1 in NetDissect's own."),
+]
 Rows = Annotated[int, typer.Option(min=0, help="Neurons to print of each layer.")]
 
 
@@ -367,6 +371,7 @@ def check(
     layer: Annotated[
         str | None, typer.Option(help="Layer of the labels, and of the activations if several.")
     ] = None,
+    first_unit: FirstUnit = 0,
     groups: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Group of each sample [n].")
     ] = None,
@@ -389,7 +394,7 @@ def check(
 
     from .published import SAYS, Finding, judge_labels, match_labels, read_labels
 
-    claims = read_labels(descriptions)
+    claims = read_labels(descriptions, first_unit=first_unit)
     layers = sorted({x.layer for x in claims})
     chosen = [x for x in claims if layer is None or x.layer in ("", layer)]
     if (activations is None) != (concepts is None):
@@ -505,6 +510,7 @@ def compare(
     other_labels: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Labels of another.")
     ] = None,
+    first_unit: FirstUnit = 0,
     names: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Names of the concepts.")
     ] = None,
@@ -544,7 +550,9 @@ def compare(
         if len(probes) > 1:
             raise typer.BadParameter(f"{f} holds several layers: {', '.join(probes)}")
         probe = next(iter(probes.values()))()
-        label = match_labels(read_labels(claimed), probe) if claimed else None
+        label = (
+            match_labels(read_labels(claimed, first_unit=first_unit), probe) if claimed else None
+        )
         sides.append(Labelling(probe, name, label))
     with _bars() as progress:
         found = compare_labellings(

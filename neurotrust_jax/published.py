@@ -24,10 +24,19 @@ from .sets import concept_sets
 
 __all__ = ["Claim", "Finding", "Judged", "judge_labels", "match_labels", "read_labels"]
 
-# names of columns in files of CLIP-Dissect, MILAN, Network Dissection, INVERT, CoSy and others
+# Names of columns in files of CLIP-Dissect, MILAN, Network Dissection, INVERT, CoSy and others. Of
+# Linear-Explanations it is the concept of largest weight; the correlation there is of all together.
 COLUMNS = {
     "unit": ("unit", "neuron", "neuron_id", "unit_id", "feature", "feature_id", "index"),
-    "description": ("description", "label", "explanation", "concept", "formula", "caption"),
+    "description": (
+        "description",
+        "label",
+        "explanation",
+        "concept",
+        "formula",
+        "caption",
+        "concept0",
+    ),
     "layer": ("layer", "layer_name", "module"),
     "similarity": ("similarity", "score", "iou", "auc", "auroc", "correlation", "simulation_score"),
 }
@@ -99,18 +108,25 @@ class Judged:
     alpha: float
 
 
-def read_labels(path: str | Path) -> list[Claim]:
+def read_labels(path: str | Path, *, first_unit: int = 0) -> list[Claim]:
     """Read labels from a .csv or .tsv with a header line.
 
     A column of units and one of descriptions are needed, under any of the names that CLIP-Dissect
     (layer, unit, description, similarity), MILAN (layer, unit, description), Network Dissection
-    (unit, category, label, score), INVERT and CoSy use. An apostrophe that keeps a cell from being
-    a formula is no part of it.
+    (unit, category, label, score), INVERT, CoSy and Linear-Explanations (layer, unit, concept0)
+    use. An apostrophe that keeps a cell from being a formula is no part of it.
+
+    Parameters
+    ----------
+    path : path
+    first_unit : int
+        Number of the first unit in the file, 1 in Network Dissection's own; claims count from 0.
 
     Raises
     ------
     FileError
-        If the file is missing, is no such table, or names a unit of a layer twice.
+        If the file is missing, is no such table, or names a unit of a layer twice, or one below the
+        first.
     """
     path = Path(path)
     try:
@@ -150,6 +166,16 @@ def read_labels(path: str | Path) -> list[Claim]:
             where = f" of layer {claim.layer}" if claim.layer else ""
             raise FileError(f"{path}: line {line} names unit {claim.unit}{where} a second time")
         seen.add((claim.layer, claim.unit))
+    if first_unit:
+        try:
+            numbers = [int(x.unit) - first_unit for x in claims]
+        except ValueError:
+            raise FileError(
+                f"{path}: its units are no numbers to count from {first_unit}"
+            ) from None
+        if min(numbers) < 0:
+            raise FileError(f"{path}: has unit {min(numbers) + first_unit}, below {first_unit}")
+        claims = [x._replace(unit=str(n)) for x, n in zip(claims, numbers, strict=True)]
     return claims
 
 
@@ -178,7 +204,8 @@ def match_labels(claims: Sequence[Claim], probe: Probe) -> np.ndarray:
             raise ValueError(
                 f"there is a label of unit {claim.unit!r}, but the activations have "
                 f"{probe.num_neurons} units, named {probe.neuron_names[0]!r} to "
-                f"{probe.neuron_names[-1]!r}"
+                f"{probe.neuron_names[-1]!r}; if the file counts from 1, say so by first_unit "
+                "(--first-unit 1)"
             )
         label[neuron[claim.unit]] = concept.get(_words(claim.description), -1)
     return label

@@ -30,6 +30,12 @@ def probe():
         ("unit,category,label,score", "7,object,dog,0.1", Claim("", "7", "dog", 0.1)),
         ("neuron,formula,AUC", "7,dog AND NOT cat,0.9", Claim("", "7", "dog AND NOT cat", 0.9)),
         ("Layer,Neuron_ID,Explanation,score", "x,7,dog,", Claim("x", "7", "dog", np.nan)),
+        (
+            "layer,unit,val correlation,weight0,concept0,weight1,concept1,bias,sim correlation",
+            "layer4,7,0.33,2.18,lab coat,1.1,clothing,0.39,0.17",
+            Claim("layer4", "7", "lab coat", np.nan),
+        ),
+        ("unit,description,sim correlation", "7,dog,0.1", Claim("", "7", "dog", np.nan)),
     ],
 )
 def test_files_of_other_tools(tmp_path, header, row, claim):
@@ -52,6 +58,24 @@ def test_tables_that_are_none(tmp_path):
         path.write_text(content)
         with pytest.raises(FileError, match=message):
             read_labels(path)
+
+
+@pytest.mark.x32
+def test_units_counted_from_one(tmp_path, probe):
+    path = tmp_path / "labels.csv"
+    path.write_text(
+        "unit,category,label,score\n" + "".join(f"{u},x,a c-0,1\n" for u in range(1, 8))
+    )
+    with pytest.raises(ValueError, match=r"label of unit '7', but .*--first-unit 1"):
+        match_labels(read_labels(path), probe)
+    claims = read_labels(path, first_unit=1)
+    assert [x.unit for x in claims] == [str(u) for u in range(7)]
+    np.testing.assert_array_equal(match_labels(claims, probe), np.zeros(7))
+    with pytest.raises(FileError, match="has unit 1, below 2"):
+        read_labels(path, first_unit=2)
+    path.write_text("unit,label\nx,dog\n")
+    with pytest.raises(FileError, match="no numbers to count from 1"):
+        read_labels(path, first_unit=1)
 
 
 @pytest.mark.x32
