@@ -20,6 +20,7 @@ import fuzz
 import numpy as np
 import pytest
 from rich.console import Console
+from test_page import browser  # noqa: F401
 
 from neurotrust_jax import published, report, runs
 from neurotrust_jax.io import (
@@ -334,17 +335,12 @@ def test_folders_of_layers_stay_inside(tmp_path, layer):
     assert name.lower() != runs.folder_name(layer + "x").lower()
 
 
-@pytest.fixture(scope="module")
-def page():
+@pytest.fixture
+def page(browser):  # noqa: F811
     """A tab of a browser."""
-    from test_page import browser
-
-    driver = browser.__wrapped__() if hasattr(browser, "__wrapped__") else None
-    if driver is None:
-        pytest.skip("no browser")
-    found = next(driver)
-    yield found.new_page(viewport={"width": 1280, "height": 800})
-    next(driver, None)
+    found = browser.new_page(viewport={"width": 1280, "height": 800})
+    yield found
+    found.close()
 
 
 @pytest.mark.slow

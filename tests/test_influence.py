@@ -12,6 +12,7 @@ import scipy.stats
 import neurotrust_jax as nt
 from neurotrust_jax import influence
 from neurotrust_jax.influence import standard_error
+from neurotrust_jax.metrics import six_sum_metric
 from neurotrust_jax.similarity import prepare
 
 EVERY = list(nt.METRICS)
@@ -163,6 +164,24 @@ def test_a_perfect_pair_has_no_error():
     probe = nt.make_probe(y * 1.0, y, thresholds=0.5)
     for metric in ("iou", "accuracy", "auroc", "correlation"):
         assert float(standard_error(probe, metric)[0][0, 0]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("grouped", [False, True])
+def test_influences_that_do_not_add_up_to_nothing_are_centred(grouped):
+    """A similarity of one's own that grows with the weights; those of the table do not."""
+    rng = np.random.default_rng(5)
+    f, c = (x / np.abs(x).max() for x in rng.normal(size=(2, 60, 1)))
+    groups = np.arange(60) // 3
+    metric = six_sum_metric("total", "raw", "raw", lambda s: s.FC, (-np.inf, np.inf), "a sum")
+    probe = nt.make_probe(f, np.abs(c), thresholds=0.0, groups=groups if grouped else None)
+    error, freedom = standard_error(probe, metric)
+    influence = (f * np.abs(c))[:, 0]
+    if grouped:
+        influence = np.bincount(groups, influence)
+    expected = np.sqrt(len(influence)) * influence.std(ddof=1)
+    np.testing.assert_allclose(error, [[expected]], rtol=1e-9)
+    assert freedom == np.inf
 
 
 @pytest.mark.x64

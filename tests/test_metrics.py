@@ -313,6 +313,21 @@ def test_smallest_shapes(metric, shape):
 
 
 @pytest.mark.x32
+@pytest.mark.parametrize(("metric", "neuron_alike"), [("recall", True), ("precision", False)])
+def test_equal_shares_tie_whatever_they_are_shares_of(metric, neuron_alike):
+    """1/3, 3/9, 7/21, ... are one number, which a product with the reciprocal would not give."""
+    hits = np.array([1, 3, 7, 11, 13, 19])
+    whole = np.zeros((200, 1))
+    whole[:100] = 1
+    parts = np.zeros((200, len(hits)))
+    for k, m in enumerate(hits):
+        parts[:m, k] = parts[100 : 100 + 2 * m, k] = 1
+    f, c = (whole, parts) if neuron_alike else (parts, whole)
+    value = np.asarray(nt.similarity(nt.make_probe(f, c, thresholds=0.5), metric)).ravel()
+    assert (value == value[0]).all()
+
+
+@pytest.mark.x32
 def test_only_ties_are_undefined():
     probe = nt.make_probe(np.ones((160, 3)), np.tile([[True, False] * 2], (160, 1)))
     for metric in EVERY:
