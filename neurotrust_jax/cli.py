@@ -27,6 +27,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from .io import as_cell, visible
+
 if TYPE_CHECKING:
     from .audit import Audit
     from .chunks import StageProgress
@@ -465,13 +467,13 @@ def check(
     for x in worst[:rows]:
         known = np.isfinite(x["similarity"])
         table.add_row(
-            Text(x["unit"]),
-            Text(x["description"]),
+            Text(visible(x["unit"])),
+            Text(visible(x["description"])),
             f"{x['similarity']:.3f}" if known else "-",
             f"{x['lower']:.2f} to {x['upper']:.2f}" if np.isfinite(x["lower"]) else "-",
             str(x["rank"]) if known else "-",
             x["finding"],
-            Text(f"{x['best']} ({x['best_similarity']:.3f})" if x["best"] else "-"),
+            Text(f"{visible(x['best'])} ({x['best_similarity']:.3f})" if x["best"] else "-"),
         )
     if rows:
         console.print(table)
@@ -484,7 +486,8 @@ def check(
             writer.writeheader()
             for x in lines:
                 empty = {k for k, v in x.items() if isinstance(v, float) and not np.isfinite(v)}
-                writer.writerow({k: "" if k in empty else v for k, v in x.items()})
+                cells = {k: as_cell(v) if isinstance(v, str) else v for k, v in x.items()}
+                writer.writerow(cells | dict.fromkeys(empty, ""))
         console.print(f"Wrote {out}.", highlight=False, markup=False)
 
 
@@ -670,5 +673,7 @@ def main() -> None:
 
 
 def _refuse(why: str) -> NoReturn:
-    Console(stderr=True).print(f"neurotrust: {why}", style="red", highlight=False, markup=False)
+    Console(stderr=True).print(
+        f"neurotrust: {visible(why)}", style="red", highlight=False, markup=False
+    )
     sys.exit(2)

@@ -23,6 +23,7 @@ from rich.console import Console
 from test_page import browser  # noqa: F401
 
 from neurotrust_jax import published, report, runs
+from neurotrust_jax.cli import main
 from neurotrust_jax.io import (
     FileError,
     as_cell,
@@ -375,3 +376,13 @@ def test_no_name_runs_in_a_browser(tmp_path, page):
     assert {x.split("#")[0] for x in asked if not x.startswith("data:")} <= {
         path.as_uri(), "about:blank",
     }  # fmt: skip
+
+
+def test_the_command_says_a_refusal_on_an_inert_line(tmp_path, capsys, monkeypatch):
+    (tmp_path / "labels.csv").write_text("unit,label\n\x1b[2J,x\n\x1b[2J,y\n")
+    monkeypatch.setattr("sys.argv", ["neurotrust", "check", str(tmp_path / "labels.csv")])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    told = capsys.readouterr().err
+    assert "␛[2J a second time" in " ".join(told.split())
+    assert is_inert(told.replace("\n", ""))
