@@ -187,11 +187,7 @@ MUTANTS = [
             "-k x64-accuracy",
         ),
         ("jnp.clip(value, *range)", "value", "test_metrics.py -k 'x32 and not slow'"),
-        (
-            "denominator = denominator + 0 * numerator",
-            "denominator = 1 * denominator",
-            "test_metrics.py::test_equal_shares_tie_whatever_they_are_shares_of",
-        ),
+        # "denominator + 0 * numerator" without its second term: a CPU divides rightly either way
     ),
     *of(
         "views.py",
