@@ -131,6 +131,7 @@ UNITS = "test_sets.py::test_effective_units_count_the_positives_of_rare_concepts
 TIED = "test_sets.py::test_effective_units_of_tied_ranks_are_those_off_the_tie"
 HALF_TIED = "test_sets.py -k 'x32 and half_of_the_samples'"
 CENTRED = "test_influence.py::test_influences_that_do_not_add_up_to_nothing_are_centred"
+QUARTERS = "test_sets.py::test_untested_concepts_meet_limits_at_three_quarters_of_alpha"
 ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
 SHARES = "test_comparison.py::test_shares_are_of_the_neurons_that_have_a_label"
 SCALE = "test_sets.py::test_scales_keep_the_order -k x64"
@@ -578,7 +579,7 @@ MUTANTS = [
         ("jnp.where(undefined[c], jnp.inf, highest)", "highest",
          "test_sets.py::test_undefined_replicates_rule_nothing_out"),
         ("num_replicates + 1 - first)", "num_replicates - first)", LEVELS),
-        ("delta=(1 - LOWER_SHARE) * alpha", "delta=alpha", LITTLE),
+        ("delta=(1 - LOWER_SHARE) * alpha", "delta=alpha", QUARTERS),
         ("stable_scale(boot.definition, high.upper) >= floor[:, None]",
          "stable_scale(boot.definition, high.upper) >= -9", LITTLE),
         ("similarity - quantile * _student(quantile, evidence) * spread",

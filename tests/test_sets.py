@@ -135,6 +135,28 @@ def test_a_concept_as_good_as_the_label_is_never_ruled_out():
     found = np.asarray(nt.concept_sets(nt.bootstrap(KEY, probe, num_replicates=99), alpha=0.5).mask)
     assert (found[:, :6] == found[:, 6:]).all()
     assert not found.all()
+    # no other is near, so that the bar is 0, and the twin's lead is no more than that
+    f = 3.0 * c[:, :1] + np.random.default_rng(0).normal(size=(400, 1))
+    probe = nt.make_probe(f, c[:, [0, 1, 0]], top_fraction=0.2)
+    found = nt.concept_sets(nt.bootstrap(KEY, probe, num_replicates=99), alpha=0.5).mask
+    assert np.asarray(found).tolist() == [[True, False, True]]
+
+
+@pytest.mark.x64
+def test_untested_concepts_meet_limits_at_three_quarters_of_alpha(monkeypatch):
+    f, c = layer(seed=6)
+    c[:, 5] = np.arange(400) < 3
+    boot = nt.bootstrap(KEY, nt.make_probe(f, c, top_fraction=0.2), num_replicates=99)
+    assert np.asarray(boot.thin)[:, 5].all()
+    told = []
+
+    def limits(*arguments, delta):
+        told.append(delta)
+        return nt.intervals(*arguments, delta=delta)
+
+    monkeypatch.setattr(sets, "intervals", limits)
+    nt.concept_sets(boot, alpha=0.2)
+    assert told == [pytest.approx(0.15)]
 
 
 @pytest.mark.x64
