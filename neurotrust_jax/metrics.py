@@ -64,6 +64,11 @@ class Metric(NamedTuple):
     finalise: Callable[[Sums], Array] | None = None
     joint: bool = False
 
+    def value(self, sums: Sums, defined: Array) -> Array:
+        """Of a six-sum metric the value, NaN where not ``defined`` or where the sums overflow."""
+        assert self.finalise is not None
+        return _within(self.finalise(sums), defined, self.range)
+
 
 def six_sum_metric(
     name: str,
@@ -123,7 +128,11 @@ def ranked_metric(
 def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[float, float]) -> Array:
     """Keep ``value`` [U, C] in its range, and NaN where a side does not vary or sums overflow."""
     both_vary = varies(f, weights)[:, None] & varies(c, weights)[None, :]
-    return jnp.where(both_vary & jnp.isfinite(value), jnp.clip(value, *range), jnp.nan)
+    return _within(value, both_vary, range)
+
+
+def _within(value: Array, defined: Array, range: tuple[float, float]) -> Array:
+    return jnp.where(defined & jnp.isfinite(value), jnp.clip(value, *range), jnp.nan)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:

@@ -336,8 +336,7 @@ def _statistic(fixed: Any, moved: Any, weights: Array, metric: Metric) -> Array:
     else:
         sums, weighted, defined = fixed
         product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)
-        value = metric.finalise(sums._replace(FC=product))
-        scores = jnp.where(defined, jnp.clip(value, *metric.range), jnp.nan)
+        scores = metric.value(sums._replace(FC=product), defined)
     return jnp.nanmax(scores, axis=1)
 
 

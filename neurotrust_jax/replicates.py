@@ -263,9 +263,8 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array
                 varies = (f > 0) & (f < total)
             if metric.concept_view == "rank":
                 sums = _two_ranks(sums)
-            value = jnp.clip(metric.finalise(sums), *metric.range)  # type: ignore[misc]
             defined = drawn.concept_varies[some] & varies & (blocks.concept[j] >= 0)[:, None]
-            return lax.dynamic_update_index_in_dim(out, jnp.where(defined, value, jnp.nan), j, 0)
+            return lax.dynamic_update_index_in_dim(out, metric.value(sums, defined), j, 0)
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, out)
 

@@ -33,7 +33,7 @@ from .screening import replicate_range
 from .similarity import at_concept, check_joint, prepare_neurons, score, winner
 from .sparse import SparseColumns
 from .ways import Sought, dense_way, rows_way, similarity_of_rows, way_of
-from .weights import check_scheme, draw
+from .weights import check_scheme, draw, draw_all
 
 __all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
 
@@ -360,9 +360,7 @@ def bootstrap_weights(
     """
     check_scheme(scheme)
     ids = jnp.arange(check_count(num_replicates, "num_replicates"))
-    return jax.lax.map(
-        lambda b: draw(key, b, probe.groups, scheme, probe.num_units, probe.weights.dtype), ids
-    )
+    return draw_all(key, ids, probe.groups, scheme, probe.num_units, probe.weights.dtype)
 
 
 def bootstrap_method(

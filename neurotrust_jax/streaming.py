@@ -272,8 +272,7 @@ def _value(s: Sums, metric: Metric) -> np.ndarray:
 
 @partial(jax.jit, static_argnames="metric")
 def _finalised(sums: Sums, defined: Array, *, metric: Metric) -> Array:
-    assert metric.finalise is not None
-    return jnp.where(defined, jnp.clip(metric.finalise(sums), *metric.range), jnp.nan)
+    return metric.value(sums, defined)
 
 
 @partial(jax.jit, static_argnames="metric")
