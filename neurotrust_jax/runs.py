@@ -335,7 +335,7 @@ def folder_name(layer: str) -> str:
     """A name that is inert in every file system."""
     plain = re.sub(r"[^\w.-]+", "_", layer, flags=re.ASCII).strip("._-")[:80]
     code = hashlib.sha256(layer.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{plain or 'layer'}-{code[:6]}"
+    return f"{plain or 'layer'}-{code[:12]}"
 
 
 def _keep(manifest: Mapping[str, Any], out: Path) -> None:

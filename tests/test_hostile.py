@@ -329,7 +329,7 @@ def test_figures_are_drawn_with_any_name(tmp_path, name):
 )  # fmt: skip
 def test_folders_of_layers_stay_inside(tmp_path, layer):
     name = runs.folder_name(layer)
-    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9a-f]{6}", name)
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9a-f]{12}", name)
     assert len(name.encode()) < 100
     (tmp_path / name).mkdir()
     assert (tmp_path / name).resolve().parent == tmp_path.resolve()
