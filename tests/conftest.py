@@ -1,6 +1,7 @@
 """A hostile set-up: rank promotion raises, and every test runs in 32 and in 64 bits.
 
-A test marked ``x32`` or ``x64`` runs once, in that precision.
+A test marked ``x32`` or ``x64`` runs once, in that precision; one marked ``plain`` is compiled
+without most optimisations.
 """
 
 from pathlib import Path
@@ -28,7 +29,8 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(autouse=True)
 def precision(request):
     # 32 bits, which users run, are compiled as for them; 64 bits only check the formulas
-    jax.config.update("jax_disable_most_optimizations", request.param == "x64")
+    plain = request.param == "x64" or request.node.get_closest_marker("plain") is not None
+    jax.config.update("jax_disable_most_optimizations", plain)
     with jax.enable_x64(request.param == "x64"):
         yield request.param
 

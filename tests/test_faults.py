@@ -17,10 +17,11 @@ from neurotrust_jax import folders, memory, report, runs, ways
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.io import FileError
 
-pytestmark = pytest.mark.x32
+pytestmark = [pytest.mark.x32, pytest.mark.plain]
 OPTIONS = runs.Options(
     metric="auroc", num_replicates=1100, num_permutations=150
 )  # in 3 chunks each
+PLAIN = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as the marker does in this process
 RESULTS = ("winners", "winning_similarity", "replicates", "vote_share", "candidates")
 
 
@@ -46,30 +47,6 @@ def content(out):
     return {str(k): v for k, v in found.items() if k.name not in told}
 
 
-@pytest.fixture(scope="module")
-def whole(files, tmp_path_factory):
-    """What a run writes that nothing disturbs."""
-    out = tmp_path_factory.mktemp("whole")
-    runs.audit_files(files, out, OPTIONS)
-    found = content(out)
-    names = {name.rsplit("/", 1)[-1] for name in found}
-    assert names >= {"audit.json", "descriptions.csv", "verdicts.svg", "verdicts.png"}
-    assert not any(folders.UNFINISHED in name for name in found)
-    return found
-
-
-@pytest.fixture
-def plain(whole, monkeypatch):
-    """The same with one small figure of each layer: drawing takes nearly all of the time."""
-
-    def draw(audit, folder):
-        folders.written(folder / "verdicts.svg", lambda part: part.write_text(audit.layer))
-
-    monkeypatch.setattr(runs, "save_figures", draw)
-    drawn = {k: k[:3].encode() for k in whole if k.endswith("verdicts.svg")}
-    return {k: v for k, v in whole.items() if not k.endswith((".svg", ".png"))} | drawn
-
-
 class Interrupt:
     """Raises at the k-th call of whatever it stands for."""
 
@@ -84,26 +61,28 @@ class Interrupt:
 
 
 @pytest.mark.slow
-def test_an_interrupt_at_any_step_loses_nothing(files, plain, tmp_path):
+def test_an_interrupt_at_any_step_loses_nothing(files, few_figures, tmp_path):
     steps = Interrupt(-1, None)
     runs.audit_files(files, tmp_path / "count", OPTIONS, progress=steps)
+    expected = content(tmp_path / "count")
     assert steps.calls > 20
     for k in range(1, steps.calls + 1):
         out = tmp_path / str(k)
         with pytest.raises(KeyboardInterrupt):
             runs.audit_files(files, out, OPTIONS, progress=Interrupt(k, KeyboardInterrupt))
         runs.audit_files(files, out, OPTIONS)
-        assert content(out) == plain, f"interrupted at step {k}"
+        assert content(out) == expected, f"interrupted at step {k}"
 
 
 @pytest.mark.slow
-def test_a_full_disk_at_any_file_loses_nothing(files, plain, tmp_path, monkeypatch):
+def test_a_full_disk_at_any_file_loses_nothing(files, few_figures, tmp_path, monkeypatch):
     """The k-th file can not be given its name: at the end of what a full disk spoils."""
     replace = folders.Path.replace
     writes = Interrupt(-1, None, replace)
     with monkeypatch.context() as patch:
         patch.setattr(folders.Path, "replace", lambda *x: writes(*x))
         runs.audit_files(files, tmp_path / "count", OPTIONS)
+    expected = content(tmp_path / "count")
     assert writes.calls > 20
     full = OSError(28, "No space left on device")
     for k in range(1, writes.calls + 1):
@@ -117,7 +96,7 @@ def test_a_full_disk_at_any_file_loses_nothing(files, plain, tmp_path, monkeypat
         for path in out.rglob("audit.json"):
             report.read_audit(path)
         runs.audit_files(files, out, OPTIONS)
-        assert content(out) == plain, f"disk full at file {k}"
+        assert content(out) == expected, f"disk full at file {k}"
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +113,33 @@ def command(files, request):
         return subprocess.Popen(
             [sys.executable, "-c", program, *map(str, words)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=os.environ | {"JAX_COMPILATION_CACHE_DIR": cache, "COLUMNS": "200"},
+            env=os.environ | PLAIN | {"JAX_COMPILATION_CACHE_DIR": cache, "COLUMNS": "200"},
         )  # fmt: skip
 
     return start
+
+
+@pytest.fixture(scope="module")
+def whole(command, tmp_path_factory):
+    """What the command writes where nothing disturbs it."""
+    out = tmp_path_factory.mktemp("whole")
+    told, _ = (program := command(out)).communicate(timeout=120)
+    assert program.returncode == 0, told
+    found = content(out)
+    names = {name.rsplit("/", 1)[-1] for name in found}
+    assert names >= {"audit.json", "descriptions.csv", "verdicts.svg", "verdicts.png"}
+    assert not any(folders.UNFINISHED in name for name in found)
+    return found
+
+
+@pytest.fixture
+def few_figures(monkeypatch):
+    """One small figure of each layer: drawing takes nearly all of the time."""
+
+    def draw(audit, folder):
+        folders.written(folder / "verdicts.svg", lambda part: part.write_text(audit.layer))
+
+    monkeypatch.setattr(runs, "save_figures", draw)
 
 
 def until_chunks(out, program, number):
@@ -151,8 +153,10 @@ def until_chunks(out, program, number):
 
 
 SLOWER = (
-    "import time; from neurotrust_jax.folders import Kept; piece = Kept.piece\n"
-    "Kept.piece = lambda *x: (time.sleep(0.5), piece(*x))[1]"
+    "import signal, time; from neurotrust_jax.folders import Kept; piece = Kept.piece\n"
+    "Kept.piece = lambda *x: (time.sleep(0.3), piece(*x))[1]\n"
+    # what runs in the background may have been told to ignore it
+    "signal.signal(signal.SIGINT, signal.default_int_handler)"
 )
 
 
@@ -376,7 +380,7 @@ def test_the_memory_limit_holds_under_a_hard_cap(request):
     cache = str(request.config.cache.mkdir("jax"))
     run = subprocess.run(
         [sys.executable, "-c", CAPPED], capture_output=True, text=True, timeout=300,
-        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": cache},
+        env=os.environ | PLAIN | {"JAX_COMPILATION_CACHE_DIR": cache},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
     first, second, refused = run.stdout.splitlines()

@@ -1,6 +1,7 @@
 """Every metric against a naive loop, an outside implementation, and its contract."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,11 @@ from neurotrust_jax.sanity import label_tests
 
 DATA = Path(__file__).parent / "data"
 EVERY = list(nt.METRICS)
+# the last metric of each kind, for tests that compile much; a thorough run takes every one
+KINDS = list(
+    {(m.neuron_view, m.concept_view, m.finalise is None): m.name for m in nt.METRICS.values()}
+    .values()
+) if os.environ.get("HYPOTHESIS_PROFILE") != "thorough" else EVERY  # fmt: skip
 TOLERANCE = {"x32": 2e-5, "x64": 1e-10}
 LONG_SUMS = ("soft_wpmi", "wpmi_topk")  # sums of up to 100 logarithms as large as 16
 

@@ -1,9 +1,9 @@
 """What must hold of every probing set, on sets that Hypothesis makes up.
 
 Their values are few, so that ties, constant columns and weights of 0 are common; their shapes are
-fixed, so that little is compiled. A run takes a few examples a property, always the same ones;
-``HYPOTHESIS_PROFILE=thorough pytest tests/test_properties.py -n 0`` takes 200, other ones each
-time.
+fixed, so that little is compiled. A run takes a few examples a property, always the same ones, and
+one metric of each kind; ``HYPOTHESIS_PROFILE=thorough pytest tests/test_properties.py -n 0`` takes
+200, other ones each time, and every metric.
 """
 
 import os
@@ -18,12 +18,12 @@ import pytest
 import scipy.sparse
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from test_audit import same_fields
-from test_metrics import LONG_SUMS
+from test_metrics import KINDS, LONG_SUMS
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
 
-pytestmark = pytest.mark.x32
+pytestmark = [pytest.mark.x32, pytest.mark.plain]
 
 settings.register_profile(
     "quick", max_examples=4, derandomize=True, deadline=None, print_blob=True, database=None,
@@ -37,12 +37,11 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 KEY = jax.random.key(0)
-SHAPES = [(24, 2, 3), (64, 3, 4)]
-SMALL = SHAPES[:1]
-EVERY = list(nt.METRICS)
+SMALL = [(24, 2, 3)]
+SHAPES = SMALL if len(KINDS) < len(nt.METRICS) else [*SMALL, (64, 3, 4)]
 COUNTS = [m.name for m in nt.METRICS.values() if m.neuron_view == m.concept_view == "binary"
           and m.finalise is not None]  # fmt: skip
-PAIRWISE = [m.name for m in nt.METRICS.values() if not m.joint]
+PAIRWISE = [name for name in KINDS if not nt.METRICS[name].joint]
 ACTIVATIONS = [-2.0, -0.5, 0.0, 0.25, 0.75, 1.0, 1.5, 3.0]
 SCORES = [0.0, 0.125, 0.25, 0.5, 0.625, 0.875, 1.0]
 
@@ -94,7 +93,7 @@ def assert_same_winners(ours, theirs, similarity, metric):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("metric", EVERY)
+@pytest.mark.parametrize("metric", KINDS)
 @given(data=arrays(), seed=st.integers(0, 99))
 def test_order_of_samples_neurons_and_concepts_is_a_name(metric, data, seed):
     f, c, w = data
@@ -190,7 +189,7 @@ def test_concept_sets_of_the_same_replicates_move_with_their_columns(data, seed,
         assert np.asarray(before.mask)[label >= 0, label[label >= 0]].all()
 
 
-@pytest.mark.parametrize("metric", EVERY)
+@pytest.mark.parametrize("metric", KINDS)
 @given(data=arrays(), seed=st.integers(0, 99))
 def test_whole_weights_are_repeated_rows(metric, data, seed):
     """Thresholds too; the weights of n rows add up to 2 n, so that shapes stay."""
@@ -280,7 +279,7 @@ def test_sparse_and_traced_scores_are_the_scores(metric, data):
     assert_same(traced(f, c, w), expected, metric)
 
 
-@pytest.mark.parametrize("metric", EVERY)
+@pytest.mark.parametrize("metric", KINDS)
 @settings(max_examples=max(1, settings().max_examples // 4))
 @given(data=arrays(SMALL))
 def test_eager_scores_are_the_compiled_ones(metric, data):
@@ -290,7 +289,7 @@ def test_eager_scores_are_the_compiled_ones(metric, data):
     assert_same(eager, nt.similarity(probe, metric), metric)
 
 
-@pytest.mark.parametrize("metric", EVERY)
+@pytest.mark.parametrize("metric", KINDS)
 @given(data=arrays(SMALL))
 def test_single_precision_rounds_the_double(metric, data):
     single = np.asarray(nt.similarity(probe_of(*data), metric))

@@ -16,9 +16,9 @@ from neurotrust_jax import (
     layers,
     memory,
     replicates,
-    ways,
     screening,
     sums,
+    ways,
 )
 from neurotrust_jax.similarity import prepare
 from neurotrust_jax.weights import SCHEMES
@@ -226,7 +226,9 @@ def test_memory_sets_the_pace_and_not_the_result(metric, method):
     assert told == [64, 128, 192, 256, 300, 300]
     np.testing.assert_array_equal(little.winners, much.winners)
     np.testing.assert_allclose(little.winning_similarity, much.winning_similarity, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"memory_limit=1000 bytes, of .* is below the .* raise it"):
+    with pytest.raises(
+        ValueError, match=r"memory_limit=1000 bytes, of .* is below the .* raise it"
+    ):
         nt.bootstrap(KEY, probe, metric, memory_limit=1000)
 
 
