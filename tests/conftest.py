@@ -4,6 +4,7 @@ A test marked ``x32`` or ``x64`` runs once, in that precision; one marked ``plai
 without most optimisations.
 """
 
+import itertools
 from pathlib import Path
 
 import jax
@@ -35,10 +36,10 @@ def precision(request):
         yield request.param
 
 
-@pytest.fixture(autouse=True, scope="module")
-def free_compiled_functions():
-    # each takes some of the 65,530 memory maps that a process may have, a module up to 15,000
+@pytest.fixture(autouse=True)
+def free_compiled_functions(tests_run=itertools.count(1)):  # noqa: B008
+    # each takes some of the 65,530 memory maps that a process may have
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
+    if next(tests_run) % 10 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
         jax.clear_caches()
