@@ -13,7 +13,7 @@ import pytest
 
 import neurotrust_jax as nt
 
-pytestmark = pytest.mark.x32
+pytestmark = [pytest.mark.x32, pytest.mark.plain]
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
 _heard: list[str] = []
 

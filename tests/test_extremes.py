@@ -249,6 +249,7 @@ def test_two_samples_one_neuron_and_one_concept(metric):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation", "auprc"])
+@pytest.mark.plain
 def test_a_single_replicate(metric):
     f, c = data(seed=14)
     probe = nt.make_probe(f, c, top_fraction=0.2)
@@ -284,6 +285,7 @@ def well_defined(binary):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.plain
 def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=False)
     found = nt.identify(probe, metric, 2)
@@ -294,6 +296,7 @@ def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
+@pytest.mark.plain
 def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=metric != "correlation")
     nt.intervals(probe, metric, method="asymptotic")
@@ -306,6 +309,7 @@ def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
 
 
 @pytest.mark.x32
+@pytest.mark.plain
 def test_lists_passes_and_shifts_make_no_nan_and_leak_no_tracer(strict):
     probe = well_defined(binary=True)
     for metric, method in (("iou", "screened"), ("auroc", "rows")):
