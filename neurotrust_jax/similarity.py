@@ -46,8 +46,9 @@ class Identification(NamedTuple):
     similarity : Array [U, k]
         Its similarity; NaN where ``concept`` is -1.
     tied : Array [U] of int32
-        Number of concepts that share the highest similarity: above 1 the label is arbitrary
-        (the lowest column is taken).
+        Number of concepts that share the highest similarity to the last bit: above 1 the label is
+        arbitrary (the lowest column is taken). Sums of ranks and of real values are rounded, on
+        some devices differently for two equal columns.
     reason : Array [U] of int32
         A :class:`Reason`: 0 where the neuron has a label, else why it has none.
     """
