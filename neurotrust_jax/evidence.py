@@ -188,8 +188,9 @@ class Share(NamedTuple):
 
 def combine(coefficients: Coefficients, s: Any) -> Array:
     """The combination of 1, f, c and f c from their sums, [U, C]."""
-    k0, kf, kc, kfc = coefficients
-    return k0 * s.S + kf * s.F + kc * s.C + kfc * s.FC + jnp.zeros_like(s.FC)
+    # what does not count is not computed
+    terms = zip(coefficients, (s.S, s.F, s.C, s.FC), strict=True)
+    return sum(k * x for k, x in terms if k) + jnp.zeros_like(s.FC)
 
 
 class Pairs(NamedTuple):

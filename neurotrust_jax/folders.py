@@ -106,8 +106,11 @@ class Kept:
         arrays = tuple(np.asarray(x) for x in make())
 
         def write(part: Path) -> None:
-            with part.open("wb") as file:
-                np.savez(file, *arrays)
+            # as np.savez, whose older versions leave the archive open when the disk is full
+            with zipfile.ZipFile(part, "w") as archive:
+                for i, x in enumerate(arrays):
+                    with archive.open(f"arr_{i}.npy", "w", force_zip64=True) as file:
+                        np.lib.format.write_array(file, x, allow_pickle=False)
 
         written(path, write)
         return arrays

@@ -36,7 +36,7 @@ class Ranked(NamedTuple):
     Attributes
     ----------
     values : Array [n, d]
-        What ranks.
+        What ranks, over its largest magnitude.
     order : Ranking
         Its order.
     """
@@ -47,7 +47,7 @@ class Ranked(NamedTuple):
 
 def rank_side(side: Side) -> Ranked:
     """Sort the columns of a side once."""
-    return Ranked(side.values, ranking(side.values))
+    return Ranked(VIEWS["raw"].prepare(side), ranking(side.values))
 
 
 def own_values(side: Side) -> Array:

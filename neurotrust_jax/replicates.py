@@ -109,24 +109,28 @@ class Read(NamedTuple):
     ----------
     weighted : Array [k, b]
         Its view times the weights, less its offset.
+    mended : tuple of Array [t] and Array [t, b], or None
+        Rows, n filling up, and what their ``weighted`` is short of.
     offset : Array [1, b] or None
         Its view on the rows that are not listed; None for 0.
-    square : Array [1, b]
-        Sum of the squared view.
+    total, square : Array [1, b]
+        Sums of the view and of its square.
     constant : Array [1, b] of bool
-        Whether the view takes one value only; of an active neuron that follows from its sum.
+        Whether the view takes one value only.
     """
 
     weighted: Array
+    mended: tuple[Array, Array] | None
     offset: Array | None
+    total: Array
     square: Array
     constant: Array
 
 
 def _read_active(lists: Rows, v: Array, drawn: Drawn) -> Read:
     w = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
-    nothing = jnp.zeros_like(drawn.total)
-    return Read(w, None, nothing, nothing > 0)
+    active = w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype)
+    return Read(w, None, None, active, active, (active <= 0) | (active >= drawn.total))
 
 
 def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
@@ -148,11 +152,7 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
     # weight below and weight up to each place
     lowest = at(reached, first) - at(ordered, first)
     highest = at(reached, last - 1)
-    if place is None:
-        twice = lowest + highest
-    else:
-        twice = 2 * reached.astype(dtype) - ordered.astype(dtype)
-        twice = twice.at[place].set(lowest + highest, mode="drop", unique_indices=True)
+    untied = 2 * reached.astype(dtype) - ordered.astype(dtype)
     listed = reached[-1:].astype(dtype)
     one_value = drawn.single | ((lowest <= 0) & (highest >= listed)).any(axis=0, keepdims=True)
 
@@ -163,13 +163,28 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
     below = at(reached, jnp.maximum(below_base - 1, 0)[None])
     below = jnp.where(below_base > 0, below, 0)
     middle = jnp.where(below_base >= 0, 2 * below + base, total)
-    above = jnp.arange(size, dtype=jnp.int32)[:, None] >= below_base
-    rank = (twice + jnp.where(above, 2 * base, 0) - middle) / (2 * total)
-    weighted = ordered.astype(dtype) * rank
+
+    def rank(twice: Array, place: Array) -> Array:
+        return (twice + jnp.where(place >= below_base, 2 * base, 0) - middle) / (2 * total)
+
+    every = jnp.arange(size, dtype=jnp.int32)[:, None]
+    plain = rank(lowest + highest if place is None else untied, every)
+    weighted = ordered.astype(dtype) * plain
     offset = (middle - total) / (2 * total)
-    # the mean rank is 0, which spares the products
-    square = (weighted * rank).sum(axis=0, keepdims=True) - total * offset**2
-    return Read(weighted, offset, square, jnp.where(base > 0, listed <= 0, one_value))
+    # the mean rank is 0
+    square = (weighted * plain).sum(axis=0, keepdims=True) - total * offset**2
+    mended = None
+    if place is not None:
+        # a scatter would copy the whole list
+        inside = jnp.minimum(place, size - 1)
+        w, true = at(ordered, inside), rank(lowest + highest, inside[:, None])
+        false = at(plain, inside)
+        short = jnp.where((place < size)[:, None], w * (true - false), 0)
+        square = square + (short * (true + false)).sum(axis=0, keepdims=True)
+        end = drawn.weights.shape[0] - 1
+        mended = jnp.where(place < size, lists.rows[v].at[inside].get(), end), short
+    constant = jnp.where(base > 0, listed <= 0, one_value)
+    return Read(weighted, mended, offset, jnp.zeros_like(total), square, constant)
 
 
 def _concept_totals(present: Array, drawn: Array, dtype: Any) -> Array:
@@ -234,36 +249,33 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array
     """Similarities [blocks, width, b]; NaN also where a block has no concept."""
     total = drawn.total
     dtype = total.dtype
-    with_all = jnp.ones((1, layer.present.shape[1]), bool).at[:, -1].set(False)
     kind = layer.kind[blocks.neuron]
     order = jnp.argsort(kind, stable=True)
     bounds = jnp.searchsorted(kind[order], jnp.arange(len(layer.lists) + 1, dtype=jnp.int32))
 
     def neuron(lists: Rows, i: Array, out: Array) -> Array:
         v = layer.place[blocks.neuron[i]]
-        ranked = lists.ties is not None
-        read = (_read_ranked if ranked else _read_active)(lists, v, drawn)
+        read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn)
         rows = lists.rows[v]
 
         def block(j: Array, out: Array) -> Array:
             some = jnp.maximum(blocks.concept[j], 0)
-            # one column more for the neuron's own sum
-            own = with_all.at[:, rows].get(mode="promise_in_bounds")
-            present = jnp.concatenate([layer.present[some[:, None], rows[None, :]], own])
-            both = exact_product(present, read.weighted, dtype)
             c = drawn.concept_total[some]
+
+            def product(rows: Array, weighted: Array) -> Array:
+                present = layer.present.at[some[:, None], rows[None, :]]
+                return exact_product(present.get(mode="promise_in_bounds"), weighted, dtype)
+
+            both = product(rows, read.weighted)
+            if read.mended is not None:
+                both = both + product(*read.mended)
             if read.offset is not None:
-                both = both + read.offset * jnp.concatenate([c, total])
-            both, f = both[:-1], both[-1:]
-            if ranked:
-                sums = Sums(total, f, c, read.square, c, both)
-                varies = ~read.constant
-            else:
-                sums = Sums(total, f, c, f, c, both)
-                varies = (f > 0) & (f < total)
+                both = both + read.offset * c
+            sums = Sums(total, read.total, c, read.square, c, both)
             if metric.concept_view == "rank":
                 sums = _two_ranks(sums)
-            defined = drawn.concept_varies[some] & varies & (blocks.concept[j] >= 0)[:, None]
+            defined = (blocks.concept[j] >= 0)[:, None] & drawn.concept_varies[some]
+            defined = defined & ~read.constant
             return lax.dynamic_update_index_in_dim(out, metric.value(sums, defined), j, 0)
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, out)

@@ -29,7 +29,7 @@ from .memory import SHARE, Room, free_memory, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import accumulate, standard_deviation
-from .screening import replicate_range
+from .screening import replicate_range, statistic_of
 from .similarity import at_concept, check_joint, prepare_neurons, score, winner
 from .sparse import SparseColumns
 from .ways import Sought, dense_way, rows_way, similarity_of_rows, way_of
@@ -230,11 +230,14 @@ def bootstrap(
     if way != "dense":
         ranked = metric.neuron_view == "rank"
         layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
-    if sparse:
+
+    def measured(metric: Metric) -> Array:
+        if not sparse:
+            return score(probe, prepared, metric)
         assert layer is not None
-        observed = similarity_of_rows(probe, metric, layer, room)
-    else:
-        observed = score(probe, prepared, metric)
+        return similarity_of_rows(probe, metric, layer, room)
+
+    observed = measured(metric)
     on_data = np.asarray(observed)
     kept = kept_for(
         checkpoint, key, probe, metric.name, on_data, num_replicates, scheme, way, chunk_size,
@@ -248,7 +251,9 @@ def bootstrap(
     told = telling(metric, on_data, np.asarray(evidence))
     ends = None
     if way == "screened":
-        ends = replicate_range(probe, metric, scheme, num_replicates, observed)
+        by = statistic_of(metric)
+        shown = observed if by is metric else measured(by)
+        ends = replicate_range(probe, metric, scheme, num_replicates, shown)
     pairs = pairs_where(in_play(told, ends, on_data))
     sought = Sought(
         key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, room, mesh, kept

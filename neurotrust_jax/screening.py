@@ -8,7 +8,10 @@ label also tells, before any replicate is drawn, which concepts will never overt
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +22,53 @@ from .concentration import replicate_limits
 from .evidence import Data, Pairs, Share
 from .metrics import METRICS, UNIT, Metric
 from .probe import Probe, Side
-from .rules import RULES
+from .rules import PREVALENCE, RULES, Rule
 from .sums import Sums
 
-__all__ = ["FAILURE", "has_bounds", "has_share_bounds", "range_of_shares", "replicate_range"]
+__all__ = [
+    "FAILURE",
+    "has_bounds",
+    "has_share_bounds",
+    "range_of_shares",
+    "replicate_range",
+    "statistic_of",
+]
 
 FAILURE = 1e-6  # probability that any replicate of any pair leaves its range
+
+
+def _lead_of_ranks(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
+    """(2 A - 1) sqrt(p (1 - p)) from the limits of the AUROC A and of the concept's share p."""
+    lead = 2 * lower[0] - 1, 2 * upper[0] - 1
+    least, most = (jnp.sqrt(jnp.clip(p * (1 - p), 0, 0.25)) for p in (lower[1], upper[1]))
+    least, most = jnp.minimum(least, most), jnp.maximum(least, most)
+    most = jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), 0.5, most)
+    return (
+        lead[0] * jnp.where(lead[0] > 0, least, most),
+        lead[1] * jnp.where(lead[1] > 0, most, least),
+    )
+
+
+BOUNDED: Mapping[str, Rule] = MappingProxyType(
+    {
+        **{name: rule for name, rule in RULES.items() if METRICS[name].range == UNIT},
+        # Spearman's correlation with a binary concept is (A - 1/2) sqrt(p (1 - p)) over the
+        # standard deviation of the neuron's ranks, which all its concepts share in a replicate: the
+        # other two factors order them
+        "spearman": Rule((Pairs("auroc"), PREVALENCE), _lead_of_ranks),
+    }
+)
+
+
+def statistic_of(metric: Metric) -> Metric:
+    """The metric whose similarities :func:`replicate_range` starts from."""
+    return METRICS["auroc"] if metric.name == "spearman" else metric
+
+
+def _parts_of(metric: Metric) -> tuple[Share | Pairs, ...]:
+    """What a metric with bounds is made of; nothing of one without."""
+    known = METRICS.get(metric.name) is metric and metric.name in BOUNDED
+    return BOUNDED[metric.name].parts if known else ()
 
 
 def replicate_range(
@@ -38,7 +82,9 @@ def replicate_range(
     neurons, concepts, the shares a metric is made of, and the two ends. Where a replicate may lack
     the concept or its absence, and so leave the similarity undefined, the lower end is -inf.
 
-    ``observed`` [U, C] are the similarities. Only where :func:`has_bounds`.
+    Of ``spearman``, whose replicates have no bounds by themselves, a factor that orders a neuron's
+    concepts in the same way takes the place. ``observed`` [U, C] are the similarities by
+    :func:`statistic_of` the metric. Only where :func:`has_bounds`.
     """
     log_error = _log_error(metric, observed, num_replicates)
     taken = probe.num_units // 2 / probe.num_units if scheme == "subsample" else 1.0
@@ -56,17 +102,16 @@ def replicate_range(
 def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
     """Whether replicates have bounds.
 
-    The metric is made of shares of single samples or of pairs; samples are independent, of one
-    weight, and drawn by a scheme of whole counts.
+    The metric is made of shares of single samples or of pairs, or ordered by such; samples are
+    independent, of one weight, and drawn by a scheme of whole counts. Ranked concepts must be of 0
+    and 1.
     """
-    if METRICS.get(metric.name) is not metric or metric.name not in RULES:
-        return False
-    parts = RULES[metric.name].parts
+    parts = _parts_of(metric)
     # Hoeffding's theorem 4 carries the bound to draws without replacement, but of single samples
     paired = any(isinstance(part, Pairs) for part in parts)
     schemes = ("multinomial", "poisson") if paired else ("multinomial", "poisson", "subsample")
     return (
-        metric.range == UNIT
+        bool(parts)
         and all(isinstance(part, Pairs) or part.binomial for part in parts)
         and probe.groups is None
         and bool((probe.sample_weight == probe.sample_weight[0]).all())
@@ -76,12 +121,8 @@ def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
 
 def has_share_bounds(metric: Metric) -> bool:
     """Whether replicates of independent samples have bounds that follow from sums alone."""
-    return (
-        METRICS.get(metric.name) is metric
-        and metric.name in RULES
-        and metric.range == UNIT
-        and all(isinstance(part, Share) and part.binomial for part in RULES[metric.name].parts)
-    )
+    parts = _parts_of(metric)
+    return bool(parts) and all(isinstance(part, Share) and part.binomial for part in parts)
 
 
 def range_of_shares(
@@ -101,7 +142,7 @@ def range_of_shares(
 
 @partial(jax.jit, static_argnames="metric")
 def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
-    rule = RULES[metric.name]
+    rule = BOUNDED[metric.name]
     evidence = [part.counted(sums) for part in rule.parts if isinstance(part, Share)]
     lowest, highest = zip(*(replicate_limits(x, log_error) for x in evidence), strict=True)
     none = jnp.zeros((1, 1), log_error.dtype)
@@ -112,7 +153,7 @@ def _log_error(metric: Metric, observed: Array | np.ndarray, num_replicates: int
     """Logarithm of the number of events over the probability that one of them happens."""
     # for each pair: two ends of each part, and two ways for its similarity to be undefined; a
     # statistic of pairs of samples takes two classes, each of which may fall short
-    ways = 4 * len(RULES[metric.name].parts) + 2
+    ways = 4 * len(BOUNDED[metric.name].parts) + 2
     return math.log(ways * observed.size * num_replicates / FAILURE)
 
 
@@ -124,7 +165,7 @@ def _ends(
     one, zeros = jnp.ones_like(log_error), jnp.zeros(num_neurons, log_error.dtype)
     weights = jnp.ones(num_samples, log_error.dtype)
     data = Data(neurons, labels, weights, None, one, zeros, zeros)
-    rule = RULES[metric.name]
+    rule = BOUNDED[metric.name]
     evidence = [
         part.evidence(data, num_units=None, value=observed)
         if isinstance(part, Pairs)
