@@ -126,7 +126,12 @@ def test_intervals_and_certificates_move_with_their_columns(metric, data, seed):
         expected = np.asarray(getattr(before, name))[neurons][:, concepts]
         np.testing.assert_allclose(getattr(found, name), expected, rtol=1e-4, atol=1e-4)
     found, before = nt.certify(moved, metric), nt.certify(probe, metric)
-    np.testing.assert_allclose(found.regret, np.asarray(before.regret)[neurons], atol=2e-4)
+    # of labels that tie within rounding, either may be the one that is certified
+    scores = np.nan_to_num(nt.similarity(probe, metric), nan=-9.0)
+    second, first = np.sort(scores, axis=1).T[-2:]
+    alone = (first - second > 1e-4)[neurons]
+    regret = np.asarray(before.regret)[neurons]
+    np.testing.assert_allclose(found.regret[alone], regret[alone], atol=2e-4)
     np.testing.assert_array_equal(found.positives, np.asarray(before.positives)[concepts])
     # limits that touch may part by rounding
     level = {"delta": 0.75 * 0.05, "simultaneous": "none"}

@@ -105,6 +105,29 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
 
 
 @pytest.mark.x32
+@pytest.mark.parametrize("metric", ["auroc", "spearman"])
+@pytest.mark.parametrize("rectified", [False, True])
+@pytest.mark.parametrize("scheme", ["multinomial", "bayesian"])
+def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme):
+    rng = np.random.default_rng(10)
+    c = rng.random((400, 5)) < 0.3
+    f = rng.normal(size=(400, 3)) + c[:, :3]
+    order = np.argsort(f, axis=0)
+    for first, last in ((0, 3), (250, 262), (396, 400)):
+        tied = order[first:last]
+        np.put_along_axis(f, tied, np.take_along_axis(f, tied[:1], axis=0), axis=0)
+    if rectified:
+        f = np.maximum(f, np.sort(f, axis=0)[150])
+    probe = nt.make_probe(f, c)
+    dense, rows = (
+        nt.bootstrap(KEY, probe, metric, num_replicates=50, scheme=scheme, method=method)
+        for method in ("dense", "rows")
+    )
+    np.testing.assert_array_equal(rows.winners, dense.winners)
+    np.testing.assert_allclose(rows.replicates, dense.replicates, rtol=3e-6, atol=1e-6)
+
+
+@pytest.mark.x32
 def test_a_large_group_drawn_often_is_counted_in_full():
     """Its samples may outnumber the probing set several times over, and 16 bits."""
     rng = np.random.default_rng(9)
