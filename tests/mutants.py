@@ -112,6 +112,8 @@ CERTIFICATE = "test_bounds.py::test_certificate_follows_from_the_intervals"
 REQUIRED = "test_planning.py::test_required_samples_is_the_smallest_number"
 DIFFERENCES = "test_influence.py::test_equals_finite_differences"
 RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
+COUNTED = "test_resampling.py::test_the_range_counts_replicates_and_the_chance_to_miss_a_concept"
+ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_arguments"
 MOMENTS = "test_resampling.py::test_weights_have_the_moments_of_their_scheme"
 LEVELS = "test_sets.py::test_calibrated_sets_equal_a_loop_at_every_level -k best"
 SETS = "test_sets.py::test_calibrated_sets_equal_a_loop -k x64-iou"
@@ -532,7 +534,7 @@ MUTANTS = [
         ("CC=s.C * (1 - share) / 4", "CC=s.C * (1 - share) / 2", rows("spearman")),
         ("FC=(s.FC - share * s.F) / 2", "FC=s.FC / 2", rows("simulation_auroc")),
         ("square / some - (total / some) ** 2", "square / some",
-         "test_resampling.py -k 'x32 and dense_product'"),
+         "test_resampling.py::test_spread_is_the_standard_deviation_of_what_is_defined"),
         ("first = jnp.where(leads, column.min(axis=1), num_concepts)",
          "first = jnp.where(leads, column.max(axis=1), num_concepts)",
          "test_resampling.py -k 'x32 and dense_product'"),
@@ -561,14 +563,14 @@ MUTANTS = [
     *of(
         "screening.py",
         ("ways = 4 * len(BOUNDED[metric.name].parts) + 2", "ways = 1e-30", RANGE),
-        ("lead[1] * jnp.where(lead[1] > 0, most, least)", "lead[1] * least", RANGE),
-        ("lead[0] * jnp.where(lead[0] > 0, least, most)", "lead[0] * most", RANGE),
-        ("jnp.where((rarer >= log_error)[None, :], lower, -jnp.inf)", "lower",
-         "test_resampling.py -k 'x32 and (screen or range)'"),
+        ("lead[1] * jnp.where(lead[1] > 0, most, least)", "lead[1] * least", ORDER),
+        ("lead[0] * jnp.where(lead[0] > 0, least, most)", "lead[0] * most", ORDER),
+        ("(upper[1] >= 0.5), 0.5, most)", "(upper[1] >= 0.5), most, most)", ORDER),
+        ("jnp.where((rarer >= log_error)[None, :], lower, -jnp.inf)", "lower", COUNTED),
         ("allowed = jnp.asarray(log_error / taken,", "allowed = jnp.asarray(log_error * taken,",
          "test_resampling.py -k 'x32 and (screen or range)'"),
-        ("* observed.size * num_replicates / FAILURE", "* observed.size / FAILURE",
-         "test_resampling.py -k 'x32 and (screen or range)'"),
+        ("* observed.size * num_replicates / FAILURE", "* observed.size / FAILURE", COUNTED),
+        ("* observed.size * num_replicates / FAILURE", "* num_replicates / FAILURE", COUNTED),
     ),
     *of(
         "sets.py",

@@ -209,6 +209,66 @@ def test_replicates_stay_within_their_range(metric, monkeypatch):
 
 
 @pytest.mark.x32
+def test_spread_is_the_standard_deviation_of_what_is_defined():
+    values = np.random.default_rng(13).normal(3, 1, (20, 4))
+    values[:5, 1] = np.nan
+    values[1:, 2] = np.nan
+    moments = (jnp.zeros(4),) * 3
+    for x in values:
+        moments = replicates.accumulate(moments, jnp.asarray(x, jnp.float32))
+    found = replicates.standard_deviation(moments)
+    np.testing.assert_allclose(found, np.nanstd(values, axis=0), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("metric", ["iou", "auroc", "spearman"])
+def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, monkeypatch):
+    rng = np.random.default_rng(12)
+    c = rng.random((500, 4)) < [0.01, 0.1, 0.4, 0.99]
+    probe = nt.make_probe(rng.normal(size=(500, 2)) + c[:, :2], c, top_fraction=0.2)
+    rule = nt.METRICS[metric]
+    shown = nt.similarity(probe, screening.statistic_of(rule))
+
+    def ends(num_replicates, probe=probe, shown=shown):
+        return screening.replicate_range(probe, rule, "multinomial", num_replicates, shown)
+
+    lower, upper = ends(50)
+    # of the concepts of about 5 samples, and of all but 5, a replicate may hold all or none
+    np.testing.assert_array_equal(np.isneginf(lower), np.tile([True, False, False, True], (2, 1)))
+    wider = ends(50_000)
+    assert (wider[0] <= lower).all()
+    assert (wider[0] < lower)[:, 2].all()
+    assert (wider[1] > upper)[:, 2].all()
+    # a thousand times the replicates, at a thousand times the probability of failure
+    monkeypatch.setattr(screening, "FAILURE", 1000 * screening.FAILURE)
+    for ours, theirs in zip(ends(50_000), (lower, upper), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    # and as many pairs count as replicates
+    alone = nt.make_probe(probe.activations, c[:, 2:3], top_fraction=0.2)
+    monkeypatch.setattr(screening, "FAILURE", screening.FAILURE / 4000)
+    for ours, theirs in zip(ends(50, alone, shown[:, 2:3]), (lower, upper), strict=True):
+        np.testing.assert_allclose(ours, theirs[:, 2:3], rtol=1e-6)
+
+
+@pytest.mark.x32
+def test_what_orders_spearmans_correlation_spans_its_arguments():
+    """The ends are the least and the greatest value over the two ranges, by a grid."""
+    rng = np.random.default_rng(11)
+    area, share = np.sort(rng.random((2, 200, 2)), axis=2)
+    share[:100] = np.clip(share[:100], 0.05, 0.45) + 0.5 * (np.arange(100) % 2)[:, None]
+    low, high = screening.BOUNDED["spearman"].carry(
+        [jnp.asarray(x[:, 0], jnp.float32) for x in (area, share)],
+        [jnp.asarray(x[:, 1], jnp.float32) for x in (area, share)],
+        (jnp.zeros(1), jnp.zeros(1)),
+    )
+    steps = np.linspace(0, 1, 201)
+    a, p = (x[:, :1] + (x[:, 1:] - x[:, :1]) * steps for x in (area, share))
+    values = (2 * a - 1)[:, :, None] * np.sqrt(p * (1 - p))[:, None, :]
+    np.testing.assert_allclose(low, values.min(axis=(1, 2)), atol=2e-5)
+    np.testing.assert_allclose(high, values.max(axis=(1, 2)), atol=2e-5)
+
+
+@pytest.mark.x32
 def test_ways_are_taken_where_they_fit():
     f, soft = data(seed=5)
     c = soft >= 0.5
