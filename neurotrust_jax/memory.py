@@ -163,7 +163,11 @@ def room_for(
     part = (limit - need.stays) / 4
     most = MOST_ON_CPU if jax.default_backend() == "cpu" else MOST_ELSEWHERE
     if chunk_size is None:
-        replicates = max(NUM_PILOT, min(most, num_replicates, int(part / need.per_replicate)))
+        fit = max(NUM_PILOT, min(most, int(part / need.per_replicate)))
+        chunks = -(-num_replicates // fit)
+        # chunks of one size, little of which the last one wastes; whole words of counts
+        equal = -(-num_replicates // chunks)
+        replicates = min(fit, -(-equal // 16) * 16) if chunks > 1 else max(NUM_PILOT, equal)
     else:
         replicates = min(check_count(chunk_size, "chunk_size"), num_replicates)
     return Room(

@@ -404,6 +404,7 @@ GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 @pytest.mark.parametrize(
     ("metric", "grouped"), [*((m, False) for m in bounds.RULES), *((m, True) for m in GROUPED_TOO)]
 )
+@pytest.mark.plain
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):
     """In range, never NaN, around the estimate, narrower with n and with a larger delta."""
     groups = np.concatenate([GROUPS + 40 * i for i in range(4)]) if grouped else None

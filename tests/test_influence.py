@@ -103,12 +103,14 @@ def test_moments_equal_gradients(metric, precision):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in POLYNOMIAL])
+@pytest.mark.plain
 def test_single_precision_suffices(metric):
     single = np.asarray(standard_error(make(), metric)[0])
     with jax.enable_x64(True):
         double = np.asarray(standard_error(make(), metric)[0])
     assert single.dtype == np.float32
-    np.testing.assert_allclose(single, double, rtol=2e-4)
+    # of a pair that can not vary, rounding leaves 1e-48 in the doubles
+    np.testing.assert_allclose(single, double, rtol=2e-4, atol=1e-30)
 
 
 def column(probe, view):

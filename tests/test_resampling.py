@@ -105,9 +105,15 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
 
 
 @pytest.mark.x32
-@pytest.mark.parametrize("metric", ["auroc", "spearman"])
-@pytest.mark.parametrize("rectified", [False, True])
-@pytest.mark.parametrize("scheme", ["multinomial", "bayesian"])
+@pytest.mark.parametrize(
+    ("metric", "rectified", "scheme"),
+    [
+        ("auroc", True, "multinomial"),
+        ("spearman", False, "multinomial"),
+        ("auroc", False, "bayesian"),
+    ],
+)
+@pytest.mark.plain
 def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme):
     rng = np.random.default_rng(10)
     c = rng.random((400, 5)) < 0.3
@@ -128,6 +134,7 @@ def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme):
 
 
 @pytest.mark.x32
+@pytest.mark.plain
 def test_a_large_group_drawn_often_is_counted_in_full():
     """Its samples may outnumber the probing set several times over, and 16 bits."""
     rng = np.random.default_rng(9)
@@ -151,6 +158,7 @@ def test_a_large_group_drawn_often_is_counted_in_full():
     [(m, "multinomial") for m in ("iou", "f1", "accuracy", "precision", "recall", "auroc")]
     + [("balanced_accuracy", "poisson"), ("iou", "subsample"), ("spearman", "multinomial")],
 )
+@pytest.mark.plain
 def test_screening_leaves_out_none_that_wins(metric, scheme):
     rng = np.random.default_rng(3)
     c = rng.random((3000, 30)) < np.linspace(0.05, 0.3, 30)
@@ -176,6 +184,7 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "balanced_accuracy", "spearman"])
+@pytest.mark.plain
 def test_replicates_stay_within_their_range(metric, monkeypatch):
     """At a failure of 1/2 for all, B U C replicates leave it no more than half of the time.
 
@@ -222,6 +231,7 @@ def test_spread_is_the_standard_deviation_of_what_is_defined():
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "spearman"])
+@pytest.mark.plain
 def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, monkeypatch):
     rng = np.random.default_rng(12)
     c = rng.random((500, 4)) < [0.01, 0.1, 0.4, 0.99]
@@ -304,6 +314,7 @@ def test_ways_are_taken_where_they_fit():
 @pytest.mark.parametrize(
     ("metric", "method"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
 )
+@pytest.mark.plain
 def test_memory_sets_the_pace_and_not_the_result(metric, method):
     rng = np.random.default_rng(6)
     c = rng.random((300, 70)) < 0.2
@@ -318,7 +329,7 @@ def test_memory_sets_the_pace_and_not_the_result(metric, method):
         )
         for limit in (least, 1e9)
     )  # fmt: skip
-    assert told == [64, 128, 192, 256, 300, 256, 300]
+    assert told == [64, 128, 192, 256, 300, 160, 300]
     np.testing.assert_array_equal(little.winners, much.winners)
     np.testing.assert_allclose(little.winning_similarity, much.winning_similarity, rtol=1e-5)
     with pytest.raises(
@@ -354,6 +365,7 @@ def test_running_total_is_a_cumulative_sum(size):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("scheme", list(SCHEMES))
+@pytest.mark.plain
 def test_a_replicate_depends_on_its_number_alone(scheme):
     probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
     for metric in ("iou", "correlation"):
@@ -432,6 +444,7 @@ def test_sample_weights_multiply_resampling_weights():
         np.testing.assert_allclose(np.asarray(boot.winning_similarity)[b], best, rtol=1e-5)
 
 
+@pytest.mark.plain
 def test_undefined_replicates_win_nothing():
     f = np.zeros((30, 2))
     f[0, 0] = 1.0  # active on one sample, which a replicate misses with probability 0.36
@@ -486,6 +499,7 @@ def test_agreement_rises_with_the_effect_planted():
 
 
 @pytest.mark.x32
+@pytest.mark.plain
 def test_black_box_methods_get_the_same_replicates():
     probe = nt.make_probe(*data(seed=7), top_fraction=0.2, groups=np.arange(160) // 2)
 
@@ -524,6 +538,7 @@ def test_bad_options_raise_before_any_work(options, message):
 
 
 @pytest.mark.x32
+@pytest.mark.plain
 def test_bad_black_boxes_and_sets_are_named():
     probe = nt.make_probe(*data())
     with pytest.raises(ValueError, match=r"must return shape \(3, 4\), got \(4,\)"):
@@ -554,6 +569,7 @@ def test_progress_counts_to_the_end_and_compiles_once():
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
+@pytest.mark.plain
 def test_a_layer_of_dead_neurons_has_no_winners(metric):
     probe = nt.make_probe(np.zeros((50, 3)), np.eye(50)[:, :4], thresholds=0)
     for method in ("dense", "rows") if metric != "correlation" else ("dense",):
@@ -564,6 +580,7 @@ def test_a_layer_of_dead_neurons_has_no_winners(metric):
 
 
 @pytest.mark.x32
+@pytest.mark.plain
 def test_lists_of_unequal_length_are_read_in_full():
     """Neurons active on few, on some and on most samples, and of whose values one is common."""
     rng = np.random.default_rng(10)
