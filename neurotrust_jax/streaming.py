@@ -19,7 +19,7 @@ from .checks import check_count
 from .chunks import Progress
 from .devices import added, on_host, rows_on
 from .folders import Kept
-from .memory import MOST_ON_CPU, NUM_PILOT, SHARE, free_memory
+from .memory import NUM_PILOT, SHARE, free_memory
 from .metrics import Metric, get_metric
 from .reading import CENTRED, Chunks, Reader, Survey, plus
 from .replicates import exact_product
@@ -33,6 +33,7 @@ __all__ = ["bootstrap_stream"]
 
 VIEWS = ("binary", "raw", *CENTRED)  # those that sums over rows can tell
 BYTES = 24  # per pair and replicate: its sum on the device and on the host, and its value
+MOST_A_PASS = 512  # replicates: each pass reads all data once more
 TOGETHER = 2**20  # values that are worked out at a time
 
 
@@ -134,7 +135,7 @@ def bootstrap_stream(
         [version(name) for name in ("neurotrust-jax", "jaxlib")],
     )  # fmt: skip
     # how much was free at first decides on, whatever is free now
-    plan = min(room, MOST_ON_CPU, num_replicates), int(limit / (8 * num_replicates))
+    plan = min(room, MOST_A_PASS, num_replicates), int(limit / (8 * num_replicates))
     size, most_followed = (int(x) for x in kept.piece("room", lambda: plan))
     (part,) = parts_of(pairs, reader.num_neurons, 2**62)
     step = added(_block_sums, mesh, 3, counts=reader.counts)

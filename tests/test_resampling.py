@@ -171,7 +171,9 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     )
     np.testing.assert_array_equal(screened.winners, dense.winners)
     np.testing.assert_array_equal(screened.candidates, dense.candidates)
-    np.testing.assert_allclose(screened.replicates, dense.replicates, rtol=3e-6, atol=2e-6)
+    # correlations near 0 are rounded as their sums are
+    tolerance = 2e-6 if metric == "spearman" else 0
+    np.testing.assert_allclose(screened.replicates, dense.replicates, rtol=3e-6, atol=tolerance)
     rule = nt.METRICS[metric]
     shown = nt.similarity(probe, screening.statistic_of(rule))
     ends = screening.replicate_range(probe, rule, scheme, 100, shown)
