@@ -264,7 +264,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.quick:
         cells, alphas = list(laws(("iou",), (2, 10), (300,), (0.2,))), (0.1,)
-        datasets, replicates = arguments.datasets or 30, 200
+        datasets, replicates = arguments.datasets or 20, 200
     else:
         metrics = ("iou", "auroc", "correlation", "accuracy")
         cells = list(laws(metrics, (2, 10, 40, 200), (200, 1000, 5000), (0.2, 0.01)))

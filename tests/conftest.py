@@ -5,6 +5,7 @@ without most optimisations.
 """
 
 import itertools
+import os
 from pathlib import Path
 
 import jax
@@ -19,7 +20,10 @@ def pytest_configure(config):
     cache = config.cache.mkdir("jax") if hasattr(config, "cache") else None
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        # and with the processes that tests start
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 def pytest_generate_tests(metafunc):

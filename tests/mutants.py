@@ -815,7 +815,7 @@ def main(
     mutated = [x.applied((PACKAGE / x.module).read_text(encoding="utf-8")) for x in chosen]
     with tempfile.TemporaryDirectory() as temporary:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{temporary}/jax")
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         get_context("forkserver").set_forkserver_preload(PRELOADED)
         folders: Queue[Path] = Queue()

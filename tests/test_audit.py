@@ -232,7 +232,7 @@ def test_audit_refuses_before_it_works(probe):
 
 @pytest.mark.x32
 @pytest.mark.slow
-def test_demo_runs_end_to_end(tmp_path, request):
+def test_demo_runs_end_to_end(tmp_path):
     """The command in a process of its own, on the small dataset."""
     options = [
         "--task",
@@ -247,7 +247,6 @@ def test_demo_runs_end_to_end(tmp_path, request):
     command = [sys.executable, "-m", "neurotrust_jax", "demo", *options, "--out", str(tmp_path)]
     environment = os.environ | {
         "NEUROTRUST_CACHE": str(tmp_path / "cache"),
-        "JAX_COMPILATION_CACHE_DIR": str(request.config.cache.mkdir("jax")),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
     }
     run = partial(subprocess.run, command, check=True, capture_output=True, text=True)

@@ -22,7 +22,6 @@ def run_quick(name, folder, request):
         env=os.environ
         | {
             "NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust")),
-            "JAX_COMPILATION_CACHE_DIR": str(request.config.cache.mkdir("jax")),
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
         },
     )

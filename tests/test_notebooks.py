@@ -55,8 +55,6 @@ def test_runs_and_its_claims_hold(notebook, tmp_path, monkeypatch, request):
     work.mkdir()
     caches = {
         "NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust")),
-        "JAX_COMPILATION_CACHE_DIR": str(request.config.cache.mkdir("jax")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
     }
     client = NotebookClient(
