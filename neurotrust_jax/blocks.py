@@ -105,7 +105,7 @@ def parts_of(pairs: Pairs, num_neurons: int, room: int) -> list[Part]:
     width = min(WIDTHS, key=lambda w: (-(-count // w)).sum() * (START_COST + w))
     taken = -(-count // width)
     bounds, filled = [0], 0
-    for u, blocks in enumerate(taken):
+    for u, blocks in enumerate(taken.tolist()):
         if filled and (filled + blocks) * width > room:
             bounds.append(u)
             filled = 0
@@ -113,7 +113,7 @@ def parts_of(pairs: Pairs, num_neurons: int, room: int) -> list[Part]:
     bounds.append(num_neurons)
     spans = [range(a, b) for a, b in itertools.pairwise(bounds)]
     most_neurons = max(map(len, spans))
-    most_blocks = few_shapes(max(taken[r.start : r.stop].sum() for r in spans))
+    most_blocks = few_shapes(max(int(taken[r.start : r.stop].sum()) for r in spans))
     first = np.searchsorted(neuron, np.arange(num_neurons + 1))
 
     def part(span: range) -> Part:
