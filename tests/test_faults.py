@@ -109,10 +109,10 @@ def command(files):
             "metric": "auroc", "replicates": 1100, "permutations": 150, "rows": 0, "seed": 0,
             "out": out,
         } | changes  # fmt: skip
-        words = ["audit"] + [x for name, value in chosen.items() for x in (f"--{name}", str(value))]
+        options = [x for name, value in chosen.items() for x in (f"--{name}", str(value))]
         program = f"{before}\nfrom neurotrust_jax.cli import main\nmain()"
         return subprocess.Popen(
-            [sys.executable, "-c", program, *map(str, words)],
+            [sys.executable, "-c", program, "audit", *options],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=os.environ | PLAIN | {"COLUMNS": "200"},
         )  # fmt: skip

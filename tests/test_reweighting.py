@@ -15,9 +15,9 @@ from neurotrust_jax import reweighting
 KEY = jax.random.key(0)
 
 
-def small_probe(n=300):
+def small_probe():
     rng = np.random.default_rng(0)
-    return nt.make_probe(rng.normal(size=(n, 4)), rng.random((n, 5)) < 0.3)
+    return nt.make_probe(rng.normal(size=(300, 4)), rng.random((300, 5)) < 0.3)
 
 
 def gaussians(seed, n=3000, move=(0.8, -0.5, 0.0)):

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import scipy.stats
 import neurotrust_jax as nt
 from neurotrust_jax import shift
 
-KEY = jax.random.key(0)
 SHARP = ("accuracy", "precision", "recall", "iou", "f1")
 OTHERS = ("balanced_accuracy", "simulation_balanced_accuracy", "auroc", "simulation_auroc")
 
