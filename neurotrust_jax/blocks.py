@@ -20,7 +20,7 @@ __all__ = [
     "places_in_lists",
 ]
 
-WIDTHS = (16, 32, 64, 128, 256)
+WIDTHS = (4, 8, 16, 32, 64, 128, 256)
 START_COST = 8  # of a block, in columns, as measured on a CPU
 
 Pairs = tuple[np.ndarray, np.ndarray]  # neurons, in ascending order, and concepts: [P] of int each
@@ -95,25 +95,33 @@ def places_in_lists(lengths: np.ndarray) -> np.ndarray:
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def parts_of(pairs: Pairs, num_neurons: int, room: int) -> list[Part]:
+def parts_of(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None) -> list[Part]:
     """Put pairs (sorted by neuron, then by concept) into parts of at most ``room`` places each.
 
-    A part holds whole neurons, at least one; all parts have one shape.
+    A part holds whole neurons, at least one; all parts have one shape, that of the part ``like``
+    if given and if every neuron's pairs fit into it.
     """
     neuron, concept = pairs
     count = np.bincount(neuron, minlength=num_neurons)
-    width = min(WIDTHS, key=lambda w: (-(-count // w)).sum() * (START_COST + w))
+    if like is None:
+        width = min(WIDTHS, key=lambda w: (-(-count // w)).sum() * (START_COST + w))
+        most_neurons, least_blocks = num_neurons, 0
+    else:
+        most_neurons, (least_blocks, width) = len(like.blocks.neuron), like.blocks.concept.shape
+        room = least_blocks * width
     taken = -(-count // width)
     bounds, filled = [0], 0
     for u, blocks in enumerate(taken.tolist()):
-        if filled and (filled + blocks) * width > room:
+        if (filled and (filled + blocks) * width > room) or u - bounds[-1] == most_neurons:
             bounds.append(u)
             filled = 0
         filled += blocks
     bounds.append(num_neurons)
     spans = [range(a, b) for a, b in itertools.pairwise(bounds)]
-    most_neurons = max(map(len, spans))
-    most_blocks = few_shapes(max(int(taken[r.start : r.stop].sum()) for r in spans))
+    if like is None:
+        most_neurons = max(map(len, spans))
+    most_blocks = max(int(taken[r.start : r.stop].sum()) for r in spans)
+    most_blocks = least_blocks if most_blocks <= least_blocks > 0 else few_shapes(most_blocks)
     first = np.searchsorted(neuron, np.arange(num_neurons + 1))
 
     def part(span: range) -> Part:

@@ -14,10 +14,19 @@ from .metrics import UNIT, Metric
 from .probe import Probe, Side
 from .sums import per_unit, weighted_total
 
-__all__ = ["Candidates", "choose", "effective_units", "in_play", "stable_scale", "telling"]
+__all__ = [
+    "Candidates",
+    "choose",
+    "effective_units",
+    "in_play",
+    "likely",
+    "stable_scale",
+    "telling",
+]
 
 MIN_EVIDENCE = 10.0  # effective units; with fewer, replicates say little about other probing sets
 FAR_BEHIND = 6.0  # sums of two standard errors
+REACH = 4.5  # standard errors: the lowest of a thousand replicates of one pair is 3.2 below it
 MAX_CANDIDATES = 256
 EDGE = 1e-4  # the logit and Fisher's z stay finite
 
@@ -181,6 +190,46 @@ def in_play(
     return defined & (upper >= floor)
 
 
+def _foremost(
+    pairs: tuple[np.ndarray, np.ndarray], ahead: np.ndarray, num_neurons: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each pair, which is the foremost of its neuron, [P]; where neurons begin, [U]."""
+    neuron, concept = pairs
+    lists = np.bincount(neuron, minlength=num_neurons)
+    begin = np.cumsum(lists) - lists
+    order = np.lexsort((concept, -ahead, neuron))
+    return np.repeat(order[begin[lists > 0]], lists[lists > 0]), begin
+
+
+def likely(
+    metric: Metric,
+    similarity: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    spread: np.ndarray,
+    ceiling: np.ndarray,
+) -> np.ndarray:
+    """Which of the pairs in play are likely to be needed, [P].
+
+    Those whose replicates can reach the lowest value that their neuron's most similar concept is
+    likely to have in any replicate: replicates cost less when they leave the others out, and are
+    repeated with them where the guess is wrong.
+
+    Parameters
+    ----------
+    metric : Metric
+    similarity : array [U, C]
+    pairs, spread : as in :func:`choose`
+    ceiling : array [U, C]
+        What no replicate of a pair exceeds, on the scale of the similarity.
+    """
+    scaled, top = (
+        np.asarray(stable_scale(metric, jnp.asarray(x[pairs], x.dtype)))
+        for x in (similarity, ceiling)
+    )
+    best, _ = _foremost(pairs, np.where(np.isnan(scaled), -np.inf, scaled), len(similarity))
+    return ~(top < scaled[best] - REACH * spread[best])
+
+
 def choose(
     metric: Metric | None,
     similarity: np.ndarray,
@@ -217,12 +266,9 @@ def choose(
     told = told.copy()
     told[pairs] = strong
 
-    # of each neuron the most similar pair that is strong, and how far the others are behind
+    # how far the others are behind the neuron's most similar pair that is strong
     ahead = np.where(strong, scaled, -np.inf)
-    lists = np.bincount(neuron, minlength=num_neurons)
-    begin = np.cumsum(lists) - lists
-    order = np.lexsort((concept, -ahead, neuron))
-    best = np.repeat(order[begin[lists > 0]], lists[lists > 0])
+    best, begin = _foremost(pairs, ahead, num_neurons)
     lead = np.where(strong, ahead[best] - scaled, 0)
     near = strong & (lead <= FAR_BEHIND * (spread + spread[best]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -30,16 +31,16 @@ class Ties(NamedTuple):
 
     Attributes
     ----------
-    below : Array [V] of int32
+    below : Array [V] of int32, or None
         How many of the listed rows are below the base: the rows that are not listed, all of one
-        activation; -1 where all rows are listed.
+        activation. None where all rows are listed.
     first, last : Array [V, t] of int32
         Where the ties of listed rows begin and end: of all, or of those at ``place``.
     place : Array [V, t] of int32, or None
         Places of the listed rows that tie with others; k fills up. None for all places.
     """
 
-    below: Array
+    below: Array | None
     first: Array
     last: Array
     place: Array | None
@@ -142,16 +143,15 @@ def _ordered(ranking: Ranking) -> Iterator[tuple[np.ndarray, NeuronTies]]:
         for order, first, last in zip(
             *(np.ascontiguousarray(np.asarray(x[:, some]).T) for x in ranking), strict=True
         ):
+            widest = int((last - first).argmax())
+            low, high = int(first[widest]), int(last[widest])
             first, last = first[order], last[order]
-            most = int((last - first).argmax())
-            low, high = int(first[most]), int(last[most])
-            below = low
             if high - low < BASE_SHARE * num_samples:
-                low = high = 0
-                below = -1
+                yield order, (-1, *_tied(first, last))
+                continue
             listed = np.r_[0:low, high:num_samples]
             moved = (high - low) * (listed >= high)
-            yield order[listed], (below, *_tied(first[listed] - moved, last[listed] - moved))
+            yield order[listed], (low, *_tied(first[listed] - moved, last[listed] - moved))
 
 
 def _stored(activations: SparseColumns) -> Iterator[tuple[np.ndarray, NeuronTies]]:
@@ -173,15 +173,17 @@ def _layer(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) 
     num_tied = np.zeros_like(count) if ties is None else np.array([len(x[1]) for x in ties])
     kind, place = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
     lists: list[Rows] = []
-    for many in (False, True):
-        (members,) = np.nonzero((num_tied > FEW_TIES) == many)
+    based = np.zeros(len(rows), bool) if ties is None else np.array([x[0] >= 0 for x in ties])
+    for many, off_base in itertools.product((False, True), repeat=2):
+        (members,) = np.nonzero(((num_tied > FEW_TIES) == many) & (based == off_base))
         for own, size in _sizes(members, count, probe.num_samples):
             kind[own], place[own] = len(lists), np.arange(len(own))
             table = _table([rows[u] for u in own], size, probe.num_samples)
             found = None
             if ties is not None:
                 below, *tied = zip(*(ties[u] for u in own), strict=True)
-                found = _ties(np.array(below, np.int32), *tied, size=size)
+                begin = np.array(below, np.int32) if off_base else None
+                found = _ties(begin, *tied, size=size)
             lists.append(Rows(jnp.asarray(table), found))
     return Layer(tuple(lists), jnp.asarray(kind), jnp.asarray(place), _by_concept(probe.present))
 
@@ -203,22 +205,23 @@ def _sizes(members: np.ndarray, count: np.ndarray, most: int) -> Iterator[tuple[
 
 
 def _ties(
-    below: np.ndarray,
+    below: np.ndarray | None,
     first: tuple[np.ndarray, ...],
     last: tuple[np.ndarray, ...],
     place: tuple[np.ndarray, ...],
     *,
     size: int,
 ) -> Ties:
+    start = None if below is None else jnp.asarray(below)
     most = max(map(len, place))
     if most <= FEW_TIES < size:
         tables = (_table(x, FEW_TIES, fill) for x, fill in ((first, 0), (last, 1), (place, size)))
-        return Ties(jnp.asarray(below), *map(jnp.asarray, tables))
-    begin = np.tile(np.arange(size, dtype=np.int32), (len(below), 1))
+        return Ties(start, *map(jnp.asarray, tables))
+    begin = np.tile(np.arange(size, dtype=np.int32), (len(place), 1))
     end = begin + 1
     for i, at in enumerate(place):
         begin[i, at], end[i, at] = first[i], last[i]
-    return Ties(jnp.asarray(below), jnp.asarray(begin), jnp.asarray(end), None)
+    return Ties(start, jnp.asarray(begin), jnp.asarray(end), None)
 
 
 def _table(lists: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from .layers import Layer, Rows
 from .memory import NUM_PILOT
 from .metrics import Metric
 from .similarity import at_concept, winner
-from .sums import Sums, running_total
+from .sums import Sums, column_total, running_total
 from .weights import draw, draw_all
 
 __all__ = [
@@ -153,26 +153,35 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
     lowest = at(reached, first) - at(ordered, first)
     highest = at(reached, last - 1)
     untied = 2 * reached.astype(dtype) - ordered.astype(dtype)
-    listed = reached[-1:].astype(dtype)
-    one_value = drawn.single | ((lowest <= 0) & (highest >= listed)).any(axis=0, keepdims=True)
-
-    base = total - listed
-    # of weights that are not whole the rest may be rounding alone
-    least = 0 if _is_small(drawn.weights) else 16 * jnp.finfo(dtype).eps
-    base = jnp.where((below_base >= 0) & (base > least * total), base, 0)
-    below = at(reached, jnp.maximum(below_base - 1, 0)[None])
-    below = jnp.where(below_base > 0, below, 0)
-    middle = jnp.where(below_base >= 0, 2 * below + base, total)
+    listed, base, middle = total, None, total
+    if below_base is not None:
+        listed = reached[-1:].astype(dtype)
+        base = total - listed
+        # of weights that are not whole the rest may be rounding alone
+        least = 0 if _is_small(drawn.weights) else 16 * jnp.finfo(dtype).eps
+        base = jnp.where(base > least * total, base, 0)
+        below = at(reached, jnp.maximum(below_base - 1, 0)[None])
+        middle = 2 * jnp.where(below_base > 0, below, 0) + base
+    constant = drawn.single | ((lowest <= 0) & (highest >= listed)).any(axis=0, keepdims=True)
 
     def rank(twice: Array, place: Array) -> Array:
-        return (twice + jnp.where(place >= below_base, 2 * base, 0) - middle) / (2 * total)
+        if base is not None:
+            twice = twice + jnp.where(place >= below_base, 2 * base, 0)
+        return (twice - middle) / (2 * total)
 
     every = jnp.arange(size, dtype=jnp.int32)[:, None]
     plain = rank(lowest + highest if place is None else untied, every)
     weighted = ordered.astype(dtype) * plain
-    offset = (middle - total) / (2 * total)
-    # the mean rank is 0
-    square = (weighted * plain).sum(axis=0, keepdims=True) - total * offset**2
+    if base is None and place is not None:
+        # of the ranks of untied samples, whichever their order
+        square, offset = (total - drawn.cubes / total**2) / 12, None
+    elif base is None:
+        square, offset = column_total(weighted * plain), None
+    else:
+        offset = (middle - total) / (2 * total)
+        # the mean rank is 0
+        square = column_total(weighted * plain) - total * offset**2
+        constant = jnp.where(base > 0, listed <= 0, constant)
     mended = None
     if place is not None:
         # a scatter would copy the whole list
@@ -183,7 +192,6 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
         square = square + (short * (true + false)).sum(axis=0, keepdims=True)
         end = drawn.weights.shape[0] - 1
         mended = jnp.where(place < size, lists.rows[v].at[inside].get(), end), short
-    constant = jnp.where(base > 0, listed <= 0, one_value)
     return Read(weighted, mended, offset, jnp.zeros_like(total), square, constant)
 
 
@@ -228,8 +236,8 @@ class Drawn(NamedTuple):
     ----------
     weights : Array [n + 1, b]
         With a last row of zeros; of uint8 where samples are single, and weigh 1.
-    total : Array [1, b]
-        Their sum.
+    total, cubes : Array [1, b]
+        Their sum, and that of their cubes.
     single : Array [1, b] of bool
         Whether one sample has all the weight.
     concept_total : Array [C, b]
@@ -240,25 +248,36 @@ class Drawn(NamedTuple):
 
     weights: Array
     total: Array
+    cubes: Array
     single: Array
     concept_total: Array
     concept_varies: Array
 
 
-def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array:
-    """Similarities [blocks, width, b]; NaN also where a block has no concept."""
+def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple[Array, Array]:
+    """Similarities [blocks, width, b], NaN also where a block has no concept; and scales [U, b].
+
+    Times its neuron's scale a similarity is what :func:`neurotrust_jax.screening.replicate_range`
+    bounds: twice the standard deviation of the neuron's ranks where concepts are ranked too, or 1.
+    """
     total = drawn.total
     dtype = total.dtype
-    kind = layer.kind[blocks.neuron]
+    # neurons without concepts come last, and are not read
+    empty = len(layer.lists)
+    kind = jnp.where(blocks.start < blocks.stop, layer.kind[blocks.neuron], empty)
     order = jnp.argsort(kind, stable=True)
-    bounds = jnp.searchsorted(kind[order], jnp.arange(len(layer.lists) + 1, dtype=jnp.int32))
+    bounds = jnp.searchsorted(kind[order], jnp.arange(empty + 1, dtype=jnp.int32))
 
-    def neuron(lists: Rows, i: Array, out: Array) -> Array:
+    def neuron(lists: Rows, i: Array, out: tuple[Array, Array]) -> tuple[Array, Array]:
         v = layer.place[blocks.neuron[i]]
         read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn)
         rows = lists.rows[v]
+        scores, scale = out
+        if metric.concept_view == "rank":
+            deviation = jnp.sqrt(jnp.maximum(read.square / total, 0))
+            scale = lax.dynamic_update_index_in_dim(scale, 2 * deviation[0], i, 0)
 
-        def block(j: Array, out: Array) -> Array:
+        def block(j: Array, scores: Array) -> Array:
             some = jnp.maximum(blocks.concept[j], 0)
             c = drawn.concept_total[some]
 
@@ -276,11 +295,15 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> Array
                 sums = _two_ranks(sums)
             defined = (blocks.concept[j] >= 0)[:, None] & drawn.concept_varies[some]
             defined = defined & ~read.constant
-            return lax.dynamic_update_index_in_dim(out, metric.value(sums, defined), j, 0)
+            return lax.dynamic_update_index_in_dim(scores, metric.value(sums, defined), j, 0)
 
-        return lax.fori_loop(blocks.start[i], blocks.stop[i], block, out)
+        return lax.fori_loop(blocks.start[i], blocks.stop[i], block, scores), scale
 
-    out = jnp.full((*blocks.concept.shape, total.shape[1]), jnp.nan, dtype)
+    num_replicates = total.shape[1]
+    out = (
+        jnp.full((*blocks.concept.shape, num_replicates), jnp.nan, dtype),
+        jnp.ones((blocks.neuron.shape[0], num_replicates), dtype),
+    )
     for kind_id, lists in enumerate(layer.lists):
         out = lax.fori_loop(
             bounds[kind_id], bounds[kind_id + 1],
@@ -323,37 +346,45 @@ def _drawn(weights: Array, layer: Layer, dtype: Any, counts: bool) -> Drawn:
     # whole numbers tell exactly what is left; of others the rest is summed by itself
     absent = total - present if counts else _concept_totals(~layer.present, drawn, dtype)
     single = drawn.max(axis=0, keepdims=True).astype(dtype) >= total
-    return Drawn(drawn, total, single, present, (present > 0) & (absent > 0))
+    cubes = column_total(drawn.astype(dtype) ** 3)
+    return Drawn(drawn, total, cubes, single, present, (present > 0) & (absent > 0))
 
 
 @partial(jax.jit, static_argnames="metric")
 def rows_similarity(weights: Array, layer: Layer, blocks: Blocks, *, metric: Metric) -> Array:
     """Similarities [blocks * width] on the data itself: a replicate of its own weights [n]."""
     drawn = _drawn(weights[:, None], layer, weights.dtype, False)
-    return _scores(drawn, layer, blocks, metric).reshape(-1)
+    return _scores(drawn, layer, blocks, metric)[0].reshape(-1)
 
 
 @partial(jax.jit, static_argnames="metric")
 def rows_spread(
     drawn: Drawn, layer: Layer, blocks: Blocks, places: Array, observed: Array, *, metric: Metric
-) -> Array:
-    """As :func:`dense_spread`, of the pairs at ``places`` [P], whose values are ``observed``."""
+) -> tuple[Array, Array]:
+    """As :func:`dense_spread`, of the pairs at ``places`` [P], whose values are ``observed``.
+
+    Also the mean scale of each neuron [U], see :func:`_scores`.
+    """
     pilot = Drawn(*(x[:, :NUM_PILOT] for x in drawn))
-    scores = _scores(pilot, layer, blocks, metric)
+    scores, scale = _scores(pilot, layer, blocks, metric)
     scores = stable_scale(metric, scores.reshape(-1, scores.shape[-1])[places])
     deviation = scores - stable_scale(metric, observed)[:, None]
     defined = ~jnp.isnan(deviation)
     deviation = jnp.where(defined, deviation, 0)
     number = defined.sum(axis=1, dtype=jnp.int32).astype(deviation.dtype)
-    return standard_deviation((number, deviation.sum(axis=1), (deviation**2).sum(axis=1)))
+    moments = number, deviation.sum(axis=1), (deviation**2).sum(axis=1)
+    return standard_deviation(moments), scale.mean(axis=1)
 
 
 @partial(jax.jit, static_argnames="metric")
 def rows_replicates(
     drawn: Drawn, layer: Layer, blocks: Blocks, places: Array, *, metric: Metric
-) -> tuple[Array, Array, Array]:
-    """As :func:`dense_replicates`; the pairs are told by their ``places`` [P] in the blocks."""
-    scores = _scores(drawn, layer, blocks, metric)
+) -> tuple[Array, Array, Array, Array]:
+    """As :func:`dense_replicates`; the pairs are told by their ``places`` [P] in the blocks.
+
+    Also how low a winner's similarity is in any replicate, times the scale, [U, 1].
+    """
+    scores, scale = _scores(drawn, layer, blocks, metric)
     num_neurons, num_concepts = blocks.neuron.shape[0], layer.present.shape[0]
     ordered = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
     top = ordered.max(axis=1)
@@ -366,5 +397,6 @@ def rows_replicates(
     first = jnp.where(leads, column.min(axis=1), num_concepts)
     won = jax.ops.segment_min(first, owner, num_neurons, indices_are_sorted=True)
     none = ~jnp.isfinite(winning)
+    floor = jnp.where(none, -jnp.inf, winning * scale).min(axis=1, keepdims=True)
     won, winning = jnp.where(none, -1, won), jnp.where(none, jnp.nan, winning)
-    return won, winning, scores.reshape(-1, scores.shape[-1])[places]
+    return won, winning, scores.reshape(-1, scores.shape[-1])[places], floor

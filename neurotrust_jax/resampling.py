@@ -249,15 +249,17 @@ def bootstrap(
         room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     evidence = effective_units(probe, metric)
     told = telling(metric, on_data, np.asarray(evidence))
-    ends = None
+    ends, ceiling = None, None
     if way == "screened":
         by = statistic_of(metric)
         shown = observed if by is metric else measured(by)
         ends = replicate_range(probe, metric, scheme, num_replicates, shown)
+        ceiling = ends[1]
     pairs = pairs_where(in_play(told, ends, on_data))
     sought = Sought(
-        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, room, mesh, kept
-    )
+        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, ceiling, room,
+        mesh, kept,
+    )  # fmt: skip
     found, *results = (dense_way if way == "dense" else rows_way)(sought, pairs, progress)
     return as_bootstrap(
         found, *results,

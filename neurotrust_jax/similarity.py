@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .metrics import Metric, get_metric
 from .probe import Probe, Side
 from .sparse import SparseColumns
-from .views import varies
+from .views import ranking_by_numpy, varies
 
 __all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
 
@@ -118,6 +119,9 @@ def _prepare(neurons: Side, labels: Side, metric: Metric) -> Any:
 
 def prepare_neurons(probe: Probe, metric: Metric) -> Any:
     """The neurons' part of :func:`prepare`."""
+    ranks_alone = metric.finalise is not None and metric.neuron_view == "rank"
+    if ranks_alone and jax.default_backend() == "cpu":
+        return ranking_by_numpy(np.asarray(probe.neurons.values))
     _, labels = next(probe.in_columns())
     return _prepare_side(probe.neurons, labels, metric=metric, side=0)
 

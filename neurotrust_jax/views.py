@@ -14,13 +14,24 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .probe import Side
 from .sums import running_total, weighted_total
 
-__all__ = ["VIEWS", "Ranking", "View", "centred", "rank_from_top", "ranking", "varies"]
+__all__ = [
+    "VIEWS",
+    "Ranking",
+    "View",
+    "centred",
+    "rank_from_top",
+    "ranking",
+    "ranking_by_numpy",
+    "varies",
+]
 
+COLUMNS = 64  # turned from columns to rows at a time
 LOG_FLOOR = 1e-8  # smallest probability whose logarithm is taken (as in Oikarinen et al., 2025)
 
 
@@ -73,6 +84,29 @@ def ranking(values: Array) -> Ranking:
         return Ranking(order, first[where], last[where])
 
     return jax.vmap(column, in_axes=1, out_axes=1)(values)
+
+
+def ranking_by_numpy(values: np.ndarray) -> Ranking:
+    """As :func:`ranking`: several times faster on a CPU, but no part of a compiled function."""
+    num_samples, num_columns = values.shape
+    position = np.arange(num_samples, dtype=np.int32)
+    tables = [np.empty(values.shape, np.int32) for _ in Ranking._fields]
+    for start in range(0, num_columns, COLUMNS):
+        some = slice(start, start + COLUMNS)
+        columns = np.ascontiguousarray(values[:, some].T)
+        order = np.argsort(columns, axis=1)
+        ascending = np.take_along_axis(columns, order, axis=1)
+        new = np.pad(ascending[:, 1:] != ascending[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+        first = np.maximum.accumulate(np.where(new, position, 0), axis=1)
+        end = np.pad(new[:, 1:], ((0, 0), (0, 1)), constant_values=True)
+        ends = np.where(end, position + 1, num_samples)
+        last = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+        tables[0][:, some] = order.T
+        for table, sorted_ones in zip(tables[1:], (first, last), strict=True):
+            by_row = np.empty_like(sorted_ones)
+            np.put_along_axis(by_row, order, sorted_ones, axis=1)
+            table[:, some] = by_row.T
+    return Ranking(*map(jnp.asarray, tables))
 
 
 def cumulative_weight(r: Ranking, weights: Array) -> Array:

@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from .blocks import Pairs, padded, pairs_where, parts_of
-from .candidates import Candidates, choose
+from .blocks import Pairs, Part, padded, pairs_where, parts_of
+from .candidates import Candidates, choose, likely
 from .chunks import Progress, in_chunks
 from .devices import divided, on_host
 from .folders import Kept
@@ -34,6 +34,7 @@ __all__ = ["Sought", "choose_followed", "dense_way", "rows_way", "similarity_of_
 
 METHODS = ("auto", "screened", "rows", "dense")
 WORTH_IT = 1e10  # multiply-adds of the dense product, below which less is compiled with it
+ROUNDING = 1e-5  # of a similarity, far above that of single precision
 MOST_ACTIVE = 0.5  # of the samples; above it the product over all of them is as good
 
 
@@ -89,6 +90,8 @@ class Sought(NamedTuple):
         The similarity on the data.
     told : numpy.ndarray [U, C] of bool
         Pairs on enough evidence for a bootstrap.
+    ceiling : numpy.ndarray [U, C], or None
+        What no replicate of a pair exceeds; None where that is not known.
     room : Room
         What fits into memory.
     mesh : Mesh or None
@@ -106,6 +109,7 @@ class Sought(NamedTuple):
     layer: Layer | None
     observed: np.ndarray
     told: np.ndarray
+    ceiling: np.ndarray | None
     room: Room
     mesh: Mesh | None
     kept: Kept
@@ -141,7 +145,8 @@ def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[
 
     The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
     """
-    key, probe, metric, scheme, num_replicates, prepared, _, observed, _, room, mesh, kept = sought
+    key, probe, metric, scheme, num_replicates, prepared, *_ = sought
+    observed, room, mesh, kept = sought.observed, sought.room, sought.mesh, sought.kept
     sides = prepared, prepare_concepts(probe, metric)
     data = sides, probe.weights, probe.groups
     static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
@@ -159,9 +164,14 @@ def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[
 
 
 def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
-    """As :func:`dense_way`; winners are sought among the pairs alone."""
-    key, probe, metric, scheme, num_replicates, _, layer, observed, _, room, mesh, kept = sought
-    parts = parts_of(pairs, probe.num_neurons, room.pairs)
+    """As :func:`dense_way`; winners are sought among the pairs alone.
+
+    Replicates are taken of the pairs that are likely to matter. What wins there tells, by the
+    ceilings, which of the others could have won, and these are then taken too.
+    """
+    key, probe, metric, scheme, num_replicates, _, layer, observed, *_ = sought
+    room, mesh = sought.room, sought.mesh
+    num_neurons, num_concepts = observed.shape
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
     counts = single and scheme != "bayesian"
@@ -173,23 +183,76 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     # the first chunk is drawn once where one device draws it all
     reused = mesh is None and room.replicates >= NUM_PILOT
     pilot = draw_chunk(key, jnp.arange(room.replicates if reused else NUM_PILOT), *data, **static)
-    spread = []
-    for part in parts:
-        centre = padded(observed[part.pairs])
-        errors = rows_spread(pilot, layer, part.blocks, padded(part.place), centre, metric=metric)
-        spread.append(np.asarray(errors)[: len(part.place)])
-    found, followed = sought.choose(pairs, np.concatenate(spread))
-    own = [part.find(followed, probe.num_concepts) for part in parts]
+    spread, scale = _spread(sought, pairs, pilot)
+    found, followed = sought.choose(pairs, spread)
+    first = _needed_first(sought, pairs, followed, spread, scale)
+    rest = _some(pairs, ~first)
+    parts = parts_of(_some(pairs, first), num_neurons, room.pairs)
+    own = [part.find(followed, num_concepts) for part in parts]
     back = np.argsort(np.concatenate([index for index, _ in own]))
+
+    def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> list[np.ndarray]:
+        results = []
+        for part, place in zip(parts, places, strict=True):
+            result = replicates(drawn, layer, part.blocks, padded(place))
+            neurons = len(part.neurons)
+            sizes = neurons, neurons, len(place), neurons
+            results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
+        return [np.concatenate(x) for x in zip(*results, strict=True)]
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
         drawn = pilot if reused and int(ids[0]) == 0 else draws(key, ids, *data)
-        results = []
-        for part, (_, place) in zip(parts, own, strict=True):
-            result = replicates(drawn, layer, part.blocks, padded(place))
-            sizes = len(part.neurons), len(part.neurons), len(place)
-            results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
-        won, winning, values = (np.concatenate(x) for x in zip(*results, strict=True))
+        won, winning, values, floor = taken(drawn, parts, [place for _, place in own])
+        if sought.ceiling is not None:
+            reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
+            if reached.any():
+                # in blocks of the shape that is compiled already
+                more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
+                unread = np.zeros_like(own[0][1])
+                late = taken(drawn, more, [unread] * len(more))
+                won, winning = _better((won, winning), (late[0], late[1]))
         return won, winning, values[back]
 
-    return found, *in_chunks(run, num_replicates, room.replicates, kept, progress, axis=-1)
+    return found, *in_chunks(
+        run, num_replicates, room.replicates, kept=sought.kept, progress=progress, axis=-1
+    )
+
+
+def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
+    return pairs[0][mask], pairs[1][mask]
+
+
+def _spread(sought: Sought, pairs: Pairs, pilot: Any) -> tuple[np.ndarray, np.ndarray]:
+    """From the first replicates standard errors [P] on the stable scale, and scales [U]."""
+    errors, scales = [], []
+    for part in parts_of(pairs, len(sought.observed), sought.room.pairs):
+        centre = padded(sought.observed[part.pairs])
+        error, scale = rows_spread(
+            pilot, sought.layer, part.blocks, padded(part.place), centre, metric=sought.metric
+        )
+        errors.append(np.asarray(error)[: len(part.place)])
+        scales.append(np.asarray(scale)[: len(part.neurons)])
+    return np.concatenate(errors), np.concatenate(scales)
+
+
+def _needed_first(
+    sought: Sought, pairs: Pairs, followed: Pairs, spread: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Which of the pairs are followed, or likely to be needed to find the winners, [P]."""
+    if sought.ceiling is None:
+        return np.ones(len(pairs[0]), bool)
+    mask = np.zeros(sought.observed.shape, bool)
+    mask[followed] = True
+    with np.errstate(divide="ignore", invalid="ignore"):  # a constant neuron has no scale
+        ceiling = sought.ceiling / scale[:, None]
+    return mask[pairs] | likely(sought.metric, sought.observed, pairs, spread, ceiling)
+
+
+def _better(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Winners and their similarity, [U, b] each, from those of two sets of concepts."""
+    (won, winning), (won_too, winning_too) = one, other
+    a, b = (np.where(np.isnan(x), -np.inf, x) for x in (winning, winning_too))
+    better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))
+    return np.where(better, won_too, won), np.where(better, winning_too, winning)

@@ -111,6 +111,7 @@ EQUAL = "test_bounds.py::test_equal_and_undefined_limits_rule_nothing_out"
 CERTIFICATE = "test_bounds.py::test_certificate_follows_from_the_intervals"
 REQUIRED = "test_planning.py::test_required_samples_is_the_smallest_number"
 DIFFERENCES = "test_influence.py::test_equals_finite_differences"
+MADE_UP = "test_resampling.py -k 'x32 and made_up_for'"
 RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
 COUNTED = "test_resampling.py::test_the_range_counts_replicates_and_the_chance_to_miss_a_concept"
 ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_arguments"
@@ -526,8 +527,11 @@ MUTANTS = [
         "replicates.py",
         ("lowest = at(reached, first) - at(ordered, first)", "lowest = at(reached, first)",
          rows("auroc")),
-        ("square = (weighted * plain).sum(axis=0, keepdims=True) - total * offset**2",
-         "square = (weighted * plain).sum(axis=0, keepdims=True)", rows("spearman")),
+        ("- total * offset**2", "", rows("spearman")),
+        ("(total - drawn.cubes / total**2) / 12", "total / 12",
+         "test_resampling.py -k 'x32 and few_ties'"),
+        ("2 * deviation[0], i, 0)", "6 * deviation[0], i, 0)", MADE_UP),
+        ("winning * scale).min(axis=1", "winning * scale).max(axis=1", MADE_UP),
         ("w * (true - false)", "w * (false - true)", "test_resampling.py -k 'x32 and few_ties'"),
         ("short * (true + false)", "short * (true - false)",
          "test_resampling.py -k 'x32 and few_ties'"),
@@ -559,6 +563,12 @@ MUTANTS = [
         ("jnp.sqrt(mean_score)", "mean_score", loop("rank_reorder")),
         ("mean(mix, c**2) - mean(mix, c) ** 2", "mean(mix, c**2)",
          loop("correlation_top_and_random")),
+    ),
+    *of(
+        "ways.py",
+        ("better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))",
+         "better = b >= a", MADE_UP),
+        ("_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),
     ),
     *of(
         "screening.py",

@@ -16,6 +16,7 @@ import sklearn.metrics
 
 import neurotrust_jax as nt
 from neurotrust_jax.sanity import label_tests
+from neurotrust_jax.views import ranking, ranking_by_numpy
 
 DATA = Path(__file__).parent / "data"
 EVERY = list(nt.METRICS)
@@ -347,6 +348,18 @@ def test_absent_concept_never_wins_by_wpmi():
     c[:, 1] = 0.0  # the published formula gives it +inf
     found = nt.identify(nt.make_probe(rng.normal(size=(200, 5)), c), "wpmi")
     assert 1 not in np.asarray(found.concept)
+
+
+@pytest.mark.x32
+def test_the_two_ways_to_rank_agree():
+    values = np.random.default_rng(2).integers(-4, 5, (50, 70)).astype(np.float32)
+    values[:, :3] = np.random.default_rng(3).normal(size=(50, 3))
+    compiled, by_numpy = ranking(jnp.asarray(values)), ranking_by_numpy(values)
+    for x, y in zip(compiled[1:], by_numpy[1:], strict=True):
+        np.testing.assert_array_equal(x, y)
+    for found in (compiled, by_numpy):
+        ascending = np.take_along_axis(values, np.asarray(found.order), axis=0)
+        np.testing.assert_array_equal(ascending, np.sort(values, axis=0))
 
 
 @pytest.mark.x32

@@ -16,6 +16,7 @@ from neurotrust_jax import (
     layers,
     memory,
     replicates,
+    resampling,
     screening,
     sums,
     ways,
@@ -110,6 +111,7 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
     [
         ("auroc", True, "multinomial"),
         ("spearman", False, "multinomial"),
+        ("spearman", False, "bayesian"),
         ("auroc", False, "bayesian"),
     ],
 )
@@ -182,6 +184,40 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     assert kept.sum() < 0.8 * kept.size  # or nothing would be tested here
     won = np.asarray(dense.vote_share) > 0
     assert kept[won].all()
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("metric", ["iou", "recall", "auroc", "spearman"])
+@pytest.mark.plain
+def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, parts, monkeypatch):
+    """Only the label is taken at first; without making up for the others it wins always."""
+    rng = np.random.default_rng(3)
+    c = rng.random((3000, 30)) < np.linspace(0.05, 0.3, 30)
+    f = rng.normal(size=(3000, 6)) + c[:, -6:] * np.array([0.0, 0.0, 0.1, 0.2, 0.4, 4.0])
+    if nt.METRICS[metric].neuron_view == "binary":  # sums of counts tie exactly
+        c = np.concatenate([c, c[:, -1:]], axis=1)
+    probe = nt.make_probe(f, c, top_fraction=0.1)
+    monkeypatch.setattr(candidates, "FAR_BEHIND", -9.0)
+    monkeypatch.setattr(candidates, "REACH", -1e3)
+    if parts > 1:
+        room_for = resampling.room_for
+        monkeypatch.setattr(
+            resampling, "room_for", lambda *args: room_for(*args)._replace(pairs=64, replicates=32)
+        )
+    dense, screened = (
+        nt.bootstrap(KEY, probe, metric, num_replicates=100, method=method)
+        for method in ("dense", "screened")
+    )
+    monkeypatch.setattr(ways, "ROUNDING", -9.0)  # the control: nothing reaches what won
+    label_alone = nt.bootstrap(KEY, probe, metric, num_replicates=100, method="screened")
+    np.testing.assert_array_equal(screened.winners, dense.winners)
+    np.testing.assert_allclose(
+        screened.winning_similarity, dense.winning_similarity, rtol=3e-6, atol=1e-6
+    )
+    won, label = np.asarray(dense.winners), np.asarray(dense.label)
+    assert (won != label).any(axis=0).sum() >= 4
+    assert (np.asarray(label_alone.winners) == label).all()
 
 
 @pytest.mark.x32
@@ -363,6 +399,28 @@ def test_blocks_hold_every_pair_once(room):
 def test_running_total_is_a_cumulative_sum(size):
     x = np.random.default_rng(8).integers(0, 9, (size, 3)).astype(np.float32)
     np.testing.assert_array_equal(np.asarray(sums.running_total(jnp.asarray(x))), np.cumsum(x, 0))
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 300])
+def test_column_total_is_a_sum(size):
+    x = np.random.default_rng(8).integers(0, 9, (size, 3)).astype(np.float32)
+    np.testing.assert_array_equal(
+        np.asarray(sums.column_total(jnp.asarray(x))), x.sum(axis=0, keepdims=True)
+    )
+
+
+@pytest.mark.x32
+def test_blocks_of_a_shape_given():
+    """As many parts as fit, of the neurons and blocks that are there already."""
+    (like,) = blocks.parts_of(blocks.pairs_where(np.ones((4, 9), bool)), 4, 10**6)
+    pairs = blocks.pairs_where(np.random.default_rng(7).random((23, 90)) < 0.1)
+    parts = blocks.parts_of(pairs, 23, 1, like)
+    for part in parts:
+        assert [x.shape for x in part.blocks] == [x.shape for x in like.blocks]
+    assert [u for part in parts for u in part.neurons] == list(range(23))
+    joined = [np.concatenate(x) for x in zip(*(part.pairs for part in parts), strict=True)]
+    np.testing.assert_array_equal(joined, pairs)
 
 
 @pytest.mark.x32
