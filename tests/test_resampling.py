@@ -21,7 +21,7 @@ from neurotrust_jax import (
     sums,
     ways,
 )
-from neurotrust_jax.similarity import prepare
+from neurotrust_jax.similarity import prepare, prepare_neurons
 from neurotrust_jax.weights import SCHEMES
 
 KEY = jax.random.key(0)
@@ -218,6 +218,32 @@ def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, parts, monkeypat
     won, label = np.asarray(dense.winners), np.asarray(dense.label)
     assert (won != label).any(axis=0).sum() >= 4
     assert (np.asarray(label_alone.winners) == label).all()
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("rectified", [False, True])
+@pytest.mark.plain
+def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
+    """The least that the best concept's (2 A - 1) sqrt(p (1 - p)) is in any replicate."""
+    rng = np.random.default_rng(6)
+    c = rng.random((500, 4)) < 0.3
+    f = rng.normal(size=(500, 3)) + c[:, :3]
+    probe = nt.make_probe(np.maximum(f, 0.5) if rectified else f, c, top_fraction=0.1)
+    rule = nt.METRICS["spearman"]
+    layer = layers.ranked_rows(probe, prepare_neurons(probe, rule))
+    (part,) = blocks.parts_of(blocks.pairs_where(np.ones((3, 4), bool)), 3, 10**6)
+    drawn = replicates.draw_chunk(
+        KEY, jnp.arange(40), layer, probe.weights, None,
+        scheme="multinomial", num_units=500, counts=True,
+    )  # fmt: skip
+    *_, floor = replicates.rows_replicates(drawn, layer, part.blocks, part.place, metric=rule)
+    area = nt.METRICS["auroc"]
+    prepared = prepare(probe, area)
+    weights = nt.bootstrap_weights(KEY, probe, num_replicates=40)
+    areas = np.asarray(jax.lax.map(lambda w: area.score(prepared, w), weights))
+    share = np.asarray(weights, float) @ c / 500
+    lead = (2 * areas - 1) * np.sqrt(share * (1 - share))[:, None, :]
+    np.testing.assert_allclose(floor[:, 0], lead.max(axis=2).min(axis=0), rtol=1e-5)
 
 
 @pytest.mark.x32
