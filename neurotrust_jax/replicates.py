@@ -127,14 +127,17 @@ class Read(NamedTuple):
     constant: Array
 
 
-def _read_active(lists: Rows, v: Array, drawn: Drawn) -> Read:
+def _read_active(lists: Rows, v: Array, drawn: Drawn, _: Array) -> Read:
     w = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
     active = w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype)
     return Read(w, None, None, active, active, (active <= 0) | (active >= drawn.total))
 
 
-def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
-    """By weighted mid-ranks, as :func:`neurotrust_jax.views.mid_ranks`, in the order of rows."""
+def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
+    """By weighted mid-ranks, as :func:`neurotrust_jax.views.mid_ranks`, in the order of rows.
+
+    ``cubes`` [1, b] is the sum of the cubes of all weights.
+    """
     assert lists.ties is not None
     below_base, first, last, place = jax.tree.map(lambda x: x[v], lists.ties)
     total, size = drawn.total, lists.rows.shape[1]
@@ -174,7 +177,7 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
     weighted = ordered.astype(dtype) * plain
     if base is None and place is not None:
         # of the ranks of untied samples, whichever their order
-        square, offset = (total - drawn.cubes / total**2) / 12, None
+        square, offset = (total - cubes / total**2) / 12, None
     elif base is None:
         square, offset = column_total(weighted * plain), None
     else:
@@ -236,8 +239,8 @@ class Drawn(NamedTuple):
     ----------
     weights : Array [n + 1, b]
         With a last row of zeros; of uint8 where samples are single, and weigh 1.
-    total, cubes : Array [1, b]
-        Their sum, and that of their cubes.
+    total : Array [1, b]
+        Their sum.
     single : Array [1, b] of bool
         Whether one sample has all the weight.
     concept_total : Array [C, b]
@@ -248,7 +251,6 @@ class Drawn(NamedTuple):
 
     weights: Array
     total: Array
-    cubes: Array
     single: Array
     concept_total: Array
     concept_varies: Array
@@ -270,7 +272,7 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
 
     def neuron(lists: Rows, i: Array, out: tuple[Array, Array]) -> tuple[Array, Array]:
         v = layer.place[blocks.neuron[i]]
-        read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn)
+        read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn, cubes)
         rows = lists.rows[v]
         scores, scale = out
         if metric.concept_view == "rank":
@@ -299,6 +301,7 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, scores), scale
 
+    cubes = column_total(drawn.weights.astype(dtype) ** 3)
     num_replicates = total.shape[1]
     out = (
         jnp.full((*blocks.concept.shape, num_replicates), jnp.nan, dtype),
@@ -346,8 +349,7 @@ def _drawn(weights: Array, layer: Layer, dtype: Any, counts: bool) -> Drawn:
     # whole numbers tell exactly what is left; of others the rest is summed by itself
     absent = total - present if counts else _concept_totals(~layer.present, drawn, dtype)
     single = drawn.max(axis=0, keepdims=True).astype(dtype) >= total
-    cubes = column_total(drawn.astype(dtype) ** 3)
-    return Drawn(drawn, total, cubes, single, present, (present > 0) & (absent > 0))
+    return Drawn(drawn, total, single, present, (present > 0) & (absent > 0))
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -528,7 +528,7 @@ MUTANTS = [
         ("lowest = at(reached, first) - at(ordered, first)", "lowest = at(reached, first)",
          rows("auroc")),
         ("- total * offset**2", "", rows("spearman")),
-        ("(total - drawn.cubes / total**2) / 12", "total / 12",
+        ("(total - cubes / total**2) / 12", "total / 12",
          "test_resampling.py -k 'x32 and few_ties'"),
         ("2 * deviation[0], i, 0)", "deviation[0], i, 0)",
          "test_resampling.py -k floor_of_spearman"),
