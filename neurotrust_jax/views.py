@@ -143,10 +143,9 @@ def varies(view: Array, weights: Array) -> Array:
     Where it does not, no similarity is defined: a dead neuron, a constant activation, a concept
     that is never or always there.
     """
-    used = (weights > 0)[:, None]
-    top = jnp.max(jnp.where(used, view, -jnp.inf), axis=0)
-    bottom = jnp.min(jnp.where(used, view, jnp.inf), axis=0)
-    return top > bottom
+    used = weights > 0
+    one = view[jnp.argmax(used)]
+    return ((view != one[None, :]) & used[:, None]).any(axis=0)
 
 
 def _scaled(side: Side) -> Array:

@@ -198,6 +198,8 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
             neurons = len(part.neurons)
             sizes = neurons, neurons, len(place), neurons
             results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
+        if len(results) == 1:  # as most often
+            return results[0]
         return [np.concatenate(x) for x in zip(*results, strict=True)]
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
