@@ -80,11 +80,11 @@ def power_sum(f: Array, c: Array, weights: Array, a: int, b: int) -> Array:
     return weighted_total(c**b, weights)[None, :] if b else weights.sum()
 
 
-def running_total(x: Array) -> Array:
+def running_total(x: Array, *, inner: bool = False) -> Array:
     """Cumulative sum of ``x`` [n, d] along its rows.
 
-    In tiles of sixteen rows, whose totals are summed in the same way: XLA's own cumulative sum is
-    several times slower on a CPU.
+    In tiles of sixteen rows, whose totals are summed in the same way (``inner``): XLA's own
+    cumulative sum is several times slower on a CPU.
     """
     num_rows = x.shape[0]
     if num_rows <= TILE:
@@ -94,9 +94,9 @@ def running_total(x: Array) -> Array:
     rows = [tiled[:, 0]]
     for j in range(1, TILE):
         rows.append(rows[-1] + tiled[:, j])
-    before = running_total(rows[-1]) - rows[-1]
-    if tiles <= TILE**2:
-        # so that XLA adds the totals of a few tiles up once, not anew wherever they are read
+    before = running_total(rows[-1], inner=True) - rows[-1]
+    if inner:
+        # so that XLA adds totals of tiles up once, not anew for every row of the tile
         total = jnp.stack([row + before for row in rows], axis=1)
     else:
         total = jnp.stack(rows, axis=1) + before[:, None, :]
