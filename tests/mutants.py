@@ -217,8 +217,8 @@ MUTANTS = [
             loop("wpmi"),
         ),
         (
-            "used = (weights > 0)[:, None]",
-            "used = (weights >= 0)[:, None]",
+            "(view != one[None, :]) & used[:, None]",
+            "view != one[None, :]",
             "test_metrics.py::test_rows_of_weight_zero_are_not_there",
         ),
         (
@@ -237,8 +237,8 @@ MUTANTS = [
         ("weighted_total(f * f, weights)", "weighted_total(f, weights)", loop("cosine")),
         ("weighted_total(c * c, weights)", "(c * c).sum(axis=0)", f"{WEIGHTS} -k x64-cosine"),
         (
-            "before = running_total(rows[-1]) - rows[-1]",
-            "before = running_total(rows[-1])",
+            "before = running_total(rows[-1], inner=True) - rows[-1]",
+            "before = running_total(rows[-1], inner=True)",
             "test_resampling.py::test_running_total_is_a_cumulative_sum",
         ),
         (

@@ -112,7 +112,6 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
         ("auroc", True, "multinomial"),
         ("spearman", False, "multinomial"),
         ("spearman", False, "bayesian"),
-        ("auroc", False, "bayesian"),
     ],
 )
 @pytest.mark.plain
@@ -187,8 +186,7 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
 
 
 @pytest.mark.x32
-@pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("metric", ["iou", "recall", "auroc", "spearman"])
+@pytest.mark.parametrize(("metric", "parts"), [("recall", 1), ("auroc", 3), ("spearman", 1)])
 @pytest.mark.plain
 def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, parts, monkeypatch):
     """Only the label is taken at first; without making up for the others it wins always."""
@@ -456,7 +454,7 @@ def test_a_replicate_depends_on_its_number_alone(scheme):
     probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
     for metric in ("iou", "correlation"):
         few = nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme=scheme)
-        for chunk_size in (7, 64, 1000):
+        for chunk_size in (7, 1000):
             many = nt.bootstrap(
                 KEY, probe, metric, num_replicates=150, scheme=scheme, chunk_size=chunk_size
             )
