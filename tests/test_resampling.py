@@ -112,6 +112,7 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
         ("auroc", True, "multinomial"),
         ("spearman", False, "multinomial"),
         ("spearman", False, "bayesian"),
+        ("auroc", False, "bayesian"),
     ],
 )
 @pytest.mark.plain
@@ -156,7 +157,7 @@ def test_a_large_group_drawn_often_is_counted_in_full():
 @pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "scheme"),
-    [(m, "multinomial") for m in ("iou", "accuracy", "precision", "auroc")]
+    [(m, "multinomial") for m in ("iou", "f1", "accuracy", "precision", "recall", "auroc")]
     + [("balanced_accuracy", "poisson"), ("iou", "subsample"), ("spearman", "multinomial")],
 )
 @pytest.mark.plain
@@ -454,7 +455,7 @@ def test_a_replicate_depends_on_its_number_alone(scheme):
     probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
     for metric in ("iou", "correlation"):
         few = nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme=scheme)
-        for chunk_size in (7, 1000):
+        for chunk_size in (7, 64, 1000):
             many = nt.bootstrap(
                 KEY, probe, metric, num_replicates=150, scheme=scheme, chunk_size=chunk_size
             )
