@@ -120,8 +120,8 @@ def parts_of(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None
     spans = [range(a, b) for a, b in itertools.pairwise(bounds)]
     if like is None:
         most_neurons = max(map(len, spans))
-    most_blocks = max(int(taken[r.start : r.stop].sum()) for r in spans)
-    most_blocks = least_blocks if most_blocks <= least_blocks > 0 else few_shapes(most_blocks)
+    fullest = max(int(taken[r.start : r.stop].sum()) for r in spans)
+    most_blocks = max(least_blocks, few_shapes(fullest))
     first = np.searchsorted(neuron, np.arange(num_neurons + 1))
 
     def part(span: range) -> Part:

@@ -15,7 +15,7 @@ from .blocks import few_shapes, places_in_lists
 from .metrics import Metric
 from .probe import Probe
 from .sparse import SparseColumns
-from .views import Ranking
+from .views import COLUMNS, Ranking
 
 __all__ = ["Layer", "Rows", "Ties", "active_rows", "ranked_rows", "rows_fit"]
 
@@ -23,7 +23,6 @@ WASTE = 0.1  # of all places; lists of two sizes are filled up to one where it c
 SIZES = 4  # of lists, each a quarter of the one before
 FEW_TIES = 64  # tied places that are mended one by one
 BASE_SHARE = 0.25  # of the rows that share one value, above which they are left out
-NEURONS = 64  # whose order is turned from columns to rows at a time
 
 
 class Ties(NamedTuple):
@@ -138,8 +137,8 @@ NeuronTies = tuple[int, np.ndarray, np.ndarray, np.ndarray]  # as the fields of 
 
 def _ordered(ranking: Ranking) -> Iterator[tuple[np.ndarray, NeuronTies]]:
     num_samples, num_neurons = ranking.order.shape
-    for start in range(0, num_neurons, NEURONS):
-        some = slice(start, start + NEURONS)
+    for start in range(0, num_neurons, COLUMNS):
+        some = slice(start, start + COLUMNS)
         for order, first, last in zip(
             *(np.ascontiguousarray(np.asarray(x[:, some]).T) for x in ranking), strict=True
         ):

@@ -21,6 +21,7 @@ from .probe import Side
 from .sums import running_total, weighted_total
 
 __all__ = [
+    "COLUMNS",
     "VIEWS",
     "Ranking",
     "View",
