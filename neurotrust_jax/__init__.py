@@ -32,8 +32,8 @@ from .planning import RequiredSamples as RequiredSamples
 from .planning import generalization_gap as generalization_gap
 from .planning import required_samples as required_samples
 from .probe import Probe as Probe
-from .probe import make_probe as make_probe
-from .probe import split_thresholds as split_thresholds
+from .probing import make_probe as make_probe
+from .probing import split_thresholds as split_thresholds
 from .reading import array_chunks as array_chunks
 from .resampling import Bootstrap as Bootstrap
 from .resampling import bootstrap as bootstrap

@@ -29,7 +29,8 @@ from .folders import UNFINISHED, written
 from .hierarchy import lineages
 from .io import FileError, read_array, read_arrays, read_examples, read_hierarchy, read_names
 from .metrics import get_metric
-from .probe import Probe, make_probe, rows_aside, split_thresholds
+from .probe import Probe
+from .probing import make_probe, rows_aside, split_thresholds
 from .report import (
     Examples,
     most_active,

@@ -15,7 +15,8 @@ from jax import Array
 from . import datasets, models
 from .chunks import StageProgress
 from .folders import cache_folder
-from .probe import Probe, make_probe
+from .probe import Probe
+from .probing import make_probe
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -1,7 +1,7 @@
 """A hostile set-up: rank promotion raises, and every test runs in 32 and in 64 bits.
 
 A test marked ``x32`` or ``x64`` runs once, in that precision; one marked ``plain`` is compiled
-without most optimisations.
+without most optimisations, as are the processes that tests start.
 """
 
 import itertools
@@ -24,6 +24,8 @@ def pytest_configure(config):
         # and with the processes that tests start
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    # of theirs, too, nearly all of the time is compilation
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 
 def pytest_generate_tests(metafunc):

@@ -245,10 +245,7 @@ def test_demo_runs_end_to_end(tmp_path):
         "99",
     ]
     command = [sys.executable, "-m", "neurotrust_jax", "demo", *options, "--out", str(tmp_path)]
-    environment = os.environ | {
-        "NEUROTRUST_CACHE": str(tmp_path / "cache"),
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
-    }
+    environment = os.environ | {"NEUROTRUST_CACHE": str(tmp_path / "cache")}
     run = partial(subprocess.run, command, check=True, capture_output=True, text=True)
     printed = run(env=environment).stdout
     printed = " ".join(printed.split())

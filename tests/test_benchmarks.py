@@ -19,11 +19,7 @@ def run_quick(name, folder, request):
         [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--out", folder],
         capture_output=True,
         text=True,
-        env=os.environ
-        | {
-            "NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust")),
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
-        },
+        env=os.environ | {"NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust"))},
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return json.loads((folder / f"{name}.json").read_text())

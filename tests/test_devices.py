@@ -1,6 +1,5 @@
 """Replicates on several devices and in several processes are those of one device."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -22,8 +21,6 @@ def start():
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # most of the time is compilation
-            env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         )
 
     return start

@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.x32, pytest.mark.plain]
 OPTIONS = runs.Options(
     metric="auroc", num_replicates=1100, num_permutations=150
 )  # in 3 chunks each
-PLAIN = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as the marker does in this process
 RESULTS = ("winners", "winning_similarity", "replicates", "vote_share", "candidates")
 
 
@@ -114,7 +113,7 @@ def command(files):
         return subprocess.Popen(
             [sys.executable, "-c", program, "audit", *options],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=os.environ | PLAIN | {"COLUMNS": "200"},
+            env=os.environ | {"COLUMNS": "200"},
         )  # fmt: skip
 
     return start
@@ -380,7 +379,6 @@ def test_the_memory_limit_holds_under_a_hard_cap():
     """The process would die of what is taken beyond the cap."""
     run = subprocess.run(
         [sys.executable, "-c", CAPPED], capture_output=True, text=True, timeout=300,
-        env=os.environ | PLAIN,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-2000:]
     first, second, refused = run.stdout.splitlines()

@@ -26,7 +26,7 @@ from neurotrust_jax.models import (
     train_language_model,
     windows,
 )
-from neurotrust_jax.models.transformer import minibatches
+from neurotrust_jax.models.steps import minibatches
 
 # Precision matters nowhere here: the parameters are float32 in either session.
 pytestmark = pytest.mark.x32

@@ -53,10 +53,7 @@ def test_runs_and_its_claims_hold(notebook, tmp_path, monkeypatch, request):
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     work = tmp_path / "work"
     work.mkdir()
-    caches = {
-        "NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust")),
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # most of the time is compilation
-    }
+    caches = {"NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust"))}
     client = NotebookClient(
         notebook, timeout=600, kernel_name="tested", resources={"metadata": {"path": str(work)}}
     )

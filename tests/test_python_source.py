@@ -9,7 +9,8 @@ import pytest
 
 from neurotrust_jax.datasets import python_source
 from neurotrust_jax.datasets import python_source as module_function
-from neurotrust_jax.datasets.python_source import CONCEPTS, CONTINUES, PIECES
+from neurotrust_jax.datasets.python_concepts import CONCEPTS, CONTINUES
+from neurotrust_jax.datasets.python_source import PIECES
 
 pytestmark = pytest.mark.x32
 

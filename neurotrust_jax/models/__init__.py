@@ -17,18 +17,18 @@ from .autoencoder import train_autoencoder as train_autoencoder
 from .capture import capture as capture
 from .capture import layer_paths as layer_paths
 from .checkpoints import cached_model as cached_model
+from .language import LanguageHistory as LanguageHistory
+from .language import evaluate as evaluate
+from .language import ngram_bits as ngram_bits
+from .language import train_language_model as train_language_model
 from .networks import CNN as CNN
 from .networks import MLP as MLP
 from .training import History as History
 from .training import accuracy as accuracy
 from .training import predict as predict
 from .training import train as train
-from .transformer import LanguageHistory as LanguageHistory
 from .transformer import Transformer as Transformer
-from .transformer import evaluate as evaluate
-from .transformer import ngram_bits as ngram_bits
 from .transformer import token_activations as token_activations
-from .transformer import train_language_model as train_language_model
 from .transformer import windows as windows
 
 __all__ = [

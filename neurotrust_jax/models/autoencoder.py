@@ -12,7 +12,7 @@ import optax  # type: ignore[import-untyped]
 from flax import nnx
 
 from .networks import _check_sizes
-from .transformer import _batches, _check_steps, _report, _warmup_cosine, minibatches
+from .steps import batches, check_steps, minibatches, report, warmup_cosine
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -150,7 +150,7 @@ def train_autoencoder(
     ValueError
         If an argument is outside what is said above.
     """
-    _check_steps(num_steps, batch_size, learning_rate)
+    check_steps(num_steps, batch_size, learning_rate)
     if dead_after < 1:
         raise ValueError(f"dead_after must be at least 1, got {dead_after}")
     num_features, input_size = model.decoder.shape
@@ -166,7 +166,7 @@ def train_autoencoder(
     fixed = jax.tree.map(jnp.copy, fixed)
     fixed["mean"][...] = jnp.asarray(mean, model.bias.dtype)
     fixed["scale"][...] = jnp.asarray(scale, model.bias.dtype)
-    optimizer = optax.adam(_warmup_cosine(learning_rate, num_steps))
+    optimizer = optax.adam(warmup_cosine(learning_rate, num_steps))
 
     def step(params: Any, moments: Any, idle: jax.Array, batch: jax.Array) -> Any:
         dead = idle >= dead_after
@@ -209,7 +209,7 @@ def train_autoencoder(
     for rows in minibatches(key, len(x), batch_size, num_steps):
         params, moments, idle, record = step(params, moments, idle, x[rows])
         records.append(record)
-        _report(progress, len(records), num_steps, record[0])
+        report(progress, len(records), num_steps, record[0])
     nnx.update(model, params, fixed)
     return AutoencoderHistory(*map(jnp.stack, zip(*records, strict=True)))
 
@@ -249,7 +249,7 @@ def sparse_features(
     graph, state = nnx.split(model)
     top = jax.jit(lambda state, x: nnx.merge(graph, state).top(x))
     counts, columns, data = [], [], []
-    for rows, repeated in _batches(len(x), batch_size):
+    for rows, repeated in batches(len(x), batch_size):
         values, index = map(np.asarray, top(state, x[rows]))
         order = np.argsort(index, axis=1)
         values, index = (np.take_along_axis(a, order, axis=1) for a in (values, index))

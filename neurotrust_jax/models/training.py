@@ -10,6 +10,7 @@ import optax  # type: ignore[import-untyped]
 from flax import nnx
 
 from .capture import capture
+from .steps import minibatches, report, warmup_cosine
 
 
 class History(NamedTuple):
@@ -64,7 +65,7 @@ def train(
     weight_decay
         AdamW's decay of the weights, relative to the learning rate, >= 0.
     progress
-        Called as ``progress(steps_done, steps_in_all)`` about ten times an epoch.
+        Called as ``progress(steps_done, steps_in_all)`` about a hundred times.
 
     Returns
     -------
@@ -101,15 +102,7 @@ def train(
 
     steps_per_epoch = n // batch_size
     num_steps = num_epochs * steps_per_epoch
-    optimizer = optax.adamw(
-        optax.warmup_cosine_decay_schedule(
-            init_value=0.0,
-            peak_value=learning_rate,
-            warmup_steps=num_steps // 10,
-            decay_steps=num_steps,
-        ),
-        weight_decay=weight_decay,
-    )
+    optimizer = optax.adamw(warmup_cosine(learning_rate, num_steps), weight_decay=weight_decay)
 
     # A compiled step and not a compiled epoch: XLA's CPU convolutions run ten times slower inside
     # a `lax.scan`, and the loop in Python costs about 3 ms a step.
@@ -133,16 +126,10 @@ def train(
     images, targets = jnp.asarray(images), jnp.asarray(targets)
     moments = optimizer.init(params)
     records = []
-    for epoch in range(num_epochs):
-        order = np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), n))
-        batches = order[: steps_per_epoch * batch_size].reshape(steps_per_epoch, batch_size)
-        for rows in batches:
-            params, rest, moments, record = step(params, rest, moments, images, targets, rows)
-            records.append(record)
-            done = len(records)
-            if progress and (done % max(1, steps_per_epoch // 10) == 0 or done == num_steps):
-                record.block_until_ready()  # steps are queued ahead of the work: wait for it
-                progress(done, num_steps)
+    for rows in minibatches(key, n, batch_size, num_steps):
+        params, rest, moments, record = step(params, rest, moments, images, targets, rows)
+        records.append(record)
+        report(progress, len(records), num_steps, record)
     nnx.update(model, params, rest)
     means = jnp.stack(records).reshape(num_epochs, steps_per_epoch, 2).mean(axis=1)
     return History(loss=means[:, 0], accuracy=means[:, 1])

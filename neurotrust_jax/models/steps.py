@@ -1,0 +1,61 @@
+"""The steps of a training: minibatches, learning rate and progress; and batches to evaluate."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import optax  # type: ignore[import-untyped]
+
+
+def check_steps(num_steps: int, batch_size: int, learning_rate: float) -> None:
+    """Raise unless a training can take these."""
+    if num_steps < 1 or batch_size < 1:
+        raise ValueError(
+            f"num_steps and batch_size must be at least 1, got {num_steps} and {batch_size}"
+        )
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be positive, got {learning_rate}")
+
+
+def minibatches(key: jax.Array, n: int, batch_size: int, num_steps: int) -> Iterator[np.ndarray]:
+    """Rows [batch_size] of each of `num_steps` steps: passes over n rows, each in a fresh order.
+
+    Rows that fill no whole minibatch sit a pass out; a minibatch is no larger than n.
+    """
+    batch_size = min(batch_size, n)
+    steps_per_pass = n // batch_size
+    for step in range(num_steps):
+        number, place = divmod(step, steps_per_pass)
+        if place == 0:
+            order = np.asarray(jax.random.permutation(jax.random.fold_in(key, number), n))
+        yield order[place * batch_size : (place + 1) * batch_size]
+
+
+def batches(n: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of batches of one size, and which of them only fill up the last."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    size = -(-n // -(-n // batch_size))
+    for start in range(0, n, size):
+        rows = np.arange(start, start + size)
+        yield np.minimum(rows, n - 1), rows >= n
+
+
+def warmup_cosine(learning_rate: float, num_steps: int) -> Any:
+    """A learning rate that rises over the first tenth of the steps, then falls to zero."""
+    return optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=learning_rate,
+        warmup_steps=num_steps // 10,
+        decay_steps=num_steps,
+    )
+
+
+def report(
+    progress: Callable[[int, int], None] | None, done: int, total: int, result: jax.Array
+) -> None:
+    """Tell the steps done, about a hundred times; `result` is of the last one."""
+    if progress and (done % max(1, total // 100) == 0 or done == total):
+        result.block_until_ready()  # steps are queued ahead of the work: wait for it
+        progress(done, total)
