@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ __all__ = [
     "Blocks",
     "Pairs",
     "Part",
+    "Steps",
     "few_shapes",
     "padded",
     "pairs_where",
@@ -26,6 +28,22 @@ START_COST = 8  # of a block, in columns, as measured on a CPU
 Pairs = tuple[np.ndarray, np.ndarray]  # neurons, in ascending order, and concepts: [P] of int each
 
 
+class Steps(NamedTuple):
+    """Where in its neuron's list a block has something to add up.
+
+    Attributes
+    ----------
+    start, stop : Array [blocks] of int32
+        The steps start .. stop - 1 are the block's; a block without any takes the whole list.
+    place : Array [steps, length] of int32
+        Places in a list; one beyond its end fills up. The first steps are the whole list.
+    """
+
+    start: Array
+    stop: Array
+    place: Array
+
+
 class Blocks(NamedTuple):
     """Blocks of one neuron each.
 
@@ -35,12 +53,15 @@ class Blocks(NamedTuple):
         Neurons, and the blocks start .. stop - 1 that are theirs.
     concept : Array [blocks, width] of int32
         Concepts in ascending order; -1 fills up.
+    steps : Steps or None
+        None where whole lists are read at once.
     """
 
     neuron: Array
     start: Array
     stop: Array
     concept: Array
+    steps: Steps | None
 
 
 class Part(NamedTuple):
@@ -137,7 +158,8 @@ def parts_of(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None
         stop = np.pad(stop, (0, short), mode="edge")
         every = np.pad(np.asarray(span), (0, short), mode="edge")
         grid = members.reshape(-1, width)
-        blocks = Blocks(*(jnp.asarray(x, jnp.int32) for x in (every, start, stop, grid)))
+        index = partial(jnp.asarray, dtype=jnp.int32)
+        blocks = Blocks(index(every), index(start), index(stop), index(grid), None)
         return Part(blocks, span, (neuron[own], concept[own]), place)
 
     return [part(span) for span in spans]

@@ -11,17 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .blocks import few_shapes, places_in_lists
+from .blocks import Part, Steps, few_shapes, places_in_lists
 from .metrics import Metric
 from .probe import Probe
 from .sparse import SparseColumns
 from .views import COLUMNS, Ranking
 
-__all__ = ["Layer", "Rows", "Ties", "active_rows", "ranked_rows", "rows_fit"]
+__all__ = ["Layer", "Rows", "Ties", "active_rows", "in_steps", "ranked_rows", "rows_fit"]
 
 WASTE = 0.1  # of all places; lists of two sizes are filled up to one where it costs less
 SIZES = 4  # of lists, each a quarter of the one before
 FEW_TIES = 64  # tied places that are mended one by one
+STEPS = 8  # of a whole list; a step then stays in the cache
+LEAST = 2048  # places of a list that is worth dividing
+WORTH_IT = 0.8  # of the places of whole lists, above which these are read at once
 BASE_SHARE = 0.25  # of the rows that share one value, above which they are left out
 
 
@@ -130,6 +133,76 @@ def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
         found = _ordered(ranking)
     rows, ties = zip(*found, strict=True)
     return _layer(probe, list(rows), list(ties))
+
+
+def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[Part]:
+    """The parts, with the places of each block on which a concept of it is present.
+
+    Of rare concepts these are few, and products over them as good as over whole lists. The same
+    parts where that spares little: of active rows, of short lists, and on accelerators, which are
+    quicker with whole lists. As the part ``like`` if given: with its steps, but whole lists.
+    """
+    if like is not None:
+        steps = like.blocks.steps
+        none = (jnp.zeros(len(part.blocks.concept), jnp.int32) for part in parts)
+        return parts if steps is None else [
+            _stepped(part, Steps(x, x, steps.place)) for part, x in zip(parts, none, strict=True)
+        ]  # fmt: skip
+    longest = max(x.rows.shape[1] for x in layer.lists)
+    ranked = layer.lists[0].ties is not None
+    if not ranked or longest < LEAST or jax.default_backend() != "cpu":
+        return parts
+    number = np.asarray(layer.present.sum(axis=1))
+    fewer = whole = 0
+    for part in parts:
+        for _, rows, some in _blocks(layer, part):
+            fewer += min(len(rows), int(number[some].sum()))
+            whole += len(rows)
+    # they take no more memory than the lists themselves
+    if fewer > min(WORTH_IT * whole, sum(x.rows.size for x in layer.lists)):
+        return parts
+    length = -(-longest // STEPS)
+    found = [_steps(layer, part, length) for part in parts]
+    size = few_shapes(max(len(place) for *_, place in found))
+    stepped = []
+    for part, (start, stop, place) in zip(parts, found, strict=True):
+        short = (0, size - len(place)), (0, 0)
+        filled = np.pad(place, short, constant_values=STEPS * length)
+        stepped.append(_stepped(part, Steps(*map(jnp.asarray, (start, stop, filled)))))
+    return stepped
+
+
+def _stepped(part: Part, steps: Steps) -> Part:
+    return part._replace(blocks=part.blocks._replace(steps=steps))
+
+
+def _steps(layer: Layer, part: Part, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the part's :class:`Steps` hold."""
+    fill = STEPS * length
+    present = np.asarray(layer.present)
+    start = np.zeros(len(part.blocks.concept), np.int32)
+    stop = start.copy()
+    tables = [np.arange(fill, dtype=np.int32).reshape(STEPS, length)]
+    taken = STEPS
+    for block, rows, some in _blocks(layer, part):
+        (here,) = np.nonzero(present[some].any(axis=0)[rows])
+        table = np.full((-(-len(here) // length), length), fill, np.int32)
+        table.reshape(-1)[: len(here)] = here
+        tables.append(table)
+        start[block], stop[block] = taken, taken + len(table)
+        taken += len(table)
+    return start, stop, np.concatenate(tables)
+
+
+def _blocks(layer: Layer, part: Part) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Every block of the part, its neuron's list, and its concepts."""
+    kind, place = np.asarray(layer.kind), np.asarray(layer.place)
+    tables = [np.asarray(x.rows) for x in layer.lists]
+    neuron, start, stop, concept = (np.asarray(x) for x in part.blocks[:4])
+    for u, first, last in zip(neuron, start, stop, strict=True):
+        for block in range(first, last):
+            some = concept[block]
+            yield block, tables[kind[u]][place[u]], some[some >= 0]
 
 
 NeuronTies = tuple[int, np.ndarray, np.ndarray, np.ndarray]  # as the fields of Ties, of tied rows

@@ -8,6 +8,7 @@ the order of its activations. The second way takes only the pairs that it is giv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .blocks import Blocks
+from .blocks import Blocks, Steps
 from .candidates import stable_scale
 from .layers import Layer, Rows
 from .memory import NUM_PILOT
@@ -107,8 +108,9 @@ class Read(NamedTuple):
 
     Attributes
     ----------
-    weighted : Array [k, b]
-        Its view times the weights, less its offset.
+    weighted : callable
+        ``weighted(places)`` is its view times the weights, less its offset, at places of its list
+        [k], as an Array [k, b]; None stands for the whole list, and a place beyond its end gives 0.
     mended : tuple of Array [t] and Array [t, b], or None
         Rows, n filling up, and what their ``weighted`` is short of.
     offset : Array [1, b] or None
@@ -119,7 +121,7 @@ class Read(NamedTuple):
         Whether the view takes one value only.
     """
 
-    weighted: Array
+    weighted: Callable[[Array | None], Array]
     mended: tuple[Array, Array] | None
     offset: Array | None
     total: Array
@@ -130,7 +132,8 @@ class Read(NamedTuple):
 def _read_active(lists: Rows, v: Array, drawn: Drawn, _: Array) -> Read:
     w = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
     active = w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype)
-    return Read(w, None, None, active, active, (active <= 0) | (active >= drawn.total))
+    constant = (active <= 0) | (active >= drawn.total)
+    return Read(lambda places: w, None, None, active, active, constant)
 
 
 def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
@@ -152,9 +155,11 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
     def at(x: Array, place: Array) -> Array:
         return x.at[place].get(mode="promise_in_bounds").astype(dtype)
 
-    # weight below and weight up to each place
-    lowest = at(reached, first) - at(ordered, first)
-    highest = at(reached, last - 1)
+    def ends(first: Array, last: Array) -> tuple[Array, Array]:
+        """Weight below ties and weight up to their end."""
+        return at(reached, first) - at(ordered, first), at(reached, last - 1)
+
+    lowest, highest = ends(first, last)
     untied = 2 * reached.astype(dtype) - ordered.astype(dtype)
     listed, base, middle = total, None, total
     if below_base is not None:
@@ -174,16 +179,29 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
 
     every = jnp.arange(size, dtype=jnp.int32)[:, None]
     plain = rank(lowest + highest if place is None else untied, every)
-    weighted = ordered.astype(dtype) * plain
+
+    def weighted(some: Array | None) -> Array:
+        if some is None:
+            return ordered.astype(dtype) * plain
+        listed = lists.rows[v].at[some].get(mode="fill", fill_value=drawn.weights.shape[0] - 1)
+        some = jnp.minimum(some, size - 1)
+        w = at(drawn.weights, listed)
+        if place is None:
+            low, high = ends(first[some], last[some])
+        else:
+            high = at(reached, some)
+            low = high - w
+        return w * rank(low + high, some[:, None])
+
     if base is None and place is not None:
         # of the ranks of untied samples, whichever their order
         square, offset = (total - cubes / total**2) / 12, None
     elif base is None:
-        square, offset = column_total(weighted * plain), None
+        square, offset = column_total(weighted(None) * plain), None
     else:
         offset = (middle - total) / (2 * total)
         # the mean rank is 0
-        square = column_total(weighted * plain) - total * offset**2
+        square = column_total(weighted(None) * plain) - total * offset**2
         constant = jnp.where(base > 0, listed <= 0, constant)
     mended = None
     if place is not None:
@@ -275,6 +293,19 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
         read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn, cubes)
         rows = lists.rows[v]
         scores, scale = out
+
+        def in_steps(steps: Steps, j: Array, product: Callable[[Array, Array], Array]) -> Array:
+            whole = steps.stop[j] == 0
+            stop = jnp.where(whole, -(-rows.shape[0] // steps.place.shape[1]), steps.stop[j])
+
+            def step(s: Array, both: Array) -> Array:
+                some = steps.place[s]
+                listed = rows.at[some].get(mode="fill", fill_value=drawn.weights.shape[0] - 1)
+                return both + product(listed, read.weighted(some))
+
+            none = jnp.zeros((blocks.concept.shape[1], total.shape[1]), dtype)
+            return lax.fori_loop(steps.start[j], stop, step, none)
+
         if metric.concept_view == "rank":
             deviation = jnp.sqrt(jnp.maximum(read.square / total, 0))
             scale = lax.dynamic_update_index_in_dim(scale, 2 * deviation[0], i, 0)
@@ -287,7 +318,10 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
                 present = layer.present.at[some[:, None], rows[None, :]]
                 return exact_product(present.get(mode="promise_in_bounds"), weighted, dtype)
 
-            both = product(rows, read.weighted)
+            if blocks.steps is None or lists.ties is None:
+                both = product(rows, read.weighted(None))
+            else:
+                both = in_steps(blocks.steps, j, product)
             if read.mended is not None:
                 both = both + product(*read.mended)
             if read.offset is not None:

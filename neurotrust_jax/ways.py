@@ -14,7 +14,7 @@ from .candidates import Candidates, choose, likely
 from .chunks import Progress, in_chunks
 from .devices import divided, on_host
 from .folders import Kept
-from .layers import Layer, rows_fit
+from .layers import Layer, in_steps, rows_fit
 from .memory import NUM_PILOT, Room
 from .metrics import Metric
 from .probe import Probe
@@ -171,6 +171,7 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     """
     key, probe, metric, scheme, num_replicates, _, layer, observed, *_ = sought
     room, mesh = sought.room, sought.mesh
+    assert layer is not None
     num_neurons, num_concepts = observed.shape
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
@@ -187,7 +188,7 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     found, followed = sought.choose(pairs, spread)
     first = _needed_first(sought, pairs, followed, spread, scale)
     rest = _some(pairs, ~first)
-    parts = parts_of(_some(pairs, first), num_neurons, room.pairs)
+    parts = in_steps(layer, parts_of(_some(pairs, first), num_neurons, room.pairs))
     own = [part.find(followed, num_concepts) for part in parts]
     back = np.argsort(np.concatenate([index for index, _ in own]))
 
@@ -210,6 +211,7 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
             if reached.any():
                 # in blocks of the shape that is compiled already
                 more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
+                more = in_steps(layer, more, like=parts[0])
                 unread = np.zeros_like(own[0][1])
                 late = taken(drawn, more, [unread] * len(more))
                 won, winning = _better((won, winning), (late[0], late[1]))

@@ -112,6 +112,7 @@ CERTIFICATE = "test_bounds.py::test_certificate_follows_from_the_intervals"
 REQUIRED = "test_planning.py::test_required_samples_is_the_smallest_number"
 DIFFERENCES = "test_influence.py::test_equals_finite_differences"
 MADE_UP = "test_resampling.py -k 'x32 and made_up_for'"
+STEPS = "test_resampling.py::test_steps_hold_the_places_of_a_blocks_concepts"
 RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
 COUNTED = "test_resampling.py::test_the_range_counts_replicates_and_the_chance_to_miss_a_concept"
 ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_arguments"
@@ -546,6 +547,8 @@ MUTANTS = [
         ("[:, None] & drawn.concept_varies[some]", "[:, None]",
          "test_resampling.py -k 'x32 and dense_product'"),
         ("place >= below_base, 2 * base, 0)", "place >= below_base, base, 0)", rows("auroc")),
+        ("low = high - w\n", "low = high\n", "test_resampling.py -k 'x32 and few_ties'"),
+        ("whole = steps.stop[j] == 0", "whole = steps.stop[j] < 0", MADE_UP),
     ),
     *of(
         "ranked.py",
@@ -570,6 +573,11 @@ MUTANTS = [
         ("better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))",
          "better = b >= a", MADE_UP),
         ("_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),
+    ),
+    *of(
+        "layers.py",
+        ("present[some].any(axis=0)", "present[some].all(axis=0)", STEPS),
+        ("start[block], stop[block] = taken,", "start[block], stop[block] = taken + 1,", STEPS),
     ),
     *of(
         "screening.py",

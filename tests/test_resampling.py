@@ -107,16 +107,19 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
 
 @pytest.mark.x32
 @pytest.mark.parametrize(
-    ("metric", "rectified", "scheme"),
+    ("metric", "rectified", "scheme", "in_steps"),
     [
-        ("auroc", True, "multinomial"),
-        ("spearman", False, "multinomial"),
-        ("spearman", False, "bayesian"),
-        ("auroc", False, "bayesian"),
+        ("auroc", True, "multinomial", True),
+        ("spearman", False, "multinomial", True),
+        ("spearman", False, "bayesian", False),
+        ("auroc", False, "bayesian", True),
     ],
 )
 @pytest.mark.plain
-def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme):
+def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps, monkeypatch):
+    if in_steps:
+        monkeypatch.setattr(layers, "LEAST", 1)
+        monkeypatch.setattr(layers, "WORTH_IT", 9.0)
     rng = np.random.default_rng(10)
     c = rng.random((400, 5)) < 0.3
     f = rng.normal(size=(400, 3)) + c[:, :3]
@@ -433,6 +436,44 @@ def test_column_total_is_a_sum(size):
     np.testing.assert_array_equal(
         np.asarray(sums.column_total(jnp.asarray(x))), x.sum(axis=0, keepdims=True)
     )
+
+
+@pytest.mark.x32
+def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
+    monkeypatch.setattr(blocks, "WIDTHS", (4,))
+    monkeypatch.setattr(layers, "LEAST", 100)
+    rng = np.random.default_rng(7)
+    c = rng.random((300, 9)) < np.r_[np.full(8, 0.05), 0.9]
+    f = rng.normal(size=(300, 4))
+    f[:, 2:] = np.maximum(f[:, 2:], 0)  # shorter lists
+    probe = nt.make_probe(f, c)
+    layer = layers.ranked_rows(probe, prepare_neurons(probe, nt.METRICS["auroc"]))
+    rare, all_nine = np.arange(9) < rng.integers(2, 9, (4, 1)), np.ones((4, 9), bool)
+
+    def parts(mask, room=10**6, like=None):
+        found = blocks.parts_of(blocks.pairs_where(mask), 4, room, like)
+        return found, layers.in_steps(layer, found, like)
+
+    for part in parts(rare, room=12)[1]:
+        steps = jax.tree.map(np.asarray, part.blocks.steps)
+        for u, first, last in zip(*(x.tolist() for x in part.blocks[:3]), strict=True):
+            rows = np.asarray(layer.lists[int(layer.kind[u])].rows)[int(layer.place[u])]
+            for j in range(first, last):
+                some = [x for x in part.blocks.concept[j].tolist() if x >= 0]
+                expected = [i for i, row in enumerate(rows) if row < 300 and c[row, some].any()]
+                found = steps.place[steps.start[j] : steps.stop[j]].ravel()
+                assert found[found < 300].tolist() == expected
+    whole = steps.place[: layers.STEPS].ravel()
+    np.testing.assert_array_equal(whole, np.arange(len(whole)))
+    for late in parts(rare[:, ::-1], like=part)[1]:
+        np.testing.assert_array_equal(late.blocks.steps.place, steps.place)
+        assert not late.blocks.steps.stop.any()
+    # no use where a concept is nearly everywhere, nor of short lists
+    found, the_same = parts(all_nine)
+    assert the_same is found
+    monkeypatch.setattr(layers, "LEAST", 301)
+    found, the_same = parts(rare)
+    assert the_same is found
 
 
 @pytest.mark.x32
