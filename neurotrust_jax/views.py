@@ -144,7 +144,8 @@ def varies(view: Array, weights: Array) -> Array:
     Where it does not, no similarity is defined: a dead neuron, a constant activation, a concept
     that is never or always there.
     """
-    used = weights > 0
+    # of constant weights XLA would find the first used row when it compiles, in seconds for each 10^5
+    used = jax.lax.optimization_barrier(weights > 0)
     one = view[jnp.argmax(used)]
     return ((view != one[None, :]) & used[:, None]).any(axis=0)
 
