@@ -15,8 +15,8 @@ import numpy as np
 from jax import Array
 
 from .checks import check_share
-from .concentration import LIMITS, dkw
-from .evidence import Data, Pairs
+from .concentration import LIMITS, Evidence, dkw
+from .evidence import Data, Pairs, Share
 from .influence import standard_error
 from .metrics import METRICS, Metric, get_metric
 from .probe import Probe
@@ -179,21 +179,15 @@ def _intervals(
     shares = [delta / counts[simultaneous] for delta, simultaneous in levels]
 
     def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
+        value = similarity(part, metric)
         if method == "asymptotic":
-            value = similarity(part, metric)
             error, freedom = standard_error(part, metric)
             halves = [_quantile(1 - share / 2, freedom) * error for share in shares]
             ends = [[jnp.clip(value + x, *metric.range) for x in (-h, h)] for h in halves]
             return value, [(lower, upper) for lower, upper in ends]
         data = _data(part, bound, low[some], high[some])
         units = None if independent else probe.num_units
-        limits = []
-        for share in shares:
-            value, lower, upper = _finite_sample(
-                data, jnp.asarray(share, w.dtype), metric=metric, method=method, num_units=units
-            )
-            limits.append((lower, upper))
-        return value, limits
+        return value, _finite_sample(data, value, shares, metric, method, units)
 
     parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
     value, limits = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
@@ -314,31 +308,53 @@ def _thresholds(probe: Probe, metric: Metric, method: str) -> str:
     return f"taken as fixed beforehand ({probe.threshold_source}{flaw})"
 
 
-@partial(jax.jit, static_argnames=("metric", "method", "num_units"))
 def _finite_sample(
-    d: Data, delta: Array, *, metric: Metric, method: str, num_units: int | None
-) -> tuple[Array, Array, Array]:
-    """Similarity and limits of all pairs, three [U, C]; units None: samples of one weight."""
-    value = metric.score(metric.prepare(d.neurons, d.labels), d.weights)
-    rule = (UNIFORM_RULES if method == "dkw" else RULES)[metric.name]
-    share = delta / len(rule.parts)
-    lower, upper = [], []
-    for part in rule.parts:
+    d: Data, value: Array, shares: list[float], metric: Metric, method: str, num_units: int | None
+) -> list[tuple[Array, Array]]:
+    """Limits of all pairs at each error, two [U, C]; units None: samples of one weight."""
+    uniform, grouped = method == "dkw", num_units is not None
+    parts = (UNIFORM_RULES if uniform else RULES)[metric.name].parts
+    evidence = []
+    for part in parts:
+        law = method
         if isinstance(part, Pairs) and method == "agarwal":
-            part, limits = part._replace(mcdiarmid=True), LIMITS["hoeffding"]
-        elif method != "dkw":
-            limits = LIMITS[method]
-        elif part is PREVALENCE:
-            limits = LIMITS["exact" if num_units is None else "tightest"]
-        else:
-            limits = partial(dkw, grouped=num_units is not None)
-        low, high = limits(
-            part.evidence(d, num_units=num_units, squares=method != "hoeffding"), share
-        )
-        lower.append(low)
-        upper.append(high)
-    low, high = rule.carry(lower, upper, (d.low[:, None], d.high[:, None]))
-    return value, jnp.clip(low, *metric.range), jnp.clip(high, *metric.range)
+            part, law = part._replace(mcdiarmid=True), "hoeffding"
+        elif uniform and part is PREVALENCE:
+            law = "tightest" if grouped else "exact"
+        squares = law in ("tightest", "bernstein")
+        evidence.append((law, _evidence(d, value, part, num_units=num_units, squares=squares)))
+    found = []
+    for share in shares:
+        error = jnp.asarray(share / len(parts), value.dtype)
+        ends = [_limits(x, error, law, grouped and law == "dkw") for law, x in evidence]
+        found.append(_carried(ends, d.low, d.high, metric, uniform))
+    return found
+
+
+@partial(jax.jit, static_argnames=("part", "num_units", "squares"))
+def _evidence(
+    d: Data, value: Array, part: Share | Pairs, *, num_units: int | None, squares: bool
+) -> Evidence:
+    return part.evidence(d, value, num_units=num_units, squares=squares)
+
+
+# apart from the evidence, as one compilation then serves the parts of all metrics
+@partial(jax.jit, static_argnames=("law", "grouped"))
+def _limits(evidence: Evidence, delta: Array, law: str, grouped: bool) -> tuple[Array, Array]:
+    if law == "dkw":
+        return dkw(evidence, delta, grouped=grouped)
+    return LIMITS[law](evidence, delta)
+
+
+@partial(jax.jit, static_argnames=("metric", "uniform"))
+def _carried(
+    ends: list[tuple[Array, Array]], low: Array, high: Array, metric: Metric, uniform: bool
+) -> tuple[Array, Array]:
+    rule = (UNIFORM_RULES if uniform else RULES)[metric.name]
+    lower, upper = (list(x) for x in zip(*ends, strict=True))
+    ends_of = rule.carry(lower, upper, (low[:, None], high[:, None]))
+    lowest, highest = (jnp.clip(x, *metric.range) for x in ends_of)
+    return lowest, highest
 
 
 def _quantile(level: float, freedom: float) -> float:

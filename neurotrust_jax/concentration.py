@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -141,8 +141,8 @@ def exact(evidence: Evidence, delta: Array) -> Interval:
     """
     hits = jnp.round(evidence.hits_low * evidence.blocks)
     misses = evidence.blocks - hits
-    lower = jax.nn.sigmoid(_binomial_logit(hits, evidence.blocks, delta / 2))
-    upper = jax.nn.sigmoid(-_binomial_logit(misses, evidence.blocks, delta / 2))
+    logit, other = _each(lambda x: _binomial_logit(x, evidence.blocks, delta / 2), hits, misses)
+    lower, upper = jax.nn.sigmoid(logit), jax.nn.sigmoid(-other)
     return jnp.where(hits > 0, lower, 0), jnp.where(misses > 0, upper, 1)
 
 
@@ -179,10 +179,8 @@ def replicate_limits(evidence: Evidence, log_error: Array) -> Interval:
         # what the data never show, a replicate does not either
         return (evidence.blocks * -jnp.expm1(-entropy) <= log_error) & jnp.isfinite(entropy)
 
-    return (
-        _edge(accepted, middle, jnp.zeros_like(middle), COARSE_STEPS),
-        _edge(accepted, middle, jnp.ones_like(middle), COARSE_STEPS),
-    )
+    zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
+    return _each(lambda outside: _edge(accepted, middle, outside, COARSE_STEPS), zero, one)
 
 
 LIMITS: Mapping[str, Callable[[Evidence, Array], Interval]] = MappingProxyType(
@@ -200,10 +198,17 @@ LIMITS: Mapping[str, Callable[[Evidence, Array], Interval]] = MappingProxyType(
 def _limits(evidence: Evidence, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
     """Outermost ratios that are accepted, on either side of the measured one."""
     low, high = evidence.ratio
-    return (
-        _edge(side(evidence.hits_low), low, jnp.zeros_like(low)),
-        _edge(side(evidence.hits_high), high, jnp.ones_like(high)),
+    return _each(
+        lambda x: _edge(side(x[0]), *x[1:]),
+        (evidence.hits_low, low, jnp.zeros_like(low)),
+        (evidence.hits_high, high, jnp.ones_like(high)),
     )
+
+
+def _each(function: Callable[[Any], Array], one: Any, other: Any) -> Interval:
+    """A function of one and of the other, which is compiled once."""
+    first, second = lax.map(function, jax.tree.map(lambda *x: jnp.stack(x), one, other))
+    return first, second
 
 
 def _edge(
@@ -216,15 +221,14 @@ def _edge(
     if steps is None:
         steps = 26 if inside.dtype == jnp.float32 else 50
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(i: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         yes, no = ends
-        middle = (yes + no) / 2
+        # the first is ``outside`` itself, where all ends if it is accepted
+        middle = jnp.where(i == 0, no, (yes + no) / 2)
         keep = accepted(middle)
         return jnp.where(keep, middle, yes), jnp.where(keep, no, middle)
 
-    beyond = accepted(outside)
-    _, edge = lax.fori_loop(0, steps, halve, (inside, outside))
-    return jnp.where(beyond, outside, edge)
+    return lax.fori_loop(0, steps + 1, halve, (inside, outside))[1]
 
 
 def _relative_entropy(p: Array, q: Array) -> Array:

@@ -19,7 +19,6 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .concentration import Evidence
-from .metrics import METRICS
 from .probe import Side
 from .sums import Sums, power_sum, weighted_sums, weighted_total
 from .views import LOG_FLOOR
@@ -110,7 +109,7 @@ class Share(NamedTuple):
         """Whether it reads activations, whose range must then be known."""
         return self.neuron in RANGED
 
-    def evidence(self, d: Data, *, num_units: int | None, squares: bool) -> Evidence:
+    def evidence(self, d: Data, _: Array, *, num_units: int | None, squares: bool) -> Evidence:
         """Means over the blocks; those of squares only if asked for.
 
         ``num_units`` is None where samples are independent and of one weight.
@@ -217,7 +216,7 @@ class Pairs(NamedTuple):
         return False
 
     def evidence(
-        self, d: Data, *, num_units: int | None, squares: bool = False, value: Array | None = None
+        self, d: Data, value: Array, *, num_units: int | None, squares: bool = False
     ) -> Evidence:
         """Two-sample U-statistic given the labels; with groups, a U-statistic of pairs of groups.
 
@@ -225,12 +224,8 @@ class Pairs(NamedTuple):
         independent pairs, k the size of the smaller class (Hoeffding, 1963, section 5b). Groups:
         the kernel, made symmetric in two groups, counts at most M² / 2 pairs of samples, and
         ⌊G / 2⌋ pairs of groups are independent (section 5a). A pair within one group says nothing
-        on independent samples: its outcome is left unknown. ``value`` [U, C] is the similarity,
-        where it is at hand already.
+        on independent samples: its outcome is left unknown. ``value`` [U, C] is the similarity.
         """
-        if value is None:
-            metric = METRICS[self.metric]
-            value = metric.score(metric.prepare(d.neurons, d.labels), d.weights)
         defined = ~jnp.isnan(value)
         value = jnp.where(defined, value, 0)
         if self.metric == "auroc":

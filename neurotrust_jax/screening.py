@@ -166,12 +166,7 @@ def _ends(
     weights = jnp.ones(num_samples, log_error.dtype)
     data = Data(neurons, labels, weights, None, one, zeros, zeros)
     rule = BOUNDED[metric.name]
-    evidence = [
-        part.evidence(data, num_units=None, value=observed)
-        if isinstance(part, Pairs)
-        else part.evidence(data, num_units=None, squares=False)
-        for part in rule.parts
-    ]
+    evidence = [part.evidence(data, observed, num_units=None, squares=False) for part in rule.parts]
     lowest, highest = zip(*(replicate_limits(x, log_error) for x in evidence), strict=True)
     no_range = zeros[:, None], zeros[:, None]
     lower, upper = rule.carry(list(lowest), list(highest), no_range)

@@ -144,7 +144,7 @@ def varies(view: Array, weights: Array) -> Array:
     Where it does not, no similarity is defined: a dead neuron, a constant activation, a concept
     that is never or always there.
     """
-    # of constant weights XLA would find the first used row when it compiles, in seconds for each 10^5
+    # of constant weights XLA would find the first used row as it compiles: a minute for a million
     used = jax.lax.optimization_barrier(weights > 0)
     one = view[jnp.argmax(used)]
     return ((view != one[None, :]) & used[:, None]).any(axis=0)

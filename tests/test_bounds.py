@@ -195,7 +195,7 @@ def test_grouped_auroc_from_pairs_of_groups(metric):
     """The U-statistic spelled out: sums over ordered pairs of groups of hits and of trials."""
     p = probe(groups=UNEVEN)
     data = bounds._data(p, bounds._largest_unit(p, None), *bounds._known_range(p, None))
-    found = Pairs(metric).evidence(data, num_units=p.num_units)
+    found = Pairs(metric).evidence(data, nt.similarity(p, metric), num_units=p.num_units)
     f, y = np.asarray(p.activations), columns(p)[1]
     score, label = (f, y) if metric == "auroc" else (np.asarray(p.concepts, float), columns(p)[0])
     members = [np.flatnonzero(np.asarray(p.groups) == g) for g in range(p.num_units)]
@@ -229,7 +229,7 @@ def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
     y = np.tile([True, False], 20)
     p = nt.make_probe(y[:, None] * 1.0, y[:, None], groups=np.arange(40) // 2, thresholds=0.5)
     data = bounds._data(p, bounds._largest_unit(p, None), *bounds._known_range(p, None))
-    found = Pairs("auroc").evidence(data, num_units=20)
+    found = Pairs("auroc").evidence(data, nt.similarity(p, "auroc"), num_units=20)
     assert found.hits_high[0, 0] == found.trials[0, 0] == 380 / 380
     low, high = found.ratio
     assert (low[0, 0], high[0, 0]) == (1, 1)
@@ -673,7 +673,7 @@ def test_certificate_of_little_data_is_vacuous():
 def test_changed_delta_compiles_nothing():
     p = probe()
     nt.intervals(p, "iou", delta=0.1)
-    before = bounds._finite_sample._cache_size()
+    before = bounds._limits._cache_size()
     nt.intervals(p, "iou", delta=0.2, simultaneous="all")
-    assert bounds._finite_sample._cache_size() == before
+    assert bounds._limits._cache_size() == before
     assert jnp.isfinite(nt.intervals(p, "iou", delta=1e-30).lower).all()
