@@ -216,19 +216,19 @@ def _edge(
 ) -> Array:
     """Where acceptance ends on the way from ``inside`` to ``outside``, rounded outwards.
 
-    The rules above are convex in r, so there is one such place; ``outside`` itself may be accepted.
+    The rules above are convex in r, so there is one such place, or all is accepted: then it is
+    ``outside``.
     """
     if steps is None:
         steps = 26 if inside.dtype == jnp.float32 else 50
 
-    def halve(i: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         yes, no = ends
-        # the first is ``outside`` itself, where all ends if it is accepted
-        middle = jnp.where(i == 0, no, (yes + no) / 2)
+        middle = (yes + no) / 2
         keep = accepted(middle)
         return jnp.where(keep, middle, yes), jnp.where(keep, no, middle)
 
-    return lax.fori_loop(0, steps + 1, halve, (inside, outside))[1]
+    return lax.fori_loop(0, steps, halve, (inside, outside))[1]
 
 
 def _relative_entropy(p: Array, q: Array) -> Array:

@@ -318,7 +318,6 @@ MUTANTS = [
         ("-jnp.expm1(-entropy)", "2 * entropy", OUTWARDS),
         ("_relative_entropy(t, middle)", "4 * _relative_entropy(middle, t)", OUTWARDS),
         ("(inside, outside))[1]", "(inside, outside))[0]", OUTWARDS),
-        ("jnp.where(i == 0, no, (yes + no) / 2)", "(yes + no) / 2", OUTWARDS),
         (
             "(evidence.hits_low, low, jnp.zeros_like(low))",
             "(evidence.hits_high, high, jnp.zeros_like(low))",
