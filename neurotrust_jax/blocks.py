@@ -34,9 +34,9 @@ class Steps(NamedTuple):
     Attributes
     ----------
     start, stop : Array [blocks] of int32
-        The steps start .. stop - 1 are the block's; a block without any takes the whole list.
+        The steps start .. stop - 1 are the block's.
     place : Array [steps, length] of int32
-        Places in a list; one beyond its end fills up. The first steps are the whole list.
+        Places in a list; one beyond its end fills up.
     """
 
     start: Array

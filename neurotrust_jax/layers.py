@@ -140,14 +140,17 @@ def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[
 
     Of rare concepts these are few, and products over them as good as over whole lists. The same
     parts where that spares little: of active rows, of short lists, and on accelerators, which are
-    quicker with whole lists. As the part ``like`` if given: with its steps, but whole lists.
+    quicker with whole lists. As the part ``like`` if given: in its shape, but over whole lists,
+    which are the first of its steps.
     """
     if like is not None:
-        steps = like.blocks.steps
-        none = (jnp.zeros(len(part.blocks.concept), jnp.int32) for part in parts)
-        return parts if steps is None else [
-            _stepped(part, Steps(x, x, steps.place)) for part, x in zip(parts, none, strict=True)
-        ]  # fmt: skip
+        if like.blocks.steps is None:
+            return parts
+        starts = (jnp.zeros(len(part.blocks.concept), jnp.int32) for part in parts)
+        return [
+            _stepped(part, Steps(x, x + STEPS, like.blocks.steps.place))
+            for part, x in zip(parts, starts, strict=True)
+        ]
     longest = max(x.rows.shape[1] for x in layer.lists)
     ranked = layer.lists[0].ties is not None
     if not ranked or longest < LEAST or jax.default_backend() != "cpu":

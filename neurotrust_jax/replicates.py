@@ -108,11 +108,12 @@ class Read(NamedTuple):
 
     Attributes
     ----------
-    weighted : callable
-        ``weighted(places)`` is its view times the weights, less its offset, at places of its list
-        [k], as an Array [k, b]; None stands for the whole list, and a place beyond its end gives 0.
+    terms : callable
+        ``terms(places)`` are the rows [k], n filling up, at places of its list, and its view there
+        times the weights, less its offset, [k, b]; None stands for the whole list, and a place
+        beyond its end gives 0.
     mended : tuple of Array [t] and Array [t, b], or None
-        Rows, n filling up, and what their ``weighted`` is short of.
+        Rows, n filling up, and what their terms are short of.
     offset : Array [1, b] or None
         Its view on the rows that are not listed; None for 0.
     total, square : Array [1, b]
@@ -121,7 +122,7 @@ class Read(NamedTuple):
         Whether the view takes one value only.
     """
 
-    weighted: Callable[[Array | None], Array]
+    terms: Callable[[Array | None], tuple[Array, Array]]
     mended: tuple[Array, Array] | None
     offset: Array | None
     total: Array
@@ -130,10 +131,11 @@ class Read(NamedTuple):
 
 
 def _read_active(lists: Rows, v: Array, drawn: Drawn, _: Array) -> Read:
-    w = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
+    rows = lists.rows[v]
+    w = drawn.weights.at[rows].get(mode="promise_in_bounds")
     active = w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype)
     constant = (active <= 0) | (active >= drawn.total)
-    return Read(lambda places: w, None, None, active, active, constant)
+    return Read(lambda places: (rows, w), None, None, active, active, constant)
 
 
 def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
@@ -180,28 +182,30 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
     every = jnp.arange(size, dtype=jnp.int32)[:, None]
     plain = rank(lowest + highest if place is None else untied, every)
 
-    def weighted(some: Array | None) -> Array:
+    weighted = ordered.astype(dtype) * plain
+
+    def terms(some: Array | None) -> tuple[Array, Array]:
         if some is None:
-            return ordered.astype(dtype) * plain
-        listed = lists.rows[v].at[some].get(mode="fill", fill_value=drawn.weights.shape[0] - 1)
+            return lists.rows[v], weighted
+        rows = lists.rows[v].at[some].get(mode="fill", fill_value=drawn.weights.shape[0] - 1)
         some = jnp.minimum(some, size - 1)
-        w = at(drawn.weights, listed)
+        w = at(drawn.weights, rows)
         if place is None:
             low, high = ends(first[some], last[some])
         else:
             high = at(reached, some)
             low = high - w
-        return w * rank(low + high, some[:, None])
+        return rows, w * rank(low + high, some[:, None])
 
     if base is None and place is not None:
         # of the ranks of untied samples, whichever their order
         square, offset = (total - cubes / total**2) / 12, None
     elif base is None:
-        square, offset = column_total(weighted(None) * plain), None
+        square, offset = column_total(weighted * plain), None
     else:
         offset = (middle - total) / (2 * total)
         # the mean rank is 0
-        square = column_total(weighted(None) * plain) - total * offset**2
+        square = column_total(weighted * plain) - total * offset**2
         constant = jnp.where(base > 0, listed <= 0, constant)
     mended = None
     if place is not None:
@@ -213,7 +217,7 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
         square = square + (short * (true + false)).sum(axis=0, keepdims=True)
         end = drawn.weights.shape[0] - 1
         mended = jnp.where(place < size, lists.rows[v].at[inside].get(), end), short
-    return Read(weighted, mended, offset, jnp.zeros_like(total), square, constant)
+    return Read(terms, mended, offset, jnp.zeros_like(total), square, constant)
 
 
 def _concept_totals(present: Array, drawn: Array, dtype: Any) -> Array:
@@ -291,20 +295,14 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
     def neuron(lists: Rows, i: Array, out: tuple[Array, Array]) -> tuple[Array, Array]:
         v = layer.place[blocks.neuron[i]]
         read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn, cubes)
-        rows = lists.rows[v]
         scores, scale = out
 
         def in_steps(steps: Steps, j: Array, product: Callable[[Array, Array], Array]) -> Array:
-            whole = steps.stop[j] == 0
-            stop = jnp.where(whole, -(-rows.shape[0] // steps.place.shape[1]), steps.stop[j])
-
             def step(s: Array, both: Array) -> Array:
-                some = steps.place[s]
-                listed = rows.at[some].get(mode="fill", fill_value=drawn.weights.shape[0] - 1)
-                return both + product(listed, read.weighted(some))
+                return both + product(*read.terms(steps.place[s]))
 
             none = jnp.zeros((blocks.concept.shape[1], total.shape[1]), dtype)
-            return lax.fori_loop(steps.start[j], stop, step, none)
+            return lax.fori_loop(steps.start[j], steps.stop[j], step, none)
 
         if metric.concept_view == "rank":
             deviation = jnp.sqrt(jnp.maximum(read.square / total, 0))
@@ -319,7 +317,7 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
                 return exact_product(present.get(mode="promise_in_bounds"), weighted, dtype)
 
             if blocks.steps is None or lists.ties is None:
-                both = product(rows, read.weighted(None))
+                both = product(*read.terms(None))
             else:
                 both = in_steps(blocks.steps, j, product)
             if read.mended is not None:

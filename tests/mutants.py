@@ -548,7 +548,6 @@ MUTANTS = [
          "test_resampling.py -k 'x32 and dense_product'"),
         ("place >= below_base, 2 * base, 0)", "place >= below_base, base, 0)", rows("auroc")),
         ("low = high - w\n", "low = high\n", "test_resampling.py -k 'x32 and few_ties'"),
-        ("whole = steps.stop[j] == 0", "whole = steps.stop[j] < 0", MADE_UP),
     ),
     *of(
         "ranked.py",
@@ -578,6 +577,7 @@ MUTANTS = [
         "layers.py",
         ("present[some].any(axis=0)", "present[some].all(axis=0)", STEPS),
         ("start[block], stop[block] = taken,", "start[block], stop[block] = taken + 1,", STEPS),
+        ("Steps(x, x + STEPS, like", "Steps(x, x, like", MADE_UP),
     ),
     *of(
         "screening.py",

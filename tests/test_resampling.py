@@ -467,7 +467,8 @@ def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
     np.testing.assert_array_equal(whole, np.arange(len(whole)))
     for late in parts(rare[:, ::-1], like=part)[1]:
         np.testing.assert_array_equal(late.blocks.steps.place, steps.place)
-        assert not late.blocks.steps.stop.any()
+        assert not late.blocks.steps.start.any()
+        assert (late.blocks.steps.stop == layers.STEPS).all()
     # no use where a concept is nearly everywhere, nor of short lists
     found, the_same = parts(all_nine)
     assert the_same is found
