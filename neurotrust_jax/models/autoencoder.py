@@ -12,7 +12,7 @@ import optax  # type: ignore[import-untyped]
 from flax import nnx
 
 from .networks import _check_sizes
-from .steps import batches, check_steps, minibatches, report, warmup_cosine
+from .steps import batches, check_steps, descend, minibatches, report, warmup_cosine
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -195,9 +195,7 @@ def train_autoencoder(
             return unexplained + auxiliary / 32, (unexplained, (features > 0).any(axis=0))
 
         (_, (unexplained, active)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-        with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to an integer power
-            updates, moments = optimizer.update(gradient, moments, params)
-        params = optax.apply_updates(params, updates)
+        params, moments = descend(optimizer, gradient, moments, params)
         params["decoder"][...] = _unit_rows(params["decoder"][...])
         idle = jnp.where(active, 0, idle + 1)
         return params, moments, idle, (unexplained, jnp.mean(dead, dtype=unexplained.dtype))

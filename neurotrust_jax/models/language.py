@@ -9,7 +9,7 @@ import numpy as np
 import optax  # type: ignore[import-untyped]
 from flax import nnx
 
-from .steps import batches, check_steps, minibatches, report, warmup_cosine
+from .steps import batches, check_steps, descend, minibatches, report, warmup_cosine
 from .transformer import Transformer, check_tokens, windows
 
 
@@ -93,9 +93,8 @@ def train_language_model(
             return bits / jnp.maximum(count, 1).astype(bits.dtype)
 
         loss, gradient = jax.value_and_grad(loss_of)(params)
-        with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to an integer power
-            updates, moments = optimizer.update(gradient, moments, params)
-        return optax.apply_updates(params, updates), moments, loss
+        params, moments = descend(optimizer, gradient, moments, params)
+        return params, moments, loss
 
     step = jax.jit(step, donate_argnums=(0, 1))
     params = jax.tree.map(jnp.copy, params)  # the steps donate them, and the model keeps its own

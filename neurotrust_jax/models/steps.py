@@ -52,6 +52,15 @@ def warmup_cosine(learning_rate: float, num_steps: int) -> Any:
     )
 
 
+def descend(
+    optimizer: optax.GradientTransformation, gradient: Any, moments: Any, params: Any
+) -> tuple[Any, Any]:
+    """Parameters and moments after a step along the gradient."""
+    with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to an integer power
+        updates, moments = optimizer.update(gradient, moments, params)
+    return optax.apply_updates(params, updates), moments
+
+
 def report(
     progress: Callable[[int, int], None] | None, done: int, total: int, result: jax.Array
 ) -> None:

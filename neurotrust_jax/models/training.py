@@ -10,7 +10,7 @@ import optax  # type: ignore[import-untyped]
 from flax import nnx
 
 from .capture import capture
-from .steps import minibatches, report, warmup_cosine
+from .steps import descend, minibatches, report, warmup_cosine
 
 
 class History(NamedTuple):
@@ -119,9 +119,8 @@ def train(
             return loss, (hits, nnx.state(copy, nnx.Not(nnx.Param)))
 
         (loss, (hits, rest)), gradient = jax.value_and_grad(loss_of, has_aux=True)(params)
-        with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to an integer power
-            updates, moments = optimizer.update(gradient, moments, params)
-        return optax.apply_updates(params, updates), rest, moments, jnp.stack([loss, hits])
+        params, moments = descend(optimizer, gradient, moments, params)
+        return params, rest, moments, jnp.stack([loss, hits])
 
     images, targets = jnp.asarray(images), jnp.asarray(targets)
     moments = optimizer.init(params)
