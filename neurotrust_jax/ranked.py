@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .probe import Side
-from .sums import weighted_total
+from .sums import running_total, weighted_total
 from .views import VIEWS, Ranking, centred, cumulative_weight, rank_from_top, ranking
 
 __all__ = [
@@ -69,8 +69,8 @@ def average_precision(ranked: Ranked, labels: Array, weights: Array) -> Array:
         # in descending order, the tie group of a row ends where its ascending one begins
         end = order.shape[0] - 1 - first[down]
         hits = weighted[down]
-        retrieved = jnp.cumsum(weights[down])[end]
-        precision = jnp.cumsum(hits, axis=0)[end] / jnp.where(retrieved > 0, retrieved, 1)[:, None]
+        retrieved = running_total(weights[down][:, None])[end]
+        precision = running_total(hits)[end] / jnp.where(retrieved > 0, retrieved, 1)
         return (hits * precision).sum(axis=0)
 
     total = lax.map(one, (ranked.order.order.T, ranked.order.first.T))
@@ -133,6 +133,8 @@ def over_top_rows(
         def on(rows: Array) -> Array:
             return score(TopRows(v[rows], place[rows], f[rows], concepts[rows]))
 
+        if few == n:
+            return on(down)
         return lax.cond(needed <= few, lambda: on(down[:few]), lambda: on(down))
 
     return lax.map(one, (ranked.order.order.T, taken.T, position.T, ranked.values.T, reach))
@@ -213,7 +215,7 @@ def rank_reorder(
 
         # moments of the activations below each position, in ascending order
         powers = jnp.stack([jnp.ones_like(t), t, t**2, t**3])[:, up]
-        moments = jnp.cumsum(v[None, up] * powers, axis=1)
+        moments = running_total((v[None, up] * powers).T).T
         moments = jnp.concatenate([jnp.zeros((4, 1), t.dtype), moments], axis=1)
         m0, m1, m2, m3 = moments[:, :-1]
         a = powers[1]

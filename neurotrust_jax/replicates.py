@@ -22,7 +22,7 @@ from .layers import Layer, Rows
 from .memory import NUM_PILOT
 from .metrics import Metric
 from .similarity import at_concept, winner
-from .sums import Sums, column_total, running_total
+from .sums import Sums, column_total, running_total_in_tiles
 from .weights import draw, draw_all
 
 __all__ = [
@@ -152,7 +152,7 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
         # half of the memory to move where all counts together fit into 16 bits
         few = 2 * size < 2**16
         ordered = ordered.astype(jnp.uint16 if few else jnp.uint32)
-    reached = running_total(ordered)
+    reached = running_total_in_tiles(ordered)
 
     def at(x: Array, place: Array) -> Array:
         return x.at[place].get(mode="promise_in_bounds").astype(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ __all__ = [
     "per_unit",
     "power_sum",
     "running_total",
+    "running_total_in_tiles",
     "weighted_sums",
     "weighted_total",
 ]
@@ -80,26 +82,37 @@ def power_sum(f: Array, c: Array, weights: Array, a: int, b: int) -> Array:
     return weighted_total(c**b, weights)[None, :] if b else weights.sum()
 
 
-def running_total(x: Array, *, inner: bool = False) -> Array:
+def running_total(x: Array) -> Array:
     """Cumulative sum of ``x`` [n, d] along its rows.
 
-    In tiles of sixteen rows, whose totals are summed in the same way (``inner``): XLA's own
-    cumulative sum is several times slower on a CPU.
+    On a CPU row by row, compensated for rounding: several times faster than XLA's own, and little
+    to compile.
     """
+    return lax.platform_dependent(x, cpu=_row_by_row, default=partial(lax.cumsum, axis=0))
+
+
+def _row_by_row(x: Array) -> Array:
+    def add(carry: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], Array]:
+        # what rounding has added to the total is taken off the next row (Kahan, 1965)
+        total, excess = carry
+        row = row - excess
+        reached = total + row
+        return (reached, (reached - total) - row), reached
+
+    none = jnp.zeros_like(x[0])
+    return lax.scan(add, (none, none), x)[1]
+
+
+def running_total_in_tiles(x: Array) -> Array:
+    """As :func:`running_total`, by all processors: three times as fast inside of a loop."""
     num_rows = x.shape[0]
-    if num_rows <= TILE:
-        return jnp.cumsum(x, axis=0)
     tiles = -(-num_rows // TILE)
     tiled = jnp.pad(x, ((0, tiles * TILE - num_rows), (0, 0))).reshape(tiles, TILE, -1)
     rows = [tiled[:, 0]]
     for j in range(1, TILE):
         rows.append(rows[-1] + tiled[:, j])
-    before = running_total(rows[-1], inner=True) - rows[-1]
-    if inner:
-        # so that XLA adds totals of tiles up once, not anew for every row of the tile
-        total = jnp.stack([row + before for row in rows], axis=1)
-    else:
-        total = jnp.stack(rows, axis=1) + before[:, None, :]
+    before = running_total(rows[-1]) - rows[-1]
+    total = jnp.stack(rows, axis=1) + before[:, None, :]
     return total.reshape(tiles * TILE, -1)[:num_rows]
 
 

@@ -76,13 +76,10 @@ def ranking(values: Array) -> Ranking:
     def column(v: Array) -> Ranking:
         order = jnp.argsort(v).astype(jnp.int32)
         ascending = v[order]
-        new = jnp.concatenate([jnp.ones(1, bool), ascending[1:] != ascending[:-1]])
-        position = jnp.arange(v.shape[0], dtype=jnp.int32)
-        first = jax.lax.cummax(jnp.where(new, position, 0))
-        end = jnp.concatenate([new[1:], jnp.ones(1, bool)])
-        last = jax.lax.cummin(jnp.where(end, position + 1, v.shape[0]), reverse=True)
-        where = jnp.zeros_like(order).at[order].set(position, unique_indices=True)
-        return Ranking(order, first[where], last[where])
+        first, last = (
+            jnp.searchsorted(ascending, v, side).astype(jnp.int32) for side in ("left", "right")
+        )
+        return Ranking(order, first, last)
 
     return jax.vmap(column, in_axes=1, out_axes=1)(values)
 

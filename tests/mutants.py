@@ -198,8 +198,8 @@ MUTANTS = [
         "views.py",
         ("(low + high) / (2 * below[-1:]) - 0.5", "low / below[-1:] - 0.5", loop("auroc")),
         (
-            "ascending[1:] != ascending[:-1]",
-            "ascending[1:] >= ascending[:-1]",
+            'for side in ("left", "right")',
+            'for side in ("left", "left")',
             loop("auroc"),
         ),
         (
@@ -238,9 +238,14 @@ MUTANTS = [
         ("weighted_total(f * f, weights)", "weighted_total(f, weights)", loop("cosine")),
         ("weighted_total(c * c, weights)", "(c * c).sum(axis=0)", f"{WEIGHTS} -k x64-cosine"),
         (
-            "before = running_total(rows[-1], inner=True) - rows[-1]",
-            "before = running_total(rows[-1], inner=True)",
+            "before = running_total(rows[-1]) - rows[-1]",
+            "before = running_total(rows[-1])",
             "test_resampling.py::test_running_total_is_a_cumulative_sum",
+        ),
+        (
+            "row = row - excess",
+            "row = row - 0 * excess",
+            "test_resampling.py::test_running_total_keeps_its_digits",
         ),
         (
             "jnp.matmul(weighted.T, c**b,",
@@ -723,9 +728,9 @@ MUTANTS = [
          "[key, jax.random.fold_in(key, 1)]", COMPARED),
         ("np.quantile(alike, (alpha / 2, 1 - alpha / 2))",
          "np.quantile(alike, (alpha, 1 - alpha))", SHARES),
-        ("np.nanmean(value[~np.isnan(self.value)])", "np.nanmean(found)", COMPARED),
+        ("label = np.maximum(self.label[some], 0)", "label = 0 * self.label[some]", COMPARED),
         ("(names[0] == names[1])[both].mean()", "(names[0] == names[1]).mean()", SHARES),
-        ("(winner == self.best)[known].mean()", "(winner == self.best).mean()", SHARES),
+        ("(won == self.best)[:, known]", "(won == self.best)", SHARES),
     ),
     *of(
         "verdicts.py",
