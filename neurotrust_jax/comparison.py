@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -12,13 +12,18 @@ import numpy as np
 from jax import Array
 
 from .checks import check_count, check_share
-from .chunks import Progress
+from .chunks import Progress, in_chunks
+from .folders import Kept
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .similarity import similarity
-from .weights import check_scheme, draw
+from .replicates import dense_replicates
+from .similarity import prepare, similarity
+from .sparse import SparseColumns
+from .weights import check_scheme
 
 __all__ = ["Comparison", "Difference", "Labelling", "compare"]
+
+CHUNK = 32  # replicates of a call, after which progress is told
 
 
 class Labelling(NamedTuple):
@@ -130,31 +135,36 @@ def compare(
     shared = _same_samples(first.probe, second.probe)
     keys = [key, key if shared else jax.random.fold_in(key, 1)]
     paired = first.probe.neuron_names == second.probe.neuron_names
-    alike = []
-    for b in range(num_replicates):
-        winners = [side.resample(k, b, scheme) for side, k in zip(sides, keys, strict=True)]
-        if paired:
-            alike.append(_share_alike(sides, winners))
-        if progress is not None:
-            progress(b + 1, num_replicates)
+
+    def run(ids: Array) -> tuple[np.ndarray, ...]:
+        return sum((side.run(k, ids, scheme) for side, k in zip(sides, keys, strict=True)), ())
+
+    size = min(CHUNK, num_replicates)
+    results = in_chunks(run, num_replicates, size, Kept(None), progress)
+    winners = results[::2]
+    for side, won, value in zip(sides, winners, results[1::2], strict=True):
+        side.keep(won, value)
     z = NormalDist().inv_cdf(1 - alpha / 2)
 
     def difference(name: str) -> Difference:
         values = [getattr(side, name) for side in sides]
-        replicates = [np.stack(getattr(side, f"{name}_replicates")) for side in sides]
+        replicates = [getattr(side, f"{name}_replicates") for side in sides]
         gaps = replicates[0] - replicates[1]
         some = (~np.isnan(gaps)).sum(axis=0) > 1  # else NumPy warns
         error = np.where(some, np.nanstd(np.where(some, gaps, 0), axis=0, ddof=1), np.nan)
         gap = values[0] - values[1]
         return Difference(values[0], values[1], gap, gap - z * error, gap + z * error)
 
-    limits = np.quantile(alike, (alpha / 2, 1 - alpha / 2)) if paired else (np.nan, np.nan)
+    limits = np.full(2, np.nan)
+    if paired:
+        alike = [_share_alike(sides, x) for x in zip(*winners, strict=True)]
+        limits = np.quantile(alike, (alpha / 2, 1 - alpha / 2))
     return Comparison(
         shared=shared,
         similarity=difference("mean"),
         stability=difference("stable"),
         neurons=difference("value") if paired else None,
-        same_label=_share_alike(sides, [x.label for x in sides]) if paired else float("nan"),
+        same_label=_share_alike(sides, tuple(x.label for x in sides)) if paired else float("nan"),
         same_label_lower=float(limits[0]),
         same_label_upper=float(limits[1]),
         alpha=alpha,
@@ -178,29 +188,36 @@ class _Side:
                 f"{self.probe.num_neurons} neurons, got shape {list(self.label.shape)} from "
                 f"{self.label.min()} to {self.label.max()}"
             )
-        self.value = self._of_label(observed)
+        self.value = self._of_label(observed[np.arange(len(self.label)), self.label])
         self.mean = np.nanmean(self.value)
-        self.value_replicates: list[np.ndarray] = []
-        self.mean_replicates: list[np.ndarray] = []
-        self.stable_replicates: list[np.ndarray] = []
+        dense = not isinstance(self.probe.activations, SparseColumns)
+        self.prepared = prepare(self.probe, self.metric) if dense else None
 
     def _of_label(self, values: np.ndarray) -> np.ndarray:
-        own = values[np.arange(len(self.label)), self.label]
-        return np.where(self.label < 0, np.nan, own)
+        return np.where(self.label < 0, np.nan, values)
 
-    def resample(self, key: Array, b: int, scheme: str) -> np.ndarray:
-        """Its most similar concepts [U] in a replicate, which is kept."""
-        probe = self.probe
-        w = draw(key, jnp.asarray(b), probe.groups, scheme, probe.num_units, probe.weights.dtype)
-        drawn = replace(probe, sample_weight=probe.sample_weight * w)
-        found = np.asarray(similarity(drawn, self.metric))
-        value, winner = self._of_label(found), _winner(found)
-        self.value_replicates.append(value)
+    def run(self, key: Array, ids: Array, scheme: str) -> tuple[np.ndarray, ...]:
+        """Of some replicates the most similar concepts, and the labels' similarity: [b, U] each."""
+        results = []
+        for some, part in self.probe.in_neurons():
+            label = np.maximum(self.label[some], 0).astype(np.int32)
+            prepared = prepare(part, self.metric) if self.prepared is None else self.prepared
+            won, _, values = dense_replicates(
+                key, ids, prepared, part.weights, part.groups,
+                (np.arange(len(label), dtype=np.int32), label),
+                metric=self.metric, scheme=scheme, num_units=part.num_units,
+            )  # fmt: skip
+            results.append((won, values))
+        won, values = (np.concatenate(x).T for x in zip(*results, strict=True))
+        return won, self._of_label(values)
+
+    def keep(self, won: np.ndarray, value: np.ndarray) -> None:
+        """Keep what all replicates gave, [B, U] each."""
+        self.value_replicates = value
         # of the neurons that have a label on the data
-        self.mean_replicates.append(np.nanmean(value[~np.isnan(self.value)]))
+        self.mean_replicates = np.nanmean(value[:, ~np.isnan(self.value)], axis=1)
         known = self.best >= 0
-        self.stable_replicates.append((winner == self.best)[known].mean())
-        return winner
+        self.stable_replicates = (won == self.best)[:, known].mean(axis=1)
 
     @property
     def stable(self) -> np.ndarray:
@@ -212,7 +229,7 @@ def _winner(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values).all(axis=1), -1, known.argmax(axis=1))
 
 
-def _share_alike(sides: list[_Side], labels: list[np.ndarray]) -> float:
+def _share_alike(sides: list[_Side], labels: tuple[np.ndarray, ...]) -> float:
     """Share of the neurons labelled by both whose labels have the same name."""
     names = [
         np.array([*side.probe.concept_names, ""])[label]

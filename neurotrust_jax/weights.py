@@ -91,6 +91,7 @@ def check_scheme(scheme: str) -> None:
         raise ValueError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
 
 
+@partial(jax.jit, static_argnames=("scheme", "num_units", "dtype"))
 def draw(
     key: Array, replicate: Array, groups: Array | None, scheme: str, num_units: int, dtype: Any
 ) -> Array:
