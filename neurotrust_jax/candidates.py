@@ -50,6 +50,7 @@ class Candidates(NamedTuple):
     excluded: np.ndarray
 
 
+@partial(jax.jit, static_argnames="metric")
 def stable_scale(metric: Metric | None, similarity: Array) -> Array:
     """Put similarities on a scale on which their spread depends little on their value.
 

@@ -254,6 +254,7 @@ def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) ->
     return result
 
 
+@partial(jax.jit, static_argnames="num_concepts")
 def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
     """Booleans [U, K] of the candidates put at their concepts, [U, C]."""
     neuron = jnp.arange(candidates.shape[0], dtype=jnp.int32)[:, None]

@@ -193,12 +193,14 @@ def leading_concepts(scores: Array, k: int) -> tuple[Array, Array]:
     return jnp.where(jnp.isnan(best), -1, concept), best
 
 
+@jax.jit
 def winner(scores: Array) -> Array:
     """Column of the highest score of each row, -1 where none is defined, [U] of int32."""
     best = jnp.argmax(jnp.where(jnp.isnan(scores), -jnp.inf, scores), axis=1).astype(jnp.int32)
     return jnp.where(jnp.isnan(scores).all(axis=1), -1, best)
 
 
+@jax.jit
 def at_concept(values: Array, concept: Array) -> Array:
     """Value [U] of one concept per neuron from ``values`` [U, C], NaN where the concept is -1."""
     value = jnp.take_along_axis(values, jnp.maximum(concept, 0)[:, None], axis=1)[:, 0]
@@ -226,6 +228,7 @@ def undefined_reason(
     return jnp.where(undefined & (fault == 0), int(Reason.UNDEFINED), fault)
 
 
+@partial(jax.jit, static_argnames=("view", "never", "always", "constant"))
 def _constant_side(
     side: Side, weights: Array, view: str, never: Reason, always: Reason, constant: Reason
 ) -> Array:
