@@ -16,7 +16,7 @@ from .chunks import Progress, in_chunks
 from .folders import Kept
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .replicates import dense_replicates
+from .replicates import dense_replicates, draw_weights
 from .similarity import prepare, similarity
 from .sparse import SparseColumns
 from .weights import check_scheme
@@ -198,15 +198,16 @@ class _Side:
 
     def run(self, key: Array, ids: Array, scheme: str) -> tuple[np.ndarray, ...]:
         """Of some replicates the most similar concepts, and the labels' similarity: [b, U] each."""
+        probe = self.probe
+        drawn = draw_weights(
+            key, ids, probe.weights, probe.groups, scheme=scheme, num_units=probe.num_units
+        )
         results = []
-        for some, part in self.probe.in_neurons():
+        for some, part in probe.in_neurons():
             label = np.maximum(self.label[some], 0).astype(np.int32)
             prepared = prepare(part, self.metric) if self.prepared is None else self.prepared
-            won, _, values = dense_replicates(
-                key, ids, prepared, part.weights, part.groups,
-                (np.arange(len(label), dtype=np.int32), label),
-                metric=self.metric, scheme=scheme, num_units=part.num_units,
-            )  # fmt: skip
+            pairs = np.arange(len(label), dtype=np.int32), label
+            won, _, values = dense_replicates(drawn, prepared, pairs, metric=self.metric)
             results.append((won, values))
         won, values = (np.concatenate(x).T for x in zip(*results, strict=True))
         return won, self._of_label(values)

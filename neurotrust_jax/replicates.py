@@ -23,13 +23,14 @@ from .memory import NUM_PILOT
 from .metrics import Metric
 from .similarity import at_concept, winner
 from .sums import Sums, column_total, running_total_in_tiles
-from .weights import draw, draw_all
+from .weights import draw_all
 
 __all__ = [
     "accumulate",
     "dense_replicates",
     "dense_spread",
     "draw_chunk",
+    "draw_weights",
     "exact_product",
     "rows_replicates",
     "rows_similarity",
@@ -40,51 +41,43 @@ __all__ = [
 COLUMNS = 4096  # concepts whose totals are taken at a time
 
 
-@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
-def dense_spread(
-    key: Array,
-    prepared: Any,
-    weights: Array,
-    groups: Array | None,
-    observed: Array,
-    *,
-    metric: Metric,
-    scheme: str,
-    num_units: int,
+@partial(jax.jit, static_argnames=("scheme", "num_units"))
+def draw_weights(
+    key: Array, ids: Array, weights: Array, groups: Array | None, *, scheme: str, num_units: int
 ) -> Array:
+    """Weights [n, b] of the replicates ``ids``, sample weights included."""
+    drawn = draw_all(key, ids, groups, scheme, num_units, weights.dtype)
+    return (drawn * weights[None, :]).T
+
+
+@partial(jax.jit, static_argnames="metric")
+def dense_spread(drawn: Array, prepared: Any, observed: Array, *, metric: Metric) -> Array:
     """Standard errors [U, C] on the stable scale from the first replicates."""
 
-    def add(b: Array, moments: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        w = weights * draw(key, b, groups, scheme, num_units, weights.dtype)
-        return accumulate(moments, stable_scale(metric, metric.score(prepared, w)) - centre)
+    def add(
+        moments: tuple[Array, Array, Array], weights: Array
+    ) -> tuple[tuple[Array, Array, Array], None]:
+        scores = stable_scale(metric, metric.score(prepared, weights))
+        return accumulate(moments, scores - centre), None
 
     centre = stable_scale(metric, observed)
     zero = jnp.zeros_like(centre)
-    return standard_deviation(lax.fori_loop(0, NUM_PILOT, add, (zero, zero, zero)))
+    moments, _ = lax.scan(add, (zero, zero, zero), drawn[:, :NUM_PILOT].T)
+    return standard_deviation(moments)
 
 
-@partial(jax.jit, static_argnames=("metric", "scheme", "num_units"))
+@partial(jax.jit, static_argnames="metric")
 def dense_replicates(
-    key: Array,
-    ids: Array,
-    prepared: Any,
-    weights: Array,
-    groups: Array | None,
-    pairs: tuple[Array, Array],
-    *,
-    metric: Metric,
-    scheme: str,
-    num_units: int,
+    drawn: Array, prepared: Any, pairs: tuple[Array, Array], *, metric: Metric
 ) -> tuple[Array, Array, Array]:
-    """Of the replicates ``ids``: winners [U, b], their similarity [U, b], the pairs' [P, b]."""
+    """Of replicates: winners [U, b], their similarity [U, b], the pairs' [P, b]."""
 
-    def one(replicate: Array) -> tuple[Array, Array, Array]:
-        w = weights * draw(key, replicate, groups, scheme, num_units, weights.dtype)
-        scores = metric.score(prepared, w)
+    def one(weights: Array) -> tuple[Array, Array, Array]:
+        scores = metric.score(prepared, weights)
         won = winner(scores)
         return won, at_concept(scores, won), scores[pairs]
 
-    won, winning, followed = lax.map(one, ids)
+    won, winning, followed = lax.map(one, drawn.T)
     return won.T, winning.T, followed.T
 
 
@@ -367,10 +360,10 @@ def draw_chunk(
 ) -> Drawn:
     """Draw the replicates ``ids``; with ``counts`` samples are single, and weigh 1."""
     if counts:
-        drawn = draw_all(key, ids, groups, scheme, num_units, jnp.uint8)
+        drawn = draw_all(key, ids, groups, scheme, num_units, jnp.uint8).T
     else:
-        drawn = draw_all(key, ids, groups, scheme, num_units, weights.dtype) * weights[None, :]
-    return _drawn(drawn.T, layer, weights.dtype, counts)
+        drawn = draw_weights(key, ids, weights, groups, scheme=scheme, num_units=num_units)
+    return _drawn(drawn, layer, weights.dtype, counts)
 
 
 def _drawn(weights: Array, layer: Layer, dtype: Any, counts: bool) -> Drawn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from .replicates import (
     dense_replicates,
     dense_spread,
     draw_chunk,
+    draw_weights,
     rows_replicates,
     rows_similarity,
     rows_spread,
@@ -145,22 +147,34 @@ def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[
 
     The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
     """
-    key, probe, metric, scheme, num_replicates, prepared, *_ = sought
-    observed, room, mesh, kept = sought.observed, sought.room, sought.mesh, sought.kept
-    sides = prepared, prepare_concepts(probe, metric)
-    data = sides, probe.weights, probe.groups
-    static = {"metric": metric, "scheme": scheme, "num_units": probe.num_units}
-    spread = np.asarray(dense_spread(key, *data, observed, **static))
+    probe, metric, room = sought.probe, sought.metric, sought.room
+    data = probe.weights, probe.groups
+    pilot, draws = _draws(sought, draw_weights, *data, num_units=probe.num_units)
+    sides = sought.prepared, prepare_concepts(probe, metric)
+    spread = np.asarray(dense_spread(pilot, sides, sought.observed, metric=metric))
     found, followed = sought.choose(pairs, spread[pairs])
     listed = tuple(padded(x.astype(np.int32)) for x in followed)
-
-    replicates = divided(dense_replicates, mesh, 1, **static)
+    replicates = divided(dense_replicates, sought.mesh, 0, metric=metric)
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
-        won, winning, values = replicates(key, ids, *data, listed)
+        won, winning, values = replicates(draws(ids), sides, listed)
         return on_host(won), on_host(winning), on_host(values)[: len(followed[0])]
 
-    return found, *in_chunks(run, num_replicates, room.replicates, kept, progress, axis=-1)
+    return found, *in_chunks(
+        run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
+    )
+
+
+def _draws(
+    sought: Sought, draw: Callable[..., Any], *data: Any, **static: Any
+) -> tuple[Any, Callable[[Array], Any]]:
+    """The first replicates as drawn, and how a chunk of replicates is."""
+    key, room, static = sought.key, sought.room, static | {"scheme": sought.scheme}
+    # the first chunk is drawn once where one device draws it all
+    reused = sought.mesh is None and room.replicates >= NUM_PILOT
+    pilot = draw(key, jnp.arange(room.replicates if reused else NUM_PILOT), *data, **static)
+    each = divided(draw, sought.mesh, 1, **static)
+    return pilot, lambda ids: pilot if reused and int(ids[0]) == 0 else each(key, ids, *data)
 
 
 def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
@@ -169,21 +183,15 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     Replicates are taken of the pairs that are likely to matter. What wins there tells, by the
     ceilings, which of the others could have won, and these are then taken too.
     """
-    key, probe, metric, scheme, num_replicates, _, layer, observed, *_ = sought
-    room, mesh = sought.room, sought.mesh
+    probe, metric, room, layer = sought.probe, sought.metric, sought.room, sought.layer
     assert layer is not None
-    num_neurons, num_concepts = observed.shape
+    num_neurons, num_concepts = sought.observed.shape
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
-    counts = single and scheme != "bayesian"
-    static = {"scheme": scheme, "num_units": probe.num_units, "counts": counts}
+    counts = single and sought.scheme != "bayesian"
     data = layer, probe.weights, probe.groups
-    draws = divided(draw_chunk, mesh, 1, **static)
-    replicates = divided(rows_replicates, mesh, 0, metric=metric)
-
-    # the first chunk is drawn once where one device draws it all
-    reused = mesh is None and room.replicates >= NUM_PILOT
-    pilot = draw_chunk(key, jnp.arange(room.replicates if reused else NUM_PILOT), *data, **static)
+    pilot, draws = _draws(sought, draw_chunk, *data, num_units=probe.num_units, counts=counts)
+    replicates = divided(rows_replicates, sought.mesh, 0, metric=metric)
     spread, scale = _spread(sought, pairs, pilot)
     found, followed = sought.choose(pairs, spread)
     first = _needed_first(sought, pairs, followed, spread, scale)
@@ -204,7 +212,7 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
         return [np.concatenate(x) for x in zip(*results, strict=True)]
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
-        drawn = pilot if reused and int(ids[0]) == 0 else draws(key, ids, *data)
+        drawn = draws(ids)
         won, winning, values, floor = taken(drawn, parts, [place for _, place in own])
         if sought.ceiling is not None:
             reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
@@ -218,7 +226,7 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
         return won, winning, values[back]
 
     return found, *in_chunks(
-        run, num_replicates, room.replicates, kept=sought.kept, progress=progress, axis=-1
+        run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
     )
 
 

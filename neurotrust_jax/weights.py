@@ -107,6 +107,8 @@ def draw_all(
     """Weights [b, n] of the replicates ``ids``, sample weights excluded."""
     one = partial(draw, key, groups=groups, scheme=scheme, num_units=num_units, dtype=dtype)
     size = max(1, min(64, TOGETHER // num_units, ids.shape[0]))
+    if scheme == "bayesian":  # how a sum of reals is rounded depends on what is summed beside it
+        size = 1
     # filled up to whole batches: what is left over would be compiled by itself
     whole = jnp.pad(ids, (0, -ids.shape[0] % size))
     return jax.lax.map(one, whole, batch_size=size)[: ids.shape[0]]
