@@ -17,7 +17,15 @@ from .folders import Kept
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import dense_replicates, draw_weights
-from .similarity import prepare, similarity
+from .similarity import (
+    at_concept,
+    prepare,
+    prepare_concepts,
+    prepare_neurons,
+    score,
+    similarity,
+    winner,
+)
 from .sparse import SparseColumns
 from .weights import check_scheme
 
@@ -177,8 +185,14 @@ class _Side:
 
     def __init__(self, given: Labelling) -> None:
         self.probe, self.metric = given.probe, get_metric(given.metric)
-        observed = np.asarray(similarity(self.probe, self.metric))
-        self.best = _winner(observed)
+        self.prepared = None  # of sparse activations it would be dense
+        if isinstance(self.probe.activations, SparseColumns):
+            observed = similarity(self.probe, self.metric)
+        else:
+            neurons = prepare_neurons(self.probe, self.metric)
+            self.prepared = neurons, prepare_concepts(self.probe, self.metric)
+            observed = score(self.probe, neurons, self.metric)
+        self.best = np.asarray(winner(observed))
         self.label = self.best if given.label is None else np.asarray(given.label)
         if self.label.shape != self.best.shape or not (
             self.label.min() >= -1 and self.label.max() < self.probe.num_concepts
@@ -188,13 +202,8 @@ class _Side:
                 f"{self.probe.num_neurons} neurons, got shape {list(self.label.shape)} from "
                 f"{self.label.min()} to {self.label.max()}"
             )
-        self.value = self._of_label(observed[np.arange(len(self.label)), self.label])
+        self.value = np.asarray(at_concept(observed, jnp.asarray(self.label)))
         self.mean = np.nanmean(self.value)
-        dense = not isinstance(self.probe.activations, SparseColumns)
-        self.prepared = prepare(self.probe, self.metric) if dense else None
-
-    def _of_label(self, values: np.ndarray) -> np.ndarray:
-        return np.where(self.label < 0, np.nan, values)
 
     def run(self, key: Array, ids: Array, scheme: str) -> tuple[np.ndarray, ...]:
         """Of some replicates the most similar concepts, and the labels' similarity: [b, U] each."""
@@ -210,7 +219,7 @@ class _Side:
             won, _, values = dense_replicates(drawn, prepared, pairs, metric=self.metric)
             results.append((won, values))
         won, values = (np.concatenate(x).T for x in zip(*results, strict=True))
-        return won, self._of_label(values)
+        return won, np.where(self.label < 0, np.nan, values)
 
     def keep(self, won: np.ndarray, value: np.ndarray) -> None:
         """Keep what all replicates gave, [B, U] each."""
@@ -223,11 +232,6 @@ class _Side:
     @property
     def stable(self) -> np.ndarray:
         return np.mean(self.stable_replicates)
-
-
-def _winner(values: np.ndarray) -> np.ndarray:
-    known = np.nan_to_num(values, nan=-np.inf)
-    return np.where(np.isnan(values).all(axis=1), -1, known.argmax(axis=1))
 
 
 def _share_alike(sides: list[_Side], labels: tuple[np.ndarray, ...]) -> float:

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import scipy.sparse
 
 import neurotrust_jax as nt
 from neurotrust_jax.datasets import planted
@@ -88,6 +89,24 @@ def test_the_same_twice_differs_by_nothing_and_other_samples_do():
     )
     assert not apart.shared
     assert apart.similarity.lower < 0 < apart.similarity.upper
+
+
+@pytest.mark.x32
+def test_sparse_activations_give_the_same():
+    rng = np.random.default_rng(0)
+    c = rng.random((500, 7)) < 0.3
+    f = np.maximum(rng.normal(size=(500, 9)) + 2 * c[:, np.arange(9) % 7] - 1.5, 0)
+    label = np.r_[-1, np.arange(1, 9) % 7]
+    dense, sparse = (
+        nt.compare(
+            KEY, nt.Labelling(side, "auroc", label), nt.Labelling(side, "f1"), num_replicates=40
+        )
+        for side in (nt.make_probe(x, c, thresholds=0.0) for x in (f, scipy.sparse.csc_array(f)))
+    )
+    for name in ("similarity", "stability", "neurons"):
+        for x, y in zip(getattr(sparse, name), getattr(dense, name), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
+    assert np.isnan(dense.neurons.first).tolist() == [True] + [False] * 8
 
 
 @pytest.mark.x32

@@ -425,7 +425,7 @@ def test_blocks_hold_every_pair_once(room):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("total", [sums.running_total, sums.running_total_in_tiles])
-@pytest.mark.parametrize("size", [1, 16, 17, 300])
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 300, 5000])
 def test_running_total_is_a_cumulative_sum(size, total):
     x = np.random.default_rng(8).integers(0, 9, (size, 3))
     for dtype in (np.float32, np.uint16):
