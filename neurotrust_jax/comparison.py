@@ -20,8 +20,6 @@ from .replicates import dense_replicates, draw_weights
 from .similarity import (
     at_concept,
     prepare,
-    prepare_concepts,
-    prepare_neurons,
     score,
     similarity,
     winner,
@@ -189,9 +187,8 @@ class _Side:
         if isinstance(self.probe.activations, SparseColumns):
             observed = similarity(self.probe, self.metric)
         else:
-            neurons = prepare_neurons(self.probe, self.metric)
-            self.prepared = neurons, prepare_concepts(self.probe, self.metric)
-            observed = score(self.probe, neurons, self.metric)
+            self.prepared = prepare(self.probe, self.metric)
+            observed = score(self.probe, self.prepared[0], self.metric)
         self.best = np.asarray(winner(observed))
         self.label = self.best if given.label is None else np.asarray(given.label)
         if self.label.shape != self.best.shape or not (

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .metrics import Metric, get_metric
-from .probe import Probe, Side
-from .similarity import check_joint
+from .probe import Probe
+from .similarity import prepare
 from .sums import Sums, per_unit, power_sum, weighted_sums
 from .views import VIEWS
 
@@ -52,14 +52,13 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
     """
     metric = get_metric(metric)
     if metric.joint:
-        check_joint(probe, metric)
-        data = probe.neurons, probe.labels, probe.weights
-        blocks, num_blocks = _blocks(probe)
-        return _by_blocks(*data, blocks, metric=metric, num_blocks=num_blocks), num_blocks - 1.0
+        prepared = prepare(probe, metric)
+        blocks, num = _blocks(probe)
+        return _by_blocks(prepared, probe.weights, blocks, metric=metric, num_blocks=num), num - 1.0
     polynomial = {metric.neuron_view, metric.concept_view} <= set(POLYNOMIAL)
 
     def error(part: Probe) -> Array:
-        data = part.neurons, part.labels, part.weights
+        data = prepare(part, metric), part.weights
         if probe.groups is None and metric.finalise is not None and polynomial:
             return _by_moments(*data, metric=metric)
         return _by_gradients(*data, part.groups, metric=metric, num_units=part.num_units)
@@ -68,7 +67,7 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
 
 
 @partial(jax.jit, static_argnames="metric")
-def _by_moments(neurons: Side, labels: Side, weights: Array, *, metric: Metric) -> Array:
+def _by_moments(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> Array:
     """All pairs from weighted moments, for a six-sum metric of polynomial views.
 
     Sample k moves the six sums along ``w_k (1, f, c, f^2, c^2, f c)``, and a centred view by
@@ -77,7 +76,6 @@ def _by_moments(neurons: Side, labels: Side, weights: Array, *, metric: Metric) 
     """
     assert metric.finalise is not None
     finalise = metric.finalise
-    prepared = metric.prepare(neurons, labels)
     f, f_unit = _scaled_view(metric.neuron_view, prepared[0], weights)
     c, c_unit = _scaled_view(metric.concept_view, prepared[1], weights)
     p, q = f_unit[:, None], c_unit[None, :]
@@ -133,8 +131,7 @@ def _scaled_view(view: str, prepared: Any, weights: Array) -> tuple[Array, Array
 
 @partial(jax.jit, static_argnames=("metric", "num_units"))
 def _by_gradients(
-    neurons: Side,
-    labels: Side,
+    prepared: tuple[Any, Any],
     weights: Array,
     groups: Array | None,
     *,
@@ -142,8 +139,8 @@ def _by_gradients(
     num_units: int,
 ) -> Array:
     """Pair by pair: the gradient of the score in the weights, [n] numbers at a time."""
-    f, c = metric.prepare(neurons, labels)
-    num_neurons, num_concepts = neurons.values.shape[1], labels.values.shape[1]
+    f, c = prepared
+    num_neurons, num_concepts = (jax.tree.leaves(x)[0].shape[-1] for x in prepared)
     positive = per_unit(weights, groups, num_units) > 0
 
     def row(u: Array) -> Array:
@@ -174,10 +171,9 @@ def _column(side: Any, index: Array) -> Any:
 
 @partial(jax.jit, static_argnames=("metric", "num_blocks"))
 def _by_blocks(
-    neurons: Side, labels: Side, weights: Array, blocks: Array, *, metric: Metric, num_blocks: int
+    prepared: tuple[Any, Any], weights: Array, blocks: Array, *, metric: Metric, num_blocks: int
 ) -> Array:
     """All pairs at once: the derivative of the score along the weight of each block of units."""
-    prepared = metric.prepare(neurons, labels)
 
     def score(w: Array) -> Array:
         return metric.score(prepared, w)

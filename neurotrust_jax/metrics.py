@@ -37,13 +37,13 @@ class Metric(NamedTuple):
         The name under which it stands in :data:`METRICS`.
     neuron_view, concept_view : str
         How each side is read: a key of :data:`neurotrust_jax.views.VIEWS`.
-    prepare : callable
-        ``prepare(neurons, labels) -> (neurons', concepts')`` from the probe's two sides, free of
-        weights. Each is a pytree of arrays whose last axis is the column (neuron, or concept), so
-        that columns can be picked after the work that all share, such as sorting.
+    prepare_neurons, prepare_concepts : callable
+        What each of the probe's two :class:`Side` is turned into, free of weights: a pytree of
+        arrays whose last axis is the column (neuron, or concept), so that columns can be picked
+        after the work that all share, such as sorting.
     score : callable
-        ``score(prepared, weights [n]) -> Array [U, C]``, NaN where undefined. Pure: it may be
-        jitted, mapped and differentiated.
+        ``score((neurons, concepts), weights [n]) -> Array [U, C]`` from what was prepared, NaN
+        where undefined. Pure: it may be jitted, mapped and differentiated.
     range : tuple of float
         Smallest and largest possible value.
     summary : str
@@ -57,12 +57,17 @@ class Metric(NamedTuple):
     name: str
     neuron_view: str
     concept_view: str
-    prepare: Callable[[Side, Side], tuple[Any, Any]]
+    prepare_neurons: Callable[[Side], Any]
+    prepare_concepts: Callable[[Side], Any]
     score: Callable[[tuple[Any, Any], Array], Array]
     range: tuple[float, float]
     summary: str
     finalise: Callable[[Sums], Array] | None = None
     joint: bool = False
+
+    def prepare(self, neurons: Side, labels: Side) -> tuple[Any, Any]:
+        """Prepare both sides."""
+        return self.prepare_neurons(neurons), self.prepare_concepts(labels)
 
     def value(self, sums: Sums, defined: Array) -> Array:
         """Of a six-sum metric the value, NaN where not ``defined`` or where the sums overflow."""
@@ -81,15 +86,13 @@ def six_sum_metric(
     """Build a metric from two views and a pointwise function of the six sums."""
     read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
 
-    def prepare(neurons: Side, labels: Side) -> tuple[Any, Any]:
-        return read_neuron.prepare(neurons), read_concept.prepare(labels)
-
     def score(prepared: tuple[Any, Any], weights: Array) -> Array:
         f = read_neuron.evaluate(prepared[0], weights)
         c = read_concept.evaluate(prepared[1], weights)
         return _defined(finalise(weighted_sums(f, c, weights)), f, c, weights, range)
 
-    return Metric(name, neuron_view, concept_view, prepare, score, range, summary, finalise)
+    prepare = read_neuron.prepare, read_concept.prepare
+    return Metric(name, neuron_view, concept_view, *prepare, score, range, summary, finalise)
 
 
 def ranked_metric(
@@ -108,21 +111,17 @@ def ranked_metric(
     The views tell whether a side varies; the kernel is given what is read of each side.
     """
 
-    def varying(side: Side, view: str) -> Array:
+    def reader(read: Callable[[Side], Any], view: str) -> Callable[[Side], Any]:
         # ranks vary where their values do
-        return VIEWS[view].prepare(side) if view == "binary" else side.values
-
-    def prepare(neurons: Side, labels: Side) -> tuple[Any, Any]:
-        return (
-            (read_neurons(neurons), varying(neurons, neuron_view)),
-            (read_concepts(labels), varying(labels, concept_view)),
-        )
+        varying = VIEWS[view].prepare if view == "binary" else ranked.own_values
+        return lambda side: (read(side), varying(side))
 
     def score(prepared: tuple[Any, Any], weights: Array) -> Array:
         (neurons, f), (concepts, c) = prepared
         return _defined(kernel(neurons, concepts, weights), f, c, weights, range)
 
-    return Metric(name, neuron_view, concept_view, prepare, score, range, summary, joint=joint)
+    prepare = reader(read_neurons, neuron_view), reader(read_concepts, concept_view)
+    return Metric(name, neuron_view, concept_view, *prepare, score, range, summary, joint=joint)
 
 
 def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[float, float]) -> Array:

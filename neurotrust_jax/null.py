@@ -21,8 +21,8 @@ from jax import Array, lax
 
 from .checks import check_count, check_share
 from .chunks import Progress, in_chunks, kept_for
-from .metrics import METRICS, Metric, get_metric
-from .probe import Probe, Side
+from .metrics import Metric, get_metric
+from .probe import Probe
 from .similarity import similarity
 from .sums import weighted_sums
 from .views import VIEWS, varies
@@ -230,7 +230,7 @@ def permutation_test(
         kept = kept_for(
             checkpoint, key, part, metric.name, np.asarray(scores[some]), *jax.tree.leaves(layout)
         )
-        fixed, moving = _prepare(part.neurons, part.labels, part.weights, metric=metric)
+        fixed, moving = _parted(part, metric)
         replicates = partial(
             _replicates, key, fixed=fixed, moving=moving, weights=part.weights, layout=layout,
             metric=metric, num_units=num_units,
@@ -307,19 +307,22 @@ def _adjusted(p: Array) -> Array:
     return jnp.where(jnp.isnan(p), jnp.nan, q)
 
 
+def _parted(probe: Probe, metric: Metric) -> tuple[Any, Any]:
+    """What no permutation touches, and the arrays whose rows move."""
+    neurons, labels = metric.prepare_neurons(probe.neurons), probe.labels
+    if metric.finalise is None:
+        # what is prepared of the labels may hold row numbers (a sorted order)
+        return neurons, labels
+    return _six_sums((neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric)
+
+
 @partial(jax.jit, static_argnames="metric")
-def _prepare(neurons: Side, labels: Side, weights: Array, *, metric: Metric) -> tuple[Any, Any]:
-    """What no permutation touches, and the arrays whose rows move.
+def _six_sums(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> tuple[Any, Any]:
+    """As :func:`_parted`, of a metric of which only FC is left to do.
 
     Units of equal weights trade places, so the views of the concepts, their sums and whether they
-    vary are the same under every permutation: of a six-sum metric only FC is left to do.
+    vary are the same under every permutation.
     """
-    prepared = metric.prepare(neurons, labels)
-    if metric.finalise is None:
-        # What is prepared of the labels may hold row numbers (a sorted order), so the labels move
-        # as they came. The metrics of the table prepare each side by itself; others may not.
-        alone = METRICS.get(metric.name) is metric
-        return (neurons, prepared[0] if alone else None), labels
     f = VIEWS[metric.neuron_view].evaluate(prepared[0], weights)
     c = VIEWS[metric.concept_view].evaluate(prepared[1], weights)
     defined = varies(f, weights)[:, None] & varies(c, weights)[None, :]
@@ -330,9 +333,7 @@ def _prepare(neurons: Side, labels: Side, weights: Array, *, metric: Metric) -> 
 def _statistic(fixed: Any, moved: Any, weights: Array, metric: Metric) -> Array:
     """Largest similarity over the concepts, NaN if none is defined, [U]."""
     if metric.finalise is None:
-        neurons, alone = fixed
-        pair = metric.prepare(neurons, moved)
-        scores = metric.score(pair if alone is None else (alone, pair[1]), weights)
+        scores = metric.score((fixed, metric.prepare_concepts(moved)), weights)
     else:
         sums, weighted, defined = fixed
         product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)

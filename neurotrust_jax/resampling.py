@@ -30,7 +30,7 @@ from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import accumulate, standard_deviation
 from .screening import replicate_range, statistic_of
-from .similarity import at_concept, check_joint, prepare_neurons, score, winner
+from .similarity import at_concept, check_joint, score, winner
 from .sparse import SparseColumns
 from .ways import Sought, dense_way, rows_way, similarity_of_rows, way_of
 from .weights import check_scheme, draw, draw_all
@@ -225,7 +225,7 @@ def bootstrap(
         )  # fmt: skip
 
     # what is prepared of sparse activations would be dense
-    prepared = None if sparse else prepare_neurons(probe, metric)
+    prepared = None if sparse else metric.prepare_neurons(probe.neurons)
     layer = None
     if way != "dense":
         ranked = metric.neuron_view == "rank"

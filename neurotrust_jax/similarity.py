@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from .metrics import Metric, get_metric
 from .probe import Probe, Side
 from .sparse import SparseColumns
-from .views import ranking_by_numpy, varies
+from .views import varies
 
 __all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
 
@@ -85,9 +84,7 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     """
     metric = get_metric(metric)
     check_joint(probe, metric)
-    return probe.each_neuron(
-        lambda part: _similarity(part.neurons, part.labels, part.weights, metric=metric)
-    )
+    return probe.each_neuron(lambda part: score(part, metric.prepare_neurons(part.neurons), metric))
 
 
 def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
@@ -100,55 +97,25 @@ def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
         )
 
 
-# Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
-@partial(jax.jit, static_argnames="metric")
-def _similarity(neurons: Side, labels: Side, weights: Array, metric: Metric) -> Array:
-    return metric.score(metric.prepare(neurons, labels), weights)
-
-
-def prepare(probe: Probe, metric: Metric) -> Any:
+def prepare(probe: Probe, metric: Metric) -> tuple[Any, Any]:
     """Do a metric's work that no weights touch (sorting, say), once for many weight vectors."""
     check_joint(probe, metric)
-    return _prepare(probe.neurons, probe.labels, metric=metric)
-
-
-@partial(jax.jit, static_argnames="metric")
-def _prepare(neurons: Side, labels: Side, metric: Metric) -> Any:
-    return metric.prepare(neurons, labels)
-
-
-def prepare_neurons(probe: Probe, metric: Metric) -> Any:
-    """The neurons' part of :func:`prepare`."""
-    ranks_alone = metric.finalise is not None and metric.neuron_view == "rank"
-    if ranks_alone and jax.default_backend() == "cpu":
-        return ranking_by_numpy(np.asarray(probe.neurons.values))
-    _, labels = next(probe.in_columns())
-    return _prepare_side(probe.neurons, labels, metric=metric, side=0)
-
-
-def prepare_concepts(probe: Probe, metric: Metric) -> Any:
-    """The concepts' part of :func:`prepare`."""
-    return _prepare_side(probe.neurons, probe.labels, metric=metric, side=1)
-
-
-@partial(jax.jit, static_argnames=("metric", "side"))
-def _prepare_side(neurons: Side, labels: Side, metric: Metric, side: int) -> Any:
-    # the other side's is not used, hence not computed
-    return metric.prepare(neurons, labels)[side]
+    return metric.prepare(probe.neurons, probe.labels)
 
 
 def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
     """Similarity [U, C] from prepared neurons, some concepts at a time."""
     values = [
-        _score(neurons, probe.neurons, labels, probe.weights, metric=metric)
+        _score(neurons, metric.prepare_concepts(labels), probe.weights, metric=metric)
         for _, labels in probe.in_columns()
     ]
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
 
 
+# Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
 @partial(jax.jit, static_argnames="metric")
-def _score(prepared: Any, neurons: Side, labels: Side, weights: Array, metric: Metric) -> Array:
-    return metric.score((prepared, metric.prepare(neurons, labels)[1]), weights)
+def _score(neurons: Any, concepts: Any, weights: Array, *, metric: Metric) -> Array:
+    return metric.score((neurons, concepts), weights)
 
 
 def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identification:

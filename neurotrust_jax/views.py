@@ -8,7 +8,7 @@ metric on resampled rows exactly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -25,10 +25,10 @@ __all__ = [
     "VIEWS",
     "Ranking",
     "View",
+    "ascending",
     "centred",
     "rank_from_top",
     "ranking",
-    "ranking_by_numpy",
     "varies",
 ]
 
@@ -70,9 +70,39 @@ class Ranking(NamedTuple):
     last: Array
 
 
+def ascending(values: Array) -> Array:
+    """Rows of each column of ``values`` [n, d] in ascending order of value, [n, d] of int32."""
+    if not _by_numpy(values):
+        return jnp.argsort(values, axis=0).astype(jnp.int32)
+    order = np.empty(values.shape, np.int32)
+    for some, columns in _in_columns(np.asarray(values)):
+        order[:, some] = np.argsort(columns, axis=1).T
+    return jnp.asarray(order)
+
+
 def ranking(values: Array) -> Ranking:
     """Sort every column of ``values`` [n, d] once, with exact ties."""
+    return _ranking_by_numpy(np.asarray(values)) if _by_numpy(values) else _ranking_by_xla(values)
 
+
+def _by_numpy(values: Array) -> bool:
+    """Whether NumPy sorts: several times faster on a CPU, but no part of a compiled function."""
+    return jax.default_backend() == "cpu" and not isinstance(values, jax.core.Tracer)
+
+
+def _in_columns(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Some columns at a time, as rows."""
+    for start in range(0, values.shape[1], COLUMNS):
+        some = slice(start, start + COLUMNS)
+        columns = np.ascontiguousarray(values[:, some].T)
+        if columns.dtype in (np.float32, np.float64):
+            # as in XLA's arithmetic
+            columns = np.where(np.abs(columns) < np.finfo(columns.dtype).tiny, 0, columns)
+        yield some, columns
+
+
+@jax.jit
+def _ranking_by_xla(values: Array) -> Ranking:
     def column(v: Array) -> Ranking:
         order = jnp.argsort(v).astype(jnp.int32)
         ascending = v[order]
@@ -84,14 +114,11 @@ def ranking(values: Array) -> Ranking:
     return jax.vmap(column, in_axes=1, out_axes=1)(values)
 
 
-def ranking_by_numpy(values: np.ndarray) -> Ranking:
-    """As :func:`ranking`: several times faster on a CPU, but no part of a compiled function."""
-    num_samples, num_columns = values.shape
+def _ranking_by_numpy(values: np.ndarray) -> Ranking:
+    num_samples = values.shape[0]
     position = np.arange(num_samples, dtype=np.int32)
     tables = [np.empty(values.shape, np.int32) for _ in Ranking._fields]
-    for start in range(0, num_columns, COLUMNS):
-        some = slice(start, start + COLUMNS)
-        columns = np.ascontiguousarray(values[:, some].T)
+    for some, columns in _in_columns(values):
         order = np.argsort(columns, axis=1)
         ascending = np.take_along_axis(columns, order, axis=1)
         new = np.pad(ascending[:, 1:] != ascending[:, :-1], ((0, 0), (1, 0)), constant_values=True)
@@ -147,6 +174,7 @@ def varies(view: Array, weights: Array) -> Array:
     return ((view != one[None, :]) & used[:, None]).any(axis=0)
 
 
+@jax.jit
 def _scaled(side: Side) -> Array:
     """Divide by the largest magnitude: sums of squares then stay finite for activations of 1e30."""
     largest = jnp.max(jnp.abs(side.values), axis=0, keepdims=True)
@@ -155,6 +183,7 @@ def _scaled(side: Side) -> Array:
     return side.values * step / jnp.where(largest > 0, largest * step, 1)
 
 
+@jax.jit
 def _standard(side: Side) -> Array:
     """Deviations from the plain mean over the largest one, for metrics blind to shift and scale."""
     scaled = _scaled(side)

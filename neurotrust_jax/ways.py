@@ -29,7 +29,6 @@ from .replicates import (
     rows_spread,
 )
 from .screening import has_bounds
-from .similarity import prepare_concepts
 from .sparse import SparseColumns
 
 __all__ = ["Sought", "choose_followed", "dense_way", "rows_way", "similarity_of_rows", "way_of"]
@@ -150,7 +149,7 @@ def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[
     probe, metric, room = sought.probe, sought.metric, sought.room
     data = probe.weights, probe.groups
     pilot, draws = _draws(sought, draw_weights, *data, num_units=probe.num_units)
-    sides = sought.prepared, prepare_concepts(probe, metric)
+    sides = sought.prepared, metric.prepare_concepts(probe.labels)
     spread = np.asarray(dense_spread(pilot, sides, sought.observed, metric=metric))
     found, followed = sought.choose(pairs, spread[pairs])
     listed = tuple(padded(x.astype(np.int32)) for x in followed)

@@ -19,6 +19,7 @@ from neurotrust_jax import report
 from neurotrust_jax.cli import app
 from neurotrust_jax.datasets import planted
 
+pytestmark = [pytest.mark.x32, pytest.mark.plain]
 KEY = jax.random.key(0)
 
 
@@ -93,7 +94,6 @@ def test_audit_says_what_its_parts_say(probe, audited):
     assert sum(audited.verdict_counts.values()) == 7
 
 
-@pytest.mark.x32
 def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
     rng = np.random.default_rng(0)
     probe = nt.make_probe(rng.normal(size=(300, 5)), rng.random((300, 4)) < 0.3, thresholds=0.5)
@@ -155,7 +155,6 @@ def test_files_read_back(audited, tmp_path):
         report.read_audit(tmp_path / "other.json")
 
 
-@pytest.mark.x32
 def test_table_shows_the_best_first_and_reasons_last(audited):
     console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
@@ -174,7 +173,6 @@ def test_table_shows_the_best_first_and_reasons_last(audited):
     assert "Chance" not in report.summary(replace(audited, null=None))
 
 
-@pytest.mark.x32
 def test_figures_hold_what_they_say(audited, probe):
     import matplotlib as mpl
 
@@ -222,7 +220,6 @@ def test_figures_hold_what_they_say(audited, probe):
     plt.close(figure)
 
 
-@pytest.mark.x32
 def test_audit_refuses_before_it_works(probe):
     with pytest.raises(ValueError, match="alpha must lie strictly between 0 and 1, got 0"):
         nt.audit(KEY, probe, alpha=0)
@@ -230,7 +227,6 @@ def test_audit_refuses_before_it_works(probe):
         nt.audit(KEY, probe, "IoU")
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_demo_runs_end_to_end(tmp_path):
     """The command in a process of its own, on the small dataset."""
@@ -261,7 +257,6 @@ def test_demo_runs_end_to_end(tmp_path):
     assert np.nanmean(result.agreement) > 0.5
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -101,6 +101,7 @@ def test_levels_keys_and_thresholds_compile_nothing(metric):
         ),
         lambda x: nt.winners_curse(jax.random.key(int(100 * x)), boot, num_splits=3),
         lambda x: nt.similarity(layer(top_fraction=None, thresholds=x), metric),
+        lambda x: layer(top_fraction=x),
     )
     for call in calls:
         call(0.1)
@@ -117,4 +118,4 @@ def test_a_wider_layer_is_compiled_anew():
     assert names == []
     with compiled() as names:
         nt.similarity(layer(num_neurons=5), "iou")
-    assert "jit(_similarity)" in names
+    assert "jit(_score)" in names

@@ -147,26 +147,28 @@ def test_every_metric_sees_the_permuted_rows(metric):
 
 @pytest.mark.x64
 def test_metrics_of_ones_own():
-    """One whose two sides are prepared together, and one of six sums."""
+    """One that has the table's name, one that prepares row numbers, and one of six sums."""
     probe, *_ = build("samples")
     rows = permuted_rows(0, None, None, probe.num_samples)
 
-    def prepare(neurons, labels):  # row numbers on the side that is not permuted
-        return neurons.values, (labels.values, jnp.argsort(labels.values[:, 0]))
+    def values(side):
+        return side.values
 
-    def entangled(neurons, labels):
-        return neurons.values * labels.values[:, :1], labels.values
+    def with_order(side):
+        return side.values, jnp.argsort(side.values[:, 0])
 
     def score(prepared, weights):
-        return (weights[:, None] * prepared[0]).T @ prepared[1]
+        f, c = prepared
+        return (weights[:, None] * f * c[:, :1]).T @ c
 
     def sorted_score(prepared, weights):
-        values, (labels, order) = prepared
-        return (weights[:, None] * values)[order].T @ labels[order]
+        f, (c, order) = prepared
+        return (weights[:, None] * f)[order].T @ c[order]
 
+    real = -np.inf, np.inf
     for metric in (
-        nt.Metric("iou", "raw", "raw", entangled, score, (-np.inf, np.inf), "not the table's iou"),
-        nt.Metric("sorted", "raw", "raw", prepare, sorted_score, (-np.inf, np.inf), "row numbers"),
+        nt.Metric("iou", "raw", "raw", values, values, score, real, "not the table's iou"),
+        nt.Metric("sorted", "raw", "raw", values, with_order, sorted_score, real, "row numbers"),
         nt.six_sum_metric("hits", "raw", "rank", lambda s: s.FC + 0 * s.S, (0, 1e9), "product"),
     ):
         test = permutation_test(KEY, probe, metric, num_permutations=1, alpha=0.5)
@@ -305,7 +307,7 @@ def test_errors_name_value_and_remedy(options, message, monkeypatch):
         groups, options["strata"] = np.repeat(np.arange(12), 3), np.repeat(np.arange(12), 3)
     weights = options.pop("sample_weight", None)
     probe = nt.make_probe(*data(), groups=groups, sample_weight=weights)
-    monkeypatch.setattr("neurotrust_jax.null._prepare", None)
+    monkeypatch.setattr("neurotrust_jax.null._parted", None)
     with pytest.raises(ValueError, match=message):
         permutation_test(KEY, probe, **options)
 

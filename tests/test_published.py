@@ -90,6 +90,7 @@ def test_labels_are_matched_by_their_words(probe):
         match_labels([Claim("", "9", "a c-3", 0.0)], probe)
 
 
+@pytest.mark.x32
 def test_findings_are_those_of_the_sets(probe):
     label = np.array([0, 1, 8, 3, 4, -1, 0])  # unit 2 is planted on concept 2, unit 6 is dead
     found = judge_labels(KEY, probe, label, num_replicates=100)
