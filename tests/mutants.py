@@ -200,7 +200,17 @@ MUTANTS = [
         (
             'for side in ("left", "right")',
             'for side in ("left", "left")',
+            "test_metrics.py::test_the_two_ways_to_rank_agree",
+        ),
+        (
+            "np.where(end, position + 1, num_samples)",
+            "np.where(end, position, num_samples)",
             loop("auroc"),
+        ),
+        (
+            "np.abs(columns) < np.finfo(columns.dtype).tiny",
+            "np.abs(columns) < 0",
+            "test_extremes.py::test_denormals_are_zeros -k auroc",
         ),
         (
             "return above, at_or_above",
@@ -227,6 +237,11 @@ MUTANTS = [
             "centred(prepared, weights)",
             loop("cos_similarity_cubed"),
         ),
+    ),
+    *of(
+        "probing.py",
+        ("order = order[::-1]", "order = +order",
+         "test_probe.py::test_top_fraction_without_ties_takes_exactly_that_many"),
     ),
     *of(
         "sums.py",
