@@ -239,6 +239,11 @@ MUTANTS = [
         ),
     ),
     *of(
+        "similarity.py",
+        ("jnp.concatenate(values, axis=1)", "jnp.concatenate(values[::-1], axis=1)",
+         "test_metrics.py::test_concepts_come_some_at_a_time"),
+    ),
+    *of(
         "probing.py",
         ("order = order[::-1]", "order = +order",
          "test_probe.py::test_top_fraction_without_ties_takes_exactly_that_many"),

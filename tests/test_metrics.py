@@ -367,6 +367,17 @@ def test_the_two_ways_to_rank_agree():
 
 
 @pytest.mark.x32
+@pytest.mark.plain
+@pytest.mark.parametrize("metric", ["iou", "spearman", "auprc", "soft_wpmi"])
+def test_concepts_come_some_at_a_time(metric, monkeypatch):
+    probe = nt.make_probe(*data(seed=1), top_fraction=0.2)
+    whole = nt.similarity(probe, metric)
+    monkeypatch.setattr("neurotrust_jax.probe.COLUMNS", 3)
+    assert [labels.values.shape[1] for _, labels in probe.in_columns()] == [3, 1]
+    np.testing.assert_allclose(nt.similarity(probe, metric), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.x32
 def test_row_order_never_decides():
     f, c = data(seed=9)
     shuffled = np.random.default_rng(10).permutation(len(f))
