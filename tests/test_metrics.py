@@ -378,6 +378,18 @@ def test_concepts_come_some_at_a_time(metric, monkeypatch):
 
 
 @pytest.mark.x32
+@pytest.mark.parametrize("metric", ["correlation", "spearman", "cosine", "cos_similarity_cubed"])
+def test_rounding_leads_out_of_no_range(metric):
+    """Of 200 perfect pairs some come out above 1 as they are divided, and are cut off there."""
+    c = np.random.default_rng(14).random((160, 200))
+    probe = nt.make_probe(c, c)
+    rule = nt.METRICS[metric]
+    uncut = nt.six_sum_metric(metric, *rule[1:3], rule.finalise, (-np.inf, np.inf), "the same")
+    assert float(nt.similarity(probe, uncut).max()) > 1
+    assert float(nt.similarity(probe, metric).max()) == 1
+
+
+@pytest.mark.x32
 def test_row_order_never_decides():
     f, c = data(seed=9)
     shuffled = np.random.default_rng(10).permutation(len(f))
