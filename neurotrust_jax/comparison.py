@@ -17,13 +17,7 @@ from .folders import Kept
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import dense_replicates, draw_weights
-from .similarity import (
-    at_concept,
-    prepare,
-    score,
-    similarity,
-    winner,
-)
+from .similarity import at_concept, prepare, score_prepared, similarity, winner
 from .sparse import SparseColumns
 from .weights import check_scheme
 
@@ -188,7 +182,7 @@ class _Side:
             observed = similarity(self.probe, self.metric)
         else:
             self.prepared = prepare(self.probe, self.metric)
-            observed = score(self.probe, self.prepared[0], self.metric)
+            observed = score_prepared(self.prepared, self.probe.weights, metric=self.metric)
         self.best = np.asarray(winner(observed))
         self.label = self.best if given.label is None else np.asarray(given.label)
         if self.label.shape != self.best.shape or not (

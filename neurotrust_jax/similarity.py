@@ -106,7 +106,7 @@ def prepare(probe: Probe, metric: Metric) -> tuple[Any, Any]:
 def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
     """Similarity [U, C] from prepared neurons, some concepts at a time."""
     values = [
-        _score(neurons, metric.prepare_concepts(labels), probe.weights, metric=metric)
+        score_prepared((neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric)
         for _, labels in probe.in_columns()
     ]
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
@@ -114,8 +114,9 @@ def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
 
 # Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
 @partial(jax.jit, static_argnames="metric")
-def _score(neurons: Any, concepts: Any, weights: Array, *, metric: Metric) -> Array:
-    return metric.score((neurons, concepts), weights)
+def score_prepared(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> Array:
+    """Similarity [U, C] from both sides as :func:`prepare` gives them."""
+    return metric.score(prepared, weights)
 
 
 def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identification:

@@ -118,4 +118,4 @@ def test_a_wider_layer_is_compiled_anew():
     assert names == []
     with compiled() as names:
         nt.similarity(layer(num_neurons=5), "iou")
-    assert "jit(_score)" in names
+    assert "jit(score_prepared)" in names

@@ -64,7 +64,6 @@ def test_equals_naive_loop_on_ties(metric, binary, precision):
 
 
 @pytest.mark.x64
-@pytest.mark.x64
 @pytest.mark.parametrize("metric", [m for m in EVERY if m != "rank_reorder"])
 def test_integer_weights_equal_repeated_rows(metric, precision):
     f, c = data(seed=1)
@@ -72,6 +71,9 @@ def test_integer_weights_equal_repeated_rows(metric, precision):
     probe = nt.make_probe(f, c, sample_weight=w, thresholds=0.6)
     ours, naive = both(probe, metric)
     assert_close(ours, naive, metric, precision)
+    rows = np.repeat(np.arange(len(f)), w)
+    repeated = nt.similarity(nt.make_probe(f[rows], c[rows], thresholds=0.6), metric)
+    assert_close(ours, np.asarray(repeated), metric, precision)
 
 
 def test_rank_reorder_weights_equal_repeated_rows(precision):

@@ -162,7 +162,7 @@ def test_a_large_group_drawn_often_is_counted_in_full():
 @pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "scheme"),
-    [(m, "multinomial") for m in ("iou", "accuracy", "recall", "auroc")]
+    [(m, "multinomial") for m in ("iou", "f1", "accuracy", "precision", "recall", "auroc")]
     + [("balanced_accuracy", "poisson"), ("iou", "subsample"), ("spearman", "multinomial")],
 )
 @pytest.mark.plain
