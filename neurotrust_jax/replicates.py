@@ -22,7 +22,7 @@ from .layers import Layer, Rows
 from .memory import NUM_PILOT
 from .metrics import Metric
 from .similarity import at_concept, winner
-from .sums import Sums, column_total, running_total_in_tiles
+from .sums import Sums, column_total, tiled_total
 from .weights import draw_all
 
 __all__ = [
@@ -141,29 +141,30 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
     total, size = drawn.total, lists.rows.shape[1]
     dtype = total.dtype
     ordered = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
+    wide = ordered.dtype
     if _is_small(ordered):
-        # half of the memory to move where all counts together fit into 16 bits
-        few = 2 * size < 2**16
-        ordered = ordered.astype(jnp.uint16 if few else jnp.uint32)
-    reached = running_total_in_tiles(ordered)
+        # half of the memory to move where all counts together fit into 16 bits; that sixteen of
+        # them, about Poisson(16), leave 8 bits has probability 1e-205
+        wide = jnp.dtype(jnp.uint16 if 2 * size < 2**16 else jnp.uint32)
+    reached = tiled_total(ordered, wide)
 
     def at(x: Array, place: Array) -> Array:
         return x.at[place].get(mode="promise_in_bounds").astype(dtype)
 
     def ends(first: Array, last: Array) -> tuple[Array, Array]:
         """Weight below ties and weight up to their end."""
-        return at(reached, first) - at(ordered, first), at(reached, last - 1)
+        return reached.at(first, dtype) - at(ordered, first), reached.at(last - 1, dtype)
 
     lowest, highest = ends(first, last)
-    untied = 2 * reached.astype(dtype) - ordered.astype(dtype)
+    untied = 2 * reached.whole(size, dtype) - ordered.astype(dtype)
     listed, base, middle = total, None, total
     if below_base is not None:
-        listed = reached[-1:].astype(dtype)
+        listed = reached.at(jnp.array([size - 1]), dtype)
         base = total - listed
         # of weights that are not whole the rest may be rounding alone
         least = 0 if _is_small(drawn.weights) else 16 * jnp.finfo(dtype).eps
         base = jnp.where(base > least * total, base, 0)
-        below = at(reached, jnp.maximum(below_base - 1, 0)[None])
+        below = reached.at(jnp.maximum(below_base - 1, 0)[None], dtype)
         middle = 2 * jnp.where(below_base > 0, below, 0) + base
     constant = drawn.single | ((lowest <= 0) & (highest >= listed)).any(axis=0, keepdims=True)
 
@@ -186,7 +187,7 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
         if place is None:
             low, high = ends(first[some], last[some])
         else:
-            high = at(reached, some)
+            high = reached.at(some, dtype)
             low = high - w
         return rows, w * rank(low + high, some[:, None])
 

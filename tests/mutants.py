@@ -259,8 +259,13 @@ MUTANTS = [
         ("weighted_total(f * f, weights)", "weighted_total(f, weights)", loop("cosine")),
         ("weighted_total(c * c, weights)", "(c * c).sum(axis=0)", f"{WEIGHTS} -k x64-cosine"),
         (
-            "before = running_total(rows[-1]) - rows[-1]",
-            "before = running_total(rows[-1])",
+            "running_total(each) - each",
+            "running_total(each)",
+            "test_resampling.py::test_running_total_is_a_cumulative_sum",
+        ),
+        (
+            "each = rows[-1].astype(dtype)",
+            "each = rows[-1]",
             "test_resampling.py::test_running_total_is_a_cumulative_sum",
         ),
         (

@@ -430,14 +430,20 @@ def test_blocks_hold_every_pair_once(room):
 
 
 @pytest.mark.x32
-@pytest.mark.parametrize("total", [sums.running_total, sums.running_total_in_tiles])
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300, 5000])
-def test_running_total_is_a_cumulative_sum(size, total):
+def test_running_total_is_a_cumulative_sum(size):
     x = np.random.default_rng(8).integers(0, 9, (size, 3))
-    for dtype in (np.float32, np.uint16):
-        found = np.asarray(total(jnp.asarray(x, dtype)))
-        assert found.dtype == dtype
-        np.testing.assert_array_equal(found, np.cumsum(x, axis=0))
+    expected = np.cumsum(x, axis=0)
+    for dtype, wide in ((np.float32, np.float32), (np.uint8, np.uint16), (np.uint16, np.uint32)):
+        rows = jnp.asarray(x, dtype)
+        found = sums.running_total(rows.astype(wide))
+        assert found.dtype == wide
+        np.testing.assert_array_equal(found, expected)
+        tiled = sums.tiled_total(rows, wide)
+        assert (tiled.within.dtype, tiled.before.dtype) == (dtype, wide)
+        np.testing.assert_array_equal(tiled.whole(size, jnp.float32), expected)
+        some = np.array([size - 1, 0, size // 2])
+        np.testing.assert_array_equal(tiled.at(some, jnp.float32), expected[some])
 
 
 @pytest.mark.x32
@@ -445,8 +451,12 @@ def test_running_total_keeps_its_digits():
     """Added up plainly, half a million numbers lose two of seven digits: the control."""
     x = np.random.default_rng(8).random((500_000, 2), np.float32)
     exact, allowed = np.cumsum(x, axis=0, dtype=float), 16 * np.finfo(np.float32).eps
-    for total in (sums.running_total, sums.running_total_in_tiles):
-        np.testing.assert_allclose(total(jnp.asarray(x)), exact, rtol=allowed)
+    rows = jnp.asarray(x)
+    for found in (
+        sums.running_total(rows),
+        sums.tiled_total(rows, jnp.float32).whole(len(x), jnp.float32),
+    ):
+        np.testing.assert_allclose(found, exact, rtol=allowed)
     assert np.abs(np.cumsum(x, axis=0) / exact - 1).max() > 2 * allowed
 
 
