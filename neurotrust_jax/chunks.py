@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,8 @@ __all__ = ["Progress", "StageProgress", "in_chunks", "kept_for"]
 Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
 
+ALIGNED = 64  # bytes, at whose multiples JAX takes an array of NumPy as it is
+
 
 def in_chunks(
     run: Callable[[Array], tuple[Any, ...]],
@@ -36,15 +39,28 @@ def in_chunks(
     All calls have the same shape: the last one may run more than asked for, which is cut off. What
     is kept of an earlier call is not run again.
     """
-    chunks = []
+    whole: tuple[np.ndarray, ...] = ()
     for start in range(0, total, chunk_size):
         ids = jnp.asarray(np.arange(start, start + chunk_size))  # compiles nothing
-        chunks.append(kept.piece(f"{start}-{start + chunk_size}", partial(run, ids)))
+        chunk = kept.piece(f"{start}-{start + chunk_size}", partial(run, ids))
+        stop = min(start + chunk_size, total)
+        # each chunk goes where it will stay: to join them at the end would take as much again
+        whole = whole or tuple(_room_for(x, total, axis) for x in chunk)
+        for result, part in zip(whole, chunk, strict=True):
+            np.moveaxis(result, axis, 0)[start:stop] = np.moveaxis(part, axis, 0)[: stop - start]
         if progress is not None:
-            progress(min(start + chunk_size, total), total)
-    size = total - (len(chunks) - 1) * chunk_size
-    chunks[-1] = tuple(np.take(x, range(size), axis) for x in chunks[-1])
-    return tuple(np.concatenate(x, axis) for x in zip(*chunks, strict=True))
+            progress(stop, total)
+    return whole
+
+
+def _room_for(part: np.ndarray, total: int, axis: int) -> np.ndarray:
+    """An array as ``part``, of another length, which JAX takes without a copy on a CPU."""
+    shape = list(part.shape)
+    shape[axis] = total
+    size = math.prod(shape) * part.itemsize
+    spare = np.empty(size + ALIGNED, np.uint8)
+    first = -spare.ctypes.data % ALIGNED
+    return spare[first : first + size].view(part.dtype).reshape(shape)
 
 
 def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any) -> Kept:

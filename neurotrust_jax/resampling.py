@@ -295,7 +295,7 @@ def as_bootstrap(
         similarity=observed,
         vote_share=_vote_share(jnp.asarray(won.T), observed),
         candidates=jnp.asarray(found.concept),
-        replicates=jnp.asarray(followed[:num_candidates]),
+        replicates=jax.device_put(followed[:num_candidates]),  # without a copy on a CPU
         thin=jnp.asarray(found.thin),
         excluded=jnp.asarray(found.excluded),
         evidence=evidence,

@@ -197,36 +197,43 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     rest = _some(pairs, ~first)
     parts = in_steps(layer, parts_of(_some(pairs, first), num_neurons, room.pairs))
     own = [part.find(followed, num_concepts) for part in parts]
-    back = np.argsort(np.concatenate([index for index, _ in own]))
 
-    def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> list[np.ndarray]:
+    def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> list[list[np.ndarray]]:
         results = []
         for part, place in zip(parts, places, strict=True):
             result = replicates(drawn, layer, part.blocks, padded(place))
             neurons = len(part.neurons)
             sizes = neurons, neurons, len(place), neurons
             results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
-        if len(results) == 1:  # as most often
-            return results[0]
-        return [np.concatenate(x) for x in zip(*results, strict=True)]
+        return results
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
         drawn = draws(ids)
-        won, winning, values, floor = taken(drawn, parts, [place for _, place in own])
+        results = taken(drawn, parts, [place for _, place in own])
+        won, winning, floor = (_joined([x[i] for x in results]) for i in (0, 1, 3))
+        values = results[0][2]
+        if len(results) > 1:
+            values = np.empty((len(followed[0]), len(ids)), values.dtype)
+            for (index, _), result in zip(own, results, strict=True):
+                values[index] = result[2]
         if sought.ceiling is not None:
             reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
             if reached.any():
                 # in blocks of the shape that is compiled already
                 more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
                 more = in_steps(layer, more, like=parts[0])
-                unread = np.zeros_like(own[0][1])
-                late = taken(drawn, more, [unread] * len(more))
-                won, winning = _better((won, winning), (late[0], late[1]))
-        return won, winning, values[back]
+                late = taken(drawn, more, [np.zeros_like(own[0][1])] * len(more))
+                won_too, winning_too = (_joined([x[i] for x in late]) for i in (0, 1))
+                won, winning = _better((won, winning), (won_too, winning_too))
+        return won, winning, values
 
     return found, *in_chunks(
         run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
     )
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
