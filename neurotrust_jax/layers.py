@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from .views import COLUMNS, Ranking
 __all__ = ["Layer", "Rows", "Ties", "active_rows", "in_steps", "ranked_rows", "rows_fit"]
 
 WASTE = 0.1  # of all places; lists of two sizes are filled up to one where it costs less
-SIZES = 4  # of lists, each a quarter of the one before
+LEAST_SHARE = 1 / 64  # of the longest list; shorter ones are of one size
 FEW_TIES = 64  # tied places that are mended one by one
 STEPS = 8  # of a whole list; a step then stays in the cache
 LEAST = 2048  # places of a list that is worth dividing
@@ -248,10 +249,11 @@ def _layer(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) 
     num_tied = np.zeros_like(count) if ties is None else np.array([len(x[1]) for x in ties])
     kind, place = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
     lists: list[Rows] = []
+    shrink = 2 if ties is None else 4  # lists in order take longer to compile
     based = np.zeros(len(rows), bool) if ties is None else np.array([x[0] >= 0 for x in ties])
     for many, off_base in itertools.product((False, True), repeat=2):
         (members,) = np.nonzero(((num_tied > FEW_TIES) == many) & (based == off_base))
-        for own, size in _sizes(members, count, probe.num_samples):
+        for own, size in _sizes(members, count, probe.num_samples, shrink):
             kind[own], place[own] = len(lists), np.arange(len(own))
             table = _table([rows[u] for u in own], size, probe.num_samples)
             found = None
@@ -263,17 +265,23 @@ def _layer(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) 
     return Layer(tuple(lists), jnp.asarray(kind), jnp.asarray(place), _by_concept(probe.present))
 
 
-def _sizes(members: np.ndarray, count: np.ndarray, most: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Divide neurons by the length of their lists: which, and the length they are filled up to."""
+def _sizes(
+    members: np.ndarray, count: np.ndarray, most: int, shrink: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Divide neurons by the length of their lists: which, and the length they are filled up to.
+
+    Each size is that of the longer lists before over ``shrink``.
+    """
     if len(members) == 0:
         return
     filled = np.maximum(count[members], 1)
-    shorter = (np.log2(filled.max() / filled) / 2).astype(int).clip(0, SIZES - 1)
+    share = np.maximum(filled / filled.max(), LEAST_SHARE)
+    shorter = np.floor(-np.log2(share) / math.log2(shrink)).astype(int)
     waiting = np.zeros(0, int)
     for level in range(shorter.max(), -1, -1):
         waiting = np.concatenate([waiting, members[shorter == level]])
         # places more, were they as long as those before
-        wasted = filled.max() / 4 ** max(level - 1, 0) * len(waiting)
+        wasted = filled.max() / shrink ** max(level - 1, 0) * len(waiting)
         if len(waiting) and (level == 0 or wasted > WASTE * filled.sum()):
             yield np.sort(waiting), min(few_shapes(count[waiting].max()), most)
             waiting = np.zeros(0, int)
