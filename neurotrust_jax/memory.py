@@ -20,6 +20,7 @@ SHARE = 0.5  # of the free memory, unless a limit is given
 MOST_ON_CPU, MOST_ELSEWHERE = 256, 1024  # replicates at a time; more no longer fit into a cache
 RESULT_BYTES = 26  # per pair: four results of 4 bytes, two flags, and what choosing takes
 WORKING_BYTES = 24  # per sample and replicate
+SCORES_ON_CPU = 3 * 2**20  # at a time; to get and give back more memory takes longer than use
 SCORE_BYTES = 16  # per pair and replicate: its score, and three passes over it
 NUM_PILOT = 64  # replicates that choose the candidates
 
@@ -170,8 +171,11 @@ def room_for(
         replicates = min(fit, -(-equal // 16) * 16) if chunks > 1 else max(NUM_PILOT, equal)
     else:
         replicates = min(check_count(chunk_size, "chunk_size"), num_replicates)
+    scores = part / SCORE_BYTES
+    if jax.default_backend() == "cpu":
+        scores = min(scores, SCORES_ON_CPU)
     return Room(
         replicates,
-        pairs=max(1, int(part / (SCORE_BYTES * max(replicates, NUM_PILOT)))),
+        pairs=max(1, int(scores / max(replicates, NUM_PILOT))),
         followed=int(part / need.per_pair),
     )

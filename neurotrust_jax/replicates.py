@@ -123,7 +123,7 @@ class Read(NamedTuple):
     constant: Array
 
 
-def _read_active(lists: Rows, v: Array, drawn: Drawn, _: Array) -> Read:
+def _read_active(lists: Rows, v: Array, drawn: Drawn) -> Read:
     rows = lists.rows[v]
     w = drawn.weights.at[rows].get(mode="promise_in_bounds")
     active = w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype)
@@ -131,12 +131,10 @@ def _read_active(lists: Rows, v: Array, drawn: Drawn, _: Array) -> Read:
     return Read(lambda places: (rows, w), None, None, active, active, constant)
 
 
-def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
-    """By weighted mid-ranks, as :func:`neurotrust_jax.views.mid_ranks`, in the order of rows.
-
-    ``cubes`` [1, b] is the sum of the cubes of all weights.
-    """
+def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
+    """By weighted mid-ranks, as :func:`neurotrust_jax.views.mid_ranks`, in the order of rows."""
     assert lists.ties is not None
+    assert drawn.cubes is not None
     below_base, first, last, place = jax.tree.map(lambda x: x[v], lists.ties)
     total, size = drawn.total, lists.rows.shape[1]
     dtype = total.dtype
@@ -193,7 +191,7 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn, cubes: Array) -> Read:
 
     if base is None and place is not None:
         # of the ranks of untied samples, whichever their order
-        square, offset = (total - cubes / total**2) / 12, None
+        square, offset = (total - drawn.cubes / total**2) / 12, None
     elif base is None:
         square, offset = column_total(weighted * plain), None
     else:
@@ -263,6 +261,8 @@ class Drawn(NamedTuple):
         Weight of each concept.
     concept_varies : Array [C, b] of bool
         Whether it is present in the replicate, and absent.
+    cubes : Array [1, b], or None
+        Sum of the cubes of the weights; None where no neuron is ranked.
     """
 
     weights: Array
@@ -270,6 +270,7 @@ class Drawn(NamedTuple):
     single: Array
     concept_total: Array
     concept_varies: Array
+    cubes: Array | None
 
 
 def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple[Array, Array]:
@@ -288,7 +289,7 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
 
     def neuron(lists: Rows, i: Array, out: tuple[Array, Array]) -> tuple[Array, Array]:
         v = layer.place[blocks.neuron[i]]
-        read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn, cubes)
+        read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn)
         scores, scale = out
 
         def in_steps(steps: Steps, j: Array, product: Callable[[Array, Array], Array]) -> Array:
@@ -327,7 +328,6 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, scores), scale
 
-    cubes = column_total(drawn.weights.astype(dtype) ** 3)
     num_replicates = total.shape[1]
     out = (
         jnp.full((*blocks.concept.shape, num_replicates), jnp.nan, dtype),
@@ -375,7 +375,9 @@ def _drawn(weights: Array, layer: Layer, dtype: Any, counts: bool) -> Drawn:
     # whole numbers tell exactly what is left; of others the rest is summed by itself
     absent = total - present if counts else _concept_totals(~layer.present, drawn, dtype)
     single = drawn.max(axis=0, keepdims=True).astype(dtype) >= total
-    return Drawn(drawn, total, single, present, (present > 0) & (absent > 0))
+    ranked = layer.lists[0].ties is not None
+    cubes = column_total(drawn.astype(dtype) ** 3) if ranked else None
+    return Drawn(drawn, total, single, present, (present > 0) & (absent > 0), cubes)
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -393,7 +395,7 @@ def rows_spread(
 
     Also the mean scale of each neuron [U], see :func:`_scores`.
     """
-    pilot = Drawn(*(x[:, :NUM_PILOT] for x in drawn))
+    pilot = jax.tree.map(lambda x: x[:, :NUM_PILOT], drawn)
     scores, scale = _scores(pilot, layer, blocks, metric)
     scores = stable_scale(metric, scores.reshape(-1, scores.shape[-1])[places])
     deviation = scores - stable_scale(metric, observed)[:, None]

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from .blocks import Pairs, Part, padded, pairs_where, parts_of
+from .blocks import Pairs, Part, few_shapes, padded, pairs_where, parts_of
 from .candidates import Candidates, choose, likely
 from .chunks import Progress, in_chunks
 from .devices import divided, on_host
@@ -197,11 +197,15 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     rest = _some(pairs, ~first)
     parts = in_steps(layer, parts_of(_some(pairs, first), num_neurons, room.pairs))
     own = [part.find(followed, num_concepts) for part in parts]
+    longest = few_shapes(max(len(place) for _, place in own))
+    # filled anew by each chunk: new memory would take longer than that
+    values = np.empty((len(followed[0]), room.replicates), probe.weights.dtype)
 
     def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> list[list[np.ndarray]]:
         results = []
         for part, place in zip(parts, places, strict=True):
-            result = replicates(drawn, layer, part.blocks, padded(place))
+            filled = np.pad(place, (0, longest - len(place)))
+            result = replicates(drawn, layer, part.blocks, filled)
             neurons = len(part.neurons)
             sizes = neurons, neurons, len(place), neurons
             results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
@@ -211,18 +215,15 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
         drawn = draws(ids)
         results = taken(drawn, parts, [place for _, place in own])
         won, winning, floor = (_joined([x[i] for x in results]) for i in (0, 1, 3))
-        values = results[0][2]
-        if len(results) > 1:
-            values = np.empty((len(followed[0]), len(ids)), values.dtype)
-            for (index, _), result in zip(own, results, strict=True):
-                values[index] = result[2]
+        for (index, _), result in zip(own, results, strict=True):
+            values[index] = result[2]
         if sought.ceiling is not None:
             reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
             if reached.any():
                 # in blocks of the shape that is compiled already
                 more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
                 more = in_steps(layer, more, like=parts[0])
-                late = taken(drawn, more, [np.zeros_like(own[0][1])] * len(more))
+                late = taken(drawn, more, [np.zeros(0, int)] * len(more))
                 won_too, winning_too = (_joined([x[i] for x in late]) for i in (0, 1))
                 won, winning = _better((won, winning), (won_too, winning_too))
         return won, winning, values
