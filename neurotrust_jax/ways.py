@@ -197,15 +197,14 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     rest = _some(pairs, ~first)
     parts = in_steps(layer, parts_of(_some(pairs, first), num_neurons, room.pairs))
     own = [part.find(followed, num_concepts) for part in parts]
-    longest = few_shapes(max(len(place) for _, place in own))
+    places = _filled([place for _, place in own])
     # filled anew by each chunk: new memory would take longer than that
     values = np.empty((len(followed[0]), room.replicates), probe.weights.dtype)
 
     def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> list[list[np.ndarray]]:
         results = []
         for part, place in zip(parts, places, strict=True):
-            filled = np.pad(place, (0, longest - len(place)))
-            result = replicates(drawn, layer, part.blocks, filled)
+            result = replicates(drawn, layer, part.blocks, place)
             neurons = len(part.neurons)
             sizes = neurons, neurons, len(place), neurons
             results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
@@ -213,17 +212,17 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
         drawn = draws(ids)
-        results = taken(drawn, parts, [place for _, place in own])
+        results = taken(drawn, parts, places)
         won, winning, floor = (_joined([x[i] for x in results]) for i in (0, 1, 3))
         for (index, _), result in zip(own, results, strict=True):
-            values[index] = result[2]
+            values[index] = result[2][: len(index)]
         if sought.ceiling is not None:
             reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
             if reached.any():
                 # in blocks of the shape that is compiled already
                 more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
                 more = in_steps(layer, more, like=parts[0])
-                late = taken(drawn, more, [np.zeros(0, int)] * len(more))
+                late = taken(drawn, more, [np.zeros_like(places[0])] * len(more))
                 won_too, winning_too = (_joined([x[i] for x in late]) for i in (0, 1))
                 won, winning = _better((won, winning), (won_too, winning_too))
         return won, winning, values
@@ -231,6 +230,12 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     return found, *in_chunks(
         run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
     )
+
+
+def _filled(lists: list[np.ndarray]) -> list[np.ndarray]:
+    """Lists filled up with zeros to one length, so that one shape is compiled for all."""
+    longest = few_shapes(max(map(len, lists)))
+    return [np.pad(x, (0, longest - len(x))) for x in lists]
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
@@ -244,10 +249,12 @@ def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
 def _spread(sought: Sought, pairs: Pairs, pilot: Any) -> tuple[np.ndarray, np.ndarray]:
     """From the first replicates standard errors [P] on the stable scale, and scales [U]."""
     errors, scales = [], []
-    for part in parts_of(pairs, len(sought.observed), sought.room.pairs):
-        centre = padded(sought.observed[part.pairs])
+    parts = parts_of(pairs, len(sought.observed), sought.room.pairs)
+    places = _filled([part.place for part in parts])
+    centres = _filled([sought.observed[part.pairs] for part in parts])
+    for part, place, centre in zip(parts, places, centres, strict=True):
         error, scale = rows_spread(
-            pilot, sought.layer, part.blocks, padded(part.place), centre, metric=sought.metric
+            pilot, sought.layer, part.blocks, place, centre, metric=sought.metric
         )
         errors.append(np.asarray(error)[: len(part.place)])
         scales.append(np.asarray(scale)[: len(part.neurons)])

@@ -111,6 +111,7 @@ EQUAL = "test_bounds.py::test_equal_and_undefined_limits_rule_nothing_out"
 CERTIFICATE = "test_bounds.py::test_certificate_follows_from_the_intervals"
 REQUIRED = "test_planning.py::test_required_samples_is_the_smallest_number"
 DIFFERENCES = "test_influence.py::test_equals_finite_differences"
+PARTS = "test_compilation.py::test_parts_of_a_call_share_a_program"
 MADE_UP = "test_resampling.py -k 'x32 and made_up_for'"
 STEPS = "test_resampling.py::test_steps_hold_the_places_of_a_blocks_concepts"
 RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
@@ -600,6 +601,9 @@ MUTANTS = [
     ),
     *of(
         "ways.py",
+        ("(0, longest - len(x))", "(0, few_shapes(len(x)) - len(x))",
+         PARTS),
+        ("values[index] = result[2]", "values[: len(index)] = result[2]", PARTS),
         ("better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))",
          "better = b >= a", MADE_UP),
         ("_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
+from neurotrust_jax import blocks, memory, ways
 
 pytestmark = [pytest.mark.x32, pytest.mark.plain]
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
@@ -85,6 +86,23 @@ def test_replicates_are_compiled_once_for_all_keys_and_numbers(method):
         with compiled() as names:
             run(key, number)
         assert not work(names)
+
+
+def test_parts_of_a_call_share_a_program(monkeypatch):
+    """Parts that fit into little memory hold unequally many pairs; all are filled up to one."""
+    probe = layer(num_neurons=40, n=116, top_fraction=None, thresholds=1.0)
+    at_once = nt.bootstrap(KEY, probe, num_replicates=64, method="screened")
+    parts = []
+    monkeypatch.setattr(
+        ways, "parts_of", lambda *x, **y: parts.append(blocks.parts_of(*x, **y)) or parts[-1]
+    )
+    monkeypatch.setattr(memory, "SCORES_ON_CPU", 64 * 60)
+    with compiled() as names:
+        boot = nt.bootstrap(KEY, probe, num_replicates=64, method="screened")
+    np.testing.assert_array_equal(boot.replicates, at_once.replicates)
+    np.testing.assert_array_equal(boot.label_similarity, at_once.label_similarity)
+    assert [x for x in names if "rows" in x] == ["jit(rows_spread)", "jit(rows_replicates)"]
+    assert all(len({len(part.place) for part in found}) > 1 for found in parts)
 
 
 @pytest.mark.parametrize("metric", ["iou", "auroc"])
