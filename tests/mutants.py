@@ -558,10 +558,11 @@ MUTANTS = [
     ),
     *of(
         "replicates.py",
-        ("return at(reached, first) - at(ordered, first),", "return at(reached, first),",
+        ("return reached.at(first, dtype) - at(ordered, first),",
+         "return reached.at(first, dtype),",
          rows("auroc")),
         ("- total * offset**2", "", rows("spearman")),
-        ("(total - cubes / total**2) / 12", "total / 12",
+        ("(total - drawn.cubes / total**2) / 12", "total / 12",
          "test_resampling.py -k 'x32 and few_ties'"),
         ("2 * deviation[0], i, 0)", "deviation[0], i, 0)",
          "test_resampling.py -k floor_of_spearman"),
