@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -100,9 +101,10 @@ def few_shapes(size: int) -> int:
     return max(-(-int(size) // step), 1) * step
 
 
-def padded(x: np.ndarray) -> np.ndarray:
-    """Fill a list [P] up with zeros, so that few shapes are compiled."""
-    return np.pad(x, (0, few_shapes(len(x)) - len(x)))
+def padded(lists: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Fill lists up with zeros to one length, so that few shapes are compiled."""
+    longest = few_shapes(max(map(len, lists)))
+    return [np.pad(x, (0, longest - len(x))) for x in lists]
 
 
 def pairs_where(mask: np.ndarray) -> Pairs:

@@ -18,9 +18,9 @@ __all__ = ["NUM_PILOT", "Room", "need_of", "room_for"]
 
 SHARE = 0.5  # of the free memory, unless a limit is given
 MOST_ON_CPU, MOST_ELSEWHERE = 256, 1024  # replicates at a time; more no longer fit into a cache
+SCORES_ON_CPU = 3 * 2**20  # at a time; to get and give back more memory takes longer than use
 RESULT_BYTES = 26  # per pair: four results of 4 bytes, two flags, and what choosing takes
 WORKING_BYTES = 24  # per sample and replicate
-SCORES_ON_CPU = 3 * 2**20  # at a time; to get and give back more memory takes longer than use
 SCORE_BYTES = 16  # per pair and replicate: its score, and three passes over it
 NUM_PILOT = 64  # replicates that choose the candidates
 

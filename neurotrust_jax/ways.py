@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from .blocks import Pairs, Part, few_shapes, padded, pairs_where, parts_of
+from .blocks import Pairs, Part, padded, pairs_where, parts_of
 from .candidates import Candidates, choose, likely
 from .chunks import Progress, in_chunks
 from .devices import divided, on_host
@@ -152,7 +152,7 @@ def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[
     sides = sought.prepared, metric.prepare_concepts(probe.labels)
     spread = np.asarray(dense_spread(pilot, sides, sought.observed, metric=metric))
     found, followed = sought.choose(pairs, spread[pairs])
-    listed = tuple(padded(x.astype(np.int32)) for x in followed)
+    listed = tuple(padded([x.astype(np.int32) for x in followed]))
     replicates = divided(dense_replicates, sought.mesh, 0, metric=metric)
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
@@ -197,25 +197,28 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     rest = _some(pairs, ~first)
     parts = in_steps(layer, parts_of(_some(pairs, first), num_neurons, room.pairs))
     own = [part.find(followed, num_concepts) for part in parts]
-    places = _filled([place for _, place in own])
+    places = padded([place for _, place in own])
     # filled anew by each chunk: new memory would take longer than that
     values = np.empty((len(followed[0]), room.replicates), probe.weights.dtype)
 
-    def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> list[list[np.ndarray]]:
-        results = []
-        for part, place in zip(parts, places, strict=True):
-            result = replicates(drawn, layer, part.blocks, place)
-            neurons = len(part.neurons)
-            sizes = neurons, neurons, len(place), neurons
-            results.append([on_host(x)[:size] for x, size in zip(result, sizes, strict=True)])
-        return results
+    def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> tuple[Any, ...]:
+        """Of the parts' neurons three results joined, and what each part has at its places."""
+        results = [
+            [on_host(x) for x in replicates(drawn, layer, part.blocks, place)]
+            for part, place in zip(parts, places, strict=True)
+        ]
+        sizes = [len(part.neurons) for part in parts]
+        won, winning, floor = (
+            np.concatenate([x[i][:size] for x, size in zip(results, sizes, strict=True)])
+            for i in (0, 1, 3)
+        )
+        return won, winning, floor, [x[2] for x in results]
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
         drawn = draws(ids)
-        results = taken(drawn, parts, places)
-        won, winning, floor = (_joined([x[i] for x in results]) for i in (0, 1, 3))
-        for (index, _), result in zip(own, results, strict=True):
-            values[index] = result[2][: len(index)]
+        won, winning, floor, followed_rows = taken(drawn, parts, places)
+        for (index, _), rows in zip(own, followed_rows, strict=True):
+            values[index] = rows[: len(index)]
         if sought.ceiling is not None:
             reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
             if reached.any():
@@ -223,23 +226,12 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
                 more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
                 more = in_steps(layer, more, like=parts[0])
                 late = taken(drawn, more, [np.zeros_like(places[0])] * len(more))
-                won_too, winning_too = (_joined([x[i] for x in late]) for i in (0, 1))
-                won, winning = _better((won, winning), (won_too, winning_too))
+                won, winning = _better((won, winning), late[:2])
         return won, winning, values
 
     return found, *in_chunks(
         run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
     )
-
-
-def _filled(lists: list[np.ndarray]) -> list[np.ndarray]:
-    """Lists filled up with zeros to one length, so that one shape is compiled for all."""
-    longest = few_shapes(max(map(len, lists)))
-    return [np.pad(x, (0, longest - len(x))) for x in lists]
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
@@ -250,8 +242,8 @@ def _spread(sought: Sought, pairs: Pairs, pilot: Any) -> tuple[np.ndarray, np.nd
     """From the first replicates standard errors [P] on the stable scale, and scales [U]."""
     errors, scales = [], []
     parts = parts_of(pairs, len(sought.observed), sought.room.pairs)
-    places = _filled([part.place for part in parts])
-    centres = _filled([sought.observed[part.pairs] for part in parts])
+    places = padded([part.place for part in parts])
+    centres = padded([sought.observed[part.pairs] for part in parts])
     for part, place, centre in zip(parts, places, centres, strict=True):
         error, scale = rows_spread(
             pilot, sought.layer, part.blocks, place, centre, metric=sought.metric

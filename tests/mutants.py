@@ -601,10 +601,12 @@ MUTANTS = [
          loop("correlation_top_and_random")),
     ),
     *of(
+        "blocks.py",
+        ("(0, longest - len(x))", "(0, few_shapes(len(x)) - len(x))", PARTS),
+    ),
+    *of(
         "ways.py",
-        ("(0, longest - len(x))", "(0, few_shapes(len(x)) - len(x))",
-         PARTS),
-        ("values[index] = result[2]", "values[: len(index)] = result[2]", PARTS),
+        ("values[index] = rows", "values[: len(index)] = rows", PARTS),
         ("better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))",
          "better = b >= a", MADE_UP),
         ("_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),
