@@ -254,7 +254,7 @@ def choose(
     pairs : tuple of array [P]
         Neurons, in ascending order, and concepts of the pairs in play.
     spread : array [P]
-        Their standard errors on the stable scale, from some replicates.
+        Their standard errors on the stable scale.
     room : int
         Largest number of pairs to follow; of the others the least similar are given up, neither
         followed nor excluded.

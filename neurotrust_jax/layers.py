@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .blocks import Part, Steps, few_shapes, places_in_lists
+from .blocks import Part, Steps, few_shapes
 from .metrics import Metric
 from .probe import Probe
 from .sparse import SparseColumns
@@ -221,8 +221,9 @@ def _ordered(ranking: Ranking) -> Iterator[tuple[np.ndarray, NeuronTies]]:
         ):
             widest = int((last - first).argmax())
             low, high = int(first[widest]), int(last[widest])
-            first, last = first[order], last[order]
-            if high - low < BASE_SHARE * num_samples:
+            if high - low > 1:  # else no row ties, in whatever order
+                first, last = first[order], last[order]
+            if high - low < max(BASE_SHARE * num_samples, 2):
                 yield order, (-1, *_tied(first, last))
                 continue
             listed = np.r_[0:low, high:num_samples]
@@ -309,10 +310,9 @@ def _ties(
 
 def _table(lists: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
     """Lists as the rows of a table."""
-    length = np.array([len(x) for x in lists])
     table = np.full((len(lists), width), fill, np.int32)
-    row = np.repeat(np.arange(len(lists)), length)
-    table[row, places_in_lists(length)] = np.concatenate(lists)
+    for row, x in zip(table, lists, strict=True):
+        row[: len(x)] = x
     return table
 
 

@@ -29,7 +29,7 @@ from .memory import SHARE, Room, free_memory, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import accumulate, standard_deviation
-from .screening import replicate_range, statistic_of
+from .screening import replicate_errors, replicate_range, statistic_of
 from .similarity import at_concept, check_joint, score, winner
 from .sparse import SparseColumns
 from .ways import Sought, dense_way, rows_way, similarity_of_rows, way_of
@@ -249,16 +249,17 @@ def bootstrap(
         room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     evidence = effective_units(probe, metric)
     told = telling(metric, on_data, np.asarray(evidence))
-    ends, ceiling = None, None
+    ends, ceiling, errors = None, None, None
     if way == "screened":
         by = statistic_of(metric)
         shown = observed if by is metric else measured(by)
         ends = replicate_range(probe, metric, scheme, num_replicates, shown)
         ceiling = ends[1]
+        errors = replicate_errors(probe, metric, prepared, shown)
     pairs = pairs_where(in_play(told, ends, on_data))
     sought = Sought(
-        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, ceiling, room,
-        mesh, kept,
+        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, ceiling, errors,
+        room, mesh, kept,
     )  # fmt: skip
     found, *results = (dense_way if way == "dense" else rows_way)(sought, pairs, progress)
     return as_bootstrap(

@@ -93,6 +93,8 @@ class Sought(NamedTuple):
         Pairs on enough evidence for a bootstrap.
     ceiling : numpy.ndarray [U, C], or None
         What no replicate of a pair exceeds; None where that is not known.
+    errors : numpy.ndarray [U, C], or None
+        Standard errors on the stable scale; None where replicates are to tell them.
     room : Room
         What fits into memory.
     mesh : Mesh or None
@@ -111,6 +113,7 @@ class Sought(NamedTuple):
     observed: np.ndarray
     told: np.ndarray
     ceiling: np.ndarray | None
+    errors: np.ndarray | None
     room: Room
     mesh: Mesh | None
     kept: Kept
@@ -239,7 +242,9 @@ def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
 
 
 def _spread(sought: Sought, pairs: Pairs, pilot: Any) -> tuple[np.ndarray, np.ndarray]:
-    """From the first replicates standard errors [P] on the stable scale, and scales [U]."""
+    """Standard errors [P] on the stable scale, of the first replicates if unknown; scales [U]."""
+    if sought.errors is not None:
+        return sought.errors[pairs], np.ones(len(sought.observed), sought.observed.dtype)
     errors, scales = [], []
     parts = parts_of(pairs, len(sought.observed), sought.room.pairs)
     places = padded([part.place for part in parts])

@@ -115,6 +115,7 @@ PARTS = "test_compilation.py::test_parts_of_a_call_share_a_program"
 MADE_UP = "test_resampling.py -k 'x32 and made_up_for'"
 STEPS = "test_resampling.py::test_steps_hold_the_places_of_a_blocks_concepts"
 RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
+ERRORS = "test_resampling.py -k errors_of_auroc"
 COUNTED = "test_resampling.py::test_the_range_counts_replicates_and_the_chance_to_miss_a_concept"
 ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_arguments"
 MOMENTS = "test_resampling.py::test_weights_have_the_moments_of_their_scheme"
@@ -628,6 +629,9 @@ MUTANTS = [
          "test_resampling.py -k 'x32 and (screen or range)'"),
         ("* observed.size * num_replicates / FAILURE", "* observed.size / FAILURE", COUNTED),
         ("* observed.size * num_replicates / FAILURE", "* num_replicates / FAILURE", COUNTED),
+        ("part(square, number, absent) + part(rest, absent, number)",
+         "part(square, number, absent)", ERRORS),
+        ("jnp.minimum(limit, most) / own", "most / own", ERRORS),
     ),
     *of(
         "sets.py",
