@@ -273,7 +273,7 @@ def audit(
         concept_names=probe.concept_names,
         neuron_names=probe.neuron_names,
         label=host(boot.label),
-        similarity=host(found.similarity[:, 0]),
+        similarity=host(found.similarity)[:, 0],
         tied=host(found.tied),
         reason=host(found.reason),
         guarantee=bounds.guarantee,

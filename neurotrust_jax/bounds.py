@@ -21,7 +21,7 @@ from .influence import standard_error
 from .metrics import METRICS, Metric, get_metric
 from .probe import Probe
 from .rules import PREVALENCE, RULES, UNIFORM_RULES
-from .similarity import at_concept, leading_concepts, similarity, undefined_reason
+from .similarity import at_concept, similarity, undefined_reason, winner
 from .sums import per_unit
 
 __all__ = ["Certificate", "CoverageWarning", "Intervals", "certify", "intervals"]
@@ -169,7 +169,8 @@ def _intervals(
     for delta, _ in levels:
         check_share(delta, "delta")
     w = probe.weights
-    independent = probe.groups is None and bool(((w == 0) | (w == w.max())).all())
+    each = np.asarray(w)
+    independent = probe.groups is None and bool(((each == 0) | (each == each.max())).all())
     bound = _largest_unit(probe, largest_unit)
     low, high = _known_range(probe, activation_range)
     method = _resolve(probe, metric, method, independent, activation_range is not None)
@@ -210,15 +211,14 @@ def _intervals(
 
 
 def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
-    w = probe.weights
-    heaviest = w.max()
-    largest = jnp.asarray(bound, w.dtype) / heaviest
-    return Data(probe.neurons, probe.labels, w / heaviest, probe.groups, largest, low, high)
+    w = np.asarray(probe.weights)
+    share, largest = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, bound))
+    return Data(probe.neurons, probe.labels, share, probe.groups, largest, low, high)
 
 
 def _largest_unit(probe: Probe, largest_unit: float | None) -> float:
     """Largest total weight that a unit can have."""
-    bound = float(per_unit(probe.weights, probe.groups, probe.num_units).max())
+    bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units)))
     if largest_unit is None:
         return bound
     if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
@@ -231,7 +231,7 @@ def _largest_unit(probe: Probe, largest_unit: float | None) -> float:
 
 def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Array]:
     """Smallest and largest activation possible, [U] each; zeros where they are not known."""
-    low = high = jnp.zeros(probe.num_neurons, probe.weights.dtype)
+    low = high = jax.device_put(np.zeros(probe.num_neurons, probe.weights.dtype))
     if known is None:
         return low, high
     low, high = (jnp.broadcast_to(jnp.asarray(x, low.dtype), low.shape) for x in known)
@@ -475,22 +475,28 @@ def certify(
 
 
 def _certificate(low: Intervals, high: Intervals, positives: Array, promise: str) -> Certificate:
-    label = leading_concepts(low.similarity, 1)[0][:, 0]
-    labelled = label >= 0
-    # an undefined limit excludes nothing
-    lower = jnp.where(jnp.isnan(low.lower), -jnp.inf, low.lower)
-    upper = jnp.where(jnp.isnan(high.upper), jnp.inf, high.upper)
-    at_label = jnp.arange(lower.shape[1], dtype=jnp.int32)[None, :] == label[:, None]
-    label_lower = at_concept(lower, label)
-    rival_upper = jnp.where(at_label, -jnp.inf, upper).max(axis=1)
-    mask = (upper >= lower.max(axis=1, keepdims=True)) | ~labelled[:, None]
+    label, lower, regret, mask, vacuous = _certified(low.similarity, low.lower, high.upper)
     return Certificate(
         label=label,
-        lower=label_lower,
-        regret=jnp.maximum(rival_upper - label_lower, 0),
+        lower=lower,
+        regret=regret,
         mask=mask,
-        vacuous=mask.all(axis=1),
+        vacuous=vacuous,
         positives=positives,
         guarantee=promise,
         finite_sample=low.finite_sample,
     )
+
+
+@jax.jit
+def _certified(similarity: Array, lower: Array, upper: Array) -> tuple[Array, ...]:
+    """Label, its lower limit, regret, mask, and whether this is full."""
+    label = winner(similarity)
+    # an undefined limit excludes nothing
+    lower = jnp.where(jnp.isnan(lower), -jnp.inf, lower)
+    upper = jnp.where(jnp.isnan(upper), jnp.inf, upper)
+    at_label = jnp.arange(lower.shape[1], dtype=jnp.int32)[None, :] == label[:, None]
+    label_lower = at_concept(lower, label)
+    rival_upper = jnp.where(at_label, -jnp.inf, upper).max(axis=1)
+    mask = (upper >= lower.max(axis=1, keepdims=True)) | (label < 0)[:, None]
+    return label, label_lower, jnp.maximum(rival_upper - label_lower, 0), mask, mask.all(axis=1)

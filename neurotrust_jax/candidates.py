@@ -98,7 +98,8 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
 
     def units(side: Side, view: str) -> Array:
         if view == "rank":
-            return jnp.full(side.values.shape[1], probe.num_units, probe.weights.dtype)
+            every = np.full(side.values.shape[1], probe.num_units, probe.weights.dtype)
+            return jax.device_put(every)
         x = side.present if view == "binary" else side.values
         return _effective(x, probe.weights, probe.groups, num_units=probe.num_units)
 
@@ -108,7 +109,7 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
     def of_neurons(part: Probe) -> Array:
         side = part.neurons
         own = units(side, f_view)
-        evidence = jnp.minimum(own[:, None], of_concept[None, :])
+        evidence = _smaller(own, of_concept)
         if not ranked:
             return evidence
         off, tied = _off_ties(side.values, probe.weights)
@@ -122,6 +123,11 @@ def effective_units(probe: Probe, metric: Metric | None) -> Array:
         return jnp.where(tied[:, None], less, evidence)
 
     return probe.each_neuron(of_neurons)
+
+
+@jax.jit
+def _smaller(of_neuron: Array, of_concept: Array) -> Array:
+    return jnp.minimum(of_neuron[:, None], of_concept[None, :])
 
 
 @jax.jit
@@ -224,8 +230,7 @@ def likely(
         What no replicate of a pair exceeds, on the scale of the similarity.
     """
     scaled, top = (
-        np.asarray(stable_scale(metric, jnp.asarray(x[pairs], x.dtype)))
-        for x in (similarity, ceiling)
+        np.asarray(stable_scale(metric, jax.device_put(x[pairs]))) for x in (similarity, ceiling)
     )
     best, _ = _foremost(pairs, np.where(np.isnan(scaled), -np.inf, scaled), len(similarity))
     return ~(top < scaled[best] - REACH * spread[best])
@@ -261,7 +266,7 @@ def choose(
     """
     num_neurons, num_concepts = similarity.shape
     neuron, concept = pairs
-    scaled = np.asarray(stable_scale(metric, jnp.asarray(similarity[pairs])))
+    scaled = np.asarray(stable_scale(metric, jax.device_put(similarity[pairs])))
     tiny = np.sqrt(np.finfo(scaled.dtype).eps) * np.maximum(np.abs(scaled), 1e-3)
     strong = told[pairs] & (spread > tiny)
     told = told.copy()

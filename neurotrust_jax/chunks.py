@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -41,7 +40,7 @@ def in_chunks(
     """
     whole: tuple[np.ndarray, ...] = ()
     for start in range(0, total, chunk_size):
-        ids = jnp.asarray(np.arange(start, start + chunk_size))  # compiles nothing
+        ids = jax.device_put(np.arange(start, start + chunk_size))  # compiles nothing
         chunk = kept.piece(f"{start}-{start + chunk_size}", partial(run, ids))
         stop = min(start + chunk_size, total)
         # each chunk goes where it will stay: to join them at the end would take as much again

@@ -147,7 +147,7 @@ def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[
     if like is not None:
         if like.blocks.steps is None:
             return parts
-        starts = (jnp.zeros(len(part.blocks.concept), jnp.int32) for part in parts)
+        starts = (jax.device_put(np.zeros(len(part.blocks.concept), np.int32)) for part in parts)
         return [
             _stepped(part, Steps(x, x + STEPS, like.blocks.steps.place))
             for part, x in zip(parts, starts, strict=True)
@@ -172,7 +172,7 @@ def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[
     for part, (start, stop, place) in zip(parts, found, strict=True):
         short = (0, size - len(place)), (0, 0)
         filled = np.pad(place, short, constant_values=STEPS * length)
-        stepped.append(_stepped(part, Steps(*map(jnp.asarray, (start, stop, filled)))))
+        stepped.append(_stepped(part, Steps(*map(jax.device_put, (start, stop, filled)))))
     return stepped
 
 
@@ -262,8 +262,9 @@ def _layer(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) 
                 below, *tied = zip(*(ties[u] for u in own), strict=True)
                 begin = np.array(below, np.int32) if off_base else None
                 found = _ties(begin, *tied, size=size)
-            lists.append(Rows(jnp.asarray(table), found))
-    return Layer(tuple(lists), jnp.asarray(kind), jnp.asarray(place), _by_concept(probe.present))
+            lists.append(Rows(jax.device_put(table), found))
+    every = jax.device_put(kind), jax.device_put(place)
+    return Layer(tuple(lists), *every, _by_concept(probe.present))
 
 
 def _sizes(
@@ -296,16 +297,16 @@ def _ties(
     *,
     size: int,
 ) -> Ties:
-    start = None if below is None else jnp.asarray(below)
+    start = None if below is None else jax.device_put(below)
     most = max(map(len, place))
     if most <= FEW_TIES < size:
         tables = (_table(x, FEW_TIES, fill) for x, fill in ((first, 0), (last, 1), (place, size)))
-        return Ties(start, *map(jnp.asarray, tables))
+        return Ties(start, *map(jax.device_put, tables))
     begin = np.tile(np.arange(size, dtype=np.int32), (len(place), 1))
     end = begin + 1
     for i, at in enumerate(place):
         begin[i, at], end[i, at] = first[i], last[i]
-    return Ties(start, jnp.asarray(begin), jnp.asarray(end), None)
+    return Ties(start, jax.device_put(begin), jax.device_put(end), None)
 
 
 def _table(lists: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:

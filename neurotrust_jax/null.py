@@ -242,7 +242,7 @@ def permutation_test(
 
         null += in_chunks(replicates, num_permutations, chunk_size, kept, told)
     p_value, p_familywise, null_quantile, null_mean = _compare(
-        observed, jnp.asarray(np.concatenate(null, axis=1)), rank=rank
+        observed, jax.device_put(np.concatenate(null, axis=1)), rank=rank
     )
     q_value = _adjusted(p_value)
     return PermutationTest(

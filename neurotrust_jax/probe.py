@@ -118,8 +118,7 @@ class Probe:
     @property
     def active(self) -> Array:
         """Where each neuron is active, [n, U] of bool."""
-        above = jnp.greater_equal if self.inclusive else jnp.greater
-        return above(self._dense, self.thresholds[None, :])
+        return _active(self._dense, self.thresholds, inclusive=self.inclusive)
 
     @property
     def present(self) -> Array:
@@ -159,11 +158,7 @@ class Probe:
     @property
     def positive_units(self) -> Array:
         """Number of units (groups, or samples) with each concept anywhere in them, [C] of int32."""
-        present = self.present & (self.sample_weight > 0)[:, None]
-        if self.groups is not None:
-            empty = jnp.zeros((self.num_units, self.num_concepts), bool)
-            present = empty.at[self.groups].max(present)
-        return present.sum(axis=0, dtype=jnp.int32)
+        return _units_with(self.present, self.sample_weight, self.groups, num_units=self.num_units)
 
     def take(self, rows: Array | np.ndarray) -> Probe:
         """The probe on the given rows (repeats allowed), thresholds and names unchanged."""
@@ -199,7 +194,8 @@ class Probe:
         for start in range(0, self.num_neurons, width):
             stop = min(start + width, self.num_neurons)
             part = self.of_neurons(start, stop)
-            yield slice(start, stop), replace(part, activations=jnp.asarray(f.dense(start, stop)))
+            dense = jax.device_put(f.dense(start, stop))
+            yield slice(start, stop), replace(part, activations=dense)
 
     def each_neuron(self, function: Callable[[Probe], Any]) -> Any:
         """What a function gives of each neuron by itself: arrays [U, ...], or pytrees of them.
@@ -219,7 +215,7 @@ class Probe:
     @property
     def _dense(self) -> Array:
         f = self.activations
-        return jnp.asarray(f.dense()) if isinstance(f, SparseColumns) else f
+        return jax.device_put(f.dense()) if isinstance(f, SparseColumns) else f
 
     @property
     def _compute_dtype(self) -> Any:
@@ -231,5 +227,19 @@ def compute_dtype(*arrays: Array | SparseColumns) -> Any:
     return jnp.float64 if any(x.dtype == jnp.float64 for x in arrays) else jnp.float32
 
 
+@partial(jax.jit, static_argnames="inclusive")
+def _active(f: Array, thresholds: Array, *, inclusive: bool) -> Array:
+    return f >= thresholds[None, :] if inclusive else f > thresholds[None, :]
+
+
+@partial(jax.jit, static_argnames="num_units")
+def _units_with(present: Array, weights: Array, groups: Array | None, *, num_units: int) -> Array:
+    present = present & (weights > 0)[:, None]
+    if groups is not None:
+        present = jnp.zeros((num_units, present.shape[1]), bool).at[groups].max(present)
+    return present.sum(axis=0, dtype=jnp.int32)
+
+
+@jax.jit
 def _weighted_share(present: Array, w: Array) -> Array:
     return weighted_total(present.astype(w.dtype), w) / w.sum()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -105,13 +105,15 @@ def make_probe(
         f = f.astype(jnp.float32)
     finite = "NaN or infinite values", "drop or repair them"
     if sparse:
-        _require(jnp.asarray(f.values), jnp.isfinite, "the values that activations stores", *finite)
+        _require(
+            jax.device_put(f.values), jnp.isfinite, "the values that activations stores", *finite
+        )
     else:
         _require(f, jnp.isfinite, "activations", *finite)
     if jnp.issubdtype(c.dtype, jnp.integer):
         _require(
             c,
-            lambda x: (x == 0) | (x == 1),
+            _zero_or_one,
             "concepts",
             "integers other than 0 and 1",
             "give 0/1 labels or probabilities",
@@ -120,7 +122,7 @@ def make_probe(
     elif c.dtype != jnp.bool_:
         _require(
             c,
-            lambda x: (x >= 0) & (x <= 1),
+            _share,
             "concepts",
             "values outside [0, 1]",
             "give labels or probabilities (a softmax or sigmoid of raw scores)",
@@ -142,7 +144,7 @@ def make_probe(
         fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
         _check_top_fraction(fraction)
         source = f"top_fraction={fraction:g}"
-        t = jnp.zeros(f.shape[1], f.dtype)
+        t = jax.device_put(np.zeros(f.shape[1], f.dtype))
 
     probe = Probe(
         activations=f,
@@ -267,12 +269,37 @@ def _as_array(values: Any, name: str) -> Array:
     return jnp.asarray(values)
 
 
-def _require(x: Array, valid: Any, name: str, what: str, remedy: str) -> None:
+@partial(jax.jit, static_argnames="valid")
+def _all(x: Array, valid: Callable[[Array], Array]) -> Array:
+    return valid(x).all()
+
+
+def _zero_or_one(x: Array) -> Array:
+    return (x == 0) | (x == 1)
+
+
+def _share(x: Array) -> Array:
+    return (x >= 0) & (x <= 1)
+
+
+def _weight(x: Array) -> Array:
+    return jnp.isfinite(x) & (x >= 0)
+
+
+def _positive(x: Array) -> Array:
+    return x > 0
+
+
+def _number(x: Array) -> Array:
+    return ~jnp.isnan(x)
+
+
+def _require(x: Array, valid: Callable[[Array], Array], name: str, what: str, remedy: str) -> None:
     """Raise if an element is not valid; silent under tracing, where values are unknown."""
     if isinstance(x, jax.core.Tracer):
         return
-    bad = ~valid(x)
-    if bool(bad.any()):
+    if not bool(_all(x, valid)):
+        bad = ~valid(x)
         row, *column = (int(i) for i in np.argwhere(np.asarray(bad))[0])
         where = f"row {row}" + (f", column {column[0]}" if column else "")
         value = np.asarray(x)[(row, *column)]
@@ -283,20 +310,20 @@ def _require(x: Array, valid: Any, name: str, what: str, remedy: str) -> None:
 
 def _as_weights(sample_weight: Any, n: int, dtype: Any) -> Array:
     if sample_weight is None:
-        return jnp.ones(n, dtype)
+        return jax.device_put(np.ones(n, dtype))
     w = _as_array(sample_weight, "sample_weight").astype(dtype)
     if w.shape != (n,):
         raise ValueError(f"sample_weight must have shape [{n}], got {list(w.shape)}")
     _require(
         w,
-        lambda x: jnp.isfinite(x) & (x >= 0),
+        _weight,
         "sample_weight",
         "negative or non-finite values",
         "weights must be at least 0",
     )
     _require(
         w.sum(keepdims=True),
-        lambda x: x > 0,
+        _positive,
         "sample_weight",
         "only zeros",
         "give some sample a positive weight",
@@ -324,7 +351,7 @@ def _as_thresholds(thresholds: Any, f: Array) -> Array:
         raise ValueError(
             f"thresholds must be a number or have shape [{f.shape[1]}], got {list(t.shape)}"
         )
-    _require(t.reshape(-1), lambda x: ~jnp.isnan(x), "thresholds", "NaN", "give numbers")
+    _require(t.reshape(-1), _number, "thresholds", "NaN", "give numbers")
     return jnp.broadcast_to(t, (f.shape[1],))
 
 

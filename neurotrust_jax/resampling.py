@@ -288,17 +288,18 @@ def as_bootstrap(
     num_candidates = int((found.concept >= 0).sum())
     labelled = np.full_like(winning, np.nan)
     labelled[np.asarray(label) >= 0] = followed[num_candidates:]
+    winners = jax.device_put(won.T)
     return Bootstrap(
-        winners=jnp.asarray(won.T),
-        winning_similarity=jnp.asarray(winning.T),
-        label_similarity=jnp.asarray(labelled.T),
+        winners=winners,
+        winning_similarity=jax.device_put(winning.T),
+        label_similarity=jax.device_put(labelled.T),
         label=label,
         similarity=observed,
-        vote_share=_vote_share(jnp.asarray(won.T), observed),
-        candidates=jnp.asarray(found.concept),
+        vote_share=_vote_share(winners, observed),
+        candidates=jax.device_put(found.concept),
         replicates=jax.device_put(followed[:num_candidates]),  # without a copy on a CPU
-        thin=jnp.asarray(found.thin),
-        excluded=jnp.asarray(found.excluded),
+        thin=jax.device_put(found.thin),
+        excluded=jax.device_put(found.excluded),
         evidence=evidence,
         probe=probe,
         metric=metric.name,
@@ -367,7 +368,7 @@ def bootstrap_weights(
         ``subsample``), or its continuous weight (``bayesian``).
     """
     check_scheme(scheme)
-    ids = jnp.arange(check_count(num_replicates, "num_replicates"))
+    ids = np.arange(check_count(num_replicates, "num_replicates"))
     return draw_all(key, ids, probe.groups, scheme, probe.num_units, probe.weights.dtype)
 
 
@@ -460,10 +461,10 @@ def bootstrap_method(
         label=label,
         similarity=observed,
         vote_share=_vote_share(won, observed),
-        candidates=jnp.asarray(found.concept),
+        candidates=jax.device_put(found.concept),
         replicates=jnp.stack([x[followed] for x in scores], axis=1),
-        thin=jnp.asarray(found.thin),
-        excluded=jnp.asarray(found.excluded),
+        thin=jax.device_put(found.thin),
+        excluded=jax.device_put(found.excluded),
         evidence=evidence,
         probe=probe,
         metric=getattr(score_fn, "__name__", type(score_fn).__name__),

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .checks import check_count
@@ -86,14 +87,15 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
         )
     naive = at_concept(boot.similarity, boot.label)
     halves = draw_all(
-        key, jnp.arange(num_splits), boot.probe.groups,
+        key, np.arange(num_splits), boot.probe.groups,
         scheme="subsample", num_units=boot.probe.num_units, dtype=boot.probe.weights.dtype,
     )  # fmt: skip
     metric = boot.definition
-    corrected = jnp.clip(naive - _optimism(boot), *boot.definition.range)
     return WinnersCurse(
         naive=naive,
-        corrected=corrected,
+        corrected=_corrected(
+            naive, boot.similarity, boot.winners, boot.winning_similarity, metric=metric
+        ),
         split=boot.probe.each_neuron(
             lambda part: _split(prepare(part, metric), part.weights, halves, metric=metric)
         ),
@@ -101,11 +103,14 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
     )
 
 
-def _optimism(boot: Bootstrap) -> Array:
-    """Mean excess of a replicate's winning similarity over the same concept's on the data, [U]."""
-    on_data = jnp.take_along_axis(boot.similarity, jnp.maximum(boot.winners, 0).T, axis=1).T
-    won = boot.winners >= 0
-    return jnp.nanmean(jnp.where(won, boot.winning_similarity - on_data, jnp.nan), axis=0)
+@partial(jax.jit, static_argnames="metric")
+def _corrected(
+    naive: Array, similarity: Array, winners: Array, winning: Array, *, metric: Metric
+) -> Array:
+    """Less the mean excess of a replicate's winner there over the same concept on the data, [U]."""
+    on_data = jnp.take_along_axis(similarity, jnp.maximum(winners, 0).T, axis=1).T
+    optimism = jnp.nanmean(jnp.where(winners >= 0, winning - on_data, jnp.nan), axis=0)
+    return jnp.clip(naive - optimism, *metric.range)
 
 
 @partial(jax.jit, static_argnames="metric")

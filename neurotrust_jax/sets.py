@@ -19,6 +19,7 @@ from .blocks import few_shapes
 from .bounds import LOWER_SHARE, CoverageWarning, certify, intervals
 from .candidates import MAX_CANDIDATES, stable_scale
 from .checks import check_share
+from .metrics import Metric
 from .resampling import Bootstrap
 
 __all__ = ["ConceptSets", "concept_sets"]
@@ -149,7 +150,7 @@ def concept_sets(
                 'use method="calibrated", or certify() on a probe'
             )
         proof = certify(boot.probe, boot.definition, delta=alpha)
-        mask = proof.mask | _chosen(boot)
+        mask = proof.mask | _chosen(boot.label, proof.mask.shape[1])
         return ConceptSets(mask, jnp.zeros_like(mask), alpha, method, target)
     needed = _rank(1 - alpha, boot.num_replicates)
     if needed > boot.num_replicates:
@@ -167,10 +168,10 @@ def _rank(level: float, num_replicates: int) -> int:
     return max(1, math.ceil(level * (num_replicates + 1) * (1 - 1e-9)))
 
 
-def _chosen(boot: Bootstrap) -> Array:
+@partial(jax.jit, static_argnames="num_concepts")
+def _chosen(label: Array, num_concepts: int) -> Array:
     """The observed label, [U, C] of bool."""
-    num_concepts = boot.similarity.shape[1]
-    return jnp.arange(num_concepts, dtype=jnp.int32)[None, :] == boot.label[:, None]
+    return jnp.arange(num_concepts, dtype=jnp.int32)[None, :] == label[:, None]
 
 
 class Followed(NamedTuple):
@@ -201,11 +202,7 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     full = rank > num_replicates
     level = min(rank, num_replicates)
     settle = partial(_calibrated, rank=level, first=first, replication=target == "replication")
-    tested = jnp.asarray(_over_lists(boot, settle, False))
-    num_concepts = boot.similarity.shape[1]
-    kept = _scatter(boot.candidates, tested, num_concepts)
-    present = boot.candidates >= 0
-    undecided = ~boot.excluded & ~_scatter(boot.candidates, present, num_concepts)
+    kept, undecided = _told(boot.candidates, _over_lists(boot, settle, False), boot.excluded)
     known = boot.definition is not None and boot.probe is not None
     if target == "best" and known and bool(undecided.any()):
         assert boot.probe is not None
@@ -216,9 +213,8 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
             # other limits say nothing on few positives
             floor = _over_lists(boot, partial(_limits, rank=lowest), -np.inf).max(axis=1)
             undecided &= stable_scale(boot.definition, high.upper) >= floor[:, None]
-    unlabelled = (boot.label < 0)[:, None]
-    mask = kept | undecided | _chosen(boot) | unlabelled | full
-    return ConceptSets(mask, undecided | unlabelled, alpha, "calibrated", target)
+    mask, undecided = _joined(kept, undecided, boot.label, full)
+    return ConceptSets(mask, undecided, alpha, "calibrated", target)
 
 
 def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) -> np.ndarray:
@@ -231,8 +227,7 @@ def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) ->
     length = (candidates >= 0).sum(axis=1)
     begin = np.cumsum(length) - length
     result = np.full(candidates.shape, empty)
-    scaled = partial(stable_scale, boot.definition)
-    similarity = np.asarray(scaled(boot.similarity))
+    similarity = np.asarray(stable_scale(boot.definition, boot.similarity))
     evidence = np.asarray(boot.evidence)
     lists = sorted({min(width, candidates.shape[1]) for width in LIST_LENGTHS})
     for shorter, width in itertools.pairwise([0, *lists]):
@@ -243,18 +238,38 @@ def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) ->
         place = np.arange(width)[None, :]
         present = place < length[some][:, None]
         column = np.where(present, candidates[some][:, :width], 0)
+        row = np.where(present, begin[some][:, None] + place, 0)
         followed = Followed(
-            scaled(boot.replicates[np.where(present, begin[some][:, None] + place, 0)]),
-            jnp.asarray(np.take_along_axis(similarity[some], column, axis=1)),
-            jnp.asarray(np.take_along_axis(evidence[some], column, axis=1)),
-            jnp.asarray(present),
+            _scaled_rows(boot.replicates, row, metric=boot.definition),
+            jax.device_put(np.take_along_axis(similarity[some], column, axis=1)),
+            jax.device_put(np.take_along_axis(evidence[some], column, axis=1)),
+            jax.device_put(present),
         )
         values = np.asarray(fn(followed))[: len(own)]
         result[own, :width] = np.where(present[: len(own)], values, empty)
     return result
 
 
-@partial(jax.jit, static_argnames="num_concepts")
+@partial(jax.jit, static_argnames="metric")
+def _scaled_rows(replicates: Array, rows: Array, *, metric: Metric | None) -> Array:
+    return stable_scale(metric, replicates[rows])
+
+
+@jax.jit
+def _told(candidates: Array, tested: Array, excluded: Array) -> tuple[Array, Array]:
+    """Which concepts the test keeps, and which it did not look at, [U, C] of bool each."""
+    num_concepts = excluded.shape[1]
+    followed = _scatter(candidates, candidates >= 0, num_concepts)
+    return _scatter(candidates, tested, num_concepts), ~excluded & ~followed
+
+
+@jax.jit
+def _joined(kept: Array, undecided: Array, label: Array, full: Array) -> tuple[Array, Array]:
+    """The sets, and what of them is undecided."""
+    undecided = undecided | (label < 0)[:, None]
+    return kept | undecided | _chosen(label, kept.shape[1]) | full, undecided
+
+
 def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
     """Booleans [U, K] of the candidates put at their concepts, [U, C]."""
     neuron = jnp.arange(candidates.shape[0], dtype=jnp.int32)[:, None]
@@ -369,5 +384,5 @@ def vote_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
     rank = jnp.argsort(order, axis=1)
     mask = jnp.take_along_axis(before < needed, rank, axis=1)
     short = (counts.sum(axis=1) < needed)[:, None]
-    mask = mask | _chosen(boot) | short
+    mask = mask | _chosen(boot.label, mask.shape[1]) | short
     return ConceptSets(mask, jnp.zeros_like(mask), alpha, "vote", target)

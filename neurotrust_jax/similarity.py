@@ -142,8 +142,12 @@ def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identifi
     if not 1 <= k <= probe.num_concepts:
         raise ValueError(f"k must lie between 1 and the {probe.num_concepts} concepts, got {k}")
     scores = similarity(probe, metric)
+    return _identified(scores, undefined_reason(probe, metric, scores=scores), k)
+
+
+@partial(jax.jit, static_argnames="k")
+def _identified(scores: Array, reasons: Array, k: int) -> Identification:
     concept, best = leading_concepts(scores, k)
-    reasons = undefined_reason(probe, metric, scores=scores)
     missing = concept[:, 0] < 0
     return Identification(
         concept=concept,
@@ -153,6 +157,7 @@ def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identifi
     )
 
 
+@partial(jax.jit, static_argnames="k")
 def leading_concepts(scores: Array, k: int) -> tuple[Array, Array]:
     """The k highest scores of each row; a NaN never wins, and of equals the lowest column does."""
     ordered = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
@@ -191,9 +196,13 @@ def undefined_reason(
     )
     of_concept = Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT
     concept = _constant_side(probe.labels, w, metric.concept_view, *of_concept)
+    return _reasons(neuron, concept, similarity(probe, metric) if scores is None else scores)
+
+
+@jax.jit
+def _reasons(neuron: Array, concept: Array, scores: Array) -> Array:
     fault = jnp.where(neuron[:, None] > 0, neuron[:, None], concept[None, :])
-    undefined = jnp.isnan(similarity(probe, metric) if scores is None else scores)
-    return jnp.where(undefined & (fault == 0), int(Reason.UNDEFINED), fault)
+    return jnp.where(jnp.isnan(scores) & (fault == 0), int(Reason.UNDEFINED), fault)
 
 
 @partial(jax.jit, static_argnames=("view", "never", "always", "constant"))

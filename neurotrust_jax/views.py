@@ -77,7 +77,7 @@ def ascending(values: Array) -> Array:
     order = np.empty(values.shape, np.int32)
     for some, columns in _in_columns(np.asarray(values)):
         order[:, some] = np.argsort(columns, axis=1).T
-    return jnp.asarray(order)
+    return jax.device_put(order)
 
 
 def ranking(values: Array) -> Ranking:
@@ -131,7 +131,7 @@ def _ranking_by_numpy(values: np.ndarray) -> Ranking:
             by_row = np.empty_like(sorted_ones)
             np.put_along_axis(by_row, order, sorted_ones, axis=1)
             table[:, some] = by_row.T
-    return Ranking(*map(jnp.asarray, tables))
+    return Ranking(*map(jax.device_put, tables))
 
 
 def cumulative_weight(r: Ranking, weights: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
@@ -75,7 +75,7 @@ def similarity_of_rows(probe: Probe, metric: Metric, layer: Layer, room: Room) -
     for part in parts_of(every, probe.num_neurons, room.pairs):
         found = rows_similarity(probe.weights, layer, part.blocks, metric=metric)
         result[part.pairs] = np.asarray(found)[part.place]
-    return jnp.asarray(result)
+    return jax.device_put(result)
 
 
 class Sought(NamedTuple):
@@ -174,9 +174,13 @@ def _draws(
     key, room, static = sought.key, sought.room, static | {"scheme": sought.scheme}
     # the first chunk is drawn once where one device draws it all
     reused = sought.mesh is None and room.replicates >= NUM_PILOT
-    pilot = draw(key, jnp.arange(room.replicates if reused else NUM_PILOT), *data, **static)
+    pilot = draw(key, np.arange(room.replicates if reused else NUM_PILOT), *data, **static)
     each = divided(draw, sought.mesh, 1, **static)
-    return pilot, lambda ids: pilot if reused and int(ids[0]) == 0 else each(key, ids, *data)
+
+    def draws(ids: Array) -> Any:
+        return pilot if reused and np.asarray(ids)[0] == 0 else each(key, ids, *data)
+
+    return pilot, draws
 
 
 def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
