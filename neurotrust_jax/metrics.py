@@ -89,7 +89,9 @@ def six_sum_metric(
     def score(prepared: tuple[Any, Any], weights: Array) -> Array:
         f = read_neuron.evaluate(prepared[0], weights)
         c = read_concept.evaluate(prepared[1], weights)
-        return _defined(finalise(weighted_sums(f, c, weights)), f, c, weights, range)
+        value = finalise(weighted_sums(f, c, weights))
+        distinct = read_neuron.distinct(prepared[0]), read_concept.distinct(prepared[1])
+        return _defined(value, *distinct, weights, range)
 
     prepare = read_neuron.prepare, read_concept.prepare
     return Metric(name, neuron_view, concept_view, *prepare, score, range, summary, finalise)

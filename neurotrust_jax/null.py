@@ -323,9 +323,10 @@ def _six_sums(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> t
     Units of equal weights trade places, so the views of the concepts, their sums and whether they
     vary are the same under every permutation.
     """
-    f = VIEWS[metric.neuron_view].evaluate(prepared[0], weights)
-    c = VIEWS[metric.concept_view].evaluate(prepared[1], weights)
-    defined = varies(f, weights)[:, None] & varies(c, weights)[None, :]
+    views = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
+    f, c = (view.evaluate(x, weights) for view, x in zip(views, prepared, strict=True))
+    vary = [varies(view.distinct(x), weights) for view, x in zip(views, prepared, strict=True)]
+    defined = vary[0][:, None] & vary[1][None, :]
     sums = weighted_sums(f, c, weights)
     return (sums, weights[:, None] * f, defined), c
 

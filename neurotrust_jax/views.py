@@ -47,11 +47,16 @@ class View(NamedTuple):
         ``evaluate(prepared, weights [n]) -> Array [n, d]``.
     summary : str
         What the numbers mean.
+    distinct : callable
+        ``distinct(prepared) -> Array [n, d]`` of numbers that differ between two rows where the
+        view does. Of the view itself, which is calculated, a compiler may round two copies
+        differently, and a constant column would then seem to vary.
     """
 
     prepare: Callable[[Side], Any]
     evaluate: Callable[[Any, Array], Array]
     summary: str
+    distinct: Callable[[Any], Array] = lambda prepared: prepared
 
 
 class Ranking(NamedTuple):
@@ -162,7 +167,7 @@ def rank_from_top(r: Ranking, weights: Array) -> tuple[Array, Array]:
     return above, at_or_above
 
 
-def varies(view: Array, weights: Array) -> Array:
+def varies(values: Array, weights: Array) -> Array:
     """Whether each column takes two values or more on the rows of positive weight, [d] of bool.
 
     Where it does not, no similarity is defined: a dead neuron, a constant activation, a concept
@@ -170,8 +175,8 @@ def varies(view: Array, weights: Array) -> Array:
     """
     # of constant weights XLA would find the first used row as it compiles: a minute for a million
     used = jax.lax.optimization_barrier(weights > 0)
-    one = view[jnp.argmax(used)]
-    return ((view != one[None, :]) & used[:, None]).any(axis=0)
+    one = values[jnp.argmax(used)]
+    return ((values != one[None, :]) & used[:, None]).any(axis=0)
 
 
 @jax.jit
@@ -223,11 +228,17 @@ VIEWS: Mapping[str, View] = MappingProxyType(
             lambda prepared, weights: centred(prepared, weights) ** 3,
             "the cube of the value minus its weighted mean, scaled",
         ),
-        "rank": View(lambda side: ranking(side.values), mid_ranks, "the weighted mid-rank"),
+        "rank": View(
+            lambda side: ranking(side.values),
+            mid_ranks,
+            "the weighted mid-rank",
+            lambda ranking: ranking.first,
+        ),
         "log": View(
             lambda side: side.values,
             _log_lift,
             "the logarithm of a probability over its weighted mean",
+            lambda prepared: jnp.maximum(prepared, LOG_FLOOR),
         ),
     }
 )

@@ -231,9 +231,19 @@ MUTANTS = [
             loop("wpmi"),
         ),
         (
-            "(view != one[None, :]) & used[:, None]",
-            "view != one[None, :]",
+            "(values != one[None, :]) & used[:, None]",
+            "values != one[None, :]",
             "test_metrics.py::test_rows_of_weight_zero_are_not_there",
+        ),
+        (
+            "lambda prepared: jnp.maximum(prepared, LOG_FLOOR)",
+            "lambda prepared: prepared",
+            "test_metrics.py::test_rows_are_distinct_where_their_views_are",
+        ),
+        (
+            "lambda ranking: ranking.first",
+            "lambda ranking: ranking.order",
+            "test_metrics.py::test_rows_are_distinct_where_their_views_are",
         ),
         (
             "centred(prepared, weights) ** 3",
