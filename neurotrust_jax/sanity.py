@@ -8,7 +8,6 @@ as many are added at random (extra). A sound metric scores the damaged concept l
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,6 +17,7 @@ from jax import Array
 
 from .metrics import Metric, get_metric
 from .probe import Side
+from .similarity import score_prepared
 
 __all__ = ["FREQUENCIES", "LabelTests", "label_tests"]
 
@@ -77,8 +77,15 @@ def label_tests(
             f"use at least {int(np.ceil(1 / min(frequencies)))}"
         )
     perfect = jnp.arange(num_samples)[:, None] < jnp.asarray(counts)[None, :]
-    score = partial(_scores, metric=metric)
-    best = score(perfect, perfect)
+    neurons = metric.prepare_neurons(_side(perfect))
+    weights = jnp.ones(num_samples, jnp.float32)
+
+    def score(labels: Array) -> Array:
+        return score_prepared(
+            (neurons, metric.prepare_concepts(_side(labels))), weights, metric=metric
+        )
+
+    best = score(perfect)
     low, high = metric.range
     bounded = np.isfinite(high - low)
     missing, extra = [], []
@@ -87,7 +94,7 @@ def label_tests(
         fewer = perfect & jax.random.bernoulli(drop_key, 0.5, perfect.shape)
         rate = perfect.mean(axis=0) / (1 - perfect.mean(axis=0))
         more = perfect | (jax.random.uniform(add_key, perfect.shape) < rate[None, :])
-        after_missing, after_extra = score(perfect, fewer), score(perfect, more)
+        after_missing, after_extra = score(fewer), score(more)
         if not bounded and seed == 0:
             seen = jnp.stack([best, after_missing, after_extra])
             low, high = float(jnp.nanmin(seen)), float(jnp.nanmax(seen))
@@ -98,10 +105,8 @@ def label_tests(
     return LabelTests(missing_mean, extra_mean, missing_error, extra_error)
 
 
-@partial(jax.jit, static_argnames="metric")
-def _scores(neurons: Array, labels: Array, metric: Metric) -> Array:
-    f, c = (Side(x.astype(jnp.float32), x) for x in (neurons, labels))
-    return metric.score(metric.prepare(f, c), jnp.ones(neurons.shape[0], jnp.float32))
+def _side(present: Array) -> Side:
+    return Side(present.astype(jnp.float32), present)
 
 
 def _mean(draws: list[Array]) -> tuple[Array, Array]:
