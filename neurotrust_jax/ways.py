@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -153,7 +154,7 @@ def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[
     data = probe.weights, probe.groups
     pilot, draws = _draws(sought, draw_weights, *data, num_units=probe.num_units)
     sides = sought.prepared, metric.prepare_concepts(probe.labels)
-    spread = np.asarray(dense_spread(pilot, sides, sought.observed, metric=metric))
+    spread = np.asarray(dense_spread(pilot(), sides, sought.observed, metric=metric))
     found, followed = sought.choose(pairs, spread[pairs])
     listed = tuple(padded([x.astype(np.int32) for x in followed]))
     replicates = divided(dense_replicates, sought.mesh, 0, metric=metric)
@@ -169,16 +170,19 @@ def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[
 
 def _draws(
     sought: Sought, draw: Callable[..., Any], *data: Any, **static: Any
-) -> tuple[Any, Callable[[Array], Any]]:
-    """The first replicates as drawn, and how a chunk of replicates is."""
+) -> tuple[Callable[[], Any], Callable[[Array], Any]]:
+    """How the first replicates are drawn, and how a chunk of replicates is."""
     key, room, static = sought.key, sought.room, static | {"scheme": sought.scheme}
     # the first chunk is drawn once where one device draws it all
     reused = sought.mesh is None and room.replicates >= NUM_PILOT
-    pilot = draw(key, np.arange(room.replicates if reused else NUM_PILOT), *data, **static)
     each = divided(draw, sought.mesh, 1, **static)
 
+    @functools.cache
+    def pilot() -> Any:
+        return draw(key, np.arange(room.replicates if reused else NUM_PILOT), *data, **static)
+
     def draws(ids: Array) -> Any:
-        return pilot if reused and np.asarray(ids)[0] == 0 else each(key, ids, *data)
+        return pilot() if reused and np.asarray(ids)[0] == 0 else each(key, ids, *data)
 
     return pilot, draws
 
@@ -245,7 +249,9 @@ def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
     return pairs[0][mask], pairs[1][mask]
 
 
-def _spread(sought: Sought, pairs: Pairs, pilot: Any) -> tuple[np.ndarray, np.ndarray]:
+def _spread(
+    sought: Sought, pairs: Pairs, pilot: Callable[[], Any]
+) -> tuple[np.ndarray, np.ndarray]:
     """Standard errors [P] on the stable scale, of the first replicates if unknown; scales [U]."""
     if sought.errors is not None:
         return sought.errors[pairs], np.ones(len(sought.observed), sought.observed.dtype)
@@ -255,7 +261,7 @@ def _spread(sought: Sought, pairs: Pairs, pilot: Any) -> tuple[np.ndarray, np.nd
     centres = padded([sought.observed[part.pairs] for part in parts])
     for part, place, centre in zip(parts, places, centres, strict=True):
         error, scale = rows_spread(
-            pilot, sought.layer, part.blocks, place, centre, metric=sought.metric
+            pilot(), sought.layer, part.blocks, place, centre, metric=sought.metric
         )
         errors.append(np.asarray(error)[: len(part.place)])
         scales.append(np.asarray(scale)[: len(part.neurons)])
