@@ -1,9 +1,12 @@
 """A hostile set-up: rank promotion raises, and every test runs in 32 and in 64 bits.
 
-A test marked ``x32`` or ``x64`` runs once, in that precision; one marked ``plain`` is compiled
-without most optimisations, as are the processes that tests start.
+A test marked ``x32`` or ``x64`` runs once, in that precision. Nearly all of the suite's time is
+compilation, and nothing tested is large: programs are compiled with few optimisations, unless
+``--optimised`` asks for them as users get them. ``test_optimised.py`` does so for the tests marked
+``optimised``, of what optimisation might change: values in single precision.
 """
 
+import gc
 import itertools
 import os
 from pathlib import Path
@@ -15,29 +18,41 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+def pytest_addoption(parser):
+    help = "compile as users do, and run in 32 bits alone, as they do"
+    parser.addoption("--optimised", action="store_true", help=help)
+
+
 def pytest_configure(config):
-    # nearly all of the suite's time is compilation: share it between workers, and between runs
+    # compilation is shared between workers, between runs, and with the processes that tests start
     cache = config.cache.mkdir("jax") if hasattr(config, "cache") else None
     if cache is not None:
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        # and with the processes that tests start
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    # of theirs, too, nearly all of the time is compilation
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    optimised = config.option.optimised
+    jax.config.update("jax_disable_most_optimizations", not optimised)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
+    if jax.__version_info__ < (0, 12):  # the older emitters take half of the time
+        flag = f"--xla_cpu_use_fusion_emitters={str(optimised).lower()}"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
+
+
+def pytest_collection_finish():
+    # what is imported stays: looking through it again and again is a tenth of the suite's time
+    gc.freeze()
+    gc.set_threshold(100_000)
 
 
 def pytest_generate_tests(metafunc):
-    once = [p for p in ("x32", "x64") if metafunc.definition.get_closest_marker(p)]
-    metafunc.parametrize("precision", once or ["x32", "x64"], indirect=True)
+    marked = [p for p in ("x32", "x64") if metafunc.definition.get_closest_marker(p)]
+    run = ["x32"] if metafunc.config.option.optimised else ["x32", "x64"]
+    metafunc.parametrize("precision", [p for p in marked or run if p in run], indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def precision(request):
-    # 32 bits, which users run, are compiled as for them; 64 bits only check the formulas
-    plain = request.param == "x64" or request.node.get_closest_marker("plain") is not None
-    jax.config.update("jax_disable_most_optimizations", plain)
     with jax.enable_x64(request.param == "x64"):
         yield request.param
 

@@ -8,7 +8,8 @@ import os
 import sys
 
 devices, processes, process, port = map(int, sys.argv[1:])
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+more = f"--xla_force_host_platform_device_count={devices}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {more}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax  # noqa: E402

@@ -19,7 +19,7 @@ from neurotrust_jax import report
 from neurotrust_jax.cli import app
 from neurotrust_jax.datasets import planted
 
-pytestmark = [pytest.mark.x32, pytest.mark.plain]
+pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 
 

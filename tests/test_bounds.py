@@ -55,6 +55,7 @@ def columns(p):
     return np.asarray(p.neurons.present), np.asarray(p.labels.present)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("metric", [*COUNTS, "f1", "balanced_accuracy"])
 def test_exact_is_scipys_clopper_pearson(metric, precision):
     p = probe()
@@ -314,6 +315,7 @@ UNIFORM = {
 }
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_single_precision_suffices():
     p = probe(groups=UNEVEN, weights=WEIGHTS)
@@ -381,6 +383,7 @@ def test_asymptotic_interval_is_value_and_standard_error():
         assert not found.finite_sample
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_student_quantiles():
     for freedom, level in product((40, 63, 1000), (0.6, 0.975, 1 - 1e-6)):
@@ -405,7 +408,6 @@ GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 @pytest.mark.parametrize(
     ("metric", "grouped"), [*((m, False) for m in bounds.RULES), *((m, True) for m in GROUPED_TOO)]
 )
-@pytest.mark.plain
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):
     """In range, never NaN, around the estimate, narrower with n and with a larger delta."""
     groups = np.concatenate([GROUPS + 40 * i for i in range(4)]) if grouped else None

@@ -47,6 +47,7 @@ def weighted_data():
     return f, c, w
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("factor", [2.0**24, 2.0**31, 123_456_789.0])
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in TOP_ROWS])
@@ -69,6 +70,7 @@ def test_counts_beyond_single_precision(metric, factor):
     assert_close(found, expected, metric)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", TOP_ROWS)
 def test_the_top_of_heavy_rows_is_the_first(metric):
@@ -86,6 +88,7 @@ def test_the_top_of_heavy_rows_is_the_first(metric):
     assert_close(nt.similarity(probe, metric), expected, metric)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", COUNTS)
 def test_few_absent_among_many_are_right_to_the_rounding_of_the_total(metric):
@@ -103,6 +106,7 @@ def test_few_absent_among_many_are_right_to_the_rounding_of_the_total(metric):
     np.testing.assert_allclose(nt.similarity(probe, metric), expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("size", [2**24, 2**31, 2**52])
 def test_streamed_counts_are_divided_in_full(size):
@@ -130,6 +134,7 @@ def test_streamed_counts_are_divided_in_full(size):
 SCALES = {"x32": [100, 124, -100, -120], "x64": [1000, 1020, -1000, -1015]}
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("which", range(4))
 @pytest.mark.parametrize("metric", EVERY)
 def test_activations_near_the_largest_and_smallest_floats(metric, which, precision):
@@ -157,6 +162,7 @@ def test_activations_near_the_largest_and_smallest_floats(metric, which, precisi
     assert_close(found, expected, metric, {"x32": 2e-5, "x64": 1e-10}[precision])
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", EVERY)
 def test_the_largest_floats_of_both_signs(metric):
@@ -178,6 +184,7 @@ def test_the_largest_floats_of_both_signs(metric):
     assert_close(found[~undefined], expected[~undefined], metric)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_no_score_is_infinite():
     f = np.array([[3e38], [3e38], [-3e38], [-3e38]], np.float32)
@@ -187,6 +194,7 @@ def test_no_score_is_infinite():
     assert np.asarray(nt.similarity(probe, "standardised_mad")).tolist() == [[2.0]]
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 def test_denormals_are_zeros(metric):
@@ -205,6 +213,7 @@ def test_denormals_are_zeros(metric):
     assert (np.asarray(nt.undefined_reason(alone, metric)) == reason).all()
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_denormals_are_not_stored():
     tiny = np.array([[1e-40, 2.0], [0.0, -1e-45], [6e-8, 0.0]])
@@ -213,6 +222,7 @@ def test_denormals_are_not_stored():
         np.testing.assert_array_equal(probe.activations.values, np.float32([6e-8, 2.0]))
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 @pytest.mark.parametrize("metric", KINDS)
@@ -229,6 +239,7 @@ def test_short_floats_are_summed_in_single_precision(metric, dtype):
     assert_close(np.asarray(found, float) / scale, expected / scale, metric)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 def test_one_positive(metric):
@@ -254,7 +265,6 @@ def test_two_samples_one_neuron_and_one_concept(metric):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation", "auprc"])
-@pytest.mark.plain
 def test_a_single_replicate(metric):
     f, c = data(seed=14)
     probe = nt.make_probe(f, c, top_fraction=0.2)
@@ -290,7 +300,6 @@ def well_defined(binary):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
-@pytest.mark.plain
 def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=False)
     found = nt.identify(probe, metric, 2)
@@ -301,7 +310,6 @@ def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
-@pytest.mark.plain
 def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=metric != "correlation")
     nt.intervals(probe, metric, method="asymptotic")
@@ -314,7 +322,6 @@ def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 def test_lists_passes_and_shifts_make_no_nan_and_leak_no_tracer(strict):
     probe = well_defined(binary=True)
     for metric, method in (("iou", "screened"), ("auroc", "rows")):

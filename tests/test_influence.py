@@ -89,7 +89,6 @@ def test_equal_weights_at_the_edge_of_the_top(metric):
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 @pytest.mark.parametrize("metric", POLYNOMIAL)
 def test_moments_equal_gradients(metric, precision):
     probe = make(seed=2)
@@ -105,7 +104,6 @@ def test_moments_equal_gradients(metric, precision):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in POLYNOMIAL])
-@pytest.mark.plain
 def test_single_precision_suffices(metric):
     single = np.asarray(standard_error(make(), metric)[0])
     with jax.enable_x64(True):
@@ -142,6 +140,7 @@ def outside(metric, f, a, y):
             return delong(f, y)
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "mad", "auroc"])
 def test_equals_published_variance(metric, precision):
     probe = make(seed=3, weights="ones", binary=True)
@@ -215,7 +214,6 @@ def test_blocks_keep_groups_whole():
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 @pytest.mark.parametrize("metric", KINDS)
 def test_undefined_where_the_similarity_is(metric):
     rng = np.random.default_rng(7)
@@ -235,6 +233,7 @@ def test_undefined_for_a_single_unit(metric):
     assert np.isnan(np.asarray(standard_error(probe, metric)[0])).all()
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("scale", [1e-15, 1e15])
 def test_mean_difference_of_any_scale(scale):

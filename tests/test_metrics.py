@@ -15,8 +15,9 @@ import scipy.stats
 import sklearn.metrics
 
 import neurotrust_jax as nt
+from neurotrust_jax.probe import Side
 from neurotrust_jax.sanity import label_tests
-from neurotrust_jax.views import ascending, ranking
+from neurotrust_jax.views import VIEWS, ascending, ranking
 
 DATA = Path(__file__).parent / "data"
 EVERY = list(nt.METRICS)
@@ -56,6 +57,7 @@ def both(probe, metric):
     return np.asarray(nt.similarity(probe, metric)), naive
 
 
+@pytest.mark.optimised
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("metric", EVERY)
 def test_equals_naive_loop_on_ties(metric, binary, precision):
@@ -88,6 +90,7 @@ def test_rank_reorder_weights_equal_repeated_rows(precision):
     )
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["soft_wpmi", "wpmi_topk"])
 def test_fractional_weights_fill_the_top_to_the_brim(metric):
@@ -108,6 +111,7 @@ def test_fractional_weights_fill_the_top_to_the_brim(metric):
     np.testing.assert_allclose(np.asarray(got), expected, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_rows_of_weight_zero_are_not_there():
     f, c = np.zeros((160, 3)), np.zeros((160, 4), bool)
@@ -181,6 +185,7 @@ def published_values():
                     yield pytest.param(metric, kind, name, id=f"{metric}-{kind}")
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize(("metric", "kind", "theirs"), list(published_values()))
 def test_equals_published_code(metric, kind, theirs):
@@ -275,6 +280,7 @@ def test_pure_under_jit_vmap_and_grad(metric):
     np.testing.assert_allclose(float(gradient @ direction), slope, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", EVERY)
 def test_degenerate_columns_are_undefined_with_a_reason_and_never_win(metric, precision):
@@ -309,7 +315,6 @@ def test_degenerate_columns_are_undefined_with_a_reason_and_never_win(metric, pr
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 @pytest.mark.parametrize("metric", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 1)])
 def test_smallest_shapes(metric, shape):
@@ -324,6 +329,7 @@ def test_smallest_shapes(metric, shape):
         assert bool(jnp.isnan(scores).all())
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize(("metric", "neuron_alike"), [("recall", True), ("precision", False)])
 def test_equal_shares_tie_whatever_they_are_shares_of(metric, neuron_alike):
@@ -339,6 +345,7 @@ def test_equal_shares_tie_whatever_they_are_shares_of(metric, neuron_alike):
     assert (value == value[0]).all()
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_only_ties_are_undefined():
     probe = nt.make_probe(np.ones((160, 3)), np.tile([[True, False] * 2], (160, 1)))
@@ -346,6 +353,7 @@ def test_only_ties_are_undefined():
         assert bool(jnp.isnan(nt.similarity(probe, metric)).all()), metric
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_absent_concept_never_wins_by_wpmi():
     rng = np.random.default_rng(8)
@@ -355,6 +363,22 @@ def test_absent_concept_never_wins_by_wpmi():
     assert 1 not in np.asarray(found.concept)
 
 
+@pytest.mark.x64
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_rows_are_distinct_where_their_views_are(name):
+    values = np.random.default_rng(9).integers(1, 6, (40, 5)) / 6
+    values[:, 1] = 0.5  # of which XLA may say that it varies, when it rounds two copies differently
+    values[:, 2] *= 1e-10  # all below the least probability that has a logarithm of its own
+    side = Side(jnp.asarray(values), jnp.asarray(values > 0.4))
+    view = VIEWS[name]
+    prepared = view.prepare(side)
+    shown = np.asarray(view.evaluate(prepared, jnp.ones(40)))
+    for distinct, column in zip(np.asarray(view.distinct(prepared)).T, shown.T, strict=True):
+        same = np.isclose(column[:, None], column[None, :], rtol=1e-12, atol=1e-12 * np.ptp(column))
+        np.testing.assert_array_equal(distinct[:, None] == distinct[None, :], same)
+
+
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_the_two_ways_to_rank_agree():
     values = np.random.default_rng(2).integers(-4, 5, (50, 70)).astype(np.float32)
@@ -368,8 +392,8 @@ def test_the_two_ways_to_rank_agree():
         np.testing.assert_array_equal(in_order, np.sort(values, axis=0))
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
-@pytest.mark.plain
 @pytest.mark.parametrize("metric", ["iou", "spearman", "auprc", "soft_wpmi"])
 def test_concepts_come_some_at_a_time(metric, monkeypatch):
     probe = nt.make_probe(*data(seed=1), top_fraction=0.2)
@@ -379,6 +403,7 @@ def test_concepts_come_some_at_a_time(metric, monkeypatch):
     np.testing.assert_allclose(nt.similarity(probe, metric), whole, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["correlation", "spearman", "cosine", "cos_similarity_cubed"])
 def test_rounding_leads_out_of_no_range(metric):
@@ -391,6 +416,7 @@ def test_rounding_leads_out_of_no_range(metric):
     assert float(nt.similarity(probe, metric).max()) == 1
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_row_order_never_decides():
     f, c = data(seed=9)
@@ -403,6 +429,7 @@ def test_row_order_never_decides():
         )
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_huge_activations_stay_finite():
     f, c = data(seed=11)
@@ -413,6 +440,7 @@ def test_huge_activations_stay_finite():
         np.testing.assert_allclose(np.asarray(huge), np.asarray(plain), rtol=1e-4, err_msg=metric)
 
 
+@pytest.mark.optimised
 def test_ties_between_concepts_are_reported_and_the_lowest_column_taken():
     f = np.array([[1.0], [1.0], [0.0], [0.0]])
     c = np.array([[0, 1, 1], [1, 1, 1], [0, 0, 0], [1, 0, 0]], bool)

@@ -13,7 +13,7 @@ from neurotrust_jax.audit import Leading
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-pytestmark = [pytest.mark.x32, pytest.mark.plain]
+pytestmark = pytest.mark.x32
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from test_metrics import KINDS, LONG_SUMS
 import neurotrust_jax as nt
 from neurotrust_jax import report
 
-pytestmark = [pytest.mark.x32, pytest.mark.plain]
+pytestmark = pytest.mark.x32
 
 settings.register_profile(
     "quick", max_examples=4, derandomize=True, deadline=None, print_blob=True, database=None,

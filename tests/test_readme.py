@@ -14,7 +14,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 def test_example_runs():
     scope = {}
     for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):

@@ -27,6 +27,7 @@ from neurotrust_jax.weights import SCHEMES
 KEY = jax.random.key(0)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "correlation", "soft_wpmi"])
@@ -82,7 +83,6 @@ def awkward(groups=None, weighted=True):
         ("spearman", {"scheme": "subsample"}),
     ],
 )
-@pytest.mark.plain
 def test_rows_give_the_replicates_of_the_dense_product(metric, options):
     probe = awkward(options.pop("groups", None))
     dense, rows = (
@@ -117,7 +117,6 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
         ("auroc", False, "bayesian", True),
     ],
 )
-@pytest.mark.plain
 def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps, monkeypatch):
     if in_steps:
         monkeypatch.setattr(layers, "LEAST", 1)
@@ -141,7 +140,6 @@ def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps,
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 def test_a_large_group_drawn_often_is_counted_in_full():
     """Its samples may outnumber the probing set several times over, and 16 bits."""
     rng = np.random.default_rng(9)
@@ -165,7 +163,6 @@ def test_a_large_group_drawn_often_is_counted_in_full():
     [(m, "multinomial") for m in ("iou", "f1", "accuracy", "precision", "recall", "auroc")]
     + [("balanced_accuracy", "poisson"), ("iou", "subsample"), ("spearman", "multinomial")],
 )
-@pytest.mark.plain
 def test_screening_leaves_out_none_that_wins(metric, scheme):
     rng = np.random.default_rng(3)
     c = rng.random((3000, 30)) < np.linspace(0.05, 0.3, 30)
@@ -193,7 +190,6 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "recall", "auroc", "spearman"])
-@pytest.mark.plain
 def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
     """Only the label is taken at first; without making up for the others it wins always.
 
@@ -231,7 +227,6 @@ def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("rectified", [False, True])
-@pytest.mark.plain
 def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     """The least that the best concept's (2 A - 1) sqrt(p (1 - p)) is in any replicate."""
     rng = np.random.default_rng(6)
@@ -257,7 +252,6 @@ def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "balanced_accuracy", "spearman"])
-@pytest.mark.plain
 def test_replicates_stay_within_their_range(metric, monkeypatch):
     """At a failure of 1/2 for all, B U C replicates leave it no more than half of the time.
 
@@ -290,6 +284,7 @@ def test_replicates_stay_within_their_range(metric, monkeypatch):
     assert sum(outside_control) == 10
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_spread_is_the_standard_deviation_of_what_is_defined():
     values = np.random.default_rng(13).normal(3, 1, (20, 4))
@@ -304,7 +299,6 @@ def test_spread_is_the_standard_deviation_of_what_is_defined():
 
 @pytest.mark.x32
 @pytest.mark.parametrize("rounded", [False, True])
-@pytest.mark.plain
 def test_errors_of_auroc_are_limits_and_narrow(rounded):
     """Of DeLong's variance, a loop over samples, always; of replicates, but for their own error.
 
@@ -339,8 +333,24 @@ def test_errors_of_auroc_are_limits_and_narrow(rounded):
 
 
 @pytest.mark.x32
+@pytest.mark.parametrize(("metric", "drawn"), [("iou", [64]), ("auroc", [])])
+def test_first_replicates_are_drawn_where_they_tell_standard_errors(metric, drawn, monkeypatch):
+    found = []
+
+    def draw_chunk(key, ids, *data, **static):
+        if isinstance(ids, np.ndarray):  # chunks are drawn inside of what each device runs
+            found.append(len(ids))
+        return replicates.draw_chunk(key, ids, *data, **static)
+
+    monkeypatch.setattr(ways, "draw_chunk", draw_chunk)
+    mesh = jax.make_mesh((1,), ("replicates",))
+    probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
+    nt.bootstrap(KEY, probe, metric, num_replicates=70, method="screened", mesh=mesh)
+    assert found == drawn
+
+
+@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "spearman"])
-@pytest.mark.plain
 def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, monkeypatch):
     rng = np.random.default_rng(12)
     c = rng.random((500, 4)) < [0.01, 0.1, 0.4, 0.99]
@@ -423,7 +433,6 @@ def test_ways_are_taken_where_they_fit():
 @pytest.mark.parametrize(
     ("metric", "method"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
 )
-@pytest.mark.plain
 def test_memory_sets_the_pace_and_not_the_result(metric, method):
     rng = np.random.default_rng(6)
     c = rng.random((300, 70)) < 0.2
@@ -465,6 +474,7 @@ def test_blocks_hold_every_pair_once(room):
     assert seen == list(zip(*(x.tolist() for x in pairs), strict=True))
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300, 5000])
 def test_running_total_is_a_cumulative_sum(size):
@@ -482,6 +492,7 @@ def test_running_total_is_a_cumulative_sum(size):
         np.testing.assert_array_equal(tiled.at(some, jnp.float32), expected[some])
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_running_total_keeps_its_digits():
     """Added up plainly, half a million numbers lose two of seven digits: the control."""
@@ -496,6 +507,7 @@ def test_running_total_keeps_its_digits():
     assert np.abs(np.cumsum(x, axis=0) / exact - 1).max() > 2 * allowed
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300])
 def test_column_total_is_a_sum(size):
@@ -559,7 +571,6 @@ def test_blocks_of_a_shape_given():
 
 @pytest.mark.x32
 @pytest.mark.parametrize("scheme", list(SCHEMES))
-@pytest.mark.plain
 def test_a_replicate_depends_on_its_number_alone(scheme):
     probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
     for metric in ("iou", "correlation"):
@@ -574,6 +585,7 @@ def test_a_replicate_depends_on_its_number_alone(scheme):
                 )
 
 
+@pytest.mark.optimised
 def test_vote_shares_and_agreement_count_the_winners():
     probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, num_replicates=77)
@@ -589,6 +601,7 @@ def test_vote_shares_and_agreement_count_the_winners():
     assert float(agreement.top1_agreement_layer) == pytest.approx(expected.mean(), rel=1e-6)
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_weights_have_the_moments_of_their_scheme(scheme):
@@ -616,6 +629,7 @@ def test_weights_have_the_moments_of_their_scheme(scheme):
             assert abs((w == k).mean() - p) < 5 * np.sqrt(p * (1 - p) / (n * count))
 
 
+@pytest.mark.optimised
 @pytest.mark.x32
 def test_groups_are_drawn_whole():
     groups = np.repeat(np.arange(10), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
@@ -626,6 +640,7 @@ def test_groups_are_drawn_whole():
     assert (np.stack([w[:, groups == g][:, 0] for g in range(10)], axis=1).sum(axis=1) == 10).all()
 
 
+@pytest.mark.optimised
 def test_sample_weights_multiply_resampling_weights():
     f, c = data(seed=4)
     w = np.random.default_rng(5).uniform(0.5, 2, len(f))
@@ -638,7 +653,6 @@ def test_sample_weights_multiply_resampling_weights():
         np.testing.assert_allclose(np.asarray(boot.winning_similarity)[b], best, rtol=1e-5)
 
 
-@pytest.mark.plain
 def test_undefined_replicates_win_nothing():
     f = np.zeros((30, 2))
     f[0, 0] = 1.0  # active on one sample, which a replicate misses with probability 0.36
@@ -693,7 +707,6 @@ def test_agreement_rises_with_the_effect_planted():
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 def test_black_box_methods_get_the_same_replicates():
     probe = nt.make_probe(*data(seed=7), top_fraction=0.2, groups=np.arange(160) // 2)
 
@@ -732,7 +745,6 @@ def test_bad_options_raise_before_any_work(options, message):
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 def test_bad_black_boxes_and_sets_are_named():
     probe = nt.make_probe(*data())
     with pytest.raises(ValueError, match=r"must return shape \(3, 4\), got \(4,\)"):
@@ -763,7 +775,6 @@ def test_progress_counts_to_the_end_and_compiles_once():
 
 @pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
-@pytest.mark.plain
 def test_a_layer_of_dead_neurons_has_no_winners(metric):
     probe = nt.make_probe(np.zeros((50, 3)), np.eye(50)[:, :4], thresholds=0)
     for method in ("dense", "rows") if metric != "correlation" else ("dense",):
@@ -774,7 +785,6 @@ def test_a_layer_of_dead_neurons_has_no_winners(metric):
 
 
 @pytest.mark.x32
-@pytest.mark.plain
 def test_lists_of_unequal_length_are_read_in_full():
     """Neurons active on few, on some and on most samples, and of whose values one is common."""
     rng = np.random.default_rng(10)

@@ -15,7 +15,7 @@ from neurotrust_jax import report, runs
 from neurotrust_jax.cli import main
 from neurotrust_jax.datasets import planted
 
-pytestmark = [pytest.mark.x32, pytest.mark.plain]
+pytestmark = pytest.mark.x32
 QUICK = ["--replicates", "60", "--permutations", "19", "--rows", "2"]
 
 

@@ -7,7 +7,7 @@ import pytest
 import neurotrust_jax as nt
 from neurotrust_jax import candidates, reading, screening
 
-pytestmark = [pytest.mark.x32, pytest.mark.plain]
+pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 N = 5000
 
