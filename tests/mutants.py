@@ -125,6 +125,7 @@ RANK = "test_sets.py::test_the_rank_counts_the_data_as_a_replicate"
 AT_ONCE = "test_sets.py::test_lower_limits_hold_at_once"
 MEASURES = "test_stability.py::test_measures_of_a_bootstrap_equal_a_loop -k x64"
 PERMUTED = "test_null.py::test_equals_a_loop_over_the_same_permutations -k x64-iou"
+PRODUCT = "test_null.py::test_counts_are_the_product"
 HALVES = "test_selection.py::test_equals_a_loop_over_replicates_and_halves"
 LINEAR = "test_shift.py::test_sharp_bounds_are_those_of_a_linear_program"
 RADIUS = "test_shift.py::test_radius_is_where_a_shift_overturns_the_label"
@@ -716,12 +717,26 @@ MUTANTS = [
          "number = jnp.asarray(p.shape[0], jnp.int32)", "test_null.py -k 'x64 and hochberg'"),
         ("jnp.isnan(scaled), 1, scaled), reverse=True)", "jnp.isnan(scaled), 1, scaled))",
          "test_null.py -k 'x64 and hochberg'"),
-        ("by_kind = drawn[jnp.argsort(kind[drawn], stable=True)]", "by_kind = drawn",
-         "test_null.py -k 'strata and x64'"),
         ("explained=q_value <= alpha * (1 + 8", "explained=q_value < alpha * (1 - 8",
          "test_null.py::test_a_q_value_of_alpha_itself_is_explained"),
         ("weights[:, None] * f, defined), c", "f, defined), c",
          "test_null.py::test_weights_stay_with_their_activations"),
+    ),
+    *of(
+        "permutations.py",
+        ("by_kind = drawn[jnp.argsort(kind[drawn], stable=True)]", "by_kind = drawn",
+         "test_null.py -k 'strata and x64'"),
+        ("high << np.uint64(32) | low", "low",
+         "test_null.py::test_every_order_of_units_is_as_likely"),
+        ("rows[start[drawn[unit]] + position]", "rows[start[drawn[unit]]]",
+         "test_null.py::test_every_order_of_units_is_as_likely"),
+    ),
+    *of(
+        "counts.py",
+        ("listed.positives[None, :] - found, found", "found, found", PRODUCT),
+        ("listed = on ^ inactive", "listed = on", PRODUCT),
+        ("BURSTS = 31", "BURSTS = 33", PRODUCT),
+        ("each.reshape(-1)[listed.place]", "each.reshape(-1)[: len(listed.place)]", PRODUCT),
     ),
     *of(
         "selection.py",

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 import neurotrust_jax as nt
+from neurotrust_jax import counts, null, permutations
 from neurotrust_jax.null import PowerWarning, benjamini_hochberg, permutation_test
 
 KEY = jax.random.key(0)
@@ -49,7 +50,10 @@ def permuted_rows(r, groups, strata, n):
     groups = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     strata = np.zeros(n) if strata is None else strata
     members = [[i for i in range(n) if groups[i] == g] for g in range(groups.max() + 1)]
-    drawn = np.asarray(jax.random.permutation(jax.random.fold_in(KEY, r), len(members)))
+    high, low = np.asarray(
+        jax.random.bits(jax.random.fold_in(KEY, r), (2, len(members)), jnp.uint32)
+    )
+    drawn = sorted(range(len(members)), key=lambda g: (high[g], low[g]))
     kinds = [(len(m), strata[m[0]]) for m in members]
     rows = np.arange(n)
     for kind in set(kinds):
@@ -117,6 +121,59 @@ def test_equals_a_loop_over_the_same_permutations(metric, layout):
     np.testing.assert_array_equal(
         np.asarray(test.explained), np.nan_to_num(np.asarray(test.q_value), nan=1) <= 0.3
     )
+
+
+@pytest.mark.optimised
+@pytest.mark.x32
+def test_counts_are_the_product(monkeypatch):
+    """Lists of unequal length, of many more rows than 8 bits count, and of rows not active."""
+    rng = np.random.default_rng(2)
+    n, rate = 1200, np.linspace(0, 1, 13)
+    active, present = rng.random((n, 13)) < rate, rng.random((n, 5)) < [0, 0.1, 0.5, 0.95, 1]
+    moved = rng.permutation(n).astype(np.int32)
+    monkeypatch.setattr(counts, "COUNTS", 5 * 4)  # blocks of four are cut to those of eight
+    listed = counts.list_rows(active, present)
+    assert listed.neurons.shape == (2, 8)
+    found = jax.jit(
+        lambda x, c: counts.over_counts(x, jnp.asarray(moved), lambda u, count: count[:, c])
+    )
+    expected = active.T.astype(int) @ present[moved]
+    assert expected.max() > 255
+    for c in range(5):
+        np.testing.assert_array_equal(found(listed, c), expected[:, c])
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("metric", ["iou", "accuracy"])
+def test_a_product_gives_what_is_counted(metric, monkeypatch):
+    probe, _, strata = build("strata")
+    options = {"num_permutations": 30, "strata": strata, "alpha": 0.1}
+    counted = permutation_test(KEY, probe, metric, **options)
+    monkeypatch.setattr(null, "_countable", lambda *x: False)
+    for ours, expected in zip(*map(jax.tree.leaves, (
+        counted, permutation_test(KEY, probe, metric, **options)
+    )), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(ours, expected)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("grouped", [False, True])
+def test_every_order_of_units_is_as_likely(grouped):
+    """All 24 of four units by chi-square at five standard deviations, whichever way they sort."""
+    groups = np.repeat(np.arange(4), 2) if grouped else None
+    f, c = np.ones((8 if grouped else 4, 1)), np.ones((8 if grouped else 4, 1), bool)
+    probe = nt.make_probe(f, c, thresholds=0.5, groups=groups)
+    layout, num_units, _ = permutations.layout_of(probe, None, 0.1)
+    ids = np.arange(2400)
+    rows = np.asarray(permutations.draw_rows(KEY, ids, layout, num_units=num_units))
+    assert (np.sort(rows, axis=1) == np.arange(len(f))).all()
+    seen = np.unique(rows, axis=0, return_counts=True)[1]
+    assert len(seen) == 24
+    assert ((seen - 100) ** 2 / 100).sum() < 23 + 5 * np.sqrt(2 * 23)
+    bits = permutations._bits(KEY, ids, num_units=num_units)
+    by_xla = permutations._ascending(bits)
+    units = rows[:, ::2] // 2 if grouped else rows
+    np.testing.assert_array_equal(by_xla, units)
 
 
 def largest(probe, metric, concepts):
