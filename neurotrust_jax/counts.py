@@ -17,8 +17,10 @@ import numpy as np
 from jax import Array, lax
 
 from .blocks import few_shapes
+from .metrics import Metric
+from .probe import Probe
 
-__all__ = ["Listed", "list_rows", "over_counts"]
+__all__ = ["Listed", "countable", "list_rows", "over_counts"]
 
 BURST = 8  # rows whose concepts are added up at once
 BURSTS = 31  # as many as fit into a count of 8 bits
@@ -59,6 +61,13 @@ class Listed(NamedTuple):
     positives: Array
 
 
+def countable(probe: Probe, metric: Metric) -> bool:
+    """Whether rows can be counted: both sides are 0 or 1, weights are equal, and a CPU counts."""
+    binary = metric.neuron_view == metric.concept_view == "binary"
+    weights = np.asarray(probe.weights)
+    return jax.default_backend() == "cpu" and binary and bool((weights == weights[0]).all())
+
+
 def list_rows(active: Array, present: Array) -> Listed:
     """List the rows of neurons ``active`` [n, U] on them, and the concepts ``present`` [n, C]."""
     on, there = np.asarray(active), np.asarray(present)
@@ -97,14 +106,21 @@ def list_rows(active: Array, present: Array) -> Listed:
     return Listed(*map(jax.device_put, arrays))
 
 
-def over_counts(listed: Listed, moved: Array, fn: Callable[[Array, Array], Array]) -> Array:
-    """``fn`` of neurons [width] and counts [width, C] of int32, giving [width], for all: [U].
+def over_counts(
+    listed: Listed,
+    moved: Array,
+    fn: Callable[[Array, Array], Array],
+    positives: Array | None = None,
+) -> Array:
+    """``fn`` of neurons [width] and counts [width, C] of int32, giving [width, ...], for all.
 
     A count is on how many rows a neuron is active while a concept is present, where row i has the
-    concepts of row ``moved[i]``.
+    concepts of row ``moved[i]``, or none where that is n. ``positives`` [C] are the rows where each
+    is present then, unless as many as before.
     """
     num_samples = moved.shape[0]
     where = jnp.append(moved, jnp.asarray(num_samples, moved.dtype))
+    every = listed.positives if positives is None else positives
     none = jnp.zeros((listed.rows.shape[1], listed.concepts.shape[1]), jnp.uint8)
 
     def burst(i: Array, count: Array) -> Array:
@@ -122,7 +138,7 @@ def over_counts(listed: Listed, moved: Array, fn: Callable[[Array, Array], Array
 
         stretches = (stop - start + BURSTS - 1) // BURSTS
         found = lax.fori_loop(0, stretches, stretch, none.astype(jnp.int32))
-        return fn(neurons, jnp.where(inactive[:, None], listed.positives[None, :] - found, found))
+        return fn(neurons, jnp.where(inactive[:, None], every[None, :] - found, found))
 
     each = lax.map(block, (listed.start, listed.stop, listed.neurons, listed.inactive))
-    return each.reshape(-1)[listed.place]
+    return each.reshape(-1, *each.shape[2:])[listed.place]

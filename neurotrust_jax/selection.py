@@ -12,9 +12,12 @@ import numpy as np
 from jax import Array
 
 from .checks import check_count
+from .counts import Listed, countable, list_rows, over_counts
 from .metrics import Metric
+from .probe import Probe
 from .resampling import Bootstrap
 from .similarity import at_concept, prepare, winner
+from .sums import Sums
 from .weights import draw_all
 
 __all__ = ["WinnersCurse", "winners_curse"]
@@ -91,14 +94,21 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
         scheme="subsample", num_units=boot.probe.num_units, dtype=boot.probe.weights.dtype,
     )  # fmt: skip
     metric = boot.definition
+
+    def split(part: Probe) -> Array:
+        if not countable(part, metric):
+            return _split(prepare(part, metric), part.weights, halves, metric=metric)
+        present = part.neurons.present, part.labels.present
+        return _split_by_counts(
+            list_rows(*present), present, part.weights[0], halves, metric=metric
+        )
+
     return WinnersCurse(
         naive=naive,
         corrected=_corrected(
             naive, boot.similarity, boot.winners, boot.winning_similarity, metric=metric
         ),
-        split=boot.probe.each_neuron(
-            lambda part: _split(prepare(part, metric), part.weights, halves, metric=metric)
-        ),
+        split=boot.probe.each_neuron(split),
         num_splits=num_splits,
     )
 
@@ -118,6 +128,48 @@ def _split(prepared: Any, weights: Array, halves: Array, *, metric: Metric) -> A
     def both_ways(half: Array) -> Array:
         a = metric.score(prepared, weights * half)
         b = metric.score(prepared, weights * (1 - half))
-        return jnp.stack([at_concept(b, winner(a)), at_concept(a, winner(b))])
+        return _crossed(a, b)
 
-    return jnp.nanmean(jax.lax.map(both_ways, halves), axis=(0, 1))
+    return jnp.nanmean(jax.lax.map(both_ways, halves), axis=(0, 2))
+
+
+def _crossed(a: Array, b: Array) -> Array:
+    """What each of two halves says of the label that the other gives, [U, 2]."""
+    return jnp.stack([at_concept(b, winner(a)), at_concept(a, winner(b))], axis=1)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _split_by_counts(
+    listed: Listed, present: tuple[Array, Array], weight: Array, halves: Array, *, metric: Metric
+) -> Array:
+    """As :func:`_split`, of rows to count: what one half lacks, the other half has."""
+    num_samples = halves.shape[1]
+    rows = jnp.arange(num_samples, dtype=jnp.int32)
+    every = [x.sum(axis=0, dtype=jnp.int32) for x in present]
+    together = over_counts(listed, rows, lambda _, count: count)
+
+    def similarity(size: Array, active: Array, positives: Array, both: Array) -> Array:
+        """Of numbers of rows: all, active [U], with a concept [C], both [U, C]."""
+        f, c = active[:, None], positives[None, :]
+        s, wf, wc, fc = (weight * x.astype(weight.dtype) for x in (size, f, c, both))
+        return metric.value(
+            Sums(s, wf, wc, wf, wc, fc), (f > 0) & (f < size) & (c > 0) & (c < size)
+        )
+
+    def both_ways(half: Array) -> Array:
+        inside = half > 0
+        size = inside.sum(dtype=jnp.int32)
+        active, positives = ((x & inside[:, None]).sum(axis=0, dtype=jnp.int32) for x in present)
+
+        def crossed(neurons: Array, count: Array) -> Array:
+            own = active[neurons]
+            a = similarity(size, own, positives, count)
+            b = similarity(
+                num_samples - size, every[0][neurons] - own, every[1] - positives,
+                together[neurons] - count,
+            )  # fmt: skip
+            return _crossed(a, b)
+
+        return over_counts(listed, jnp.where(inside, rows, num_samples), crossed, positives)
+
+    return jnp.nanmean(jax.lax.map(both_ways, halves), axis=(0, 2))

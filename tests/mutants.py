@@ -733,13 +733,15 @@ MUTANTS = [
     ),
     *of(
         "counts.py",
-        ("listed.positives[None, :] - found, found", "found, found", PRODUCT),
+        ("every[None, :] - found, found", "found, found", PRODUCT),
         ("listed = on ^ inactive", "listed = on", PRODUCT),
         ("BURSTS = 31", "BURSTS = 33", PRODUCT),
-        ("each.reshape(-1)[listed.place]", "each.reshape(-1)[: len(listed.place)]", PRODUCT),
+        ("each.shape[2:])[listed.place]", "each.shape[2:])[: len(listed.place)]", PRODUCT),
     ),
     *of(
         "selection.py",
+        ("size, own, positives, count)", "size, own, positives, together[neurons])", HALVES),
+        ("every[1] - positives", "every[1]", HALVES),
         ("naive - optimism", "naive + optimism", HALVES),
         ("at_concept(b, winner(a)), at_concept(a, winner(b))",
          "at_concept(a, winner(a)), at_concept(b, winner(b))", HALVES),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
+from neurotrust_jax import selection
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
 
@@ -13,11 +14,16 @@ KEY = jax.random.key(0)
 
 @pytest.mark.x64
 @pytest.mark.parametrize("groups", [None, np.arange(120) // 3], ids=["samples", "groups"])
-def test_equals_a_loop_over_replicates_and_halves(groups):
+@pytest.mark.parametrize("counted", [True, False], ids=["counts", "scores"])
+def test_equals_a_loop_over_replicates_and_halves(groups, counted, monkeypatch):
+    if not counted:
+        monkeypatch.setattr(selection, "countable", lambda *x: False)
     rng = np.random.default_rng(0)
     f = np.append(rng.normal(size=(120, 2)), np.zeros((120, 1)), axis=1)
     c = (rng.random((120, 5)) < 0.4).astype(float)
-    probe = nt.make_probe(f, c, top_fraction=0.3, groups=groups)
+    f[:, 1] += 1
+    # the second is active on most samples
+    probe = nt.make_probe(f, c, thresholds=[0.5, 0.3, 0.5], groups=groups)
     boot = nt.bootstrap(KEY, probe, num_replicates=40)
     found = nt.winners_curse(KEY, boot, num_splits=6)
     halves = nt.bootstrap_weights(KEY, probe, num_replicates=6, scheme="subsample")
