@@ -11,6 +11,7 @@ ceiling  time against what the dense formulation needs at this machine's own pea
 scaling  time and memory against samples, neurons, concepts and replicates
 scale    a wide layer and a large vocabulary under a memory limit
 sparse   features of a sparse autoencoder, against a loop of SciPy's sparse products
+whole    an audit, and its permutation test against a product by NumPy for each permutation
 
     python benchmarks/speed.py            # everything
     python benchmarks/speed.py --quick    # tiny sizes, seconds
@@ -50,9 +51,11 @@ from rich.console import Console
 from rich.table import Table
 
 import neurotrust_jax as nt
+from neurotrust_jax.permutations import draw_rows, layout_of
 
 HERE = Path(__file__).parent
 KEY, WARM_UP_KEY = 0, 1
+TOLERANCE = 1e-5  # of a mean similarity
 TIE = 1e-6  # relative difference below which float32 similarities tie
 ALPHA = 0.1  # of concept sets
 BUSY = 0.5  # load average above which others run
@@ -693,6 +696,49 @@ def sparse(size, metric, budget):
     )]  # fmt: skip
 
 
+def whole(size, metric, budget):
+    """An audit; and of its permutation test, the same permutations by NumPy."""
+    world = World(size)
+
+    def audit(key):
+        numbers = {"num_replicates": size.B, "num_permutations": size.B}
+        return nt.audit(jax.random.key(key), world.probe, metric, **numbers).label
+
+    def test(key, number=size.B):
+        return nt.permutation_test(
+            jax.random.key(key), world.probe, metric, num_permutations=number, alpha=0.5
+        )
+
+    in_all, _ = timed(audit, PATIENCE)
+    times, _ = timed(test, PATIENCE)
+    view = world.neurons(metric)
+    if metric in RANKED:
+        from scipy.stats import rankdata
+
+        view = (rankdata(view, axis=0) - 0.5) / size.n - 0.5
+    x, total = np.ascontiguousarray(view.T, np.float32), view.sum(0)[:, None]
+    layout, num_units, _ = layout_of(world.probe, None, 0.5)
+    rows = draw_rows(jax.random.key(KEY), np.arange(min(size.B, 200)), layout, num_units=num_units)
+
+    def score(permuted):
+        c = world.concepts[permuted].astype(np.float32)
+        return FORMULAS[metric](size.n, total, c.sum(0), x @ c)
+
+    each, found = run_replicates(score, np.asarray(rows), budget)
+    expected = np.mean([scores.max(1) for scores, _ in found], axis=0)
+    least = min(each) * size.B
+    return [
+        row(metric, "audit", size, **in_all),
+        row(metric, "ours", size, **times, speed_up=1.0),
+        row(
+            metric, "numpy_product", size, seconds=statistics.median(each) * size.B,
+            best_seconds=least, replicates_timed=len(found), extrapolated=len(found) < size.B,
+            speed_up=least / times["best_seconds"], tolerance=TOLERANCE,
+            difference=float(np.abs(test(KEY, len(found)).null_mean - expected).max()),
+        ),
+    ]  # fmt: skip
+
+
 def jobs(plan):
     """Of each part, functions that give rows, and their arguments."""
     return {
@@ -705,6 +751,7 @@ def jobs(plan):
         "scaling": [*scaling_jobs(plan)],
         "scale": [(scale, plan.scale, plan.memory_limit)],
         "sparse": [(sparse, plan.sparse, metric, plan.budget) for metric in PAIR],
+        "whole": [(whole, plan.base, metric, plan.budget) for metric in PAIR],
     }
 
 
@@ -765,6 +812,11 @@ def show(part, rows, console):
     for x in rows:
         if part == "ceiling":
             console.print(x["meaning"])
+        if part == "whole":
+            console.print(
+                f"{x['metric']}, {x['method']}: {x['seconds']:.3g} s"
+                + (f", {x['speed_up']:.3g} times ours" if "difference" in x else "")
+            )
         if part == "scale":
             limit, peak, more = (
                 x[k] / GIB for k in ("memory_limit", "peak_rss_bytes", "rss_increase_bytes")
@@ -845,6 +897,9 @@ def failures(found):
     for x in (x for part in ("compare", "sparse") for x in found.get(part, {"rows": ()})["rows"]):
         if x.get("disagreements") or x.get("error_ratio_off", 0) > x.get("tolerance", 0):
             yield f"{x['metric']}, {x['method']}: {verdict(x)}"
+    for x in found.get("whole", {"rows": ()})["rows"]:
+        if x.get("difference", 0) > x.get("tolerance", 0):
+            yield f"{x['metric']}: chance finds what differs by {x['difference']:.2g}"
 
 
 def main():

@@ -71,6 +71,9 @@ def test_speed_compares_equal_answers(tmp_path, request):
     assert all(x["disagreements"] == 0 and x["equal_winners"] > 0.99 for x in loops)
     (loop,) = (x for x in found["sparse"]["rows"] if x["method"] != "ours")
     assert loop["disagreements"] == 0
+    by_product = [x for x in found["whole"]["rows"] if x["method"] == "numpy_product"]
+    assert all(x["difference"] <= x["tolerance"] for x in by_product)
+    assert {x["metric"] for x in by_product} == {"iou", "auroc"}
     (scaled,) = found["scale"]["rows"]
     assert scaled["seconds"] > 0
 
