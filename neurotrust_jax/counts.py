@@ -62,10 +62,12 @@ class Listed(NamedTuple):
 
 
 def countable(probe: Probe, metric: Metric) -> bool:
-    """Whether rows can be counted: both sides are 0 or 1, weights are equal, and a CPU counts."""
+    """Whether rows can be counted: six sums of 0 and 1 under equal weights, on a CPU."""
     binary = metric.neuron_view == metric.concept_view == "binary"
+    if jax.default_backend() != "cpu" or metric.finalise is None or not binary:
+        return False
     weights = np.asarray(probe.weights)
-    return jax.default_backend() == "cpu" and binary and bool((weights == weights[0]).all())
+    return bool((weights == weights[0]).all())
 
 
 def list_rows(active: Array, present: Array) -> Listed:

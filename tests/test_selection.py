@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax import selection
+from neurotrust_jax import counts, selection
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
 
@@ -50,6 +50,26 @@ def test_equals_a_loop_over_replicates_and_halves(groups, counted, monkeypatch):
             assert float(ours[u]) == pytest.approx(expected, rel=1e-10)
     # a dead neuron has no label, and so none of the three
     assert np.isnan([found.naive[2], found.corrected[2], found.split[2]]).all()
+
+
+@pytest.mark.x32
+def test_what_can_not_be_counted_is_scored():
+    """A metric of one's own without a formula of sums; unequal weights, which change the answer."""
+    rng = np.random.default_rng(1)
+    f, c, w = rng.normal(size=(90, 3)), rng.random((90, 4)) < 0.4, rng.integers(1, 4, 90)
+    plain = nt.make_probe(f, c, thresholds=0.5)
+    weighted = nt.make_probe(f, c, thresholds=0.5, sample_weight=w)
+    iou = nt.METRICS["iou"]
+    own = iou._replace(name="own", finalise=None)
+    assert counts.countable(plain, iou)
+    assert not counts.countable(plain, own)
+    assert not counts.countable(weighted, iou)
+    counted, scored, other = (
+        nt.winners_curse(KEY, nt.bootstrap(KEY, probe, metric, num_replicates=5)).split
+        for probe, metric in ((plain, iou), (plain, own), (weighted, iou))
+    )
+    np.testing.assert_allclose(scored, counted, rtol=1e-6)
+    assert not np.allclose(other, counted, rtol=1e-3)
 
 
 @pytest.mark.x32
