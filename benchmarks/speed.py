@@ -248,6 +248,16 @@ def ours(metric, size, times):
     )
 
 
+def baseline(metric, name, size, each, best_seconds, **checked):
+    """B times what each replicate took, against our best."""
+    least = min(each) * size.B
+    return row(
+        metric, name, size, seconds=statistics.median(each) * size.B, best_seconds=least,
+        replicates_timed=len(each), extrapolated=len(each) < size.B, speed_up=least / best_seconds,
+        **checked,
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------------------- baselines
 
 # Of a neuron's view x and a binary concept c under weights w: s = sum w, c = sum w c,
@@ -274,18 +284,22 @@ def rows_of(counts):
     return np.repeat(np.arange(len(counts)), counts.astype(int))
 
 
+def numpy_view(x, metric):
+    """What a metric sums of the neurons [n, U]."""
+    if metric in RANKED:
+        from scipy.stats import rankdata
+
+        x = (rankdata(x, axis=0) - 0.5) / len(x) - 0.5
+    return x.astype(np.float32)
+
+
 def numpy_rows(world, metric):
     """Resample rows, one matrix product."""
-    if ranked := metric in RANKED:
-        from scipy.stats import rankdata
     f, n = world.neurons(metric), world.size.n
 
     def score(counts):
         rows = rows_of(counts)
-        x, c = f[rows], world.concepts[rows].astype(np.float32)
-        if ranked:
-            x = (rankdata(x, axis=0) - 0.5) / n - 0.5
-        x = x.astype(np.float32)
+        x, c = numpy_view(f[rows], metric), world.concepts[rows].astype(np.float32)
         total = (x * x if metric == "spearman" else x).sum(0)
         return FORMULAS[metric](n, total[:, None], c.sum(0), x.T @ c)
 
@@ -463,12 +477,8 @@ def compare_loops(size, metric, budget):
             rows.append(row(metric, name, size, missing=error.name.split(".")[0]))
             continue
         each, found = run_replicates(score, counts, budget)
-        seconds = statistics.median(each) * size.B
-        rows.append(row(
-            metric, name, size, seconds=seconds, best_seconds=min(each) * size.B,
-            replicates_timed=len(found), extrapolated=len(found) < size.B,
-            speed_up=min(each) * size.B / times["best_seconds"], **agreement(winners, found),
-        ))  # fmt: skip
+        checked = agreement(winners, found)
+        rows.append(baseline(metric, name, size, each, times["best_seconds"], **checked))
     return rows
 
 
@@ -688,12 +698,8 @@ def sparse(size, metric, budget):
         return FORMULAS[metric](w.sum(), (active @ w)[:, None], (w @ concepts)[None, :], both)
 
     each, found = run_replicates(lambda w: np.nan_to_num(score(w), nan=-1), drawn, budget)
-    return [*rows, row(
-        metric, "scipy_sparse", size, seconds=statistics.median(each) * size.B,
-        best_seconds=min(each) * size.B, replicates_timed=len(found),
-        extrapolated=len(found) < size.B, speed_up=min(each) * size.B / times["best_seconds"],
-        **agreement(np.asarray(boot.winners), found),
-    )]  # fmt: skip
+    checked = agreement(np.asarray(boot.winners), found)
+    return [*rows, baseline(metric, "scipy_sparse", size, each, times["best_seconds"], **checked)]
 
 
 def whole(size, metric, budget):
@@ -711,12 +717,8 @@ def whole(size, metric, budget):
 
     in_all, _ = timed(audit, PATIENCE)
     times, _ = timed(test, PATIENCE)
-    view = world.neurons(metric)
-    if metric in RANKED:
-        from scipy.stats import rankdata
-
-        view = (rankdata(view, axis=0) - 0.5) / size.n - 0.5
-    x, total = np.ascontiguousarray(view.T, np.float32), view.sum(0)[:, None]
+    x = np.ascontiguousarray(numpy_view(world.neurons(metric), metric).T)
+    total = x.sum(1, keepdims=True)
     layout, num_units, _ = layout_of(world.probe, None, 0.5)
     rows = draw_rows(jax.random.key(KEY), np.arange(min(size.B, 200)), layout, num_units=num_units)
 
@@ -726,17 +728,13 @@ def whole(size, metric, budget):
 
     each, found = run_replicates(score, np.asarray(rows), budget)
     expected = np.mean([scores.max(1) for scores, _ in found], axis=0)
-    least = min(each) * size.B
+    difference = float(np.abs(test(KEY, len(found)).null_mean - expected).max())
+    checked = {"tolerance": TOLERANCE, "difference": difference}
     return [
         row(metric, "audit", size, **in_all),
         row(metric, "ours", size, **times, speed_up=1.0),
-        row(
-            metric, "numpy_product", size, seconds=statistics.median(each) * size.B,
-            best_seconds=least, replicates_timed=len(found), extrapolated=len(found) < size.B,
-            speed_up=least / times["best_seconds"], tolerance=TOLERANCE,
-            difference=float(np.abs(test(KEY, len(found)).null_mean - expected).max()),
-        ),
-    ]  # fmt: skip
+        baseline(metric, "numpy_product", size, each, times["best_seconds"], **checked),
+    ]
 
 
 def jobs(plan):
