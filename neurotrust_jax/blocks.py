@@ -21,6 +21,7 @@ __all__ = [
     "pairs_where",
     "parts_of",
     "places_in_lists",
+    "table_of",
 ]
 
 WIDTHS = (4, 8, 16, 32, 64, 128, 256)
@@ -105,6 +106,14 @@ def padded(lists: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Fill lists up with zeros to one length, so that few shapes are compiled."""
     longest = few_shapes(max(map(len, lists)))
     return [np.pad(x, (0, longest - len(x))) for x in lists]
+
+
+def table_of(lists: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
+    """Lists as the rows of a table of int32."""
+    table = np.full((len(lists), width), fill, np.int32)
+    for row, x in zip(table, lists, strict=True):
+        row[: len(x)] = x
+    return table
 
 
 def pairs_where(mask: np.ndarray) -> Pairs:

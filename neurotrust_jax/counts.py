@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .blocks import few_shapes
+from .blocks import few_shapes, table_of
 from .metrics import Metric
 from .probe import Probe
+from .sums import Sums
 
-__all__ = ["Listed", "countable", "list_rows", "over_counts"]
+__all__ = ["Listed", "countable", "list_rows", "over_counts", "similarity_of_counts"]
 
 BURST = 8  # rows whose concepts are added up at once
 BURSTS = 31  # as many as fit into a count of 8 bits
@@ -47,8 +48,10 @@ class Listed(NamedTuple):
         Whether the rows are those where the neuron is not active.
     concepts : Array [n + 1, C] of uint8
         Whether each is present on a row; on the last one, none.
+    active : Array [U] of int32
+        On how many rows a neuron is active.
     positives : Array [C] of int32
-        On how many it is.
+        On how many a concept is present.
     """
 
     rows: Array
@@ -58,6 +61,7 @@ class Listed(NamedTuple):
     place: Array
     inactive: Array
     concepts: Array
+    active: Array
     positives: Array
 
 
@@ -74,20 +78,17 @@ def list_rows(active: Array, present: Array) -> Listed:
     """List the rows of neurons ``active`` [n, U] on them, and the concepts ``present`` [n, C]."""
     on, there = np.asarray(active), np.asarray(present)
     num_samples, num_neurons = on.shape
-    inactive = on.sum(axis=0) > num_samples / 2
-    listed = on ^ inactive
-    length = listed.sum(axis=0)
+    number = on.sum(axis=0)
+    inactive = number > num_samples / 2
+    rows = [np.flatnonzero(column) for column in np.ascontiguousarray((on ^ inactive).T)]
+    length = np.minimum(number, num_samples - number)
     width = min(max(COUNTS // there.shape[1], BURST), num_neurons)
     order = np.argsort(-length, kind="stable").astype(np.int32)
     blocks = np.pad(order, (0, -num_neurons % width), mode="edge").reshape(-1, width)
 
     def table(neurons: np.ndarray) -> np.ndarray:
         places = -(-int(length[neurons].max()) // BURST) * BURST
-        rows = np.full((places, width), num_samples, np.int32)
-        column, row = np.nonzero(listed[:, neurons].T)
-        begin = np.cumsum(length[neurons]) - length[neurons]
-        rows[np.arange(len(row)) - begin[column], column] = row
-        return rows
+        return table_of([rows[u] for u in neurons], places, num_samples).T
 
     tables = [table(neurons) for neurons in blocks]
     stop = np.cumsum([len(x) // BURST for x in tables]).astype(np.int32)
@@ -103,6 +104,7 @@ def list_rows(active: Array, present: Array) -> Listed:
         place,
         inactive[blocks],
         np.pad(there, ((0, 1), (0, 0))).astype(np.uint8),
+        number.astype(np.int32),
         there.sum(axis=0).astype(np.int32),
     )
     return Listed(*map(jax.device_put, arrays))
@@ -144,3 +146,16 @@ def over_counts(
 
     each = lax.map(block, (listed.start, listed.stop, listed.neurons, listed.inactive))
     return each.reshape(-1, *each.shape[2:])[listed.place]
+
+
+def similarity_of_counts(
+    metric: Metric, weight: Array, size: Array | int, active: Array, positives: Array, both: Array
+) -> Array:
+    """The similarity [U, C] from numbers of rows of one weight, NaN where a side does not vary.
+
+    Of all of the rows, those where a neuron is active [U], with a concept [C], and both [U, C].
+    """
+    f, c = active[:, None], positives[None, :]
+    s, wf, wc, fc = (weight * jnp.asarray(x).astype(weight.dtype) for x in (size, f, c, both))
+    defined = (f > 0) & (f < size) & (c > 0) & (c < size)
+    return metric.value(Sums(s, wf, wc, wf, wc, fc), defined)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .blocks import Part, Steps, few_shapes
+from .blocks import Part, Steps, few_shapes, table_of
 from .metrics import Metric
 from .probe import Probe
 from .sparse import SparseColumns
@@ -256,7 +256,7 @@ def _layer(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) 
         (members,) = np.nonzero(((num_tied > FEW_TIES) == many) & (based == off_base))
         for own, size in _sizes(members, count, probe.num_samples, shrink):
             kind[own], place[own] = len(lists), np.arange(len(own))
-            table = _table([rows[u] for u in own], size, probe.num_samples)
+            table = table_of([rows[u] for u in own], size, probe.num_samples)
             found = None
             if ties is not None:
                 below, *tied = zip(*(ties[u] for u in own), strict=True)
@@ -300,21 +300,13 @@ def _ties(
     start = None if below is None else jax.device_put(below)
     most = max(map(len, place))
     if most <= FEW_TIES < size:
-        tables = (_table(x, FEW_TIES, fill) for x, fill in ((first, 0), (last, 1), (place, size)))
+        tables = (table_of(x, FEW_TIES, fill) for x, fill in ((first, 0), (last, 1), (place, size)))
         return Ties(start, *map(jax.device_put, tables))
     begin = np.tile(np.arange(size, dtype=np.int32), (len(place), 1))
     end = begin + 1
     for i, at in enumerate(place):
         begin[i, at], end[i, at] = first[i], last[i]
     return Ties(start, jax.device_put(begin), jax.device_put(end), None)
-
-
-def _table(lists: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
-    """Lists as the rows of a table."""
-    table = np.full((len(lists), width), fill, np.int32)
-    for row, x in zip(table, lists, strict=True):
-        row[: len(x)] = x
-    return table
 
 
 @jax.jit

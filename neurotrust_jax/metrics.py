@@ -19,7 +19,7 @@ from jax import Array
 from . import ranked
 from .probe import Side
 from .sums import Sums, weighted_sums
-from .views import VIEWS, varies
+from .views import VIEWS, both_vary
 
 __all__ = ["METRICS", "NEURON_EVAL_NAMES", "Metric", "get_metric", "six_sum_metric"]
 
@@ -128,8 +128,7 @@ def ranked_metric(
 
 def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[float, float]) -> Array:
     """Keep ``value`` [U, C] in its range, and NaN where a side does not vary or sums overflow."""
-    both_vary = varies(f, weights)[:, None] & varies(c, weights)[None, :]
-    return _within(value, both_vary, range)
+    return _within(value, both_vary(f, c, weights), range)
 
 
 def _within(value: Array, defined: Array, range: tuple[float, float]) -> Array:

@@ -20,13 +20,13 @@ from jax import Array, lax
 
 from .checks import check_count, check_share
 from .chunks import Progress, in_chunks, kept_for
-from .counts import Listed, countable, list_rows, over_counts
+from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
 from .metrics import Metric, get_metric
 from .permutations import PowerWarning, draw_rows, layout_of
 from .probe import Probe
 from .similarity import similarity
 from .sums import weighted_sums
-from .views import VIEWS, varies
+from .views import VIEWS, both_vary
 
 __all__ = ["PermutationTest", "PowerWarning", "benjamini_hochberg", "permutation_test"]
 
@@ -261,11 +261,9 @@ def _parted(probe: Probe, metric: Metric) -> tuple[Any, Any]:
     if metric.finalise is None:
         # what is prepared of the labels may hold row numbers (a sorted order)
         return neurons, labels
-    prepared = neurons, metric.prepare_concepts(labels)
-    (sums, weighted, defined), views = _six_sums(prepared, probe.weights, metric=metric)
     if countable(probe, metric):
-        return (sums, probe.weights[0], defined), list_rows(probe.neurons.present, labels.present)
-    return (sums, weighted, defined), views
+        return probe.weights[0], list_rows(probe.neurons.present, labels.present)
+    return _six_sums((neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric)
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -275,10 +273,9 @@ def _six_sums(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> t
     Units of equal weights trade places, so the views of the concepts, their sums and whether they
     vary are the same under every permutation.
     """
-    views = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
-    f, c = (view.evaluate(x, weights) for view, x in zip(views, prepared, strict=True))
-    vary = [varies(view.distinct(x), weights) for view, x in zip(views, prepared, strict=True)]
-    defined = vary[0][:, None] & vary[1][None, :]
+    neuron, concept = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
+    f, c = neuron.evaluate(prepared[0], weights), concept.evaluate(prepared[1], weights)
+    defined = both_vary(neuron.distinct(prepared[0]), concept.distinct(prepared[1]), weights)
     sums = weighted_sums(f, c, weights)
     return (sums, weights[:, None] * f, defined), c
 
@@ -286,12 +283,10 @@ def _six_sums(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> t
 def _statistic(fixed: Any, moving: Any, rows: Array, weights: Array, metric: Metric) -> Array:
     """Largest similarity over the concepts, NaN if none is defined, [U]."""
     if isinstance(moving, Listed):
-        sums, weight, defined = fixed
 
         def best(neurons: Array, count: Array) -> Array:
-            product = weight * count.astype(weight.dtype)
-            own = sums._replace(F=sums.F[neurons], FF=sums.FF[neurons], FC=product)
-            return jnp.nanmax(metric.value(own, defined[neurons]), axis=1)
+            margins = len(rows), moving.active[neurons], moving.positives
+            return jnp.nanmax(similarity_of_counts(metric, fixed, *margins, count), axis=1)
 
         return over_counts(moving, rows, best)
     moved = jax.tree.map(lambda x: x[rows], moving)

@@ -12,12 +12,11 @@ import numpy as np
 from jax import Array
 
 from .checks import check_count
-from .counts import Listed, countable, list_rows, over_counts
+from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
 from .metrics import Metric
 from .probe import Probe
 from .resampling import Bootstrap
 from .similarity import at_concept, prepare, winner
-from .sums import Sums
 from .weights import draw_all
 
 __all__ = ["WinnersCurse", "winners_curse"]
@@ -98,10 +97,9 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
     def split(part: Probe) -> Array:
         if not countable(part, metric):
             return _split(prepare(part, metric), part.weights, halves, metric=metric)
-        present = part.neurons.present, part.labels.present
-        return _split_by_counts(
-            list_rows(*present), present, part.weights[0], halves, metric=metric
-        )
+        on = part.neurons.present
+        listed = list_rows(on, part.labels.present)
+        return _split_by_counts(listed, on, part.weights[0], halves, metric=metric)
 
     return WinnersCurse(
         naive=naive,
@@ -140,32 +138,27 @@ def _crossed(a: Array, b: Array) -> Array:
 
 @partial(jax.jit, static_argnames="metric")
 def _split_by_counts(
-    listed: Listed, present: tuple[Array, Array], weight: Array, halves: Array, *, metric: Metric
+    listed: Listed, on: Array, weight: Array, halves: Array, *, metric: Metric
 ) -> Array:
     """As :func:`_split`, of rows to count: what one half lacks, the other half has."""
     num_samples = halves.shape[1]
     rows = jnp.arange(num_samples, dtype=jnp.int32)
-    every = [x.sum(axis=0, dtype=jnp.int32) for x in present]
     together = over_counts(listed, rows, lambda _, count: count)
-
-    def similarity(size: Array, active: Array, positives: Array, both: Array) -> Array:
-        """Of numbers of rows: all, active [U], with a concept [C], both [U, C]."""
-        f, c = active[:, None], positives[None, :]
-        s, wf, wc, fc = (weight * x.astype(weight.dtype) for x in (size, f, c, both))
-        return metric.value(
-            Sums(s, wf, wc, wf, wc, fc), (f > 0) & (f < size) & (c > 0) & (c < size)
-        )
+    similarity = partial(similarity_of_counts, metric, weight)
 
     def both_ways(half: Array) -> Array:
         inside = half > 0
         size = inside.sum(dtype=jnp.int32)
-        active, positives = ((x & inside[:, None]).sum(axis=0, dtype=jnp.int32) for x in present)
+        active, positives = (
+            (x & inside[:, None]).sum(axis=0, dtype=jnp.int32)
+            for x in (on, listed.concepts[:-1] > 0)
+        )
 
         def crossed(neurons: Array, count: Array) -> Array:
             own = active[neurons]
             a = similarity(size, own, positives, count)
             b = similarity(
-                num_samples - size, every[0][neurons] - own, every[1] - positives,
+                num_samples - size, listed.active[neurons] - own, listed.positives - positives,
                 together[neurons] - count,
             )  # fmt: skip
             return _crossed(a, b)

@@ -26,6 +26,7 @@ __all__ = [
     "Ranking",
     "View",
     "ascending",
+    "both_vary",
     "centred",
     "rank_from_top",
     "ranking",
@@ -177,6 +178,11 @@ def varies(values: Array, weights: Array) -> Array:
     used = jax.lax.optimization_barrier(weights > 0)
     one = values[jnp.argmax(used)]
     return ((values != one[None, :]) & used[:, None]).any(axis=0)
+
+
+def both_vary(f: Array, c: Array, weights: Array) -> Array:
+    """Whether both columns of a pair vary, [U, C] of bool."""
+    return varies(f, weights)[:, None] & varies(c, weights)[None, :]
 
 
 @jax.jit

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -177,7 +177,7 @@ def _draws(
     reused = sought.mesh is None and room.replicates >= NUM_PILOT
     each = divided(draw, sought.mesh, 1, **static)
 
-    @functools.cache
+    @cache
     def pilot() -> Any:
         return draw(key, np.arange(room.replicates if reused else NUM_PILOT), *data, **static)
 

@@ -19,8 +19,9 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 def pytest_addoption(parser):
-    help = "compile as users do, and run in 32 bits alone, as they do"
-    parser.addoption("--optimised", action="store_true", help=help)
+    parser.addoption(
+        "--optimised", action="store_true", help="compile and run in 32 bits alone, as users do"
+    )
 
 
 def pytest_configure(config):
