@@ -85,6 +85,7 @@ class Plan(NamedTuple):
     scale: Size
     sparse: Size
     metrics: tuple[str, ...]
+    baselines: tuple[str, ...]  # of the loops over replicates
     scaled: tuple[str, ...]  # metrics of the part scaling
     variables: tuple[str, ...]  # of the base size, multiplied by each of the factors
     factors: tuple[float, ...]
@@ -95,12 +96,14 @@ class Plan(NamedTuple):
 
 
 PAIR = ("iou", "auroc")  # one metric of counts and one of ranks
+LOOPS = ("numpy_rows", "published", "torch_rows", "torch_weights")
 FULL = Plan(
     base=Size(10_000, 512, 256, 1000),
     small=Size(1000, 8, 8, 200),
     scale=Size(20_000, 2048, 20_000, 1000),
     sparse=Size(20_000, 16_384, 100, 1000),
     metrics=("iou", "accuracy", "f1", "precision", "recall", "auroc", "spearman"),
+    baselines=LOOPS,
     scaled=PAIR,
     variables=Size._fields,
     factors=(1 / 8, 1 / 4, 1 / 2, 1, 2),
@@ -115,6 +118,7 @@ QUICK = Plan(
     scale=Size(1000, 6, 6, 50),
     sparse=Size(1000, 64, 6, 50),
     metrics=PAIR,
+    baselines=LOOPS,
     scaled=("iou",),
     variables=("B",),
     factors=(1, 2),
@@ -409,7 +413,8 @@ def torch_weights(world, metric, device):
     return score
 
 
-def baselines(metric):
+def baselines(metric, names):
+    """The loops of these names, on each device: functions of a world and a metric."""
     try:
         import torch
 
@@ -423,7 +428,8 @@ def baselines(metric):
         for device in devices:
             name = build.__name__ + ("" if device == "cpu" else f", {device}")
             found[name] = partial(build, device=device)
-    return found
+    # "torch_rows" is both devices', "torch_rows, cuda" one's
+    return {k: build for k, build in found.items() if {k, k.split(",")[0]} & set(names)}
 
 
 def on_host(x):
@@ -462,7 +468,7 @@ def agreement(ours, found):
 # ---------------------------------------------------------------------------- compare
 
 
-def compare_loops(size, metric, budget):
+def compare_loops(size, metric, names, budget):
     """One row for us and for each loop over replicates."""
     world = World(size)
     times, boot = timed(partial(world.bootstrap, metric))
@@ -470,7 +476,7 @@ def compare_loops(size, metric, budget):
     drawn = nt.bootstrap_weights(jax.random.key(KEY), world.probe, num_replicates=min(size.B, 200))
     counts = np.array(drawn)
     rows = [ours(metric, size, times)]
-    for name, build in baselines(metric).items():
+    for name, build in baselines(metric, names).items():
         try:
             score = build(world, metric)
         except ModuleNotFoundError as error:
@@ -741,7 +747,10 @@ def jobs(plan):
     """Of each part, functions that give rows, and their arguments."""
     return {
         "compare": [
-            *((compare_loops, plan.base, metric, plan.budget) for metric in plan.metrics),
+            *(
+                (compare_loops, plan.base, metric, plan.baselines, plan.budget)
+                for metric in plan.metrics
+            ),
             *((compare_errors, plan.small, metric, plan.budget) for metric in PAIR),
             (compare_sets, plan.base, plan.budget),
         ],
@@ -909,12 +918,20 @@ def main():
     parser.add_argument("--parts", nargs="+", choices=jobs(FULL), default=list(jobs(FULL)))
     size = {"nargs": 4, "type": int, "metavar": Size._fields}
     parser.add_argument("--size", **size, help="of the first three parts")
+    loops = "of the loops that the part compare runs"
+    parser.add_argument("--metrics", nargs="+", choices=FULL.metrics, help=loops)
+    parser.add_argument(
+        "--baselines", nargs="+", metavar="NAME", help=f'names {loops}, as "torch_rows, cuda"'
+    )
     parser.add_argument("--scale-size", **size, help="of the part scale")
     parser.add_argument("--memory-limit", type=float, metavar="GIB", help="of the part scale")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
     if arguments.size:
         plan = plan._replace(base=Size(*arguments.size))
+    for field in ("metrics", "baselines"):
+        if getattr(arguments, field):
+            plan = plan._replace(**{field: tuple(getattr(arguments, field))})
     if arguments.scale_size:
         plan = plan._replace(scale=Size(*arguments.scale_size))
     if arguments.memory_limit:

@@ -35,7 +35,7 @@ def pytest_configure(config):
     optimised = config.option.optimised
     jax.config.update("jax_disable_most_optimizations", not optimised)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not optimised))
-    if jax.__version_info__ < (0, 12):  # the older emitters take half of the time
+    if jax.__version_info__ < (0, 11):  # the older emitters take half of the time
         flag = f"--xla_cpu_use_fusion_emitters={str(optimised).lower()}"
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
 
