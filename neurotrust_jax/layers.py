@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -113,12 +114,16 @@ def _two_values(probe: Probe) -> bool:
 
 def active_rows(probe: Probe) -> Layer:
     """List each neuron's active rows."""
+    if _by_device(probe):
+        active = probe.active
+        count = np.asarray(active.sum(axis=0, dtype=jnp.int32))
+        return _layer(probe, count, lambda own, size: _active_table(active, own, size=size), None)
     rows = [
         np.flatnonzero(column)
         for _, part in probe.in_neurons()
         for column in np.ascontiguousarray(np.asarray(part.active).T)
     ]
-    return _layer(probe, rows, None)
+    return _layer(probe, *_listed(probe, rows), None)
 
 
 def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
@@ -131,9 +136,50 @@ def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
         found = _stored(probe.activations)
     else:
         assert ranking is not None
+        if _by_device(probe):
+            tied = np.asarray((ranking.last - ranking.first > 1).sum(axis=0, dtype=jnp.int32))
+            if tied.max() <= FEW_TIES <= BASE_SHARE * probe.num_samples:
+                return _untied(probe, ranking)
         found = _ordered(ranking)
     rows, ties = zip(*found, strict=True)
-    return _layer(probe, list(rows), list(ties))
+    return _layer(probe, *_listed(probe, list(rows)), list(ties))
+
+
+def _by_device(probe: Probe) -> bool:
+    """Whether dense activations are listed where they are: an accelerator sends them slowly."""
+    return jax.default_backend() != "cpu" and not isinstance(probe.activations, SparseColumns)
+
+
+@partial(jax.jit, static_argnames="size")
+def _active_table(active: Array, own: Array, *, size: int) -> Array:
+    """Rows on which these columns of ``active`` [n, U] are, [V, size]; n fills up."""
+    up_to = jnp.cumsum(active.T[own], axis=1, dtype=jnp.int32)
+    nth = jnp.arange(1, size + 1, dtype=jnp.int32)
+    return jax.vmap(lambda x: jnp.searchsorted(x, nth))(up_to).astype(jnp.int32)
+
+
+def _untied(probe: Probe, ranking: Ranking) -> Layer:
+    """The layer of neurons none of which has many ties."""
+    every = np.arange(probe.num_neurons, dtype=np.int32)
+    lists = Rows(*_in_order(ranking))
+    kind = jax.device_put(np.zeros_like(every))
+    return Layer((lists,), kind, jax.device_put(every), _by_concept(probe.present))
+
+
+@jax.jit
+def _in_order(ranking: Ranking) -> tuple[Array, Ties]:
+    num_samples = ranking.order.shape[0]
+    nth = jnp.arange(1, FEW_TIES + 1, dtype=jnp.int32)
+
+    def column(order: Array, first: Array, last: Array) -> Ties:
+        up_to = jnp.cumsum((last - first > 1)[order], dtype=jnp.int32)
+        place = jnp.searchsorted(up_to, nth).astype(jnp.int32)
+        row = order.at[place].get(mode="clip")
+        inside = place < num_samples
+        return Ties(None, jnp.where(inside, first[row], 0), jnp.where(inside, last[row], 1), place)
+
+    ties = jax.vmap(column, in_axes=1)(*ranking)
+    return ranking.order.T, ties
 
 
 def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[Part]:
@@ -244,25 +290,40 @@ def _tied(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     return first[place], last[place], place
 
 
-def _layer(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) -> Layer:
+def _listed(
+    probe: Probe, rows: list[np.ndarray]
+) -> tuple[np.ndarray, Callable[[np.ndarray, int], Array]]:
+    """How long lists are, and a function of some neurons that puts theirs into a table."""
+
+    def table(own: np.ndarray, size: int) -> Array:
+        return jax.device_put(table_of([rows[u] for u in own], size, probe.num_samples))
+
+    return np.array([len(x) for x in rows]), table
+
+
+def _layer(
+    probe: Probe,
+    count: np.ndarray,
+    table: Callable[[np.ndarray, int], Array],
+    ties: list[NeuronTies] | None,
+) -> Layer:
     """Put lists of about one length together."""
-    count = np.array([len(x) for x in rows])
+    num_neurons = probe.num_neurons
     num_tied = np.zeros_like(count) if ties is None else np.array([len(x[1]) for x in ties])
-    kind, place = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
+    kind, place = np.zeros(num_neurons, np.int32), np.zeros(num_neurons, np.int32)
     lists: list[Rows] = []
     shrink = 2 if ties is None else 4  # lists in order take longer to compile
-    based = np.zeros(len(rows), bool) if ties is None else np.array([x[0] >= 0 for x in ties])
+    based = np.zeros(num_neurons, bool) if ties is None else np.array([x[0] >= 0 for x in ties])
     for many, off_base in itertools.product((False, True), repeat=2):
         (members,) = np.nonzero(((num_tied > FEW_TIES) == many) & (based == off_base))
         for own, size in _sizes(members, count, probe.num_samples, shrink):
             kind[own], place[own] = len(lists), np.arange(len(own))
-            table = table_of([rows[u] for u in own], size, probe.num_samples)
             found = None
             if ties is not None:
                 below, *tied = zip(*(ties[u] for u in own), strict=True)
                 begin = np.array(below, np.int32) if off_base else None
                 found = _ties(begin, *tied, size=size)
-            lists.append(Rows(jax.device_put(table), found))
+            lists.append(Rows(table(own, size), found))
     every = jax.device_put(kind), jax.device_put(place)
     return Layer(tuple(lists), *every, _by_concept(probe.present))
 

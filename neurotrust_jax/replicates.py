@@ -22,7 +22,7 @@ from .layers import Layer, Rows
 from .memory import NUM_PILOT
 from .metrics import Metric
 from .similarity import at_concept, winner
-from .sums import Sums, column_total, tiled_total
+from .sums import Sums, column_total, tiled_total, tiling
 from .weights import draw_all
 
 __all__ = [
@@ -138,23 +138,28 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
     below_base, first, last, place = jax.tree.map(lambda x: x[v], lists.ties)
     total, size = drawn.total, lists.rows.shape[1]
     dtype = total.dtype
-    ordered = drawn.weights.at[lists.rows[v]].get(mode="promise_in_bounds")
+    storage = tiling(size)
+    stored_rows = storage.store(lists.rows[v], drawn.weights.shape[0] - 1)
+    ordered = drawn.weights.at[stored_rows].get(mode="promise_in_bounds")
     wide = ordered.dtype
     if _is_small(ordered):
-        # half of the memory to move where all counts together fit into 16 bits; that sixteen of
-        # them, about Poisson(16), leave 8 bits has probability 1e-205
+        # half of the memory to move where all counts together fit into 16 bits; that those of a
+        # tile, about Poisson(64) at most, leave 8 bits has probability 1e-71
         wide = jnp.dtype(jnp.uint16 if 2 * size < 2**16 else jnp.uint32)
-    reached = tiled_total(ordered, wide)
+    reached = tiled_total(ordered, wide, storage)
 
     def at(x: Array, place: Array) -> Array:
-        return x.at[place].get(mode="promise_in_bounds").astype(dtype)
+        return x.at[storage.stored(place)].get(mode="promise_in_bounds").astype(dtype)
 
     def ends(first: Array, last: Array) -> tuple[Array, Array]:
         """Weight below ties and weight up to their end."""
         return reached.at(first, dtype) - at(ordered, first), reached.at(last - 1, dtype)
 
-    lowest, highest = ends(first, last)
-    untied = 2 * reached.whole(size, dtype) - ordered.astype(dtype)
+    if place is None:
+        lowest, highest = ends(storage.store(first, 0), storage.store(last, 1))
+    else:
+        lowest, highest = ends(first, last)
+    untied = 2 * reached.whole(dtype) - ordered.astype(dtype)
     listed, base, middle = total, None, total
     if below_base is not None:
         listed = reached.at(jnp.array([size - 1]), dtype)
@@ -171,17 +176,17 @@ def _read_ranked(lists: Rows, v: Array, drawn: Drawn) -> Read:
             twice = twice + jnp.where(place >= below_base, 2 * base, 0)
         return (twice - middle) / (2 * total)
 
-    every = jnp.arange(size, dtype=jnp.int32)[:, None]
+    every = storage.places()[:, None]
     plain = rank(lowest + highest if place is None else untied, every)
 
     weighted = ordered.astype(dtype) * plain
 
     def terms(some: Array | None) -> tuple[Array, Array]:
         if some is None:
-            return lists.rows[v], weighted
+            return stored_rows, weighted
         rows = lists.rows[v].at[some].get(mode="fill", fill_value=drawn.weights.shape[0] - 1)
         some = jnp.minimum(some, size - 1)
-        w = at(drawn.weights, rows)
+        w = drawn.weights.at[rows].get(mode="promise_in_bounds").astype(dtype)
         if place is None:
             low, high = ends(first[some], last[some])
         else:
@@ -279,13 +284,25 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
     Times its neuron's scale a similarity is what :func:`neurotrust_jax.screening.replicate_range`
     bounds: twice the standard deviation of the neuron's ranks where concepts are ranked too, or 1.
     """
+    shape = *blocks.concept.shape, drawn.total.shape[1]
+    out = (
+        jnp.full(shape, jnp.nan, drawn.total.dtype),
+        jnp.ones((blocks.neuron.shape[0], shape[-1]), drawn.total.dtype),
+    )
+    if layer.lists[0].ties is None and jax.default_backend() != "cpu":
+        return _many_blocks(drawn, layer, blocks, metric, out)
+    return _neuron_by_neuron(drawn, layer, blocks, metric, out)
+
+
+def _neuron_by_neuron(
+    drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric, out: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """Fill in the scores and scales; what is read of a neuron then stays in the cache."""
     total = drawn.total
-    dtype = total.dtype
     # neurons without concepts come last, and are not read
     empty = len(layer.lists)
     kind = jnp.where(blocks.start < blocks.stop, layer.kind[blocks.neuron], empty)
-    order = jnp.argsort(kind, stable=True)
-    bounds = jnp.searchsorted(kind[order], jnp.arange(empty + 1, dtype=jnp.int32))
+    order, bounds = _by_kind(kind, empty)
 
     def neuron(lists: Rows, i: Array, out: tuple[Array, Array]) -> tuple[Array, Array]:
         v = layer.place[blocks.neuron[i]]
@@ -296,20 +313,18 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
             def step(s: Array, both: Array) -> Array:
                 return both + product(*read.terms(steps.place[s]))
 
-            none = jnp.zeros((blocks.concept.shape[1], total.shape[1]), dtype)
+            none = jnp.zeros((blocks.concept.shape[1], total.shape[1]), total.dtype)
             return lax.fori_loop(steps.start[j], steps.stop[j], step, none)
 
         if metric.concept_view == "rank":
-            deviation = jnp.sqrt(jnp.maximum(read.square / total, 0))
-            scale = lax.dynamic_update_index_in_dim(scale, 2 * deviation[0], i, 0)
+            scale = lax.dynamic_update_index_in_dim(scale, _scale(drawn, read.square)[0], i, 0)
 
         def block(j: Array, scores: Array) -> Array:
             some = jnp.maximum(blocks.concept[j], 0)
-            c = drawn.concept_total[some]
 
             def product(rows: Array, weighted: Array) -> Array:
                 present = layer.present.at[some[:, None], rows[None, :]]
-                return exact_product(present.get(mode="promise_in_bounds"), weighted, dtype)
+                return exact_product(present.get(mode="promise_in_bounds"), weighted, total.dtype)
 
             if blocks.steps is None or lists.ties is None:
                 both = product(*read.terms(None))
@@ -318,27 +333,109 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
             if read.mended is not None:
                 both = both + product(*read.mended)
             if read.offset is not None:
-                both = both + read.offset * c
-            sums = Sums(total, read.total, c, read.square, c, both)
-            if metric.concept_view == "rank":
-                sums = _two_ranks(sums)
-            defined = (blocks.concept[j] >= 0)[:, None] & drawn.concept_varies[some]
-            defined = defined & ~read.constant
-            return lax.dynamic_update_index_in_dim(scores, metric.value(sums, defined), j, 0)
+                both = both + read.offset * drawn.concept_total[some]
+            value = _value(
+                drawn, blocks.concept[j], read.total, read.square, read.constant, both, metric
+            )
+            return lax.dynamic_update_index_in_dim(scores, value, j, 0)
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, scores), scale
 
-    num_replicates = total.shape[1]
-    out = (
-        jnp.full((*blocks.concept.shape, num_replicates), jnp.nan, dtype),
-        jnp.ones((blocks.neuron.shape[0], num_replicates), dtype),
-    )
     for kind_id, lists in enumerate(layer.lists):
         out = lax.fori_loop(
             bounds[kind_id], bounds[kind_id + 1],
             lambda i, out, lists=lists: neuron(lists, order[i], out), out,
         )  # fmt: skip
     return out
+
+
+def _many_blocks(
+    drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric, out: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """As :func:`_neuron_by_neuron`, of active rows, for an accelerator.
+
+    One neuron by itself is too little work to fill it.
+    """
+    num_blocks = blocks.concept.shape[0]
+    index = jnp.arange(num_blocks, dtype=jnp.int32)
+    owner = jnp.minimum(_owner(blocks), blocks.neuron.shape[0] - 1)
+    place = layer.place[blocks.neuron[owner]]
+    empty = len(layer.lists)
+    kind = jnp.where(index < blocks.stop[-1], layer.kind[blocks.neuron[owner]], empty)
+    order, bounds = _by_kind(kind, empty)
+
+    def of_block(concept: Array, both: Array) -> tuple[Array, Array]:
+        active, both = both[-1:], both[:-1]
+        constant = (active <= 0) | (active >= drawn.total)
+        value = _value(drawn, concept, active, active, constant, both, metric)
+        return value, _scale(drawn, active)[0]
+
+    for kind_id, lists in enumerate(layer.lists):
+        start, stop = bounds[kind_id], bounds[kind_id + 1]
+        # as many as have no more rows together than there are samples
+        many = min(max(1, drawn.weights.shape[0] // lists.rows.shape[1]), num_blocks)
+
+        def step(
+            i: Array, out: tuple[Array, Array], lists: Rows = lists, many: int = many,
+            start: Array = start, stop: Array = stop,
+        ) -> tuple[Array, Array]:  # fmt: skip
+            scores, scale = out
+            at = start + i * many + jnp.arange(many, dtype=jnp.int32)
+            own = order.at[at].get(mode="clip")
+            rows = lists.rows.at[place[own]].get(mode="clip")
+            concept = blocks.concept[own]
+            w = drawn.weights.at[rows].get(mode="promise_in_bounds")
+            some = jnp.maximum(concept, 0)[:, :, None]
+            present = layer.present.at[some, rows[:, None, :]].get(mode="promise_in_bounds")
+            # the neuron's own total as that of one concept more, which is always there
+            every = jnp.ones((many, 1, rows.shape[1]), bool)
+            both = exact_product(jnp.concatenate([present, every], axis=1), w, drawn.total.dtype)
+            value, deviation = jax.vmap(of_block)(concept, both)
+            # what is beyond the last one is dropped
+            scores = scores.at[jnp.where(at < stop, own, num_blocks)].set(value, mode="drop")
+            if metric.concept_view == "rank":
+                neuron = jnp.where(at < stop, owner[own], scale.shape[0])
+                scale = scale.at[neuron].set(deviation, mode="drop")
+            return scores, scale
+
+        out = lax.fori_loop(0, -(-(stop - start) // many), step, out)
+    return out
+
+
+def _by_kind(kind: Array, number: int) -> tuple[Array, Array]:
+    """Places in the order of their kind, and where each kind begins."""
+    order = jnp.argsort(kind, stable=True)
+    return order, jnp.searchsorted(kind[order], jnp.arange(number + 1, dtype=jnp.int32))
+
+
+def _owner(blocks: Blocks) -> Array:
+    """Whose each block is; of blocks that are nobody's, beyond the last neuron."""
+    index = jnp.arange(blocks.concept.shape[0], dtype=jnp.int32)
+    return jnp.searchsorted(blocks.stop, index, side="right").astype(jnp.int32)
+
+
+def _scale(drawn: Drawn, square: Array) -> Array:
+    """Twice the standard deviation of a neuron's view, [1, b]."""
+    return 2 * jnp.sqrt(jnp.maximum(square / drawn.total, 0))
+
+
+def _value(
+    drawn: Drawn,
+    concept: Array,
+    total: Array,
+    square: Array,
+    constant: Array,
+    both: Array,
+    metric: Metric,
+) -> Array:
+    """Similarities [width, b] of a neuron and a block's concepts; see :class:`Read`."""
+    some = jnp.maximum(concept, 0)
+    c = drawn.concept_total[some]
+    sums = Sums(drawn.total, total, c, square, c, both)
+    if metric.concept_view == "rank":
+        sums = _two_ranks(sums)
+    defined = (concept >= 0)[:, None] & drawn.concept_varies[some] & ~constant
+    return metric.value(sums, defined)
 
 
 def _two_ranks(s: Sums) -> Sums:
@@ -420,8 +517,7 @@ def rows_replicates(
     top = ordered.max(axis=1)
     # arg-max by two reductions, which a CPU does many at a time
     column = jnp.where(ordered == top[:, None, :], blocks.concept[:, :, None], num_concepts)
-    index = jnp.arange(blocks.concept.shape[0], dtype=jnp.int32)
-    owner = jnp.searchsorted(blocks.stop, index, side="right").astype(jnp.int32)
+    owner = _owner(blocks)
     winning = jax.ops.segment_max(top, owner, num_neurons, indices_are_sorted=True)
     leads = top == winning.at[owner].get(mode="clip")
     first = jnp.where(leads, column.min(axis=1), num_concepts)

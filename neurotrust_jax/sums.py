@@ -12,17 +12,21 @@ from jax import Array, lax
 __all__ = [
     "Sums",
     "TiledTotal",
+    "Tiling",
     "column_total",
     "per_unit",
     "power_sum",
     "running_total",
     "tiled_total",
+    "tiling",
     "weighted_sums",
     "weighted_total",
 ]
 
 
 TILE = 16  # rows, or slabs of rows
+SLABS = 64  # rows of a tile that are stored apart: together they count to less than 256
+TILES_TOGETHER = 32  # a product over all rows can then be divided as an accelerator likes
 
 
 class Sums(NamedTuple):
@@ -109,50 +113,117 @@ def _row_by_row(x: Array) -> Array:
     return lax.scan(compensated, (none, none), x)[1]
 
 
-class TiledTotal(NamedTuple):
-    """A cumulative sum of n rows in two levels, of which few rows may be wanted.
+class Tiling(NamedTuple):
+    """The order in which a list of rows is stored so that its cumulative sum is quick.
+
+    A CPU stores row after row. An accelerator stores the first row of every tile, then the second
+    of every tile, and so on: the sums within all tiles are then one matrix product.
 
     Attributes
     ----------
-    within : Array [tiles * TILE, d]
-        Of the rows of a tile up to each.
+    size : int
+        Rows of the list.
+    tile : int
+        Rows of a tile.
+    slabs : bool
+        Whether one row of every tile is stored together. Tiles are then filled up.
+    """
+
+    size: int
+    tile: int
+    slabs: bool
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles there are."""
+        number = -(-self.size // self.tile)
+        return -(-number // TILES_TOGETHER) * TILES_TOGETHER if self.slabs else number
+
+    def stored(self, place: Array) -> Array:
+        """Where the row at a place of the list is stored."""
+        return place % self.tile * self.tiles + place // self.tile if self.slabs else place
+
+    def places(self) -> Array:
+        """The place in the list of every row stored; of what fills up, beyond its end."""
+        every = jnp.arange(self.tiles * self.tile if self.slabs else self.size, dtype=jnp.int32)
+        return every % self.tiles * self.tile + every // self.tiles if self.slabs else every
+
+    def store(self, values: Array, fill: Any) -> Array:
+        """Values [size], as they are stored."""
+        if not self.slabs:
+            return values
+        short = self.tiles * self.tile - self.size
+        filled = jnp.pad(values, (0, short), constant_values=fill)
+        return filled.reshape(self.tiles, self.tile).T.reshape(-1)
+
+
+def tiling(size: int) -> Tiling:
+    """How a list of this size is stored here."""
+    slabs = jax.default_backend() != "cpu"
+    return Tiling(size, SLABS if slabs else TILE, slabs)
+
+
+class TiledTotal(NamedTuple):
+    """A cumulative sum in two levels, of which few rows may be wanted.
+
+    Attributes
+    ----------
+    within : Array [tiles * tile, d]
+        Of the rows of a tile up to each, in the order in which rows are stored.
     before : Array [tiles, d]
         Of all tiles before.
+    tiling : Tiling
     """
 
     within: Array
     before: Array
+    tiling: Tiling
 
     def at(self, place: Array, dtype: Any) -> Array:
-        """The sum up to each place, that row included."""
+        """The sum up to each place of the list, that row included."""
 
         def get(x: Array, rows: Array) -> Array:
             return x.at[rows].get(mode="promise_in_bounds").astype(dtype)
 
-        return get(self.within, place) + get(self.before, place // TILE)
+        return get(self.within, self.tiling.stored(place)) + get(
+            self.before, place // self.tiling.tile
+        )
 
-    def whole(self, num_rows: int, dtype: Any) -> Array:
-        """All sums [n, d]."""
-        tiled = self.within.reshape(len(self.before), TILE, -1).astype(dtype)
-        total = tiled + self.before[:, None, :].astype(dtype)
-        return total.reshape(self.within.shape)[:num_rows]
+    def whole(self, dtype: Any) -> Array:
+        """All sums, in the order in which rows are stored."""
+        size, tile, slabs = self.tiling
+        axis = 0 if slabs else 1
+        shape = (tile, len(self.before)) if slabs else (len(self.before), tile)
+        tiled = self.within.reshape(*shape, -1).astype(dtype)
+        total = tiled + jnp.expand_dims(self.before.astype(dtype), axis)
+        total = total.reshape(self.within.shape)
+        return total if slabs else total[:size]
 
 
-def tiled_total(x: Array, dtype: Any) -> TiledTotal:
-    """Cumulative sum of ``x`` [n, d] along its rows, by all processors.
+def tiled_total(x: Array, dtype: Any, tiling: Tiling) -> TiledTotal:
+    """Cumulative sum of the rows of ``x`` [rows, d], as they are stored, by all processors.
 
     Inside of a loop several times as fast as :func:`running_total`: whole numbers of few bits pass
     through memory as they are. A tile's sum must fit into the type of ``x``; all of them are
     added up in ``dtype``.
     """
-    num_rows = x.shape[0]
-    tiles = -(-num_rows // TILE)
-    tiled = jnp.pad(x, ((0, tiles * TILE - num_rows), (0, 0))).reshape(tiles, TILE, -1)
-    rows = [tiled[:, 0]]
-    for j in range(1, TILE):
-        rows.append(rows[-1] + tiled[:, j])
-    each = rows[-1].astype(dtype)
-    return TiledTotal(jnp.stack(rows, axis=1).reshape(tiles * TILE, -1), running_total(each) - each)
+    size, tile, slabs = tiling
+    if slabs:
+        # sums of a tile's counts are exact in bfloat16 up to 256
+        narrow = jnp.bfloat16 if x.dtype == jnp.uint8 else x.dtype
+        up_to = jnp.tril(jnp.ones((tile, tile), narrow))
+        within = jnp.matmul(
+            up_to, x.astype(narrow).reshape(tile, -1), precision=lax.Precision.HIGHEST
+        ).reshape(x.shape)
+        each = within[-tiling.tiles :].astype(dtype)
+    else:
+        tiled = jnp.pad(x, ((0, tiling.tiles * tile - size), (0, 0))).reshape(-1, tile, x.shape[1])
+        rows = [tiled[:, 0]]
+        for j in range(1, tile):
+            rows.append(rows[-1] + tiled[:, j])
+        within = jnp.stack(rows, axis=1).reshape(-1, x.shape[1])
+        each = rows[-1].astype(dtype)
+    return TiledTotal(within, running_total(each) - each, tiling)
 
 
 def column_total(x: Array) -> Array:

@@ -485,9 +485,9 @@ def test_running_total_is_a_cumulative_sum(size):
         found = sums.running_total(rows.astype(wide))
         assert found.dtype == wide
         np.testing.assert_array_equal(found, expected)
-        tiled = sums.tiled_total(rows, wide)
+        tiled = sums.tiled_total(rows, wide, sums.tiling(size))
         assert (tiled.within.dtype, tiled.before.dtype) == (dtype, wide)
-        np.testing.assert_array_equal(tiled.whole(size, jnp.float32), expected)
+        np.testing.assert_array_equal(tiled.whole(jnp.float32), expected)
         some = np.array([size - 1, 0, size // 2])
         np.testing.assert_array_equal(tiled.at(some, jnp.float32), expected[some])
 
@@ -501,7 +501,7 @@ def test_running_total_keeps_its_digits():
     rows = jnp.asarray(x)
     for found in (
         sums.running_total(rows),
-        sums.tiled_total(rows, jnp.float32).whole(len(x), jnp.float32),
+        sums.tiled_total(rows, jnp.float32, sums.tiling(len(x))).whole(jnp.float32),
     ):
         np.testing.assert_allclose(found, exact, rtol=allowed)
     assert np.abs(np.cumsum(x, axis=0) / exact - 1).max() > 2 * allowed
