@@ -118,7 +118,7 @@ def table_of(lists: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
 
 def pairs_where(mask: np.ndarray) -> Pairs:
     """The pairs that a mask [U, C] marks."""
-    neuron, concept = np.nonzero(mask)
+    neuron, concept = np.divmod(np.flatnonzero(mask), mask.shape[1])
     return neuron, concept
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .blocks import padded, places_in_lists
 from .metrics import UNIT, Metric
 from .probe import Probe, Side
 from .sums import per_unit, weighted_total
@@ -166,22 +167,30 @@ def _effective(x: Array, weights: Array, groups: Array | None, *, num_units: int
     return jnp.where(fourth > 0, square.sum(axis=0) ** 2 / jnp.where(fourth > 0, fourth, 1), 0)
 
 
-def telling(metric: Metric | None, similarity: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+def telling(
+    metric: Metric | None, similarity: Array | np.ndarray, evidence: Array | np.ndarray
+) -> np.ndarray:
     """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
 
     At least ten effective units, and a similarity within the range of the stable scale: at its ends
     nothing varies.
     """
+    return np.asarray(_telling(metric, similarity, evidence))
+
+
+@partial(jax.jit, static_argnames="metric")
+def _telling(metric: Metric | None, similarity: Array, evidence: Array) -> Array:
     ends = (-np.inf, np.inf) if metric is None else metric.range
-    dtype = similarity.dtype
     scaled, low, high = (
-        np.asarray(stable_scale(metric, jnp.asarray(x, dtype))) for x in (similarity, *ends)
+        stable_scale(metric, jnp.asarray(x, similarity.dtype)) for x in (similarity, *ends)
     )
     return (evidence >= MIN_EVIDENCE) & (scaled > low) & (scaled < high)
 
 
 def in_play(
-    told: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None, similarity: np.ndarray
+    told: np.ndarray,
+    ends: tuple[Array | np.ndarray, Array | np.ndarray] | None,
+    similarity: np.ndarray,
 ) -> np.ndarray:
     """Pairs [U, C] that may be the most similar of a replicate.
 
@@ -190,22 +199,34 @@ def in_play(
     be on enough evidence (``told``), so that what is behind it needs no test either.
     """
     defined = ~np.isnan(similarity)
-    if ends is None:
-        return defined
-    lower, upper = ends
-    floor = np.where(told & defined, lower, -np.inf).max(axis=1, keepdims=True)
-    return defined & (upper >= floor)
+    return defined if ends is None else defined & np.asarray(_reaching(told, *ends))
 
 
-def _foremost(
-    pairs: tuple[np.ndarray, np.ndarray], ahead: np.ndarray, num_neurons: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of each pair, which is the foremost of its neuron, [P]; where neurons begin, [U]."""
-    neuron, concept = pairs
-    lists = np.bincount(neuron, minlength=num_neurons)
-    begin = np.cumsum(lists) - lists
-    order = np.lexsort((concept, -ahead, neuron))
-    return np.repeat(order[begin[lists > 0]], lists[lists > 0]), begin
+@jax.jit
+def _reaching(told: Array, lower: Array, upper: Array) -> Array:
+    """Whether the upper end of a pair reaches the lower end of every other that is told of."""
+    return upper >= jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True)
+
+
+def _on_stable_scale(metric: Metric | None, values: np.ndarray) -> np.ndarray:
+    """As :func:`stable_scale`, of however many values [P], for which few shapes are compiled."""
+    (filled,) = padded([values])
+    return np.asarray(stable_scale(metric, filled))[: len(values)]
+
+
+def _foremost(neuron: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Of each pair, which is the foremost of its neuron, the first among equals: [P].
+
+    Pairs are in the order of their neurons.
+    """
+    if len(neuron) == 0:
+        return np.zeros(0, int)
+    begin = np.flatnonzero(np.r_[True, neuron[1:] != neuron[:-1]])
+    number = np.diff(np.r_[begin, len(neuron)])
+    most = np.maximum.reduceat(ahead, begin)
+    (leads,) = np.nonzero(ahead == np.repeat(most, number))
+    own = neuron[leads]
+    return np.repeat(leads[np.r_[True, own[1:] != own[:-1]]], number)
 
 
 def likely(
@@ -226,13 +247,11 @@ def likely(
     metric : Metric
     similarity : array [U, C]
     pairs, spread : as in :func:`choose`
-    ceiling : array [U, C]
+    ceiling : array [P]
         What no replicate of a pair exceeds, on the scale of the similarity.
     """
-    scaled, top = (
-        np.asarray(stable_scale(metric, jax.device_put(x[pairs]))) for x in (similarity, ceiling)
-    )
-    best, _ = _foremost(pairs, np.where(np.isnan(scaled), -np.inf, scaled), len(similarity))
+    scaled, top = (_on_stable_scale(metric, x) for x in (similarity[pairs], ceiling))
+    best = _foremost(pairs[0], np.where(np.isnan(scaled), -np.inf, scaled))
     return ~(top < scaled[best] - REACH * spread[best])
 
 
@@ -266,7 +285,7 @@ def choose(
     """
     num_neurons, num_concepts = similarity.shape
     neuron, concept = pairs
-    scaled = np.asarray(stable_scale(metric, jax.device_put(similarity[pairs])))
+    scaled = _on_stable_scale(metric, similarity[pairs])
     tiny = np.sqrt(np.finfo(scaled.dtype).eps) * np.maximum(np.abs(scaled), 1e-3)
     strong = told[pairs] & (spread > tiny)
     told = told.copy()
@@ -274,21 +293,21 @@ def choose(
 
     # how far the others are behind the neuron's most similar pair that is strong
     ahead = np.where(strong, scaled, -np.inf)
-    best, begin = _foremost(pairs, ahead, num_neurons)
+    best = _foremost(neuron, ahead)
     lead = np.where(strong, ahead[best] - scaled, 0)
-    near = strong & (lead <= FAR_BEHIND * (spread + spread[best]))
+    (near,) = np.nonzero(strong & (lead <= FAR_BEHIND * (spread + spread[best])))
 
-    order = np.lexsort((concept, -ahead, ~near, neuron))
-    place = np.empty(len(order), int)
-    place[order] = np.arange(len(order)) - begin[neuron[order]]
-    followed_to = np.cumsum(np.bincount(place[near], minlength=1))
+    near = near[np.lexsort((-ahead[near], neuron[near]))]
+    neuron, concept = neuron[near], concept[near]
+    place = places_in_lists(np.bincount(neuron, minlength=num_neurons))
+    followed_to = np.cumsum(np.bincount(place, minlength=1))
     limit = min(MAX_CANDIDATES, max(int((followed_to <= room).sum()), 1))
-    followed = near & (place < limit)
+    followed = place < limit
     most = int(place[followed].max(initial=0)) + 1
     # few distinct shapes, so that few are compiled
     size = min(num_concepts, 1 << (most - 1).bit_length())
     chosen = np.full((num_neurons, size), -1, np.int32)
     chosen[neuron[followed], place[followed]] = concept[followed]
     excluded = told.copy()
-    excluded[neuron[near], concept[near]] = False
+    excluded[neuron, concept] = False
     return Candidates(chosen, ~told, excluded)

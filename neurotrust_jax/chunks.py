@@ -43,10 +43,14 @@ def in_chunks(
         ids = jax.device_put(np.arange(start, start + chunk_size))  # compiles nothing
         chunk = kept.piece(f"{start}-{start + chunk_size}", partial(run, ids))
         stop = min(start + chunk_size, total)
-        # each chunk goes where it will stay: to join them at the end would take as much again
-        whole = whole or tuple(_room_for(x, total, axis) for x in chunk)
-        for result, part in zip(whole, chunk, strict=True):
-            np.moveaxis(result, axis, 0)[start:stop] = np.moveaxis(part, axis, 0)[: stop - start]
+        parts = [np.moveaxis(x, axis, 0)[: stop - start] for x in chunk]
+        if stop - start == total:  # the only chunk stays where it is
+            whole = tuple(np.moveaxis(x, 0, axis) for x in parts)
+        else:
+            # each chunk goes where it will stay: to join them at the end would take as much again
+            whole = whole or tuple(_room_for(x, total, axis) for x in chunk)
+            for result, part in zip(whole, parts, strict=True):
+                np.moveaxis(result, axis, 0)[start:stop] = part
         if progress is not None:
             progress(stop, total)
     return whole

@@ -248,18 +248,19 @@ def bootstrap(
     if mesh is not None:
         room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     evidence = effective_units(probe, metric)
-    told = telling(metric, on_data, np.asarray(evidence))
+    told = telling(metric, observed, evidence)
+    label = np.asarray(winner(observed))
     ends, ceiling, errors = None, None, None
     if way == "screened":
         by = statistic_of(metric)
         shown = observed if by is metric else measured(by)
         ends = replicate_range(probe, metric, scheme, num_replicates, shown)
-        ceiling = ends[1]
+        ceiling = np.asarray(ends[1])
         errors = replicate_errors(probe, metric, prepared, shown)
     pairs = pairs_where(in_play(told, ends, on_data))
     sought = Sought(
-        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, told, ceiling, errors,
-        room, mesh, kept,
+        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, label, told, ceiling,
+        errors, room, mesh, kept,
     )  # fmt: skip
     found, *results = (dense_way if way == "dense" else rows_way)(sought, pairs, progress)
     return as_bootstrap(
@@ -449,7 +450,7 @@ def bootstrap_method(
     on_data = np.asarray(observed)
     pairs = pairs_where(~np.isnan(on_data))
     spread = np.asarray(standard_deviation(moments))[pairs]
-    told = telling(None, on_data, np.asarray(evidence))
+    told = telling(None, observed, evidence)
     found = choose(None, on_data, told, pairs, spread, MAX_CANDIDATES * probe.num_neurons)
     neuron, place = np.nonzero(found.concept >= 0)
     followed = neuron, found.concept[neuron, place]

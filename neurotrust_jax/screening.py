@@ -76,7 +76,7 @@ def _parts_of(metric: Metric) -> tuple[Share | Pairs, ...]:
 
 def replicate_range(
     probe: Probe, metric: Metric, scheme: str, num_replicates: int, observed: Array
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Array | np.ndarray, Array | np.ndarray]:
     """Lower and upper ends [U, C] between which the similarity of every replicate lies.
 
     All of them hold at once but for a probability of 1e-6: a share r of N samples exceeds t in one
@@ -96,9 +96,10 @@ def replicate_range(
     for neurons, part in probe.in_neurons():
         for some, labels in probe.in_columns():
             own = neurons, some
-            lower[own], upper[own] = _ends(
-                part.neurons, labels, observed[own], allowed, metric=metric
-            )
+            ends = _ends(part.neurons, labels, observed[own], allowed, metric=metric)
+            if ends[0].shape == observed.shape:  # all at once: they may stay where they are
+                return ends
+            lower[own], upper[own] = ends
     return lower, upper
 
 

@@ -25,6 +25,7 @@ from .reading import CENTRED, Chunks, Reader, Survey, plus
 from .replicates import exact_product
 from .resampling import Bootstrap, as_bootstrap
 from .screening import has_share_bounds, range_of_shares
+from .similarity import winner
 from .sums import Sums
 from .ways import choose_followed
 from .weights import UNITS_A_BLOCK, poisson_blocks
@@ -116,7 +117,7 @@ def bootstrap_stream(
     sums = survey.sums()
     observed = _value(sums, metric)
     evidence = np.minimum(*survey.evidence())
-    told = telling(metric, observed, evidence)
+    told, label = telling(metric, observed, evidence), np.asarray(winner(observed))
     ends = None
     if survey.single and has_share_bounds(metric):
         ends = range_of_shares(sums, metric, num_replicates, observed)
@@ -143,7 +144,9 @@ def bootstrap_stream(
 
     def choose(spread: np.ndarray) -> tuple[Candidates, np.ndarray]:
         """The candidates, and the places of the pairs to follow."""
-        found, followed = choose_followed(metric, observed, told, pairs, spread, most_followed)
+        found, followed = choose_followed(
+            metric, observed, label, told, pairs, spread, most_followed
+        )
         return found, np.searchsorted(code, followed[0] * reader.num_concepts + followed[1])
 
     def one_pass(start: int, spread: np.ndarray | None) -> tuple[np.ndarray, ...]:

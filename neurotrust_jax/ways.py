@@ -90,6 +90,8 @@ class Sought(NamedTuple):
         Lists of rows, unless the way is dense.
     observed : numpy.ndarray [U, C]
         The similarity on the data.
+    label : numpy.ndarray [U]
+        The most similar concept on the data, -1 where there is none.
     told : numpy.ndarray [U, C] of bool
         Pairs on enough evidence for a bootstrap.
     ceiling : numpy.ndarray [U, C], or None
@@ -112,6 +114,7 @@ class Sought(NamedTuple):
     prepared: Any
     layer: Layer | None
     observed: np.ndarray
+    label: np.ndarray
     told: np.ndarray
     ceiling: np.ndarray | None
     errors: np.ndarray | None
@@ -122,13 +125,14 @@ class Sought(NamedTuple):
     def choose(self, pairs: Pairs, spread: np.ndarray) -> tuple[Candidates, Pairs]:
         """The candidates, and the pairs to follow."""
         return choose_followed(
-            self.metric, self.observed, self.told, pairs, spread, self.room.followed
+            self.metric, self.observed, self.label, self.told, pairs, spread, self.room.followed
         )
 
 
 def choose_followed(
     metric: Metric,
     observed: np.ndarray,
+    label: np.ndarray,
     told: np.ndarray,
     pairs: Pairs,
     spread: np.ndarray,
@@ -137,8 +141,7 @@ def choose_followed(
     """The candidates, and the pairs to follow: theirs, then every neuron's label."""
     found = choose(metric, observed, told, pairs, spread, room)
     neuron, place = np.nonzero(found.concept >= 0)
-    label = np.nanargmax(np.where(np.isnan(observed), -np.inf, observed), axis=1)
-    (labelled,) = np.nonzero(~np.isnan(observed).all(axis=1))
+    (labelled,) = np.nonzero(label >= 0)
     return found, (
         np.concatenate([neuron, labelled]),
         np.concatenate([found.concept[neuron, place], label[labelled]]),
@@ -220,16 +223,21 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
         ]
         sizes = [len(part.neurons) for part in parts]
         won, winning, floor = (
-            np.concatenate([x[i][:size] for x, size in zip(results, sizes, strict=True)])
+            _joined([x[i][:size] for x, size in zip(results, sizes, strict=True)])
             for i in (0, 1, 3)
         )
         return won, winning, floor, [x[2] for x in results]
 
+    def in_place(rows: list[np.ndarray]) -> np.ndarray:
+        if len(parts) == 1:  # it has all of them, in their order
+            return rows[0][: len(followed[0])]
+        for (index, _), x in zip(own, rows, strict=True):
+            values[index] = x[: len(index)]
+        return values
+
     def run(ids: Array) -> tuple[np.ndarray, ...]:
         drawn = draws(ids)
-        won, winning, floor, followed_rows = taken(drawn, parts, places)
-        for (index, _), rows in zip(own, followed_rows, strict=True):
-            values[index] = rows[: len(index)]
+        won, winning, floor, rows = taken(drawn, parts, places)
         if sought.ceiling is not None:
             reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
             if reached.any():
@@ -238,11 +246,15 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
                 more = in_steps(layer, more, like=parts[0])
                 late = taken(drawn, more, [np.zeros_like(places[0])] * len(more))
                 won, winning = _better((won, winning), late[:2])
-        return won, winning, values
+        return won, winning, in_place(rows)
 
     return found, *in_chunks(
         run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
     )
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
@@ -277,7 +289,7 @@ def _needed_first(
     mask = np.zeros(sought.observed.shape, bool)
     mask[followed] = True
     with np.errstate(divide="ignore", invalid="ignore"):  # a constant neuron has no scale
-        ceiling = sought.ceiling / scale[:, None]
+        ceiling = sought.ceiling[pairs] / scale[pairs[0]]
     return mask[pairs] | likely(sought.metric, sought.observed, pairs, spread, ceiling)
 
 

@@ -618,7 +618,7 @@ MUTANTS = [
     ),
     *of(
         "ways.py",
-        ("values[index] = rows", "values[: len(index)] = rows", PARTS),
+        ("values[index] = x[", "values[: len(index)] = x[", PARTS),
         ("better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))",
          "better = b >= a", MADE_UP),
         ("_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),

@@ -266,10 +266,12 @@ def test_replicates_stay_within_their_range(metric, monkeypatch):
     rule = nt.METRICS[metric]
     by = screening.statistic_of(rule)
     shown = nt.similarity(probe, by)
-    lower, upper = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    ends = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    lower, upper = map(np.asarray, ends)
     assert (lower > -np.inf).all()
     monkeypatch.setattr(screening, "FAILURE", 4.0 * 6 * 3 * 50)  # the control: each end at 1/2
-    low, high = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    ends = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    low, high = map(np.asarray, ends)
     outside, outside_control = [], []
     prepared = prepare(probe, by)
     for seed in range(10):
@@ -359,7 +361,8 @@ def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, mo
     shown = nt.similarity(probe, screening.statistic_of(rule))
 
     def ends(num_replicates, probe=probe, shown=shown):
-        return screening.replicate_range(probe, rule, "multinomial", num_replicates, shown)
+        found = screening.replicate_range(probe, rule, "multinomial", num_replicates, shown)
+        return tuple(map(np.asarray, found))
 
     lower, upper = ends(50)
     # of the concepts of about 5 samples, and of all but 5, a replicate may hold all or none
