@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -112,18 +112,47 @@ def _two_values(probe: Probe) -> bool:
     return probe.concept_threshold > 0 and bool(((concepts == 0) | (concepts == 1)).all())
 
 
+class Listing(NamedTuple):
+    """How the lists of U neurons are made.
+
+    Attributes
+    ----------
+    length : numpy.ndarray [U]
+        Of each.
+    tied : numpy.ndarray [U], or None
+        How many of the listed rows tie with others; None where rows are active ones.
+    below : numpy.ndarray [U]
+        How many are below the rows left out (see :class:`Ties`), -1 where none is.
+    rows : callable
+        ``rows(own, size) -> Array [V, size] of int32`` are the rows of some neurons, n filling up.
+    ties : callable
+        ``ties(own, size, few) -> (first, last, place)`` as in :class:`Ties`; of all places where
+        there are not ``few`` ties.
+    """
+
+    length: np.ndarray
+    tied: np.ndarray | None
+    below: np.ndarray
+    rows: Callable[[np.ndarray, int], Array]
+    ties: Callable[[np.ndarray, int, bool], tuple[Array, Array, Array | None]]
+
+
 def active_rows(probe: Probe) -> Layer:
     """List each neuron's active rows."""
-    if _by_device(probe):
-        active = probe.active
-        count = np.asarray(active.sum(axis=0, dtype=jnp.int32))
-        return _layer(probe, count, lambda own, size: _active_table(active, own, size=size), None)
-    rows = [
-        np.flatnonzero(column)
-        for _, part in probe.in_neurons()
-        for column in np.ascontiguousarray(np.asarray(part.active).T)
-    ]
-    return _layer(probe, *_listed(probe, rows), None)
+    if not _by_device(probe):
+        rows = [
+            np.flatnonzero(column)
+            for _, part in probe.in_neurons()
+            for column in np.ascontiguousarray(np.asarray(part.active).T)
+        ]
+        return _layer(probe, _listed(probe, rows, None))
+    active = probe.active
+    count = np.asarray(active.sum(axis=0, dtype=jnp.int32))
+
+    def table(own: np.ndarray, size: int) -> Array:
+        return _active_table(active, own, size=size)
+
+    return _layer(probe, Listing(count, None, np.full_like(count, -1), table, _no_ties))
 
 
 def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
@@ -137,17 +166,19 @@ def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
     else:
         assert ranking is not None
         if _by_device(probe):
-            tied = np.asarray((ranking.last - ranking.first > 1).sum(axis=0, dtype=jnp.int32))
-            if tied.max() <= FEW_TIES <= BASE_SHARE * probe.num_samples:
-                return _untied(probe, ranking)
+            return _layer(probe, _ranked_listing(ranking))
         found = _ordered(ranking)
     rows, ties = zip(*found, strict=True)
-    return _layer(probe, *_listed(probe, list(rows)), list(ties))
+    return _layer(probe, _listed(probe, list(rows), list(ties)))
 
 
 def _by_device(probe: Probe) -> bool:
     """Whether dense activations are listed where they are: an accelerator sends them slowly."""
     return jax.default_backend() != "cpu" and not isinstance(probe.activations, SparseColumns)
+
+
+def _no_ties(own: np.ndarray, size: int, few: bool) -> tuple[Array, Array, Array | None]:
+    raise AssertionError("active rows are in no order")
 
 
 @partial(jax.jit, static_argnames="size")
@@ -158,28 +189,78 @@ def _active_table(active: Array, own: Array, *, size: int) -> Array:
     return jax.vmap(lambda x: jnp.searchsorted(x, nth))(up_to).astype(jnp.int32)
 
 
-def _untied(probe: Probe, ranking: Ranking) -> Layer:
-    """The layer of neurons none of which has many ties."""
-    every = np.arange(probe.num_neurons, dtype=np.int32)
-    lists = Rows(*_in_order(ranking))
-    kind = jax.device_put(np.zeros_like(every))
-    return Layer((lists,), kind, jax.device_put(every), _by_concept(probe.present))
+def _ranked_listing(ranking: Ranking) -> Listing:
+    num_samples = ranking.order.shape[0]
+    low, high, tied = (np.asarray(x) for x in _widest_ties(ranking))
+    left_out = _is_base(high - low, num_samples)
+    span = np.where(left_out, high - low, 0)
+    below = np.where(left_out, low, -1)
+
+    def part(own: np.ndarray) -> tuple[Any, ...]:
+        return ranking, own, low[own], span[own]
+
+    def ties(own: np.ndarray, size: int, few: bool) -> tuple[Array, Array, Array | None]:
+        return _ranked_ties(*part(own), size=size, few=few)
+
+    def rows(own: np.ndarray, size: int) -> Array:
+        return _ranked_table(*part(own), size=size)
+
+    return Listing(num_samples - span, tied - span, below, rows, ties)
 
 
 @jax.jit
-def _in_order(ranking: Ranking) -> tuple[Array, Ties]:
-    num_samples = ranking.order.shape[0]
-    nth = jnp.arange(1, FEW_TIES + 1, dtype=jnp.int32)
+def _widest_ties(ranking: Ranking) -> tuple[Array, Array, Array]:
+    """Where each column's widest tie begins and ends, and how many of its rows tie, [U]."""
+    width = ranking.last - ranking.first
+    widest = jnp.argmax(width, axis=0)[None, :]
+    low, high = (jnp.take_along_axis(x, widest, axis=0)[0] for x in ranking[1:])
+    return low, high, (width > 1).sum(axis=0, dtype=jnp.int32)
 
-    def column(order: Array, first: Array, last: Array) -> Ties:
-        up_to = jnp.cumsum((last - first > 1)[order], dtype=jnp.int32)
-        place = jnp.searchsorted(up_to, nth).astype(jnp.int32)
-        row = order.at[place].get(mode="clip")
-        inside = place < num_samples
-        return Ties(None, jnp.where(inside, first[row], 0), jnp.where(inside, last[row], 1), place)
 
-    ties = jax.vmap(column, in_axes=1)(*ranking)
-    return ranking.order.T, ties
+def _is_base(width: Any, num_samples: int) -> Any:
+    """Whether a tie is wide enough to be left out."""
+    return width >= max(BASE_SHARE * num_samples, 2)
+
+
+@partial(jax.jit, static_argnames="size")
+def _ranked_table(ranking: Ranking, own: Array, low: Array, span: Array, *, size: int) -> Array:
+    """Rows [V, size] of these neurons without the ``span`` ones from the ``low``-th on."""
+    fill = ranking.order.shape[0]
+
+    def column(order: Array, low: Array, span: Array) -> Array:
+        place = jnp.arange(size, dtype=jnp.int32)
+        place = place + jnp.where(place >= low, span, 0)
+        return order.at[place].get(mode="fill", fill_value=fill)
+
+    return jax.vmap(column, in_axes=(1, 0, 0))(ranking.order[:, own], low, span)
+
+
+@partial(jax.jit, static_argnames=("size", "few"))
+def _ranked_ties(
+    ranking: Ranking, own: Array, low: Array, span: Array, *, size: int, few: bool
+) -> tuple[Array, Array, Array | None]:
+    """The ties of what :func:`_ranked_table` lists."""
+    rows = _ranked_table(ranking, own, low, span, size=size)
+    fill = ranking.order.shape[0]
+
+    def column(
+        rows: Array, first: Array, last: Array, low: Array, span: Array
+    ) -> tuple[Array, Array, Array | None]:
+        place = jnp.arange(size, dtype=jnp.int32)
+        moved = jnp.where(place >= low, span, 0)
+        listed = rows < fill
+        begin, end = (x.at[rows].get(mode="clip") - moved for x in (first, last))
+        begin, end = jnp.where(listed, begin, place), jnp.where(listed, end, place + 1)
+        if not few:
+            return begin, end, None
+        up_to = jnp.cumsum(end - begin > 1, dtype=jnp.int32)
+        nth = jnp.arange(1, FEW_TIES + 1, dtype=jnp.int32)
+        at = jnp.searchsorted(up_to, nth).astype(jnp.int32)
+        begin = begin.at[at].get(mode="fill", fill_value=0)
+        return begin, end.at[at].get(mode="fill", fill_value=1), at
+
+    first, last = (x[:, own] for x in ranking[1:])
+    return jax.vmap(column, in_axes=(0, 1, 1, 0, 0))(rows, first, last, low, span)
 
 
 def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[Part]:
@@ -269,7 +350,7 @@ def _ordered(ranking: Ranking) -> Iterator[tuple[np.ndarray, NeuronTies]]:
             low, high = int(first[widest]), int(last[widest])
             if high - low > 1:  # else no row ties, in whatever order
                 first, last = first[order], last[order]
-            if high - low < max(BASE_SHARE * num_samples, 2):
+            if not _is_base(high - low, num_samples):
                 yield order, (-1, *_tied(first, last))
                 continue
             listed = np.r_[0:low, high:num_samples]
@@ -290,40 +371,42 @@ def _tied(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
     return first[place], last[place], place
 
 
-def _listed(
-    probe: Probe, rows: list[np.ndarray]
-) -> tuple[np.ndarray, Callable[[np.ndarray, int], Array]]:
-    """How long lists are, and a function of some neurons that puts theirs into a table."""
+def _listed(probe: Probe, rows: list[np.ndarray], ties: list[NeuronTies] | None) -> Listing:
+    """The listing of what is on the host."""
+    count = np.array([len(x) for x in rows])
 
     def table(own: np.ndarray, size: int) -> Array:
         return jax.device_put(table_of([rows[u] for u in own], size, probe.num_samples))
 
-    return np.array([len(x) for x in rows]), table
+    if ties is None:
+        return Listing(count, None, np.full_like(count, -1), table, _no_ties)
+    below, *sides = zip(*ties, strict=True)
+
+    def tie_tables(own: np.ndarray, size: int, few: bool) -> tuple[Array, Array, Array | None]:
+        return _tie_tables(*([x[u] for u in own] for x in sides), size=size, few=few)
+
+    return Listing(
+        count, np.array([len(x) for x in sides[0]]), np.array(below, np.int32), table, tie_tables
+    )
 
 
-def _layer(
-    probe: Probe,
-    count: np.ndarray,
-    table: Callable[[np.ndarray, int], Array],
-    ties: list[NeuronTies] | None,
-) -> Layer:
+def _layer(probe: Probe, listing: Listing) -> Layer:
     """Put lists of about one length together."""
-    num_neurons = probe.num_neurons
-    num_tied = np.zeros_like(count) if ties is None else np.array([len(x[1]) for x in ties])
-    kind, place = np.zeros(num_neurons, np.int32), np.zeros(num_neurons, np.int32)
+    kind, place = (np.zeros(probe.num_neurons, np.int32) for _ in range(2))
     lists: list[Rows] = []
-    shrink = 2 if ties is None else 4  # lists in order take longer to compile
-    based = np.zeros(num_neurons, bool) if ties is None else np.array([x[0] >= 0 for x in ties])
+    ranked = listing.tied is not None
+    shrink = 4 if ranked else 2  # lists in order take longer to compile
+    num_tied = listing.tied if listing.tied is not None else np.zeros_like(listing.length)
     for many, off_base in itertools.product((False, True), repeat=2):
-        (members,) = np.nonzero(((num_tied > FEW_TIES) == many) & (based == off_base))
-        for own, size in _sizes(members, count, probe.num_samples, shrink):
+        chosen = ((num_tied > FEW_TIES) == many) & ((listing.below >= 0) == off_base)
+        for own, size in _sizes(np.flatnonzero(chosen), listing.length, probe.num_samples, shrink):
             kind[own], place[own] = len(lists), np.arange(len(own))
-            found = None
-            if ties is not None:
-                below, *tied = zip(*(ties[u] for u in own), strict=True)
-                begin = np.array(below, np.int32) if off_base else None
-                found = _ties(begin, *tied, size=size)
-            lists.append(Rows(table(own, size), found))
+            ties = None
+            if ranked:
+                below = jax.device_put(listing.below[own].astype(np.int32)) if off_base else None
+                few = not many and size > FEW_TIES
+                ties = Ties(below, *listing.ties(own, size, few))
+            lists.append(Rows(listing.rows(own, size), ties))
     every = jax.device_put(kind), jax.device_put(place)
     return Layer(tuple(lists), *every, _by_concept(probe.present))
 
@@ -350,24 +433,24 @@ def _sizes(
             waiting = np.zeros(0, int)
 
 
-def _ties(
-    below: np.ndarray | None,
-    first: tuple[np.ndarray, ...],
-    last: tuple[np.ndarray, ...],
-    place: tuple[np.ndarray, ...],
+def _tie_tables(
+    first: list[np.ndarray],
+    last: list[np.ndarray],
+    place: list[np.ndarray],
     *,
     size: int,
-) -> Ties:
-    start = None if below is None else jax.device_put(below)
-    most = max(map(len, place))
-    if most <= FEW_TIES < size:
+    few: bool,
+) -> tuple[Array, Array, Array | None]:
+    """Tables of ties, which each neuron has at some places."""
+    if few:
         tables = (table_of(x, FEW_TIES, fill) for x, fill in ((first, 0), (last, 1), (place, size)))
-        return Ties(start, *map(jax.device_put, tables))
+        begin, end, at = map(jax.device_put, tables)
+        return begin, end, at
     begin = np.tile(np.arange(size, dtype=np.int32), (len(place), 1))
     end = begin + 1
     for i, at in enumerate(place):
         begin[i, at], end[i, at] = first[i], last[i]
-    return Ties(start, jax.device_put(begin), jax.device_put(end), None)
+    return jax.device_put(begin), jax.device_put(end), None
 
 
 @jax.jit
