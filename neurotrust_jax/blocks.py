@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 WIDTHS = (4, 8, 16, 32, 64, 128, 256)
-START_COST = 8  # of a block, in columns, as measured on a CPU
+START_ON_CPU, START_ELSEWHERE = 8, 128  # cost of a block, in columns
 
 Pairs = tuple[np.ndarray, np.ndarray]  # neurons, in ascending order, and concepts: [P] of int each
 
@@ -136,7 +137,8 @@ def parts_of(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None
     neuron, concept = pairs
     count = np.bincount(neuron, minlength=num_neurons)
     if like is None:
-        width = min(WIDTHS, key=lambda w: (-(-count // w)).sum() * (START_COST + w))
+        start_cost = START_ON_CPU if jax.default_backend() == "cpu" else START_ELSEWHERE
+        width = min(WIDTHS, key=lambda w: (-(-count // w)).sum() * (start_cost + w))
         most_neurons, least_blocks = num_neurons, 0
     else:
         most_neurons, (least_blocks, width) = len(like.blocks.neuron), like.blocks.concept.shape

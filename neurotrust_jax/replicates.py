@@ -123,10 +123,20 @@ class Read(NamedTuple):
     constant: Array
 
 
+def _read(lists: Rows, v: Array, drawn: Drawn) -> Read:
+    """The neuron whose list is the ``v``-th."""
+    return (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn)
+
+
 def _read_active(lists: Rows, v: Array, drawn: Drawn) -> Read:
     rows = lists.rows[v]
     w = drawn.weights.at[rows].get(mode="promise_in_bounds")
-    active = w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype)
+    active = lax.platform_dependent(
+        w,
+        cpu=lambda w: w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype),
+        # an accelerator sums down columns more slowly than it multiplies
+        default=lambda w: exact_product(jnp.ones((1, len(w)), bool), w, drawn.total.dtype),
+    )
     constant = (active <= 0) | (active >= drawn.total)
     return Read(lambda places: (rows, w), None, None, active, active, constant)
 
@@ -289,54 +299,28 @@ def _scores(drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric) -> tuple
         jnp.full(shape, jnp.nan, drawn.total.dtype),
         jnp.ones((blocks.neuron.shape[0], shape[-1]), drawn.total.dtype),
     )
-    if layer.lists[0].ties is None and jax.default_backend() != "cpu":
-        return _many_blocks(drawn, layer, blocks, metric, out)
-    return _neuron_by_neuron(drawn, layer, blocks, metric, out)
+    fill_in = _by_neuron if jax.default_backend() == "cpu" else _by_blocks
+    return fill_in(drawn, layer, blocks, metric, out)
 
 
-def _neuron_by_neuron(
+def _by_neuron(
     drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric, out: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """Fill in the scores and scales; what is read of a neuron then stays in the cache."""
-    total = drawn.total
+    """Fill in the scores and scales, each neuron read once: what is read stays in the cache."""
     # neurons without concepts come last, and are not read
     empty = len(layer.lists)
     kind = jnp.where(blocks.start < blocks.stop, layer.kind[blocks.neuron], empty)
     order, bounds = _by_kind(kind, empty)
 
     def neuron(lists: Rows, i: Array, out: tuple[Array, Array]) -> tuple[Array, Array]:
-        v = layer.place[blocks.neuron[i]]
-        read = (_read_active if lists.ties is None else _read_ranked)(lists, v, drawn)
+        read = _read(lists, layer.place[blocks.neuron[i]], drawn)
         scores, scale = out
-
-        def in_steps(steps: Steps, j: Array, product: Callable[[Array, Array], Array]) -> Array:
-            def step(s: Array, both: Array) -> Array:
-                return both + product(*read.terms(steps.place[s]))
-
-            none = jnp.zeros((blocks.concept.shape[1], total.shape[1]), total.dtype)
-            return lax.fori_loop(steps.start[j], steps.stop[j], step, none)
-
         if metric.concept_view == "rank":
-            scale = lax.dynamic_update_index_in_dim(scale, _scale(drawn, read.square)[0], i, 0)
+            scale = lax.dynamic_update_index_in_dim(scale, _scale(drawn, read), i, 0)
 
         def block(j: Array, scores: Array) -> Array:
-            some = jnp.maximum(blocks.concept[j], 0)
-
-            def product(rows: Array, weighted: Array) -> Array:
-                present = layer.present.at[some[:, None], rows[None, :]]
-                return exact_product(present.get(mode="promise_in_bounds"), weighted, total.dtype)
-
-            if blocks.steps is None or lists.ties is None:
-                both = product(*read.terms(None))
-            else:
-                both = in_steps(blocks.steps, j, product)
-            if read.mended is not None:
-                both = both + product(*read.mended)
-            if read.offset is not None:
-                both = both + read.offset * drawn.concept_total[some]
-            value = _value(
-                drawn, blocks.concept[j], read.total, read.square, read.constant, both, metric
-            )
+            steps = None if lists.ties is None else blocks.steps
+            value = _value(drawn, layer, read, blocks.concept[j], metric, steps, j)
             return lax.dynamic_update_index_in_dim(scores, value, j, 0)
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, scores), scale
@@ -349,56 +333,53 @@ def _neuron_by_neuron(
     return out
 
 
-def _many_blocks(
+def _by_blocks(
     drawn: Drawn, layer: Layer, blocks: Blocks, metric: Metric, out: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """As :func:`_neuron_by_neuron`, of active rows, for an accelerator.
+    """As :func:`_by_neuron`, many blocks at a time: few neurons are too little work to fill it.
 
-    One neuron by itself is too little work to fill it.
+    A neuron is read anew for each of its blocks, and no loop waits within another.
     """
     num_blocks = blocks.concept.shape[0]
     index = jnp.arange(num_blocks, dtype=jnp.int32)
     owner = jnp.minimum(_owner(blocks), blocks.neuron.shape[0] - 1)
-    place = layer.place[blocks.neuron[owner]]
+    neuron = blocks.neuron[owner]
     empty = len(layer.lists)
-    kind = jnp.where(index < blocks.stop[-1], layer.kind[blocks.neuron[owner]], empty)
-    order, bounds = _by_kind(kind, empty)
+    order, bounds = _by_kind(jnp.where(index < blocks.stop[-1], layer.kind[neuron], empty), empty)
 
-    def of_block(concept: Array, both: Array) -> tuple[Array, Array]:
-        active, both = both[-1:], both[:-1]
-        constant = (active <= 0) | (active >= drawn.total)
-        value = _value(drawn, concept, active, active, constant, both, metric)
-        return value, _scale(drawn, active)[0]
+    def step(
+        lists: Rows, many: int, place: Array, stop: Array, out: tuple[Array, Array]
+    ) -> tuple[Array, Array]:
+        scores, scale = out
+        place = place + jnp.arange(many, dtype=jnp.int32)
+        own = order.at[place].get(mode="clip")
+
+        def one(j: Array) -> tuple[Array, Array]:
+            # of another kind, which is dropped, the place may be beyond the end
+            v = jnp.minimum(layer.place[neuron[j]], lists.rows.shape[0] - 1)
+            read = _read(lists, v, drawn)
+            return _value(drawn, layer, read, blocks.concept[j], metric), _scale(drawn, read)
+
+        found = jax.vmap(one)(own) if many > 1 else jax.tree.map(lambda x: x[None], one(own[0]))
+        inside = place < stop
+        scores = scores.at[jnp.where(inside, own, num_blocks)].set(found[0], mode="drop")
+        if metric.concept_view == "rank":
+            at = jnp.where(inside, owner[own], scale.shape[0])
+            scale = scale.at[at].set(found[1], mode="drop")
+        return scores, scale
 
     for kind_id, lists in enumerate(layer.lists):
         start, stop = bounds[kind_id], bounds[kind_id + 1]
         # as many as have no more rows together than there are samples
         many = min(max(1, drawn.weights.shape[0] // lists.rows.shape[1]), num_blocks)
 
-        def step(
-            i: Array, out: tuple[Array, Array], lists: Rows = lists, many: int = many,
-            start: Array = start, stop: Array = stop,
-        ) -> tuple[Array, Array]:  # fmt: skip
-            scores, scale = out
-            at = start + i * many + jnp.arange(many, dtype=jnp.int32)
-            own = order.at[at].get(mode="clip")
-            rows = lists.rows.at[place[own]].get(mode="clip")
-            concept = blocks.concept[own]
-            w = drawn.weights.at[rows].get(mode="promise_in_bounds")
-            some = jnp.maximum(concept, 0)[:, :, None]
-            present = layer.present.at[some, rows[:, None, :]].get(mode="promise_in_bounds")
-            # the neuron's own total as that of one concept more, which is always there
-            every = jnp.ones((many, 1, rows.shape[1]), bool)
-            both = exact_product(jnp.concatenate([present, every], axis=1), w, drawn.total.dtype)
-            value, deviation = jax.vmap(of_block)(concept, both)
-            # what is beyond the last one is dropped
-            scores = scores.at[jnp.where(at < stop, own, num_blocks)].set(value, mode="drop")
-            if metric.concept_view == "rank":
-                neuron = jnp.where(at < stop, owner[own], scale.shape[0])
-                scale = scale.at[neuron].set(deviation, mode="drop")
-            return scores, scale
+        def body(
+            i: Array, out: tuple[Array, Array], of_kind: Any = (lists, many, start, stop)
+        ) -> tuple[Array, Array]:
+            lists, many, start, stop = of_kind
+            return step(lists, many, start + i * many, stop, out)
 
-        out = lax.fori_loop(0, -(-(stop - start) // many), step, out)
+        out = lax.fori_loop(0, -(-(stop - start) // many), body, out)
     return out
 
 
@@ -414,27 +395,43 @@ def _owner(blocks: Blocks) -> Array:
     return jnp.searchsorted(blocks.stop, index, side="right").astype(jnp.int32)
 
 
-def _scale(drawn: Drawn, square: Array) -> Array:
-    """Twice the standard deviation of a neuron's view, [1, b]."""
-    return 2 * jnp.sqrt(jnp.maximum(square / drawn.total, 0))
+def _scale(drawn: Drawn, read: Read) -> Array:
+    """Twice the standard deviation of a neuron's view, [b]."""
+    return 2 * jnp.sqrt(jnp.maximum(read.square / drawn.total, 0))[0]
 
 
 def _value(
     drawn: Drawn,
+    layer: Layer,
+    read: Read,
     concept: Array,
-    total: Array,
-    square: Array,
-    constant: Array,
-    both: Array,
     metric: Metric,
+    steps: Steps | None = None,
+    block: Array | None = None,
 ) -> Array:
-    """Similarities [width, b] of a neuron and a block's concepts; see :class:`Read`."""
+    """Similarities [width, b] of a neuron and the concepts of a block."""
     some = jnp.maximum(concept, 0)
     c = drawn.concept_total[some]
-    sums = Sums(drawn.total, total, c, square, c, both)
+
+    def product(rows: Array, weighted: Array) -> Array:
+        present = layer.present.at[some[:, None], rows[None, :]].get(mode="promise_in_bounds")
+        return exact_product(present, weighted, c.dtype)
+
+    if steps is None:
+        both = product(*read.terms(None))
+    else:
+        both = lax.fori_loop(
+            steps.start[block], steps.stop[block],
+            lambda s, both: both + product(*read.terms(steps.place[s])), jnp.zeros_like(c),
+        )  # fmt: skip
+    if read.mended is not None:
+        both = both + product(*read.mended)
+    if read.offset is not None:
+        both = both + read.offset * c
+    sums = Sums(drawn.total, read.total, c, read.square, c, both)
     if metric.concept_view == "rank":
         sums = _two_ranks(sums)
-    defined = (concept >= 0)[:, None] & drawn.concept_varies[some] & ~constant
+    defined = (concept >= 0)[:, None] & drawn.concept_varies[some] & ~read.constant
     return metric.value(sums, defined)
 
 

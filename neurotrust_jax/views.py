@@ -155,6 +155,8 @@ def mid_ranks(r: Ranking, weights: Array) -> Array:
     below = cumulative_weight(r, weights)
     low = jnp.take_along_axis(below, r.first, axis=0)
     high = jnp.take_along_axis(below, r.last, axis=0)
+    # what is gathered is written once: XLA would gather it anew for every sum
+    low, high = jax.lax.optimization_barrier((low, high))
     return (low + high) / (2 * below[-1:]) - 0.5
 
 

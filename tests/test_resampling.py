@@ -450,7 +450,8 @@ def test_memory_sets_the_pace_and_not_the_result(metric, method):
         )
         for limit in (least, 1e9)
     )  # fmt: skip
-    assert told == [64, 128, 192, 256, 300, 160, 300]
+    at_once = [160, 300] if jax.default_backend() == "cpu" else [300]
+    assert told == [64, 128, 192, 256, 300, *at_once]
     np.testing.assert_array_equal(little.winners, much.winners)
     np.testing.assert_allclose(little.winning_similarity, much.winning_similarity, rtol=1e-5)
     with pytest.raises(
@@ -481,18 +482,27 @@ def test_blocks_hold_every_pair_once(room):
 @pytest.mark.x32
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300, 5000])
 def test_running_total_is_a_cumulative_sum(size):
-    x = np.random.default_rng(8).integers(0, 9, (size, 3))
+    x = np.random.default_rng(8).integers(0, 4, (size, 3))
     expected = np.cumsum(x, axis=0)
     for dtype, wide in ((np.float32, np.float32), (np.uint8, np.uint16), (np.uint16, np.uint32)):
         rows = jnp.asarray(x, dtype)
         found = sums.running_total(rows.astype(wide))
         assert found.dtype == wide
         np.testing.assert_array_equal(found, expected)
-        tiled = sums.tiled_total(rows, wide, sums.tiling(size))
-        assert (tiled.within.dtype, tiled.before.dtype) == (dtype, wide)
-        np.testing.assert_array_equal(tiled.whole(jnp.float32), expected)
-        some = np.array([size - 1, 0, size // 2])
-        np.testing.assert_array_equal(tiled.at(some, jnp.float32), expected[some])
+        for slabs in (False, True):
+            order = sums.Tiling(size, 64 if slabs else 16, slabs)
+            stored = jax.vmap(lambda column, order=order: order.store(column, 0), 1, 1)(rows)
+            tiled = sums.tiled_total(stored, wide, order)
+            assert tiled.before.dtype == wide
+            assert tiled.within.dtype == (jnp.bfloat16 if slabs and dtype == np.uint8 else dtype)
+            place = np.asarray(order.places())
+            inside = place < size
+            np.testing.assert_array_equal(np.sort(place[inside]), np.arange(size))
+            np.testing.assert_array_equal(stored[inside], rows[place[inside]])
+            whole = tiled.whole(jnp.float32)
+            np.testing.assert_array_equal(whole[inside], expected[place[inside]])
+            some = np.array([size - 1, 0, size // 2])
+            np.testing.assert_array_equal(tiled.at(some, jnp.float32), expected[some])
 
 
 @pytest.mark.optimised
@@ -502,9 +512,10 @@ def test_running_total_keeps_its_digits():
     x = np.random.default_rng(8).random((500_000, 2), np.float32)
     exact, allowed = np.cumsum(x, axis=0, dtype=float), 16 * np.finfo(np.float32).eps
     rows = jnp.asarray(x)
+    row_by_row = sums.Tiling(len(x), 16, False)
     for found in (
         sums.running_total(rows),
-        sums.tiled_total(rows, jnp.float32, sums.tiling(len(x))).whole(jnp.float32),
+        sums.tiled_total(rows, jnp.float32, row_by_row).whole(jnp.float32),
     ):
         np.testing.assert_allclose(found, exact, rtol=allowed)
     assert np.abs(np.cumsum(x, axis=0) / exact - 1).max() > 2 * allowed
@@ -514,7 +525,7 @@ def test_running_total_keeps_its_digits():
 @pytest.mark.x32
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300])
 def test_column_total_is_a_sum(size):
-    x = np.random.default_rng(8).integers(0, 9, (size, 3)).astype(np.float32)
+    x = np.random.default_rng(8).integers(0, 4, (size, 3)).astype(np.float32)
     np.testing.assert_array_equal(
         np.asarray(sums.column_total(jnp.asarray(x))), x.sum(axis=0, keepdims=True)
     )
@@ -522,6 +533,7 @@ def test_column_total_is_a_sum(size):
 
 @pytest.mark.x32
 def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")  # the only one to take them
     monkeypatch.setattr(blocks, "WIDTHS", (4,))
     monkeypatch.setattr(layers, "LEAST", 100)
     rng = np.random.default_rng(7)
