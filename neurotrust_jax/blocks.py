@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -171,8 +169,10 @@ def parts_of(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None
         stop = np.pad(stop, (0, short), mode="edge")
         every = np.pad(np.asarray(span), (0, short), mode="edge")
         grid = members.reshape(-1, width)
-        index = partial(jnp.asarray, dtype=jnp.int32)
-        blocks = Blocks(index(every), index(start), index(stop), index(grid), None)
+        every, start, stop, grid = (
+            jax.device_put(x.astype(np.int32)) for x in (every, start, stop, grid)
+        )
+        blocks = Blocks(every, start, stop, grid, None)
         return Part(blocks, span, (neuron[own], concept[own]), place)
 
     return [part(span) for span in spans]

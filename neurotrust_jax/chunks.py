@@ -32,38 +32,40 @@ def in_chunks(
     kept: Kept,
     progress: Progress | None,
     axis: int = 0,
-) -> tuple[np.ndarray, ...]:
+) -> tuple[Any, ...]:
     """``run`` on the ids 0 to total - 1, some at a time, and its results joined along an axis.
 
     All calls have the same shape: the last one may run more than asked for, which is cut off. What
     is kept of an earlier call is not run again.
     """
-    whole: tuple[np.ndarray, ...] = ()
+    whole: tuple[Any, ...] = ()
     for start in range(0, total, chunk_size):
         ids = jax.device_put(np.arange(start, start + chunk_size))  # compiles nothing
         chunk = kept.piece(f"{start}-{start + chunk_size}", partial(run, ids))
         stop = min(start + chunk_size, total)
-        parts = [np.moveaxis(x, axis, 0)[: stop - start] for x in chunk]
-        if stop - start == total:  # the only chunk stays where it is
-            whole = tuple(np.moveaxis(x, 0, axis) for x in parts)
+        if stop - start == total == chunk_size:  # the only chunk stays where it is
+            whole = chunk
         else:
             # each chunk goes where it will stay: to join them at the end would take as much again
             whole = whole or tuple(_room_for(x, total, axis) for x in chunk)
-            for result, part in zip(whole, parts, strict=True):
-                np.moveaxis(result, axis, 0)[start:stop] = part
+            for result, part in zip(whole, chunk, strict=True):
+                np.moveaxis(result, axis, 0)[start:stop] = np.moveaxis(np.asarray(part), axis, 0)[
+                    : stop - start
+                ]
         if progress is not None:
             progress(stop, total)
     return whole
 
 
-def _room_for(part: np.ndarray, total: int, axis: int) -> np.ndarray:
+def _room_for(part: Any, total: int, axis: int) -> np.ndarray:
     """An array as ``part``, of another length, which JAX takes without a copy on a CPU."""
     shape = list(part.shape)
     shape[axis] = total
-    size = math.prod(shape) * part.itemsize
+    dtype = np.dtype(part.dtype)
+    size = math.prod(shape) * dtype.itemsize
     spare = np.empty(size + ALIGNED, np.uint8)
     first = -spare.ctypes.data % ALIGNED
-    return spare[first : first + size].view(part.dtype).reshape(shape)
+    return spare[first : first + size].view(dtype).reshape(shape)
 
 
 def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any) -> Kept:

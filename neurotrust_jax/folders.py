@@ -91,10 +91,13 @@ class Kept:
             self.folder = Path(folder) / fingerprint(*content)
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def piece(self, name: str, make: Callable[[], tuple[Any, ...]]) -> tuple[np.ndarray, ...]:
-        """The arrays kept under a name; made, and kept, if they are not there or damaged."""
+    def piece(self, name: str, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """The arrays kept under a name; made, and kept, if they are not there or damaged.
+
+        Without a folder, what ``make`` gives.
+        """
         if self.folder is None:
-            return tuple(np.asarray(x) for x in make())
+            return make()
         path = self.folder / f"{name}.npz"
         try:
             with path.open("rb") as file, np.load(file) as pieces:

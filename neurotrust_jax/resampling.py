@@ -287,7 +287,7 @@ def as_bootstrap(
     """
     label = winner(observed)
     num_candidates = int((found.concept >= 0).sum())
-    labelled = np.full_like(winning, np.nan)
+    labelled = np.full(winning.shape, np.nan, winning.dtype)
     labelled[np.asarray(label) >= 0] = followed[num_candidates:]
     winners = jax.device_put(won.T)
     return Bootstrap(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from .probe import Side
 from .sums import running_total, weighted_total
@@ -79,7 +79,7 @@ class Ranking(NamedTuple):
 def ascending(values: Array) -> Array:
     """Rows of each column of ``values`` [n, d] in ascending order of value, [n, d] of int32."""
     if not _by_numpy(values):
-        return jnp.argsort(values, axis=0).astype(jnp.int32)
+        return _sorted_by_xla(values)[1].T
     order = np.empty(values.shape, np.int32)
     for some, columns in _in_columns(np.asarray(values)):
         order[:, some] = np.argsort(columns, axis=1).T
@@ -108,16 +108,42 @@ def _in_columns(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 @jax.jit
-def _ranking_by_xla(values: Array) -> Ranking:
-    def column(v: Array) -> Ranking:
-        order = jnp.argsort(v).astype(jnp.int32)
-        ascending = v[order]
-        first, last = (
-            jnp.searchsorted(ascending, v, side).astype(jnp.int32) for side in ("left", "right")
-        )
-        return Ranking(order, first, last)
+def _sorted_by_xla(values: Array) -> tuple[Array, Array]:
+    """Each column in ascending order, as whole numbers, and its rows in that order, [d, n]."""
+    rows = _as_integers(values.T)
+    ascending, order = lax.sort((rows, _positions(rows.shape)), num_keys=1)
+    return ascending, order
 
-    return jax.vmap(column, in_axes=1, out_axes=1)(values)
+
+def _as_integers(values: Array) -> Array:
+    """Whole numbers in the order of ``values``: by these a GPU sorts ten times as fast."""
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        return values
+    wide = values.dtype == jnp.float64
+    values = values.astype(jnp.float64 if wide else jnp.float32)
+    values = jnp.where(jnp.abs(values) < jnp.finfo(values.dtype).tiny, 0, values)
+    whole = jnp.int64 if wide else jnp.int32
+    bits = lax.bitcast_convert_type(values, whole)
+    return jnp.where(bits < 0, bits ^ jnp.iinfo(whole).max, bits)
+
+
+def _positions(shape: tuple[int, ...]) -> Array:
+    return lax.broadcasted_iota(jnp.int32, shape, len(shape) - 1)
+
+
+@jax.jit
+def _ranking_by_xla(values: Array) -> Ranking:
+    ascending, order = _sorted_by_xla(values)
+    position, num_samples = _positions(order.shape), order.shape[1]
+    new = jnp.pad(ascending[:, 1:] != ascending[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    end = jnp.pad(new[:, 1:], ((0, 0), (0, 1)), constant_values=True)
+    first = lax.cummax(jnp.where(new, position, 0), axis=1)
+    last = lax.cummin(jnp.where(end, position + 1, num_samples), axis=1, reverse=True)
+
+    def by_row(order: Array, x: Array) -> Array:
+        return jnp.zeros_like(x).at[order].set(x, unique_indices=True)
+
+    return Ranking(order.T, *(jax.vmap(by_row)(order, x).T for x in (first, last)))
 
 
 def _ranking_by_numpy(values: np.ndarray) -> Ranking:
@@ -156,7 +182,7 @@ def mid_ranks(r: Ranking, weights: Array) -> Array:
     low = jnp.take_along_axis(below, r.first, axis=0)
     high = jnp.take_along_axis(below, r.last, axis=0)
     # what is gathered is written once: XLA would gather it anew for every sum
-    low, high = jax.lax.optimization_barrier((low, high))
+    low, high = lax.optimization_barrier((low, high))
     return (low + high) / (2 * below[-1:]) - 0.5
 
 
@@ -177,7 +203,7 @@ def varies(values: Array, weights: Array) -> Array:
     that is never or always there.
     """
     # of constant weights XLA would find the first used row as it compiles: a minute for a million
-    used = jax.lax.optimization_barrier(weights > 0)
+    used = lax.optimization_barrier(weights > 0)
     one = values[jnp.argmax(used)]
     return ((values != one[None, :]) & used[:, None]).any(axis=0)
 

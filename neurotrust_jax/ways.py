@@ -218,15 +218,14 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     def taken(drawn: Any, parts: list[Part], places: list[np.ndarray]) -> tuple[Any, ...]:
         """Of the parts' neurons three results joined, and what each part has at its places."""
         results = [
-            [on_host(x) for x in replicates(drawn, layer, part.blocks, place)]
+            replicates(drawn, layer, part.blocks, place)
             for part, place in zip(parts, places, strict=True)
         ]
-        sizes = [len(part.neurons) for part in parts]
         won, winning, floor = (
-            _joined([x[i][:size] for x, size in zip(results, sizes, strict=True)])
+            _joined([x[i] for x in results], [len(part.neurons) for part in parts])
             for i in (0, 1, 3)
         )
-        return won, winning, floor, [x[2] for x in results]
+        return won, winning, floor, [on_host(x[2]) for x in results]
 
     def in_place(rows: list[np.ndarray]) -> np.ndarray:
         if len(parts) == 1:  # it has all of them, in their order
@@ -235,11 +234,12 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
             values[index] = x[: len(index)]
         return values
 
-    def run(ids: Array) -> tuple[np.ndarray, ...]:
+    def run(ids: Array) -> tuple[Any, ...]:
         drawn = draws(ids)
         won, winning, floor, rows = taken(drawn, parts, places)
         if sought.ceiling is not None:
-            reached = sought.ceiling[rest] >= floor.min(axis=1)[rest[0]] - ROUNDING
+            lowest = np.asarray(floor).min(axis=1)
+            reached = sought.ceiling[rest] >= lowest[rest[0]] - ROUNDING
             if reached.any():
                 # in blocks of the shape that is compiled already
                 more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
@@ -253,8 +253,12 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     )
 
 
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+def _joined(pieces: list[Array], sizes: list[int]) -> Array | np.ndarray:
+    """The first rows of each, so many; one of one device stays there if it has no more."""
+    first = pieces[0]
+    if len(pieces) == 1 and len(first) == sizes[0] and len(first.sharding.device_set) == 1:
+        return first
+    return np.concatenate([on_host(x)[:size] for x, size in zip(pieces, sizes, strict=True)])
 
 
 def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
@@ -293,11 +297,9 @@ def _needed_first(
     return mask[pairs] | likely(sought.metric, sought.observed, pairs, spread, ceiling)
 
 
-def _better(
-    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def _better(one: tuple[Any, Any], other: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Winners and their similarity, [U, b] each, from those of two sets of concepts."""
-    (won, winning), (won_too, winning_too) = one, other
+    (won, winning), (won_too, winning_too) = (tuple(map(np.asarray, x)) for x in (one, other))
     a, b = (np.where(np.isnan(x), -np.inf, x) for x in (winning, winning_too))
     better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))
     return np.where(better, won_too, won), np.where(better, winning_too, winning)
