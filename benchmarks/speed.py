@@ -85,7 +85,7 @@ class Plan(NamedTuple):
     scale: Size
     sparse: Size
     metrics: tuple[str, ...]
-    baselines: tuple[str, ...]  # of the loops over replicates
+    baselines: tuple[str, ...]  # of the part compare
     scaled: tuple[str, ...]  # metrics of the part scaling
     variables: tuple[str, ...]  # of the base size, multiplied by each of the factors
     factors: tuple[float, ...]
@@ -97,13 +97,14 @@ class Plan(NamedTuple):
 
 PAIR = ("iou", "auroc")  # one metric of counts and one of ranks
 LOOPS = ("numpy_rows", "published", "torch_rows", "torch_weights")
+TOOLS = ("torchmetrics", "scipy", "arch")  # that resample by themselves
 FULL = Plan(
     base=Size(10_000, 512, 256, 1000),
     small=Size(1000, 8, 8, 200),
     scale=Size(20_000, 2048, 20_000, 1000),
     sparse=Size(20_000, 16_384, 100, 1000),
     metrics=("iou", "accuracy", "f1", "precision", "recall", "auroc", "spearman"),
-    baselines=LOOPS,
+    baselines=LOOPS + TOOLS,
     scaled=PAIR,
     variables=Size._fields,
     factors=(1 / 8, 1 / 4, 1 / 2, 1, 2),
@@ -118,7 +119,7 @@ QUICK = Plan(
     scale=Size(1000, 6, 6, 50),
     sparse=Size(1000, 64, 6, 50),
     metrics=PAIR,
-    baselines=LOOPS,
+    baselines=LOOPS + TOOLS,
     scaled=("iou",),
     variables=("B",),
     factors=(1, 2),
@@ -527,7 +528,7 @@ def scipy_errors(world, metric):
     ).standard_error  # fmt: skip
 
 
-def compare_errors(size, metric, budget):
+def compare_errors(size, metric, names, budget):
     """One row for us and for each tool that resamples by itself, at a size that it can hold.
 
     Two standard errors from B replicates each differ by a factor of about 1 +- 1/sqrt(B); those of
@@ -539,6 +540,8 @@ def compare_errors(size, metric, budget):
     error = np.asarray(boot.label_similarity).std(axis=0, ddof=1)
     rows = [ours(metric, size, times)]
     for name, errors in (("torchmetrics", torchmetrics_errors), ("scipy", scipy_errors)):
+        if name not in names:
+            continue
         try:
             theirs, found = timed(lambda _, run=errors: run(world, metric), budget)
         except ModuleNotFoundError as missing:
@@ -602,13 +605,15 @@ def compare_sets(size, budget):
 
 def peaks(side, copied):
     """Matrix products and copies a second."""
-    found = {}
-    for dtype in ("float32",) if jax.default_backend() == "cpu" else ("float32", "bfloat16"):
-        x = jnp.ones((side, side), dtype)
+    key, found = jax.random.key(KEY), {}
+    on_cpu = jax.default_backend() == "cpu"
+    side = side if on_cpu else 2 * side  # or it would take no longer than to start it
+    for dtype in ("float32",) if on_cpu else ("float32", "bfloat16"):
+        x = jax.random.normal(key, (side, side), dtype)
         product = jax.jit(partial(jnp.matmul, precision="highest"))
         times, _ = timed(lambda _, x=x, product=product: product(x, x))
         found[f"{dtype}_gflops"] = 2e-9 * side**3 / times["best_seconds"]
-    x = jnp.ones(copied, jnp.float32)
+    x = jax.random.normal(key, copied, jnp.float32)
     times, _ = timed(lambda _: jnp.copy(x))
     return found | {"copy_gbytes": 8e-9 * copied / times["best_seconds"]}  # one read, one write
 
@@ -751,8 +756,12 @@ def jobs(plan):
                 (compare_loops, plan.base, metric, plan.baselines, plan.budget)
                 for metric in plan.metrics
             ),
-            *((compare_errors, plan.small, metric, plan.budget) for metric in PAIR),
-            (compare_sets, plan.base, plan.budget),
+            *(
+                (compare_errors, plan.small, metric, plan.baselines, plan.budget)
+                for metric in PAIR
+                if {"torchmetrics", "scipy"} & set(plan.baselines)
+            ),
+            *([(compare_sets, plan.base, plan.budget)] if "arch" in plan.baselines else []),
         ],
         "ceiling": [(ceiling, plan.base, metric, plan.matrix, plan.copied) for metric in PAIR],
         "scaling": [*scaling_jobs(plan)],
@@ -918,17 +927,21 @@ def main():
     parser.add_argument("--parts", nargs="+", choices=jobs(FULL), default=list(jobs(FULL)))
     size = {"nargs": 4, "type": int, "metavar": Size._fields}
     parser.add_argument("--size", **size, help="of the first three parts")
-    loops = "of the loops that the part compare runs"
-    parser.add_argument("--metrics", nargs="+", choices=FULL.metrics, help=loops)
     parser.add_argument(
-        "--baselines", nargs="+", metavar="NAME", help=f'names {loops}, as "torch_rows, cuda"'
+        "--metrics", nargs="+", choices=FULL.metrics, help="of the loops that the part compare runs"
     )
+    known = ", ".join(LOOPS + TOOLS)
+    told = f'of the part compare: {known}; of one device alone as "torch_rows, cuda"'
+    parser.add_argument("--baselines", nargs="+", metavar="NAME", help=told)
     parser.add_argument("--scale-size", **size, help="of the part scale")
     parser.add_argument("--memory-limit", type=float, metavar="GIB", help="of the part scale")
     arguments = parser.parse_args()
     plan = QUICK if arguments.quick else FULL
     if arguments.size:
         plan = plan._replace(base=Size(*arguments.size))
+    for name in arguments.baselines or ():
+        if name.split(",")[0] not in LOOPS + TOOLS:
+            parser.error(f"unknown baseline {name!r}; known: {known}")
     for field in ("metrics", "baselines"):
         if getattr(arguments, field):
             plan = plan._replace(**{field: tuple(getattr(arguments, field))})

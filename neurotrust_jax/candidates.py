@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -70,14 +71,22 @@ def stable_scale(metric: Metric | None, similarity: Array) -> Array:
     """
     if metric is None:
         return similarity
+    inside = jnp.clip(similarity, *_ends(metric))
     if metric.range == UNIT and metric.neuron_view == metric.concept_view == "binary":
-        return jnp.arcsin(jnp.sqrt(jnp.clip(similarity, 0, 1)))
+        return jnp.arcsin(jnp.sqrt(inside))
     if metric.range == UNIT:
-        inside = jnp.clip(similarity, EDGE, 1 - EDGE)
         return jnp.log(inside / (1 - inside))
     if metric.range == (-1.0, 1.0):
-        return jnp.arctanh(jnp.clip(similarity, EDGE - 1, 1 - EDGE))
+        return jnp.arctanh(inside)
     return similarity
+
+
+def _ends(metric: Metric | None) -> tuple[float, float]:
+    """The similarities between which the stable scale rises."""
+    low, high = (-math.inf, math.inf) if metric is None else metric.range
+    shares = metric is not None and metric.neuron_view == metric.concept_view == "binary"
+    edge = EDGE if (low, high) == (-1.0, 1.0) or ((low, high) == UNIT and not shares) else 0.0
+    return low + edge, high - edge
 
 
 def effective_units(probe: Probe, metric: Metric | None) -> Array:
@@ -180,11 +189,9 @@ def telling(
 
 @partial(jax.jit, static_argnames="metric")
 def _telling(metric: Metric | None, similarity: Array, evidence: Array) -> Array:
-    ends = (-np.inf, np.inf) if metric is None else metric.range
-    scaled, low, high = (
-        stable_scale(metric, jnp.asarray(x, similarity.dtype)) for x in (similarity, *ends)
-    )
-    return (evidence >= MIN_EVIDENCE) & (scaled > low) & (scaled < high)
+    # compared as they are: values of the scale may be rounded differently from those of its ends
+    low, high = _ends(metric)
+    return (evidence >= MIN_EVIDENCE) & (similarity > low) & (similarity < high)
 
 
 def in_play(

@@ -112,6 +112,10 @@ CERTIFICATE = "test_bounds.py::test_certificate_follows_from_the_intervals"
 REQUIRED = "test_planning.py::test_required_samples_is_the_smallest_number"
 DIFFERENCES = "test_influence.py::test_equals_finite_differences"
 PARTS = "test_compilation.py::test_parts_of_a_call_share_a_program"
+TWICE = "test_metrics.py::test_the_two_ways_to_rank_agree"
+ACCELERATOR = "test_accelerator.py -k 'replicates or lists'"
+TILES = "test_resampling.py::test_running_total_is_a_cumulative_sum"
+AT_ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
 MADE_UP = "test_resampling.py -k 'x32 and made_up_for'"
 STEPS = "test_resampling.py::test_steps_hold_the_places_of_a_blocks_concepts"
 RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
@@ -195,14 +199,11 @@ MUTANTS = [
     *of(
         "views.py",
         ("(low + high) / (2 * below[-1:]) - 0.5", "low / below[-1:] - 0.5", loop("auroc")),
+        ("jnp.where(end, position + 1, num", "jnp.where(end, position, num", TWICE),
+        ("jnp.where(bits < 0, bits ^ jnp.iinfo(whole).max, bits)", "bits", TWICE),
         (
-            'for side in ("left", "right")',
-            'for side in ("left", "left")',
-            "test_metrics.py::test_the_two_ways_to_rank_agree",
-        ),
-        (
-            "np.where(end, position + 1, num_samples)",
-            "np.where(end, position, num_samples)",
+            " np.where(end, position + 1, num_samples)",
+            " np.where(end, position, num_samples)",
             loop("auroc"),
         ),
         (
@@ -264,6 +265,9 @@ MUTANTS = [
     ),
     *of(
         "sums.py",
+        ("return place % self.tile * self.tiles + place // self.tile",
+         "return place // self.tile * self.tiles + place % self.tile", TILES),
+        ("each = within[-tiling.tiles :]", "each = within[: tiling.tiles]", TILES),
         (
             "FC=jnp.matmul((weights[:, None] * f).T, c,",
             "FC=jnp.matmul(f.T, c,",
@@ -570,13 +574,15 @@ MUTANTS = [
     ),
     *of(
         "replicates.py",
+        ("inside = place < stop", "inside = place < stop - 1", ACCELERATOR),
+        ("rows[None, :] >= 0", "rows[None, :] > 0", ACCELERATOR),
         ("return reached.at(first, dtype) - at(ordered, first),",
          "return reached.at(first, dtype),",
          rows("auroc")),
         ("- total * offset**2", "", rows("spearman")),
         ("(total - drawn.cubes / total**2) / 12", "total / 12",
          "test_resampling.py -k 'x32 and few_ties'"),
-        ("2 * deviation[0], i, 0)", "deviation[0], i, 0)",
+        ("return 2 * jnp.sqrt", "return jnp.sqrt",
          "test_resampling.py -k floor_of_spearman"),
         ("winning * scale).min(axis=1", "winning * scale).max(axis=1", MADE_UP),
         ("w * (true - false)", "w * (false - true)", "test_resampling.py -k 'x32 and few_ties'"),
@@ -625,6 +631,10 @@ MUTANTS = [
     ),
     *of(
         "layers.py",
+        ("place = place + jnp.where(place >= low, span, 0)",
+         "place = place + jnp.where(place > low, span, 0)", ACCELERATOR),
+        ("x.at[rows].get(mode=\"clip\") - moved", "x.at[rows].get(mode=\"clip\")", ACCELERATOR),
+        ("tied - span, below", "tied, below", ACCELERATOR),
         ("present[some].any(axis=0)", "present[some].all(axis=0)", STEPS),
         ("start[block], stop[block] = taken,", "start[block], stop[block] = taken + 1,", STEPS),
         ("Steps(x, x + STEPS, like", "Steps(x, x, like", MADE_UP),
@@ -816,7 +826,8 @@ MUTANTS = [
     ),
     *of(
         "candidates.py",
-        ("jnp.arcsin(jnp.sqrt(jnp.clip(similarity, 0, 1)))", "jnp.clip(similarity, 0, 1)", SCALE),
+        ("jnp.arcsin(jnp.sqrt(inside))", "inside", SCALE),
+        ("(similarity < high)", "(similarity <= high)", AT_ENDS),
         ("square.sum(axis=0) ** 2 / jnp.where(fourth > 0, fourth, 1)",
          "square.sum(axis=0) / jnp.where(fourth > 0, fourth, 1)", UNITS),
         ("deviation = per_unit(weights[:, None] * (x - mean), groups, num_units)",

@@ -390,6 +390,10 @@ def test_the_two_ways_to_rank_agree():
     for found in (compiled, by_numpy):
         in_order = np.take_along_axis(values, np.asarray(found.order), axis=0)
         np.testing.assert_array_equal(in_order, np.sort(values, axis=0))
+    for dtype in (jnp.int8, jnp.float16, jnp.bfloat16):
+        np.testing.assert_array_equal(
+            jax.jit(ranking)(values[:, 3:].astype(dtype)).first, by_numpy.first[:, 3:]
+        )
 
 
 @pytest.mark.optimised
