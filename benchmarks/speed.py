@@ -895,7 +895,11 @@ def draw_scaling(ax, rows):
 
 def draw(found, path):
     panels = {"compare": draw_speed_ups, "scaling": draw_scaling}
-    panels = {part: drawn for part, drawn in panels.items() if part in found}
+    panels = {
+        part: drawn for part, drawn in panels.items()
+        if any(not x["method"].startswith("ours") or "factor" in x
+               for x in found.get(part, {"rows": ()})["rows"])
+    }  # fmt: skip
     height = 2 + 0.19 * len(found.get("compare", {"rows": ()})["rows"])
     figure, axes = plt.subplots(
         1, max(len(panels), 1), squeeze=False, layout="constrained",

@@ -115,7 +115,6 @@ PARTS = "test_compilation.py::test_parts_of_a_call_share_a_program"
 TWICE = "test_metrics.py::test_the_two_ways_to_rank_agree"
 ACCELERATOR = "test_accelerator.py -k 'replicates or lists'"
 TILES = "test_resampling.py::test_running_total_is_a_cumulative_sum"
-AT_ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
 MADE_UP = "test_resampling.py -k 'x32 and made_up_for'"
 STEPS = "test_resampling.py::test_steps_hold_the_places_of_a_blocks_concepts"
 RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
@@ -827,7 +826,6 @@ MUTANTS = [
     *of(
         "candidates.py",
         ("jnp.arcsin(jnp.sqrt(inside))", "inside", SCALE),
-        ("(similarity < high)", "(similarity <= high)", AT_ENDS),
         ("square.sum(axis=0) ** 2 / jnp.where(fourth > 0, fourth, 1)",
          "square.sum(axis=0) / jnp.where(fourth > 0, fourth, 1)", UNITS),
         ("deviation = per_unit(weights[:, None] * (x - mean), groups, num_units)",
@@ -836,11 +834,12 @@ MUTANTS = [
          "jnp.maximum(of_neuron[:, None], of_concept[None, :])", UNITS),
         ("lead <= FAR_BEHIND * (spread + spread[best])", "lead <= spread + spread[best]", FOLLOWED),
         ("evidence >= MIN_EVIDENCE", "evidence >= 0 * MIN_EVIDENCE", ENDS),
-        ("(scaled > low) & (scaled < high)", "(scaled >= low) & (scaled <= high)",
+        ("similarity > low) & (similarity < high)", "similarity >= low) & (similarity <= high)",
          ENDS),
-        ("defined & (upper >= floor)", "defined & (upper > floor + 0.02)",
+        ("return upper >= jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True)",
+         "return upper > jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True) + 0.02",
          "test_resampling.py::test_screening_leaves_out_none_that_wins"),
-        ("np.where(told & defined, lower, -np.inf)", "np.where(defined, lower, -np.inf)",
+        ("jnp.where(told, lower, -jnp.inf).max(", "lower.max(",
          "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
         ("shares.min(axis=0) < weights.sum() / 2", "shares.min(axis=0) < weights.sum() / 4",
          HALF_TIED),
