@@ -189,9 +189,12 @@ def telling(
 
 @partial(jax.jit, static_argnames="metric")
 def _telling(metric: Metric | None, similarity: Array, evidence: Array) -> Array:
-    # compared as they are: values of the scale may be rounded differently from those of its ends
+    # not on the scale, whose values may be rounded differently from its ends; and a GPU rounds
+    # quotients by two units in the last place, so that 300 of 300 may be less than 1
+    rounding = 4 * float(jnp.finfo(similarity.dtype).eps)
     low, high = _ends(metric)
-    return (evidence >= MIN_EVIDENCE) & (similarity > low) & (similarity < high)
+    inside = (similarity > low + rounding) & (similarity < high - rounding)
+    return (evidence >= MIN_EVIDENCE) & inside
 
 
 def in_play(
