@@ -629,11 +629,14 @@ MUTANTS = [
         ("_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),
     ),
     *of(
-        "layers.py",
+        "listing.py",
         ("place = place + jnp.where(place >= low, span, 0)",
          "place = place + jnp.where(place > low, span, 0)", ACCELERATOR),
         ("x.at[rows].get(mode=\"clip\") - moved", "x.at[rows].get(mode=\"clip\")", ACCELERATOR),
         ("tied - span, below", "tied, below", ACCELERATOR),
+    ),
+    *of(
+        "layers.py",
         ("present[some].any(axis=0)", "present[some].all(axis=0)", STEPS),
         ("start[block], stop[block] = taken,", "start[block], stop[block] = taken + 1,", STEPS),
         ("Steps(x, x + STEPS, like", "Steps(x, x, like", MADE_UP),
