@@ -48,7 +48,8 @@ class Identification(NamedTuple):
     tied : Array [U] of int32
         Number of concepts that share the highest similarity to the last bit: above 1 the label is
         arbitrary (the lowest column is taken). Sums of ranks and of real values are rounded, on
-        some devices differently for two equal columns.
+        some devices differently for two equal columns; and a GPU rounds quotients by up to two
+        units in the last place, so that shares of 1/3 and 2/6 need not tie there.
     reason : Array [U] of int32
         A :class:`Reason`: 0 where the neuron has a label, else why it has none.
     """
