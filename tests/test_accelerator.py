@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from test_resampling import awkward
+from test_resampling import awkward, few_ties
 
 import neurotrust_jax as nt
 from neurotrust_jax import layers
@@ -23,13 +23,7 @@ def accelerator(monkeypatch):
 
 def tied(rectified):
     """Few ties of long lists, or half of each list tied; samples weigh 1."""
-    rng = np.random.default_rng(10)
-    c = rng.random((700, 9)) < 0.3
-    f = rng.normal(size=(700, 6)) + c[:, :6]
-    order = np.argsort(f, axis=0)
-    for first, last in ((0, 3), (250, 262), (696, 700)):
-        some = order[first:last]
-        np.put_along_axis(f, some, np.take_along_axis(f, some[:1], axis=0), axis=0)
+    f, c = few_ties(700, 6, 9)
     if rectified:
         f[:, ::2] = np.maximum(f[:, ::2], 0.1)
     return nt.make_probe(f, c, top_fraction=0.2)

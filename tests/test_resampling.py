@@ -107,6 +107,18 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
     assert (np.asarray(rows.winners)[:, -3:-1] == -1).all()
 
 
+def few_ties(num_samples, num_neurons, num_concepts):
+    """Activations that tie at both ends and in between, and concepts."""
+    rng = np.random.default_rng(10)
+    c = rng.random((num_samples, num_concepts)) < 0.3
+    f = rng.normal(size=(num_samples, num_neurons)) + c[:, :num_neurons]
+    order = np.argsort(f, axis=0)
+    for first, last in ((0, 3), (250, 262), (num_samples - 4, num_samples)):
+        tied = order[first:last]
+        np.put_along_axis(f, tied, np.take_along_axis(f, tied[:1], axis=0), axis=0)
+    return f, c
+
+
 @pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "rectified", "scheme", "in_steps"),
@@ -121,13 +133,7 @@ def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps,
     if in_steps:
         monkeypatch.setattr(layers, "LEAST", 1)
         monkeypatch.setattr(layers, "WORTH_IT", 9.0)
-    rng = np.random.default_rng(10)
-    c = rng.random((400, 5)) < 0.3
-    f = rng.normal(size=(400, 3)) + c[:, :3]
-    order = np.argsort(f, axis=0)
-    for first, last in ((0, 3), (250, 262), (396, 400)):
-        tied = order[first:last]
-        np.put_along_axis(f, tied, np.take_along_axis(f, tied[:1], axis=0), axis=0)
+    f, c = few_ties(400, 3, 5)
     if rectified:
         f = np.maximum(f, np.sort(f, axis=0)[150])
     probe = nt.make_probe(f, c)
