@@ -1,9 +1,10 @@
-"""How often concepts are present on some rows of each neuron: a product of 0 and 1, by counting.
+"""Sums over lists of rows: a product of a table with 0 and 1, by addition.
 
 A product over all rows takes as many multiplications for a neuron that is active on one row in
-twenty as for any other. Counting takes one addition of eight bits for each row of the list and
-concept, and on a CPU 32 of these are one instruction: at 10,000 rows, 512 neurons active on 1 in 20
-and 256 concepts 1.3 ms on two cores, where the product takes 20.
+twenty as for any other. How often concepts are present where it is active takes one addition of
+eight bits for each row of the list and concept, and on a CPU 32 of these are one instruction: at
+10,000 rows, 512 neurons active on 1 in 20 and 256 concepts 1.3 ms on two cores, where the product
+takes 20. Sums of ranks where a rare concept is present take additions of 32 bits.
 """
 
 from __future__ import annotations
@@ -29,40 +30,40 @@ COUNTS = 2**17  # counts that a CPU keeps at hand
 
 
 class Listed(NamedTuple):
-    """Neurons by the rows where they are active, and concepts by row.
+    """Lists of rows (where neurons are active, say), and a table by row (of concepts).
 
-    Neurons go in blocks of lists of about one length, so that few places are filled up.
+    Lists go in blocks of about one length, so that few places are filled up.
 
     Attributes
     ----------
     rows : Array [places, width] of int32
-        Rows where a neuron is active, or where it is not, whichever are fewer; n fills up. One
-        block after the other.
+        Rows of a list, or those that are not on it, whichever are fewer; n fills up. One block
+        after the other.
     start, stop : Array [blocks] of int32
         Where each block begins and ends, in bursts of places.
-    neurons : Array [blocks, width] of int32
-        Which neurons are in a block; the last of all fills up.
-    place : Array [U] of int32
-        Where each neuron is among these.
-    inactive : Array [blocks, width] of bool
-        Whether the rows are those where the neuron is not active.
-    concepts : Array [n + 1, C] of uint8
-        Whether each is present on a row; on the last one, none.
-    active : Array [U] of int32
-        On how many rows a neuron is active.
-    positives : Array [C] of int32
-        On how many a concept is present.
+    lists : Array [blocks, width] of int32
+        Which lists are in a block; the last of all fills up.
+    place : Array [V] of int32
+        Where each list is among these.
+    others : Array [blocks, width] of bool
+        Whether the rows are those that are not on the list.
+    table : Array [n + 1, D] of uint8, or of int16
+        0 and 1, or small numbers; the last row is 0.
+    length : Array [V] of int32
+        How many rows are on each list.
+    total : Array [D] of int32
+        Sum of all rows of the table.
     """
 
     rows: Array
     start: Array
     stop: Array
-    neurons: Array
+    lists: Array
     place: Array
-    inactive: Array
-    concepts: Array
-    active: Array
-    positives: Array
+    others: Array
+    table: Array
+    length: Array
+    total: Array
 
 
 def countable(probe: Probe, metric: Metric) -> bool:
@@ -74,38 +75,40 @@ def countable(probe: Probe, metric: Metric) -> bool:
     return bool((weights == weights[0]).all())
 
 
-def list_rows(active: Array, present: Array) -> Listed:
-    """List the rows of neurons ``active`` [n, U] on them, and the concepts ``present`` [n, C]."""
-    on, there = np.asarray(active), np.asarray(present)
-    num_samples, num_neurons = on.shape
+def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:
+    """List where each column of ``on`` [n, V] is true; ``table`` [n, D] of bool, or of int16."""
+    on, table = np.asarray(on), np.asarray(table)
+    num_samples, num_lists = on.shape
+    narrow = table.dtype == bool
     number = on.sum(axis=0)
-    inactive = number > num_samples / 2
-    rows = [np.flatnonzero(column) for column in np.ascontiguousarray((on ^ inactive).T)]
+    others = number > num_samples / 2
+    rows = [np.flatnonzero(column) for column in np.ascontiguousarray((on ^ others).T)]
     length = np.minimum(number, num_samples - number)
-    width = min(max(COUNTS // there.shape[1], BURST), num_neurons)
+    together = COUNTS if narrow else COUNTS // 8
+    width = min(max(together // table.shape[1], BURST), num_lists)
     order = np.argsort(-length, kind="stable").astype(np.int32)
-    blocks = np.pad(order, (0, -num_neurons % width), mode="edge").reshape(-1, width)
+    blocks = np.pad(order, (0, -num_lists % width), mode="edge").reshape(-1, width)
 
-    def table(neurons: np.ndarray) -> np.ndarray:
-        places = -(-int(length[neurons].max()) // BURST) * BURST
-        return table_of([rows[u] for u in neurons], places, num_samples).T
+    def of_block(lists: np.ndarray) -> np.ndarray:
+        places = -(-int(length[lists].max()) // BURST) * BURST
+        return table_of([rows[u] for u in lists], places, num_samples).T
 
-    tables = [table(neurons) for neurons in blocks]
+    tables = [of_block(lists) for lists in blocks]
     stop = np.cumsum([len(x) // BURST for x in tables]).astype(np.int32)
     total = int(stop[-1])
     spare = np.full(((few_shapes(total) - total) * BURST, width), num_samples, np.int32)
     place = np.empty_like(order)
-    place[order] = np.arange(num_neurons)
+    place[order] = np.arange(num_lists)
     arrays = (
         np.concatenate([*tables, spare]),
         np.append(0, stop[:-1]).astype(np.int32),
         stop,
         blocks,
         place,
-        inactive[blocks],
-        np.pad(there, ((0, 1), (0, 0))).astype(np.uint8),
+        others[blocks],
+        np.pad(table, ((0, 1), (0, 0))).astype(np.uint8 if narrow else np.int16),
         number.astype(np.int32),
-        there.sum(axis=0).astype(np.int32),
+        table.sum(axis=0).astype(np.int32),
     )
     return Listed(*map(jax.device_put, arrays))
 
@@ -114,26 +117,26 @@ def over_counts(
     listed: Listed,
     moved: Array,
     fn: Callable[[Array, Array], Array],
-    positives: Array | None = None,
+    total: Array | None = None,
 ) -> Array:
-    """``fn`` of neurons [width] and counts [width, C] of int32, giving [width, ...], for all.
+    """``fn`` of lists [width] and their sums [width, D] of int32, giving [width, ...], for all.
 
-    A count is on how many rows a neuron is active while a concept is present, where row i has the
-    concepts of row ``moved[i]``, or none where that is n. ``positives`` [C] are the rows where each
-    is present then, unless as many as before.
+    A sum is that of the table over the rows of a list, where row i has that of row ``moved[i]``, or
+    none where that is n. ``total`` [D] is the sum of all rows then, unless it is as before.
     """
     num_samples = moved.shape[0]
     where = jnp.append(moved, jnp.asarray(num_samples, moved.dtype))
-    every = listed.positives if positives is None else positives
-    none = jnp.zeros((listed.rows.shape[1], listed.concepts.shape[1]), jnp.uint8)
+    every = listed.total if total is None else total
+    narrow = jnp.uint8 if listed.table.dtype == jnp.uint8 else jnp.int32
+    none = jnp.zeros((listed.rows.shape[1], listed.table.shape[1]), narrow)
 
-    def burst(i: Array, count: Array) -> Array:
+    def burst(i: Array, found: Array) -> Array:
         for rows in where[lax.dynamic_slice_in_dim(listed.rows, i * BURST, BURST)]:
-            count = count + listed.concepts[rows]
-        return count
+            found = found + listed.table[rows].astype(narrow)
+        return found
 
     def block(own: tuple[Array, ...]) -> Array:
-        start, stop, neurons, inactive = own
+        start, stop, lists, others = own
 
         def stretch(i: Array, total: Array) -> Array:
             first = start + i * BURSTS
@@ -142,9 +145,9 @@ def over_counts(
 
         stretches = (stop - start + BURSTS - 1) // BURSTS
         found = lax.fori_loop(0, stretches, stretch, none.astype(jnp.int32))
-        return fn(neurons, jnp.where(inactive[:, None], every[None, :] - found, found))
+        return fn(lists, jnp.where(others[:, None], every[None, :] - found, found))
 
-    each = lax.map(block, (listed.start, listed.stop, listed.neurons, listed.inactive))
+    each = lax.map(block, (listed.start, listed.stop, listed.lists, listed.others))
     return each.reshape(-1, *each.shape[2:])[listed.place]
 
 

@@ -21,6 +21,7 @@ from jax import Array, lax
 from .checks import check_count, check_share
 from .chunks import Progress, in_chunks, kept_for
 from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
+from .layers import rows_fit
 from .metrics import Metric, get_metric
 from .permutations import PowerWarning, draw_rows, layout_of
 from .probe import Probe
@@ -30,6 +31,8 @@ from .views import VIEWS, both_vary
 
 __all__ = ["PermutationTest", "PowerWarning", "benjamini_hochberg", "permutation_test"]
 
+RARE = 0.12  # of the samples; of a concept that is present on more a product is as quick
+MOST_RANKED = 2**15  # samples, whose ranks doubled and centred fit into 16 bits
 ROUNDING = 64  # statistics that differ by this many units in the last place count as equal
 
 
@@ -263,7 +266,35 @@ def _parted(probe: Probe, metric: Metric) -> tuple[Any, Any]:
         return neurons, labels
     if countable(probe, metric):
         return probe.weights[0], list_rows(probe.neurons.present, labels.present)
-    return _six_sums((neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric)
+    fixed, moving = _six_sums(
+        (neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric
+    )
+    rare = _rare_concepts(probe, metric)
+    if not rare.any():
+        return fixed, moving
+    ranks = (neurons.first + neurons.last - probe.num_samples).astype(jnp.int16)
+    listed = list_rows(np.asarray(labels.present)[:, rare], ranks)
+    (common,), (own,) = np.nonzero(~rare), np.nonzero(rare)
+    return (_of_concepts(fixed, common), _of_concepts(fixed, own)), (moving[:, common], listed)
+
+
+def _rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:
+    """Concepts [C] whose sums of a neuron's ranks are quicker to add up than to multiply."""
+    none = np.zeros(probe.num_concepts, bool)
+    if jax.default_backend() != "cpu" or metric.neuron_view != "rank":
+        return none
+    weights = np.asarray(probe.weights)
+    equal = bool((weights == weights[0]).all())
+    if not (equal and probe.num_samples < MOST_RANKED and rows_fit(probe, metric, "multinomial")):
+        return none
+    return np.asarray(probe.present).mean(axis=0) <= RARE
+
+
+def _of_concepts(fixed: tuple[Any, ...], some: np.ndarray) -> tuple[Any, ...]:
+    """What :func:`_six_sums` fixed, of some concepts."""
+    sums, weighted, defined = fixed
+    own = {name: getattr(sums, name)[:, some] for name in ("C", "CC", "FC")}
+    return sums._replace(**own), weighted, defined[:, some]
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -285,18 +316,46 @@ def _statistic(fixed: Any, moving: Any, rows: Array, weights: Array, metric: Met
     if isinstance(moving, Listed):
 
         def best(neurons: Array, count: Array) -> Array:
-            margins = len(rows), moving.active[neurons], moving.positives
+            margins = len(rows), moving.length[neurons], moving.total
             return jnp.nanmax(similarity_of_counts(metric, fixed, *margins, count), axis=1)
 
         return over_counts(moving, rows, best)
-    moved = jax.tree.map(lambda x: x[rows], moving)
     if metric.finalise is None:
+        moved = jax.tree.map(lambda x: x[rows], moving)
         scores = metric.score((fixed, metric.prepare_concepts(moved)), weights)
-    else:
-        sums, weighted, defined = fixed
-        product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)
-        scores = metric.value(sums._replace(FC=product), defined)
-    return jnp.nanmax(scores, axis=1)
+        return jnp.nanmax(scores, axis=1)
+    if not isinstance(moving, tuple):
+        return _best_product(fixed, moving[rows], metric)
+    (of_common, of_rare), (common, listed) = fixed, moving
+    best_rare = _best_of_ranks(of_rare, listed, rows, metric)
+    if common.shape[1] == 0:
+        return best_rare
+    return jnp.fmax(_best_product(of_common, common[rows], metric), best_rare)
+
+
+def _best_product(fixed: Any, moved: Array, metric: Metric) -> Array:
+    sums, weighted, defined = fixed
+    product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)
+    return jnp.nanmax(metric.value(sums._replace(FC=product), defined), axis=1)
+
+
+def _best_of_ranks(fixed: Any, listed: Listed, rows: Array, metric: Metric) -> Array:
+    """As :func:`_best_product`, from ranks, doubled and centred, where concepts are present."""
+    sums, _, defined = fixed
+    num_samples = len(rows)
+    # the row of ranks that each row of a concept meets
+    met = jnp.zeros_like(rows).at[rows].set(jnp.arange(num_samples, dtype=rows.dtype))
+    scale = sums.S / (2 * num_samples**2)
+    if metric.concept_view == "rank":
+        scale = scale / 2  # the rank of 0 and 1, centred, is half of them
+
+    def scores(own: Array, total: Array) -> Array:
+        of_neurons = {"F": sums.F.T, "FF": sums.FF.T}
+        of_concepts = {"C": sums.C.T[own], "CC": sums.CC.T[own]}
+        both = {"FC": total.astype(sums.S.dtype) * scale}
+        return metric.value(sums._replace(**of_neurons, **of_concepts, **both), defined.T[own])
+
+    return jnp.nanmax(over_counts(listed, met, scores), axis=0)
 
 
 @partial(jax.jit, static_argnames="metric")

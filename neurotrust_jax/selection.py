@@ -150,15 +150,14 @@ def _split_by_counts(
         inside = half > 0
         size = inside.sum(dtype=jnp.int32)
         active, positives = (
-            (x & inside[:, None]).sum(axis=0, dtype=jnp.int32)
-            for x in (on, listed.concepts[:-1] > 0)
+            (x & inside[:, None]).sum(axis=0, dtype=jnp.int32) for x in (on, listed.table[:-1] > 0)
         )
 
         def crossed(neurons: Array, count: Array) -> Array:
             own = active[neurons]
             a = similarity(size, own, positives, count)
             b = similarity(
-                num_samples - size, listed.active[neurons] - own, listed.positives - positives,
+                num_samples - size, listed.length[neurons] - own, listed.total - positives,
                 together[neurons] - count,
             )  # fmt: skip
             return _crossed(a, b)

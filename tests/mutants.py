@@ -128,6 +128,7 @@ RANK = "test_sets.py::test_the_rank_counts_the_data_as_a_replicate"
 AT_ONCE = "test_sets.py::test_lower_limits_hold_at_once"
 MEASURES = "test_stability.py::test_measures_of_a_bootstrap_equal_a_loop -k x64"
 PERMUTED = "test_null.py::test_equals_a_loop_over_the_same_permutations -k x64-iou"
+SUMS_OF_RANKS = "test_null.py::test_a_product_gives_the_sums_of_ranks"
 PRODUCT = "test_null.py::test_counts_are_the_product"
 HALVES = "test_selection.py::test_equals_a_loop_over_replicates_and_halves"
 LINEAR = "test_shift.py::test_sharp_bounds_are_those_of_a_linear_program"
@@ -743,9 +744,16 @@ MUTANTS = [
          "test_null.py::test_every_order_of_units_is_as_likely"),
     ),
     *of(
+        "null.py",
+        ("scale = scale / 2", "scale = scale / 1", SUMS_OF_RANKS),
+        ("at[rows].set(jnp.arange(num", "at[:].set(rows + 0 * jnp.arange(num", SUMS_OF_RANKS),
+        ("(2 * num_samples**2)", "(num_samples**2)", SUMS_OF_RANKS),
+        ("jnp.fmax(_best_product", "jnp.maximum(_best_product", SUMS_OF_RANKS),
+    ),
+    *of(
         "counts.py",
         ("every[None, :] - found, found", "found, found", PRODUCT),
-        ("(on ^ inactive).T", "on.T", PRODUCT),
+        ("(on ^ others).T", "on.T", PRODUCT),
         ("BURSTS = 31", "BURSTS = 33", PRODUCT),
         ("(f > 0) & (f < size)", "(f >= 0) & (f <= size)", HALVES),
         ("each.shape[2:])[listed.place]", "each.shape[2:])[: len(listed.place)]", PRODUCT),
@@ -753,7 +761,7 @@ MUTANTS = [
     *of(
         "selection.py",
         ("size, own, positives, count)", "size, own, positives, together[neurons])", HALVES),
-        ("listed.positives - positives", "listed.positives", HALVES),
+        ("listed.total - positives", "listed.total", HALVES),
         ("naive - optimism", "naive + optimism", HALVES),
         ("at_concept(b, winner(a)), at_concept(a, winner(b))",
          "at_concept(a, winner(a)), at_concept(b, winner(b))", HALVES),

@@ -133,7 +133,7 @@ def test_counts_are_the_product(monkeypatch):
     moved = rng.permutation(n).astype(np.int32)
     monkeypatch.setattr(counts, "COUNTS", 5 * 4)  # blocks of four are cut to those of eight
     listed = counts.list_rows(active, present)
-    assert listed.neurons.shape == (2, 8)
+    assert listed.lists.shape == (2, 8)
     found = jax.jit(
         lambda x, c: counts.over_counts(x, jnp.asarray(moved), lambda u, count: count[:, c])
     )
@@ -141,6 +141,29 @@ def test_counts_are_the_product(monkeypatch):
     assert expected.max() > 255
     for c in range(5):
         np.testing.assert_array_equal(found(listed, c), expected[:, c])
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize("metric", ["auroc", "spearman"])
+def test_a_product_gives_the_sums_of_ranks(metric, share, monkeypatch):
+    """Of some concepts or of all, with ties, a dead neuron, and a concept that is never there."""
+    rng = np.random.default_rng(4)
+    c = rng.random((500, 9)) < [0, 0.01, 0.02, 0.05, 0.1, 0.3, 0.5, 0.9, 1]
+    f = rng.normal(size=(500, 7)) + c[:, 1:8]
+    f[:, 1] = np.round(f[:, 1])
+    f[:, 2] = np.maximum(f[:, 2], 0.5)
+    f[:, 3] = 0
+    probe = nt.make_probe(f, c, groups=np.arange(500) // 2)
+    monkeypatch.setattr(null, "RARE", share)
+    rare = null._rare_concepts(probe, nt.METRICS[metric])
+    np.testing.assert_array_equal(rare, c.mean(axis=0) <= share)
+    counted = permutation_test(KEY, probe, metric, num_permutations=40, alpha=0.1)
+    monkeypatch.setattr(null, "RARE", -1.0)
+    expected = permutation_test(KEY, probe, metric, num_permutations=40, alpha=0.1)
+    assert np.isnan(expected.null_mean[3])
+    for x, y in zip(*map(jax.tree.leaves, (counted, expected)), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.x32
