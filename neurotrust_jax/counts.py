@@ -71,8 +71,7 @@ def countable(probe: Probe, metric: Metric) -> bool:
     binary = metric.neuron_view == metric.concept_view == "binary"
     if jax.default_backend() != "cpu" or metric.finalise is None or not binary:
         return False
-    weights = np.asarray(probe.weights)
-    return bool((weights == weights[0]).all())
+    return probe.equal_weights
 
 
 def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:

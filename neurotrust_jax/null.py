@@ -283,9 +283,8 @@ def _rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:
     none = np.zeros(probe.num_concepts, bool)
     if jax.default_backend() != "cpu" or metric.neuron_view != "rank":
         return none
-    weights = np.asarray(probe.weights)
-    equal = bool((weights == weights[0]).all())
-    if not (equal and probe.num_samples < MOST_RANKED and rows_fit(probe, metric, "multinomial")):
+    few = probe.num_samples < MOST_RANKED
+    if not (few and probe.equal_weights and rows_fit(probe, metric, "multinomial")):
         return none
     return np.asarray(probe.present).mean(axis=0) <= RARE
 
@@ -293,8 +292,7 @@ def _rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:
 def _of_concepts(fixed: tuple[Any, ...], some: np.ndarray) -> tuple[Any, ...]:
     """What :func:`_six_sums` fixed, of some concepts."""
     sums, weighted, defined = fixed
-    own = {name: getattr(sums, name)[:, some] for name in ("C", "CC", "FC")}
-    return sums._replace(**own), weighted, defined[:, some]
+    return sums._replace(C=sums.C[:, some], CC=sums.CC[:, some]), weighted, defined[:, some]
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -146,6 +146,12 @@ class Probe:
         return self.sample_weight.astype(self._compute_dtype)
 
     @property
+    def equal_weights(self) -> bool:
+        """Whether all samples weigh the same."""
+        weights = np.asarray(self.sample_weight)
+        return bool((weights == weights[0]).all())
+
+    @property
     def active_rate(self) -> Array:
         """Realised (weighted) share of samples on which each neuron is active, [U]."""
         return self.each_neuron(lambda part: _weighted_share(part.active, part.weights))

@@ -249,7 +249,7 @@ def bootstrap(
         room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     evidence = effective_units(probe, metric)
     told = telling(metric, observed, evidence)
-    label = np.asarray(winner(observed))
+    label = winner(observed)
     ends, ceiling, errors = None, None, None
     if way == "screened":
         by = statistic_of(metric)
@@ -259,13 +259,14 @@ def bootstrap(
         errors = replicate_errors(probe, metric, prepared, shown)
     pairs = pairs_where(in_play(told, ends, on_data))
     sought = Sought(
-        key, probe, metric, scheme, num_replicates, prepared, layer, on_data, label, told, ceiling,
-        errors, room, mesh, kept,
+        key, probe, metric, scheme, num_replicates, prepared, layer, on_data,
+        np.asarray(label), told, ceiling, errors, room, mesh, kept,
     )  # fmt: skip
     found, *results = (dense_way if way == "dense" else rows_way)(sought, pairs, progress)
     return as_bootstrap(
         found, *results,
-        observed=observed, evidence=evidence, probe=probe, metric=metric, scheme=scheme,
+        observed=observed, label=label, evidence=evidence, probe=probe, metric=metric,
+        scheme=scheme,
     )  # fmt: skip
 
 
@@ -276,6 +277,7 @@ def as_bootstrap(
     followed: np.ndarray,
     *,
     observed: Array,
+    label: Array,
     evidence: Array,
     probe: Probe | None,
     metric: Metric,
@@ -285,7 +287,6 @@ def as_bootstrap(
 
     These are the candidates, then the label of every neuron that has one.
     """
-    label = winner(observed)
     num_candidates = int((found.concept >= 0).sum())
     labelled = np.full(winning.shape, np.nan, winning.dtype)
     labelled[np.asarray(label) >= 0] = followed[num_candidates:]

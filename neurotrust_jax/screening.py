@@ -138,13 +138,12 @@ def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
     parts = _parts_of(metric)
     # Hoeffding's theorem 4 carries the bound to draws without replacement, but of single samples
     paired = any(isinstance(part, Pairs) for part in parts)
-    weights = np.asarray(probe.sample_weight)
     schemes = ("multinomial", "poisson") if paired else ("multinomial", "poisson", "subsample")
     return (
         bool(parts)
         and all(isinstance(part, Pairs) or part.binomial for part in parts)
         and probe.groups is None
-        and bool((weights == weights[0]).all())
+        and probe.equal_weights
         and scheme in schemes
     )
 

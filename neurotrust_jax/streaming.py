@@ -117,7 +117,7 @@ def bootstrap_stream(
     sums = survey.sums()
     observed = _value(sums, metric)
     evidence = np.minimum(*survey.evidence())
-    told, label = telling(metric, observed, evidence), np.asarray(winner(observed))
+    told, label = telling(metric, observed, evidence), winner(observed)
     ends = None
     if survey.single and has_share_bounds(metric):
         ends = range_of_shares(sums, metric, num_replicates, observed)
@@ -145,7 +145,7 @@ def bootstrap_stream(
     def choose(spread: np.ndarray) -> tuple[Candidates, np.ndarray]:
         """The candidates, and the places of the pairs to follow."""
         found, followed = choose_followed(
-            metric, observed, label, told, pairs, spread, most_followed
+            metric, observed, np.asarray(label), told, pairs, spread, most_followed
         )
         return found, np.searchsorted(code, followed[0] * reader.num_concepts + followed[1])
 
@@ -176,7 +176,7 @@ def bootstrap_stream(
     found, _ = choose(spread)
     return as_bootstrap(
         found, *(np.concatenate(x, axis=1) for x in zip(*results, strict=True)),
-        observed=jnp.asarray(observed), evidence=jnp.asarray(evidence, observed.dtype),
+        observed=jnp.asarray(observed), label=label, evidence=jnp.asarray(evidence, observed.dtype),
         probe=None, metric=metric, scheme="poisson",
     )  # fmt: skip
 
