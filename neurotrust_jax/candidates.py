@@ -13,20 +13,17 @@ from jax import Array
 
 from .blocks import padded, places_in_lists
 from .metrics import UNIT, Metric
-from .probe import Probe, Side
-from .sums import per_unit, weighted_total
 
 __all__ = [
     "Candidates",
     "choose",
-    "effective_units",
     "in_play",
     "likely",
     "stable_scale",
     "telling",
 ]
 
-MIN_EVIDENCE = 10.0  # effective units; with fewer, replicates say little about other probing sets
+MIN_EVIDENCE = 4.0  # effective units; with fewer, replicates say little about other probing sets
 FAR_BEHIND = 6.0  # sums of two standard errors
 REACH = 4.5  # standard errors: the lowest of a thousand replicates of one pair is 3.2 below it
 MAX_CANDIDATES = 256
@@ -41,8 +38,7 @@ class Candidates(NamedTuple):
     concept : numpy.ndarray [U, K] of int32
         Concepts to follow, most similar first; -1 fills up.
     thin : numpy.ndarray [U, C] of bool
-        Too little evidence for a bootstrap, see :func:`effective_units`, or no spread among its
-        replicates.
+        Too little evidence for a bootstrap, see :func:`telling`, or no spread among its replicates.
     excluded : numpy.ndarray [U, C] of bool
         On enough evidence, and further behind the most similar of those than any test allows.
     """
@@ -89,112 +85,25 @@ def _ends(metric: Metric | None) -> tuple[float, float]:
     return low + edge, high - edge
 
 
-def effective_units(probe: Probe, metric: Metric | None) -> Array:
-    """How many units carry the evidence on each pair, [U, C], from 0 to their number.
-
-    For a column with weighted deviations D_i from its mean, summed by unit, it is
-    ``(sum D_i^2)^2 / sum D_i^4``: about the number of positives for a rare concept, all units for
-    one present half of the time, 0 for a constant. A pair has the smaller of its two columns'.
-
-    A column read by its ranks has all units, unless more than half of the samples share its lowest
-    value, or 0 (a sparse feature, a rectified unit): it then has those of the indicator of the
-    others, and a pair of it with a binary concept that is present on none of those has no evidence,
-    since all its replicates lack it too. Without a metric only the concepts count.
-    """
-    f_view = "rank" if metric is None else metric.neuron_view
-    c_view = "binary" if metric is None else metric.concept_view
-    ranked = metric is not None and f_view == "rank"
-    binary = c_view == "binary" or (c_view == "rank" and probe.concepts.dtype == jnp.bool_)
-
-    def units(side: Side, view: str) -> Array:
-        if view == "rank":
-            every = np.full(side.values.shape[1], probe.num_units, probe.weights.dtype)
-            return jax.device_put(every)
-        x = side.present if view == "binary" else side.values
-        return _effective(x, probe.weights, probe.groups, num_units=probe.num_units)
-
-    columns = [labels for _, labels in probe.in_columns()]
-    of_concept = jnp.concatenate([units(labels, c_view) for labels in columns])
-
-    def of_neurons(part: Probe) -> Array:
-        side = part.neurons
-        own = units(side, f_view)
-        evidence = _smaller(own, of_concept)
-        if not ranked:
-            return evidence
-        off, tied = _off_ties(side.values, probe.weights)
-        if not bool(tied.any()):
-            return evidence
-        own = _effective(off, probe.weights, probe.groups, num_units=probe.num_units)
-        less = jnp.minimum(own[:, None], evidence)
-        if binary:
-            met = [_met(off, labels.present, probe.weights) for labels in columns]
-            less = jnp.where(jnp.concatenate(met, axis=1), less, 0)
-        return jnp.where(tied[:, None], less, evidence)
-
-    return probe.each_neuron(of_neurons)
-
-
-@jax.jit
-def _smaller(of_neuron: Array, of_concept: Array) -> Array:
-    return jnp.minimum(of_neuron[:, None], of_concept[None, :])
-
-
-@jax.jit
-def _off_ties(values: Array, weights: Array) -> tuple[Array, Array]:
-    """Where each column is off its commonest value [n, U], and whether most of it is there [U].
-
-    Only the lowest value and 0 are looked at.
-    """
-    used = weights > 0
-    lowest = jnp.where(used[:, None], values, jnp.inf).min(axis=0, keepdims=True)
-    zero, low = values != 0, values != lowest
-    shares = jnp.stack([weighted_total(x.astype(weights.dtype), weights) for x in (zero, low)])
-    least = jnp.argmin(shares, axis=0)
-    off = jnp.where(least[None, :] == 0, zero, low)
-    return off, shares.min(axis=0) < weights.sum() / 2
-
-
-@jax.jit
-def _met(off: Array, present: Array, weights: Array) -> Array:
-    """Whether a concept is present where a column is off its ties, [U, C]."""
-    x, y = (a.astype(jnp.float32) for a in (off & (weights > 0)[:, None], present))
-    return jnp.matmul(x.T, y) > 0
-
-
-@partial(jax.jit, static_argnames="num_units")
-def _effective(x: Array, weights: Array, groups: Array | None, *, num_units: int) -> Array:
-    x = x.astype(weights.dtype)
-    mean = weighted_total(x, weights)[None, :] / weights.sum()
-    deviation = per_unit(weights[:, None] * (x - mean), groups, num_units)
-    largest = jnp.abs(deviation).max(axis=0, keepdims=True)
-    # rounding alone is no deviation
-    size = weights.max() * jnp.abs(x).max(axis=0, keepdims=True)
-    varies = largest > 8 * jnp.finfo(x.dtype).eps * size
-    square = jnp.where(varies, deviation / jnp.where(varies, largest, 1), 0) ** 2
-    fourth = (square**2).sum(axis=0)
-    return jnp.where(fourth > 0, square.sum(axis=0) ** 2 / jnp.where(fourth > 0, fourth, 1), 0)
-
-
 def telling(
     metric: Metric | None, similarity: Array | np.ndarray, evidence: Array | np.ndarray
 ) -> np.ndarray:
     """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
 
-    At least ten effective units, and a similarity within the range of the stable scale: at its ends
+    At least four effective units, and a similarity within the range of the stable scale: at its ends
     nothing varies.
     """
-    return np.asarray(_telling(metric, similarity, evidence))
+    return np.asarray(_telling(metric, similarity, evidence, MIN_EVIDENCE))
 
 
 @partial(jax.jit, static_argnames="metric")
-def _telling(metric: Metric | None, similarity: Array, evidence: Array) -> Array:
+def _telling(metric: Metric | None, similarity: Array, evidence: Array, least: Array) -> Array:
     # not on the scale, whose values may be rounded differently from its ends; and a GPU rounds
     # quotients by two units in the last place, so that 300 of 300 may be less than 1
     rounding = 4 * float(jnp.finfo(similarity.dtype).eps)
     low, high = _ends(metric)
     inside = (similarity > low + rounding) & (similarity < high - rounding)
-    return (evidence >= MIN_EVIDENCE) & inside
+    return (evidence >= least) & inside
 
 
 def in_play(

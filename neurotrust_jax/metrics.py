@@ -17,9 +17,24 @@ import jax.numpy as jnp
 from jax import Array
 
 from . import ranked
+from .parts import (
+    ABSENT,
+    ACTIVE,
+    AGREE,
+    ALWAYS,
+    BOTH,
+    EITHER,
+    GIVEN_CONCEPT,
+    GIVEN_NEURON,
+    INACTIVE,
+    NEITHER,
+    PRESENT,
+    Part,
+    default_parts,
+)
 from .probe import Side
 from .sums import Sums, weighted_sums
-from .views import VIEWS, both_vary
+from .views import VIEWS, both_vary, evaluate
 
 __all__ = ["METRICS", "NEURON_EVAL_NAMES", "Metric", "get_metric", "six_sum_metric"]
 
@@ -52,6 +67,11 @@ class Metric(NamedTuple):
         For a six-sum metric, the pointwise function of :class:`Sums`; else None.
     joint : bool
         Whether the score of a neuron depends on the others scored with it.
+    parts : tuple of Part
+        The means that the score is made of, which tell on how many sampling units it rests.
+    columns : callable or None
+        ``columns(prepared_neurons, labels, weights) -> f [n, U], c [n, C]``, what the parts take
+        the means of. None where nothing is known of the score but its concepts.
     """
 
     name: str
@@ -64,6 +84,8 @@ class Metric(NamedTuple):
     summary: str
     finalise: Callable[[Sums], Array] | None = None
     joint: bool = False
+    parts: tuple[Part, ...] = GIVEN_CONCEPT
+    columns: Callable[[Any, Side, Array], tuple[Array, Array]] | None = None
 
     def prepare(self, neurons: Side, labels: Side) -> tuple[Any, Any]:
         """Prepare both sides."""
@@ -82,9 +104,25 @@ def six_sum_metric(
     finalise: Callable[[Sums], Array],
     range: tuple[float, float],
     summary: str,
+    parts: tuple[Part, ...] | None = None,
 ) -> Metric:
-    """Build a metric from two views and a pointwise function of the six sums."""
+    """Build a metric from two views and a pointwise function of the six sums.
+
+    ``parts`` are the means that it is made of; unless given, the mean of the neuron's view where
+    the concept is present and where it is absent (or, for a binary neuron and a concept that is
+    not, the mean of the concept's view where the neuron is active and where it is not).
+    """
     read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
+    parts = default_parts(neuron_view, concept_view) if parts is None else parts
+    given_concept = any(part.given_concept for part in parts)
+
+    def columns(neurons: Any, labels: Side, weights: Array) -> tuple[Array, Array]:
+        f = evaluate(neurons, weights, view=neuron_view)
+        if concept_view == "binary":
+            return f, read_concept.prepare(labels)
+        if given_concept:
+            return f, labels.values
+        return f, evaluate(read_concept.prepare(labels), weights, view=concept_view)
 
     def score(prepared: tuple[Any, Any], weights: Array) -> Array:
         f = read_neuron.evaluate(prepared[0], weights)
@@ -94,7 +132,10 @@ def six_sum_metric(
         return _defined(value, *distinct, weights, range)
 
     prepare = read_neuron.prepare, read_concept.prepare
-    return Metric(name, neuron_view, concept_view, *prepare, score, range, summary, finalise)
+    return Metric(
+        name, neuron_view, concept_view, *prepare, score, range, summary, finalise,
+        parts=parts, columns=columns,
+    )  # fmt: skip
 
 
 def ranked_metric(
@@ -107,10 +148,14 @@ def ranked_metric(
     range: tuple[float, float],
     summary: str,
     joint: bool = False,
+    *,
+    parts: tuple[Part, ...],
+    columns: Callable[[Any, Side, Array], tuple[Array, Array]],
 ) -> Metric:
     """Build a metric from a kernel of :mod:`neurotrust_jax.ranked`; undefined as the others are.
 
-    The views tell whether a side varies; the kernel is given what is read of each side.
+    The views tell whether a side varies; the kernel, and ``columns``, are given what is read of a
+    side.
     """
 
     def reader(read: Callable[[Side], Any], view: str) -> Callable[[Side], Any]:
@@ -123,7 +168,10 @@ def ranked_metric(
         return _defined(kernel(neurons, concepts, weights), f, c, weights, range)
 
     prepare = reader(read_neurons, neuron_view), reader(read_concepts, concept_view)
-    return Metric(name, neuron_view, concept_view, *prepare, score, range, summary, joint=joint)
+    return Metric(
+        name, neuron_view, concept_view, *prepare, score, range, summary, joint=joint, parts=parts,
+        columns=lambda neurons, labels, weights: columns(neurons[0], labels, weights),
+    )  # fmt: skip
 
 
 def _defined(value: Array, f: Array, c: Array, weights: Array, range: tuple[float, float]) -> Array:
@@ -168,20 +216,22 @@ def _standardised_mean_difference(s: Sums) -> Array:
 
 _TABLE = (
     six_sum_metric("accuracy", "binary", "binary", lambda s: (s.S - s.F - s.C + 2 * s.FC) / s.S,
-                   UNIT, "P(active = present)"),
+                   UNIT, "P(active = present)", (Part(AGREE, ALWAYS),)),
     six_sum_metric("balanced_accuracy", "binary", "binary", lambda s: _rate(s) / 2,
-                   UNIT, "(P(active | present) + P(inactive | absent)) / 2"),
+                   UNIT, "(P(active | present) + P(inactive | absent)) / 2",
+                   (Part(BOTH, PRESENT), Part(NEITHER, ABSENT))),
     six_sum_metric("simulation_balanced_accuracy", "binary", "binary",
                    lambda s: _simulation_rate(s) / 2,
-                   UNIT, "(P(present | active) + P(absent | inactive)) / 2"),
+                   UNIT, "(P(present | active) + P(absent | inactive)) / 2",
+                   (Part(BOTH, ACTIVE), Part(NEITHER, INACTIVE))),
     six_sum_metric("precision", "binary", "binary", lambda s: _ratio(s.FC, s.F),
-                   UNIT, "P(present | active)"),
+                   UNIT, "P(present | active)", (Part(BOTH, ACTIVE),)),
     six_sum_metric("recall", "binary", "binary", lambda s: _ratio(s.FC, s.C),
-                   UNIT, "P(active | present)"),
+                   UNIT, "P(active | present)", (Part(BOTH, PRESENT),)),
     six_sum_metric("f1", "binary", "binary", lambda s: _ratio(2 * s.FC, s.F + s.C),
-                   UNIT, "harmonic mean of precision and recall"),
+                   UNIT, "harmonic mean of precision and recall", (Part(BOTH, EITHER),)),
     six_sum_metric("iou", "binary", "binary", lambda s: _ratio(s.FC, s.F + s.C - s.FC),
-                   UNIT, "P(active and present | active or present)"),
+                   UNIT, "P(active and present | active or present)", (Part(BOTH, EITHER),)),
     six_sum_metric("auroc", "rank", "binary",
                    lambda s: 0.5 + _ratio(s.S * s.FC, s.C * (s.S - s.C)),
                    UNIT, "P(activation higher where present than where absent), ties half"),
@@ -190,10 +240,12 @@ _TABLE = (
                    UNIT, "P(concept score higher where active than where inactive), ties half"),
     ranked_metric("auprc", "rank", "binary", ranked.rank_side, VIEWS["binary"].prepare,
                   ranked.average_precision,
-                  UNIT, "average precision of the activation for the concept"),
+                  UNIT, "average precision of the activation for the concept",
+                  parts=GIVEN_CONCEPT, columns=ranked.ranks_and_labels),
     ranked_metric("simulation_auprc", "binary", "rank", VIEWS["binary"].prepare, ranked.rank_side,
                   ranked.simulation_average_precision,
-                  UNIT, "average precision of the concept score for the active neuron"),
+                  UNIT, "average precision of the concept score for the active neuron",
+                  parts=GIVEN_NEURON, columns=ranked.active_and_ranks),
     six_sum_metric("correlation", "standard", "standard", _cosine,
                    SIGNED, "Pearson correlation"),
     six_sum_metric("spearman", "rank", "rank", _cosine,
@@ -209,16 +261,21 @@ _TABLE = (
     six_sum_metric("wpmi", "binary", "log", lambda s: _ratio(s.FC, s.F),
                    REAL, "mean of log p(concept) where active, minus log mean p(concept)"),
     ranked_metric("soft_wpmi", "rank", "raw", ranked.rank_side, ranked.own_values, ranked.soft_wpmi,
-                  REAL, "CLIP-Dissect's SoftWPMI on the top 100", joint=True),
+                  REAL, "CLIP-Dissect's SoftWPMI on the top 100", joint=True,
+                  parts=GIVEN_NEURON[:1], columns=ranked.soft_wpmi_columns),
     ranked_metric("wpmi_topk", "rank", "raw", ranked.rank_side, ranked.own_values, ranked.wpmi_topk,
-                  REAL, "CLIP-Dissect's WPMI on the top 28", joint=True),
+                  REAL, "CLIP-Dissect's WPMI on the top 28", joint=True,
+                  parts=GIVEN_NEURON[:1], columns=ranked.wpmi_topk_columns),
     ranked_metric("rank_reorder", "rank", "raw", ranked.rank_side, ranked.own_values,
                   ranked.rank_reorder,
-                  (-math.inf, 0.0), "CLIP-Dissect's rank reorder on the top 5%"),
+                  (-math.inf, 0.0), "CLIP-Dissect's rank reorder on the top 5%",
+                  parts=GIVEN_NEURON[:1], columns=ranked.rank_reorder_columns),
     ranked_metric("correlation_top_and_random", "binary", "raw", ranked.scaled_and_active,
                   VIEWS["standard"].prepare,
                   ranked.correlation_top_and_random,
-                  SIGNED, "Pearson correlation on an even mix of active and of all samples"),
+                  SIGNED, "Pearson correlation on an even mix of active and of all samples",
+                  parts=GIVEN_NEURON,
+                  columns=lambda neurons, labels, _: (neurons[1], labels.values)),
 )  # fmt: skip
 
 METRICS: Mapping[str, Metric] = MappingProxyType({m.name: m for m in _TABLE})

@@ -16,15 +16,28 @@ from jax import Array, lax
 
 from .probe import Side
 from .sums import running_total, weighted_total
-from .views import VIEWS, Ranking, centred, cumulative_weight, rank_from_top, ranking
+from .views import (
+    VIEWS,
+    Ranking,
+    centred,
+    cumulative_weight,
+    evaluate,
+    rank_from_top,
+    ranking,
+)
 
 __all__ = [
+    "active_and_ranks",
     "average_precision",
     "correlation_top_and_random",
     "rank_reorder",
+    "rank_reorder_columns",
+    "ranks_and_labels",
     "simulation_average_precision",
     "soft_wpmi",
+    "soft_wpmi_columns",
     "wpmi_topk",
+    "wpmi_topk_columns",
 ]
 
 MIN_PROBABILITY = 1e-7  # added to a probability before its logarithm, as in CLIP-Dissect
@@ -103,6 +116,12 @@ class TopRows(NamedTuple):
     concepts: Array
 
 
+def _share_among_top(above: Array, at_or_above: Array, k: Array) -> Array:
+    """The part of each row that lies among the top k of its column, [n, d]; ties share it."""
+    tied = at_or_above - above
+    return jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)
+
+
 def over_top_rows(
     ranked: Ranked,
     concepts: Array,
@@ -120,9 +139,7 @@ def over_top_rows(
     few = min(n, 2 * typical + 64)
     k = jnp.minimum(k, weights.sum())
     above, at_or_above = rank_from_top(ranked.order, weights)
-    tied = at_or_above - above
-    share = jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)
-    taken = weights[:, None] * share
+    taken = weights[:, None] * _share_among_top(above, at_or_above, k)
     position = (above + jnp.minimum(at_or_above, k)) / 2 - 0.5
     reach = (above < k).sum(axis=0)
 
@@ -149,15 +166,19 @@ def _pointwise_mutual_information(log_likelihood: Array, strength: float) -> Arr
     return log_likelihood - strength * prior
 
 
+TOP_SOFT, TOP_HARD, TOP_REORDERED = 100, 28, 0.05  # samples, samples, share of samples
+FIRST, LAST = 0.998, 0.97  # how sure SoftWPMI is of the first and of the last
+
+
 def soft_wpmi(
     ranked: Ranked,
     concepts: Array,
     weights: Array,
     *,
-    top_k: int = 100,
+    top_k: int = TOP_SOFT,
     strength: float = 1.0,
-    first: float = 0.998,
-    last: float = 0.97,
+    first: float = FIRST,
+    last: float = LAST,
 ) -> Array:
     """CLIP-Dissect's soft weighted pointwise mutual information (Oikarinen & Weng, 2023), [U, C].
 
@@ -180,7 +201,7 @@ def soft_wpmi(
 
 
 def wpmi_topk(
-    ranked: Ranked, concepts: Array, weights: Array, *, top_k: int = 28, strength: float = 0.6
+    ranked: Ranked, concepts: Array, weights: Array, *, top_k: int = TOP_HARD, strength: float = 0.6
 ) -> Array:
     """CLIP-Dissect's weighted pointwise mutual information on the top k samples, [U, C]."""
 
@@ -194,7 +215,7 @@ def wpmi_topk(
 
 
 def rank_reorder(
-    ranked: Ranked, concepts: Array, weights: Array, *, top_fraction: float = 0.05
+    ranked: Ranked, concepts: Array, weights: Array, *, top_fraction: float = TOP_REORDERED
 ) -> Array:
     """CLIP-Dissect's rank reorder score, at most 0, [U, C].
 
@@ -203,7 +224,7 @@ def rank_reorder(
     (in closed form; CLIP-Dissect draws five), over the root of the concept's mean score. Samples
     that tie on the concept get the mean of the activations they could get.
     """
-    k = jnp.maximum(jnp.floor(top_fraction * weights.sum() * (1 + 1e-6)), 1)
+    k = _size_of_top(weights, top_fraction)
 
     def score(top: TopRows) -> Array:
         v, up = top.weight, slice(None, None, -1)
@@ -234,6 +255,47 @@ def rank_reorder(
 
     typical = int(top_fraction * weights.shape[0]) + 1
     return over_top_rows(ranked, concepts, weights, k, typical, score)
+
+
+def _size_of_top(weights: Array, fraction: float) -> Array:
+    return jnp.maximum(jnp.floor(fraction * weights.sum() * (1 + 1e-6)), 1)
+
+
+@jax.jit
+def _among_top(ranked: Ranked, weights: Array, k: Array) -> Array:
+    return _share_among_top(*rank_from_top(ranked.order, weights), jnp.minimum(k, weights.sum()))
+
+
+@jax.jit
+def _log(labels: Side, least: Array) -> Array:
+    return jnp.log(least + (1 - least) * labels.values)
+
+
+def soft_wpmi_columns(ranked: Ranked, labels: Side, weights: Array) -> tuple[Array, Array]:
+    """The share of each sample among the top, and the logarithm that it adds there."""
+    k, stranger = (jnp.asarray(x, weights.dtype) for x in (TOP_SOFT, 1 - (FIRST + LAST) / 2))
+    return _among_top(ranked, weights, k), _log(labels, stranger)
+
+
+def wpmi_topk_columns(ranked: Ranked, labels: Side, weights: Array) -> tuple[Array, Array]:
+    """The share of each sample among the top, and the logarithm that it adds there."""
+    k, least = (jnp.asarray(x, weights.dtype) for x in (TOP_HARD, MIN_PROBABILITY))
+    return _among_top(ranked, weights, k), _log(labels, least)
+
+
+def rank_reorder_columns(ranked: Ranked, labels: Side, weights: Array) -> tuple[Array, Array]:
+    """The share of each sample among the top, and the concept's score."""
+    return _among_top(ranked, weights, _size_of_top(weights, TOP_REORDERED)), labels.values
+
+
+def ranks_and_labels(ranked: Ranked, labels: Side, weights: Array) -> tuple[Array, Array]:
+    """The neuron's mid-ranks, and where the concept is present."""
+    return evaluate(ranked.order, weights, view="rank"), VIEWS["binary"].prepare(labels)
+
+
+def active_and_ranks(active: Array, labels: Side, weights: Array) -> tuple[Array, Array]:
+    """Where the neuron is active, and the mid-ranks of the concept's score."""
+    return active, evaluate(ranking(labels.values), weights, view="rank")
 
 
 def scaled_and_active(side: Side) -> tuple[Array, Array]:

@@ -263,7 +263,6 @@ class Survey:
         self.num_rows, self.active = 0, 0
         self.single = True
         self.total: list[np.ndarray] | None = None
-        self.moments = Moments(), Moments()
 
     def add(self, block: Block) -> None:
         """Take one block in."""
@@ -280,8 +279,6 @@ class Survey:
             parts = np.split(block.activations, self.reader.num_devices)
             self.active = max(self.active, *(int(x.sum(axis=0).max()) for x in parts))
         self.single &= int(unit[-1]) == self.num_rows - 1
-        for moments, x in zip(self.moments, (f, c), strict=True):
-            moments.add(x, unit)
 
     @property
     def digest(self) -> list[str]:
@@ -299,64 +296,6 @@ class Survey:
         s, f, ff, c, cc, fc = self.total
         each: list[Any] = [s, f[:, None], c[None, :], ff[:, None], cc[None, :], fc]
         return Sums(*each)
-
-    def evidence(self) -> tuple[np.ndarray, np.ndarray]:
-        """Effective units of neurons [U, 1] and concepts [1, C], see ``effective_units``."""
-        of_neuron, of_concept = (x.effective() for x in self.moments)
-        return of_neuron[:, None], of_concept[None, :]
-
-
-class Moments:
-    """Sums over units of the powers of their total X and their number of rows N, to the fourth."""
-
-    powers = tuple((a, d - a) for d in (1, 2, 4) for a in range(d + 1))
-
-    def __init__(self) -> None:
-        self.total: dict[tuple[int, int], Any] = dict.fromkeys(self.powers, 0.0)
-        self.open: tuple[int, np.ndarray, float] | None = None
-
-    def add(self, x: np.ndarray, unit: np.ndarray) -> None:
-        """Take rows in; the last unit may go on."""
-        begins = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
-        if self.open is not None and self.open[0] != unit[0]:
-            self._close(self.open[1][None, :], np.array([self.open[2]]))
-            self.open = None
-        if x.dtype == bool and len(begins) == len(unit) and self.open is None:
-            # single rows of 0 and 1, which are their own powers
-            present = x[:-1].sum(axis=0)
-            for a, b in self.powers:
-                self.total[a, b] = self.total[a, b] + (present if a else len(unit) - 1.0)
-            self.open = int(unit[-1]), x[-1].astype(np.float64), 1.0
-            return
-        number = np.diff(np.r_[begins, len(unit)]).astype(np.float64)
-        total = np.add.reduceat(x.astype(np.float64), begins, axis=0)
-        if self.open is not None:
-            total[0] += self.open[1]
-            number[0] += self.open[2]
-        self._close(total[:-1], number[:-1])
-        self.open = int(unit[-1]), total[-1], number[-1]
-
-    def _close(self, total: np.ndarray, number: np.ndarray) -> None:
-        power = np.ones_like(total)
-        for a in range(5):
-            for b in (b for c, b in self.powers if c == a):
-                self.total[a, b] = self.total[a, b] + number**b @ power
-            power = power * total
-
-    def effective(self) -> np.ndarray:
-        """``(sum D^2)^2 / sum D^4`` of deviations D = X - mean N."""
-        assert self.open is not None
-        self._close(self.open[1][None, :], np.array([self.open[2]]))
-        self.open = None
-        m = self.total
-        mean = m[1, 0] / m[0, 1]
-        square = m[2, 0] - 2 * mean * m[1, 1] + mean**2 * m[0, 2]
-        fourth = (
-            m[4, 0] - 4 * mean * m[3, 1] + 6 * mean**2 * m[2, 2]
-            - 4 * mean**3 * m[1, 3] + mean**4 * m[0, 4]
-        )  # fmt: skip
-        varies = square > 1e-12 * np.maximum(m[2, 0], mean**2 * m[0, 2])
-        return np.where(varies, square**2 / np.where(varies, fourth, 1), 0)
 
 
 def _mean_and_size(x: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:

@@ -20,10 +20,11 @@ from jax import Array
 from jax.sharding import Mesh
 
 from .blocks import pairs_where
-from .candidates import MAX_CANDIDATES, Candidates, choose, effective_units, in_play, telling
+from .candidates import MAX_CANDIDATES, Candidates, choose, in_play, telling
 from .checks import check_count
 from .chunks import Progress, kept_for
 from .devices import at_once, by_neurons
+from .effective import effective_concept_units, effective_units
 from .layers import active_rows, ranked_rows
 from .memory import SHARE, Room, free_memory, room_for
 from .metrics import Metric, get_metric
@@ -247,7 +248,7 @@ def bootstrap(
     room = Room(*(int(x) for x in kept.piece("room", lambda: tuple(room))))
     if mesh is not None:
         room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
-    evidence = effective_units(probe, metric)
+    evidence = effective_units(probe, metric, prepared)
     told = telling(metric, observed, evidence)
     label = winner(observed)
     ends, ceiling, errors = None, None, None
@@ -447,7 +448,7 @@ def bootstrap_method(
     moments = zero, zero, zero
     for x in scores:
         moments = accumulate(moments, x - observed)
-    evidence = effective_units(probe, None)
+    evidence = jnp.broadcast_to(effective_concept_units(probe), observed.shape)
     on_data = np.asarray(observed)
     pairs = pairs_where(~np.isnan(on_data))
     spread = np.asarray(standard_deviation(moments))[pairs]

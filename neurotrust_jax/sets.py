@@ -368,10 +368,15 @@ def _order_statistic(x: Array, rank: Array | int) -> Array:
 def _student(quantile: Array, units: Array) -> Array:
     """Student's t quantile over the normal one, for a spread estimated from some units.
 
-    The first term of Fisher's expansion, 1 + (z^2 + 1) / (4 (units - 1)).
+    Three terms of Fisher's expansion in 1 / (units - 1) (Abramowitz 26.7.5), and the root of units
+    / (units - 1), as replicates have the variance that divides by the number of units.
     """
-    z = jnp.where(jnp.isfinite(quantile), quantile, 0)
-    return 1 + (z * z + 1) / (4 * jnp.maximum(units - 1, 1))
+    z2 = jnp.where(jnp.isfinite(quantile), quantile, 0) ** 2
+    k = jnp.maximum(units - 1, 1)
+    first = (z2 + 1) / 4
+    second = (5 * z2**2 + 16 * z2 + 3) / 96
+    third = (3 * z2**3 + 19 * z2**2 + 17 * z2 - 15) / 384
+    return (1 + first / k + second / k**2 + third / k**3) * jnp.sqrt((k + 1) / k)
 
 
 def vote_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:

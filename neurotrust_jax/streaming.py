@@ -26,6 +26,7 @@ from .replicates import exact_product
 from .resampling import Bootstrap, as_bootstrap
 from .screening import has_share_bounds, range_of_shares
 from .similarity import winner
+from .streaming_evidence import streamed_units
 from .sums import Sums
 from .ways import choose_followed
 from .weights import UNITS_A_BLOCK, poisson_blocks
@@ -116,7 +117,7 @@ def bootstrap_stream(
         survey.add(block)
     sums = survey.sums()
     observed = _value(sums, metric)
-    evidence = np.minimum(*survey.evidence())
+    evidence = streamed_units(reader, survey, metric)
     told, label = telling(metric, observed, evidence), winner(observed)
     ends = None
     if survey.single and has_share_bounds(metric):

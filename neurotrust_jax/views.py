@@ -9,6 +9,7 @@ metric on resampled rows exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ __all__ = [
     "ascending",
     "both_vary",
     "centred",
+    "evaluate",
     "rank_from_top",
     "ranking",
     "varies",
@@ -276,3 +278,9 @@ VIEWS: Mapping[str, View] = MappingProxyType(
         ),
     }
 )
+
+
+@partial(jax.jit, static_argnames="view")
+def evaluate(prepared: Any, weights: Array, *, view: str) -> Array:
+    """A view [n, d] from what was prepared of a side."""
+    return VIEWS[view].evaluate(prepared, weights)

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax import candidates, reading, screening
+from neurotrust_jax import reading, screening
+from neurotrust_jax.effective import effective_units
+from neurotrust_jax.streaming_evidence import streamed_units
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
@@ -91,12 +93,15 @@ def test_neither_chunks_nor_memory_nor_files_change_the_result(tmp_path):
         nt.winners_curse(KEY, found)
 
 
-def test_effective_units_from_moments():
+def test_effective_units_of_rows_in_blocks(monkeypatch):
     f, c = data(2)
     groups = np.sort(np.random.default_rng(1).integers(0, 900, N))
+    groups[1000:3500] = 400  # one goes on over several blocks
+    groups = np.maximum.accumulate(groups)
+    monkeypatch.setattr(reading, "MOST_ROWS", 1024)
     for g in (None, groups):
         probe = nt.make_probe(f, c, thresholds=1.0, groups=g)
-        for metric in ("iou", "correlation"):
+        for metric in ("iou", "balanced_accuracy", "correlation", "mad"):
             arrays = (f, c) if g is None else (f, c, g)
             reader = reading.Reader(
                 chunked(*arrays), nt.METRICS[metric], 1.0, False, 0.5, num_devices=1
@@ -104,8 +109,9 @@ def test_effective_units_from_moments():
             survey = reading.Survey(reader)
             for block in reader.blocks():
                 survey.add(block)
-            expected = candidates.effective_units(probe, nt.METRICS[metric])
-            np.testing.assert_allclose(np.minimum(*survey.evidence()), expected, rtol=2e-3)
+            expected = effective_units(probe, nt.METRICS[metric])
+            found = streamed_units(reader, survey, nt.METRICS[metric])
+            np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
 def test_screening_from_sums_is_that_of_the_data():
