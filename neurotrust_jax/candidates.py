@@ -90,8 +90,8 @@ def telling(
 ) -> np.ndarray:
     """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
 
-    At least four effective units, and a similarity within the range of the stable scale: at its ends
-    nothing varies.
+    At least four effective units, and a similarity within the range of the stable scale: nothing
+    varies at its ends.
     """
     return np.asarray(_telling(metric, similarity, evidence, MIN_EVIDENCE))
 

@@ -1,4 +1,4 @@
-"""Effective units against a loop over units in float64, and what they must be where that is known."""
+"""Effective units against a loop over units in float64, and against known numbers."""
 
 import jax
 import numpy as np
@@ -104,7 +104,7 @@ def test_known_numbers_of_units():
 
 @pytest.mark.x32
 def test_a_group_without_neuron_and_concept_changes_nothing():
-    """Adding 200 samples of one group in which nothing happens leaves the IoU as certain as it was."""
+    """A group of 200 samples in which nothing happens leaves an IoU as certain as it was."""
     rng = np.random.default_rng(0)
     c = rng.random((2000, 5)) < 0.2
     f = c[:, [0, 1]] + 0.3 * rng.normal(size=(2000, 2))
