@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -74,6 +75,38 @@ class Metric(NamedTuple):
         assert self.finalise is not None
         return _within(self.finalise(sums), defined, self.range)
 
+    def __reduce__(self) -> tuple[Callable[..., Metric], tuple[Any, ...]]:
+        """How to pickle and copy it: a built-in metric by its name, so that it stays the same one.
+
+        A metric of your own needs functions that pickle; of :func:`six_sum_metric` its
+        ``finalise``.
+        """
+        if METRICS.get(self.name) is self:
+            return get_metric, (self.name,)
+        if isinstance(self.score, _SixSumScore):
+            views, finalise = (self.neuron_view, self.concept_view), self.score.finalise
+            if six_sum_metric(self.name, *views, finalise, self.range, self.summary) == self:
+                return six_sum_metric, (self.name, *views, finalise, self.range, self.summary)
+        return Metric, tuple(self)
+
+
+@dataclass(frozen=True)
+class _SixSumScore:
+    """The score of a six-sum metric; equal where views, formula and range are."""
+
+    neuron_view: str
+    concept_view: str
+    finalise: Callable[[Sums], Array]
+    range: tuple[float, float]
+
+    def __call__(self, prepared: tuple[Any, Any], weights: Array) -> Array:
+        read_neuron, read_concept = VIEWS[self.neuron_view], VIEWS[self.concept_view]
+        f = read_neuron.evaluate(prepared[0], weights)
+        c = read_concept.evaluate(prepared[1], weights)
+        value = self.finalise(weighted_sums(f, c, weights))
+        distinct = read_neuron.distinct(prepared[0]), read_concept.distinct(prepared[1])
+        return _defined(value, *distinct, weights, self.range)
+
 
 def six_sum_metric(
     name: str,
@@ -84,16 +117,8 @@ def six_sum_metric(
     summary: str,
 ) -> Metric:
     """Build a metric from two views and a pointwise function of the six sums."""
-    read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
-
-    def score(prepared: tuple[Any, Any], weights: Array) -> Array:
-        f = read_neuron.evaluate(prepared[0], weights)
-        c = read_concept.evaluate(prepared[1], weights)
-        value = finalise(weighted_sums(f, c, weights))
-        distinct = read_neuron.distinct(prepared[0]), read_concept.distinct(prepared[1])
-        return _defined(value, *distinct, weights, range)
-
-    prepare = read_neuron.prepare, read_concept.prepare
+    score = _SixSumScore(neuron_view, concept_view, finalise, range)
+    prepare = VIEWS[neuron_view].prepare, VIEWS[concept_view].prepare
     return Metric(name, neuron_view, concept_view, *prepare, score, range, summary, finalise)
 
 

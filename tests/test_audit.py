@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass, replace
@@ -153,6 +154,20 @@ def test_files_read_back(audited, tmp_path):
     (tmp_path / "other.json").write_text(json.dumps({"format": "x"}))
     with pytest.raises(ValueError, match="is not an audit in the format"):
         report.read_audit(tmp_path / "other.json")
+
+
+def test_results_pickle(probe, audited):
+    """As a pool of processes sends them."""
+    same_fields(pickle.loads(pickle.dumps(audited)), audited)
+    boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
+    sets = nt.concept_sets(boot, alpha=0.1)
+    again = pickle.loads(pickle.dumps(boot))
+    assert again.definition is boot.definition
+    for ours, theirs in (
+        (nt.concept_sets(again, alpha=0.1), sets), (pickle.loads(pickle.dumps(sets)), sets),
+        (pickle.loads(pickle.dumps(bounds := nt.intervals(probe, "iou"))), bounds),
+    ):  # fmt: skip
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def test_table_shows_the_best_first_and_reasons_last(audited):
