@@ -14,7 +14,7 @@ import re
 import unicodedata
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 __all__ = [
     "FileError",
     "as_cell",
+    "choose_array",
     "from_cell",
     "read_array",
     "read_arrays",
     "read_examples",
     "read_hierarchy",
     "read_names",
+    "read_rows",
     "snippet",
     "visible",
 ]
@@ -100,8 +102,10 @@ def from_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
-def read_arrays(path: str | Path) -> dict[str, Any]:
-    """Read all matrices of a file, by name.
+def read_arrays(path: str | Path, names: Collection[str] = ()) -> dict[str, Any]:
+    """Read all matrices of a file, by name, or only those of the given names.
+
+    Others may then be of any kind, strings say; a name that the file lacks is left out.
 
     ==============  ================================================================
     .npy            one array, named "", which stays on the disk until it is read
@@ -126,6 +130,7 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
         raise FileError(f"{path}: there is no such file")
     with _told(path):
         found = reader(path)
+    found = {k: x for k, x in found.items() if not names or k in names}
     for name, array in found.items():
         # NumPy knows bfloat16 by its name alone
         if array.dtype.kind not in NUMBERS and array.dtype.name != "bfloat16":
@@ -331,7 +336,10 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Names, one a line, or a list of strings in a .json file.
+    """Names: one a line, a list of strings in a .json file, or an array of strings or bytes.
+
+    The array is that of a .npy file, or the one of a .npz file that is the only one or is called
+    "names".
 
     Raises
     ------
@@ -339,6 +347,11 @@ def read_names(path: str | Path) -> list[str]:
         If the file is missing, is not UTF-8 text, or holds something else.
     """
     path = Path(path)
+    reader = {".npy": _npy, ".npz": _npz}.get(path.suffix.lower())
+    if reader is not None:
+        with _told(path):
+            arrays = reader(path)
+        return _texts(choose_array(arrays, "names", path), path)
     with _told(path):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() != ".json":
@@ -349,6 +362,67 @@ def read_names(path: str | Path) -> list[str]:
         found = json.loads(text)
     if not isinstance(found, list) or not all(_is_text(x) for x in found):
         raise FileError(f"{path}: must be a list of strings")
+    return found
+
+
+def choose_array(arrays: dict[str, Any], wanted: str, path: Path) -> Any:
+    """The array of a file that is the only one, or has the name of what is wanted.
+
+    Raises
+    ------
+    FileError
+        If there are several, and none of that name.
+    """
+    if wanted in arrays:
+        return arrays[wanted]
+    if len(arrays) != 1:
+        found = ", ".join(f"{name!r} {list(x.shape)}" for name, x in arrays.items())
+        raise FileError(f"{path}: holds {found}; call the one to read {wanted!r}, or save it alone")
+    return next(iter(arrays.values()))
+
+
+def _texts(array: Any, path: Path) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind not in "SU":
+        raise FileError(
+            f"{path}: names must be strings of shape [C], got {array.dtype} {list(array.shape)}"
+        )
+    with _told(path):
+        names = [x.decode() if isinstance(x, bytes) else x for x in array.tolist()]
+    if not all(_is_text(x) for x in names):
+        raise FileError(f"{path}: must hold whole characters")
+    return names
+
+
+def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
+    """Rows of a table of text, each with the number of the line on which it begins.
+
+    Cells are separated by tabs in a .tsv or .tab file and where the first row holds a tab, else by
+    commas. Rows without any text are left out.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, is not UTF-8 text, or its quotes do not match.
+    """
+    path = Path(path)
+    with _told(path), path.open(newline="", encoding="utf-8-sig") as file:
+        text = file.read()
+    lines = io.StringIO(text, newline="")
+    first = next((x for x in lines if x.strip()), "")
+    lines.seek(0)
+    tabs = path.suffix.lower() in (".tsv", ".tab") or "\t" in first
+    rows = csv.reader(lines, delimiter="\t" if tabs else ",", strict=True)
+    found, line = [], 1
+    try:
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                found.append((line, row))
+            line = rows.line_num + 1
+    except csv.Error as error:
+        raise FileError(
+            f"{path}: line {line} can not be read: {error}; quote a cell that begins with a "
+            "quote, and double the quotes in it"
+        ) from None
     return found
 
 
@@ -363,16 +437,23 @@ def read_hierarchy(path: str | Path) -> dict[str, str]:
     Raises
     ------
     FileError
-        If the file is missing or holds something else.
+        If the file is missing or holds something else, such as a line of three columns.
     """
     path = Path(path)
-    with _told(path):
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ".json":
+        with _told(path):
+            text = path.read_text(encoding="utf-8-sig")
             found = json.loads(text, object_pairs_hook=_unique)
-        else:
-            rows = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in text else ",")
-            found = _unique([row for row in rows if row])
+    else:
+        rows = read_rows(path)
+        for line, row in rows:
+            if len(row) != 2:
+                raise FileError(
+                    f"{path}: line {line} has {len(row)} columns; give two, a child and its "
+                    "parent, and quote a name that holds a comma"
+                )
+        with _told(path):
+            found = _unique(row for _, row in rows)
     if not isinstance(found, dict) or not all(_is_text(x) for x in (*found, *found.values())):
         raise FileError(f"{path}: must say the parent, a string, of each concept")
     return found
@@ -410,7 +491,7 @@ def read_examples(
     """
     path = Path(path)
     if path.suffix.lower() != ".jsonl":
-        images = read_array(path)
+        images = choose_array(read_arrays(path), "images", path)
         if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
             raise FileError(
                 f"{path}: images must be [n, H, W] or [n, H, W, 1|3], got {images.shape}"
@@ -419,7 +500,8 @@ def read_examples(
             raise FileError(f"{path}: holds {len(images)} images for {num_samples} samples")
         return lambda row: np.asarray(images[row]), None
     with _told(path):
-        lines = [json.loads(x) for x in path.read_text(encoding="utf-8").split("\n") if x.strip()]
+        text = path.read_text(encoding="utf-8-sig")
+        lines = [_json_of(x, i) for i, x in enumerate(text.split("\n"), 1) if x.strip()]
     values: list[Any] = [
         x.get("tokens", x.get("text")) if isinstance(x, dict) else x for x in lines
     ]
@@ -439,6 +521,15 @@ def read_examples(
         return snippet(pieces, groups, row, 60)
 
     return show, groups
+
+
+def _json_of(text: str, line: int) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"line {line} is no JSON: {error.msg}, character {error.pos + 1}"
+        ) from None
 
 
 def snippet(pieces: Any, groups: np.ndarray, row: int, width: int) -> tuple[str, str, str]:
