@@ -14,7 +14,7 @@ import re
 import unicodedata
 import warnings
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 __all__ = [
     "FileError",
     "as_cell",
-    "choose_array",
+    "check_numbers",
     "from_cell",
+    "read_any",
     "read_array",
     "read_arrays",
     "read_examples",
     "read_hierarchy",
     "read_names",
     "read_rows",
+    "read_wanted",
     "snippet",
     "visible",
 ]
@@ -102,10 +104,8 @@ def from_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
-def read_arrays(path: str | Path, names: Collection[str] = ()) -> dict[str, Any]:
-    """Read all matrices of a file, by name, or only those of the given names.
-
-    Others may then be of any kind, strings say; a name that the file lacks is left out.
+def read_arrays(path: str | Path) -> dict[str, Any]:
+    """Read all matrices of a file, by name.
 
     ==============  ================================================================
     .npy            one array, named "", which stays on the disk until it is read
@@ -123,20 +123,29 @@ def read_arrays(path: str | Path, names: Collection[str] = ()) -> dict[str, Any]
         If its kind needs a package that is not installed.
     """
     path = Path(path)
+    found = read_any(path)
+    for name, array in found.items():
+        check_numbers(array, name, path)
+    return found
+
+
+def read_any(path: Path) -> dict[str, Any]:
+    """As :func:`read_arrays`, also what holds no numbers but strings."""
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise FileError(f"{path}: unknown kind of file; known: {', '.join(READERS)}")
     if not path.is_file():
         raise FileError(f"{path}: there is no such file")
     with _told(path):
-        found = reader(path)
-    found = {k: x for k, x in found.items() if not names or k in names}
-    for name, array in found.items():
-        # NumPy knows bfloat16 by its name alone
-        if array.dtype.kind not in NUMBERS and array.dtype.name != "bfloat16":
-            what = f"{name!r} is" if name else "it is"
-            raise FileError(f"{path}: {what} of {array.dtype}; save real numbers")
-    return found
+        return reader(path)
+
+
+def check_numbers(array: Any, name: str, path: Path) -> None:
+    """Raise if an array of a file holds no real numbers."""
+    # NumPy knows bfloat16 by its name alone
+    if array.dtype.kind not in NUMBERS and array.dtype.name != "bfloat16":
+        what = f"{name!r} is" if name else "it is"
+        raise FileError(f"{path}: {what} of {array.dtype}; save real numbers")
 
 
 def read_array(path: str | Path, name: str | None = None) -> Any:
@@ -347,11 +356,8 @@ def read_names(path: str | Path) -> list[str]:
         If the file is missing, is not UTF-8 text, or holds something else.
     """
     path = Path(path)
-    reader = {".npy": _npy, ".npz": _npz}.get(path.suffix.lower())
-    if reader is not None:
-        with _told(path):
-            arrays = reader(path)
-        return _texts(choose_array(arrays, "names", path), path)
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _texts(_chosen(read_any(path), "names", path)[1], path)
     with _told(path):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() != ".json":
@@ -365,20 +371,29 @@ def read_names(path: str | Path) -> list[str]:
     return found
 
 
-def choose_array(arrays: dict[str, Any], wanted: str, path: Path) -> Any:
-    """The array of a file that is the only one, or has the name of what is wanted.
+def read_wanted(path: Path, wanted: str, *, texts: bool = False) -> Any:
+    """Read the array of a file that is the only one, or has the name of what is wanted.
+
+    It holds numbers; with ``texts`` also strings or bytes.
 
     Raises
     ------
     FileError
-        If there are several, and none of that name.
+        As :func:`read_arrays`; if there are several arrays, and none of that name.
     """
+    name, array = _chosen(read_any(path), wanted, path)
+    if not (texts and array.dtype.kind in "SU"):
+        check_numbers(array, name, path)
+    return array
+
+
+def _chosen(arrays: dict[str, Any], wanted: str, path: Path) -> tuple[str, Any]:
     if wanted in arrays:
-        return arrays[wanted]
+        return wanted, arrays[wanted]
     if len(arrays) != 1:
         found = ", ".join(f"{name!r} {list(x.shape)}" for name, x in arrays.items())
         raise FileError(f"{path}: holds {found}; call the one to read {wanted!r}, or save it alone")
-    return next(iter(arrays.values()))
+    return next(iter(arrays.items()))
 
 
 def _texts(array: Any, path: Path) -> list[str]:
@@ -491,7 +506,7 @@ def read_examples(
     """
     path = Path(path)
     if path.suffix.lower() != ".jsonl":
-        images = choose_array(read_arrays(path), "images", path)
+        images = read_wanted(path, "images")
         if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
             raise FileError(
                 f"{path}: images must be [n, H, W] or [n, H, W, 1|3], got {images.shape}"

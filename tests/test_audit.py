@@ -279,7 +279,7 @@ def test_demo_runs_end_to_end(tmp_path):
         (["--alpha", "2"], "must lie strictly between 0 and 1, got 2.0"),
         (["--task", "mnist"], "mnist"),
         (["--replicates", "0"], "--replicates"),
-        (["--out", "/dev/null/x"], "can not create the folder"),
+        (["--out", "/dev/null/x"], "can not be a folder, since /dev/null is a file"),
     ],
 )
 def test_bad_options_of_the_command_end_at_once(arguments, message):

@@ -15,6 +15,7 @@ from neurotrust_jax.io import (
     read_examples,
     read_hierarchy,
     read_names,
+    read_wanted,
 )
 
 pytestmark = pytest.mark.x32
@@ -184,11 +185,14 @@ def test_names_in_arrays(tmp_path):
         read_names(tmp_path / "b.npz")
 
 
-def test_the_wanted_arrays_alone(tmp_path):
-    np.savez(tmp_path / "a.npz", x=MATRIX, names=np.array(["a", "b"]))
+def test_the_wanted_array_beside_others(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, concepts=MATRIX, names=np.array(["a", "b"]), other=MATRIX)
+    np.testing.assert_array_equal(read_wanted(path, "concepts"), MATRIX)
     with pytest.raises(FileError, match="'names' is of <U1; save real numbers"):
-        read_arrays(tmp_path / "a.npz")
-    assert list(read_arrays(tmp_path / "a.npz", ("x", "y"))) == ["x"]
+        read_wanted(path, "names")
+    with pytest.raises(FileError, match=r"'other' \[12, 5\]; call the one to read 'groups', or"):
+        read_wanted(path, "groups")
 
 
 def test_examples(tmp_path):
