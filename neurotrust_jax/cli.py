@@ -317,7 +317,11 @@ def audit_command(
     out: OutFolder,
     names: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Concept names, one a line, or .json."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Concept names: one a line, .json, or an array of strings.",
+        ),
     ] = None,
     layer: Annotated[
         list[str] | None, typer.Option(help="Audit these layers only; may be repeated.")
@@ -404,15 +408,22 @@ def audit_command(
 
 
 def _labels_and_probe(
-    labels: Path | None, first_unit: int, layer: str | None, files: Files, options: Options
+    labels: Path | None,
+    first_unit: int,
+    layer: str | None,
+    files: Files,
+    options: Options,
+    *,
+    any_name: bool = False,
 ) -> tuple[list[Claim], Probe]:
-    """The labels of a layer, none without a file of them, and the layer itself."""
+    """The labels of a layer, none without a file of them, and the layer; see :func:`load_layer`."""
     from .published import of_layer, read_labels
     from .runs import load_layer
 
     claims = of_layer(read_labels(labels, first_unit=first_unit), layer, labels) if labels else []
     # the layer may be that of the labels alone, where there is no other in the activations
-    probe_of = load_layer(files, options, layer, any_name=any(x.layer for x in claims))
+    any_name |= any(x.layer for x in claims)
+    probe_of = load_layer(files, options, layer, any_name=any_name)
     return claims, probe_of()
 
 
@@ -656,7 +667,9 @@ def compare(
         (second, other_layer or layer, other_metric or metric, other_labels),
     ):
         options = Options(metric=by, seed=seed, top_fraction=top_fraction)
-        claims, probe = _labels_and_probe(claimed, first_unit, which, files, options)
+        claims, probe = _labels_and_probe(
+            claimed, first_unit, which, files, options, any_name=files is second and not other_layer
+        )
         label = match_labels(claims, probe) if claimed else None
         sides.append(Labelling(probe, by, label))
     with _bars() as progress:

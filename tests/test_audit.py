@@ -240,6 +240,14 @@ def test_audit_refuses_before_it_works(probe):
         nt.audit(KEY, probe, alpha=0)
     with pytest.raises(ValueError, match="unknown metric 'IoU'"):
         nt.audit(KEY, probe, "IoU")
+    for option, message in (
+        ({"num_replicates": 0}, "num_replicates must be a whole number of at least 1, got 0"),
+        ({"scheme": "x"}, "unknown scheme 'x'"), ({"method": "x"}, "unknown method 'x'"),
+        ({"memory_limit": 1.0}, "memory_limit=1 bytes"),
+        ({"method": "agarwal"}, "method 'agarwal' does not fit 'iou'"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            nt.audit(KEY, probe, progress=lambda *x: pytest.fail("it works"), **option)
 
 
 @pytest.mark.slow

@@ -323,6 +323,9 @@ def test_compare_takes_the_layers_named_and_what_is_the_others(here, monkeypatch
                           "--other-labels labels.csv --other-layer a")  # fmt: skip
     assert first.label.tolist() == [2, -1, -1, -1, -1]
     assert second.label.tolist() == [1, 0, -1, -1, -1]
+    first, second = sides(f"{ARRAYS} --names plain.txt --labels labels.csv --layer b")
+    assert first.label.tolist() == [2, -1, -1, -1, -1]
+    assert second.label is None
     np.save("g.npy", np.arange(300) // 10)
     first, second = sides(
         f"{ARRAYS} --groups groups.npy --other-concepts c.npy --other-activations f.npy "
