@@ -14,6 +14,7 @@ from .bounds import Certificate, certify, intervals
 from .checks import check_count, check_share
 from .chunks import StageProgress
 from .hierarchy import lineages, merge_answers
+from .memory import room_for
 from .metrics import Metric, get_metric
 from .null import PermutationTest, permutation_test
 from .probe import Probe
@@ -23,6 +24,7 @@ from .sets import concept_sets
 from .similarity import Identification, Reason, at_concept, identify
 from .stability import Stability, stability
 from .verdicts import Evidence, Judgement, Verdict, judge
+from .weights import check_scheme
 
 __all__ = ["Audit", "Leading", "audit"]
 
@@ -238,7 +240,13 @@ def audit(
     metric = get_metric(metric)
     if num_permutations != 0:
         check_count(num_permutations, "num_permutations")
+    check_count(num_replicates, "num_replicates")
+    check_scheme(scheme)
     lineages(probe.concept_names, hierarchy)  # a wrong one ends here
+    room_for(probe, num_replicates, memory_limit, None)  # and so does too low a limit
+    # a method that does not fit the metric ends here too, before the long work
+    bounds = intervals(probe, metric, delta=alpha, method=method, simultaneous="concepts")
+    proof = certify(probe, metric, delta=alpha, method=method)
     told = progress or (lambda stage, done, total: None)
     boot_key, null_key, split_key = jax.random.split(key, 3)
     null = None
@@ -253,8 +261,6 @@ def audit(
         progress=lambda done, total: told("resampling", done, total),
     )  # fmt: skip
     told("judging", 0, 1)
-    bounds = intervals(probe, metric, delta=alpha, method=method, simultaneous="concepts")
-    proof = certify(probe, metric, delta=alpha, method=method)
     found = identify(probe, metric, min(LEADING, probe.num_concepts))
     sets = concept_sets(boot, alpha=alpha)
     host = jax.device_get

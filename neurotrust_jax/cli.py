@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version
@@ -27,11 +28,15 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from .io import as_cell, visible
+from .checks import check_seed
+from .io import FileError, as_cell, visible
 
 if TYPE_CHECKING:
     from .audit import Audit
     from .chunks import StageProgress
+    from .probe import Probe
+    from .published import Claim
+    from .runs import Files, Options
     from .tasks import TrainedLayer
 
 __all__ = ["main"]
@@ -74,18 +79,65 @@ def _root(
     pass
 
 
-def _known_metric(name: str) -> str:
+def _known_metric(name: str | None) -> str | None:
     from .metrics import get_metric
 
     try:
-        return get_metric(name).name
+        return None if name is None else get_metric(name).name
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def _share(value: float) -> float:
-    if not 0 < value < 1:
+def _seed(value: int) -> int:
+    try:
+        return check_seed(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _folder(path: Path) -> Path:
+    from .folders import check_folder
+
+    try:
+        return check_folder(path)
+    except FileError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _file(path: Path | None) -> Path | None:
+    from .folders import check_file
+
+    try:
+        return None if path is None else check_file(path)
+    except FileError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_idle(ctx: typer.Context, names: Iterable[str], needed: str) -> None:
+    """Refuse options that would have no effect without what is needed."""
+    for name in names:
+        if _given(ctx, name):
+            raise typer.BadParameter(
+                f"has no effect without {needed}; leave it out",
+                param_hint=f"--{name.replace('_', '-')}",
+            )
+
+
+def _share(value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1:
         raise typer.BadParameter(f"must lie strictly between 0 and 1, got {value}")
+    return value
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter(f"must be finite and above 0, got {value}")
     return value
 
 
@@ -97,7 +149,16 @@ Permutations = Annotated[
     int, typer.Option(min=0, help="Permutations of the test against chance; 0 for none.")
 ]
 Alpha = Annotated[float, typer.Option(callback=_share, help="Error level of sets and intervals.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[
+    int, typer.Option(callback=_seed, help="Seed of everything random, from 0 to 2**32 - 1.")
+]
+OutFolder = Annotated[Path, typer.Option(callback=_folder, help="Folder for the results.")]
+TopFraction = Annotated[
+    float | None,
+    typer.Option(
+        callback=_share, help="Share of samples on which a neuron is active; default 0.05."
+    ),
+]
 FirstUnit = Annotated[
     int,
     typer.Option(min=0, help="Number of the first unit in files of labels: 1 in NetDissect's own."),
@@ -136,19 +197,12 @@ def demo(
     alpha: Alpha = 0.1,
     seed: Seed = 0,
     rows: Rows = 25,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("neurotrust-demo"),
+    out: OutFolder = Path("neurotrust-demo"),
 ) -> None:
     """Train a network on built-in data, label its neurons, and say how far to trust each label.
 
     Writes report.html, descriptions.csv, audit.json and figures into the folder OUT.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise typer.BadParameter(
-            f"can not create the folder: {error}", param_hint="--out"
-        ) from None
-
     import jax
 
     from .audit import audit
@@ -165,6 +219,7 @@ def demo(
     from .tasks import train_layer
 
     start = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
     key = jax.random.key(seed)
     with _bars() as progress:
         layer = train_layer(key, task.value, progress=progress)
@@ -259,10 +314,14 @@ def audit_command(
         Path,
         typer.Option(exists=True, dir_okay=False, help="Concepts [n, C]: 0/1 or probabilities."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    out: OutFolder,
     names: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Concept names, one a line, or .json."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Concept names: one a line, .json, or an array of strings.",
+        ),
     ] = None,
     layer: Annotated[
         list[str] | None, typer.Option(help="Audit these layers only; may be repeated.")
@@ -293,9 +352,7 @@ def audit_command(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Threshold of each neuron [U]."),
     ] = None,
-    top_fraction: Annotated[
-        float, typer.Option(callback=_share, help="Share of samples on which a neuron is active.")
-    ] = 0.05,
+    top_fraction: TopFraction = None,
     split: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of samples set aside for the thresholds.")
     ] = 0.0,
@@ -350,8 +407,29 @@ def audit_command(
     )
 
 
+def _labels_and_probe(
+    labels: Path | None,
+    first_unit: int,
+    layer: str | None,
+    files: Files,
+    options: Options,
+    *,
+    any_name: bool = False,
+) -> tuple[list[Claim], Probe]:
+    """The labels of a layer, none without a file of them, and the layer; see :func:`load_layer`."""
+    from .published import of_layer, read_labels
+    from .runs import load_layer
+
+    claims = of_layer(read_labels(labels, first_unit=first_unit), layer, labels) if labels else []
+    # the layer may be that of the labels alone, where there is no other in the activations
+    any_name |= any(x.layer for x in claims)
+    probe_of = load_layer(files, options, layer, any_name=any_name)
+    return claims, probe_of()
+
+
 @app.command()
 def check(
+    ctx: typer.Context,
     descriptions: Annotated[
         Path,
         typer.Argument(
@@ -386,7 +464,9 @@ def check(
     alpha: Alpha = 0.1,
     seed: Seed = 0,
     rows: Rows = 25,
-    out: Annotated[Path | None, typer.Option(help="File for the findings, .csv.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=_file, help="File for the findings, .csv.")
+    ] = None,
 ) -> None:
     """Judge labels that exist already, against the arrays behind them.
 
@@ -394,14 +474,25 @@ def check(
     """
     import csv
 
-    from .published import SAYS, Finding, judge_labels, match_labels, read_labels
+    from .published import (
+        SAYS,
+        Finding,
+        judge_labels,
+        match_labels,
+        match_units,
+        of_layer,
+        read_labels,
+    )
 
-    claims = read_labels(descriptions, first_unit=first_unit)
-    layers = sorted({x.layer for x in claims})
-    chosen = [x for x in claims if layer is None or x.layer in ("", layer)]
     if (activations is None) != (concepts is None):
         raise typer.BadParameter("--activations and --concepts go together")
     if activations is None or concepts is None:
+        idle = set(ctx.params) - {"descriptions", "layer", "first_unit"}
+        _refuse_idle(ctx, sorted(idle), "--activations and --concepts")
+        claims = read_labels(descriptions, first_unit=first_unit)
+        if layer is not None:
+            claims = of_layer(claims, layer, descriptions)
+        layers = {x.layer for x in claims}
         scored = sum(np.isfinite(x.similarity) for x in claims)
         most = Counter(x.description for x in claims).most_common(3)
         shared = ", ".join(f"{name!r} {count} times" for name, count in most)
@@ -419,31 +510,27 @@ def check(
 
     import jax
 
-    from .runs import Files, Options, load_layers
+    from .runs import Files, Options
 
-    if layer is None and len(layers) > 1:
-        raise typer.BadParameter(
-            f"the file has labels of {', '.join(layers)}; choose one", param_hint="--layer"
-        )
     files = Files((activations,), concepts, names=names, groups=groups, thresholds=thresholds)
-    probes = load_layers(files, Options(metric=metric, seed=seed))
-    if len(probes) > 1 and layer not in probes:
-        raise typer.BadParameter(
-            f"the activations hold {', '.join(probes)}; choose one", param_hint="--layer"
-        )
-    probe = probes[layer if layer in probes else next(iter(probes))]()
+    inputs = (descriptions, *files.all().values())
+    if out is not None and out.exists() and any(out.samefile(path) for path in inputs):
+        raise typer.BadParameter(f"{out} would overwrite what is read", param_hint="--out")
+    chosen, probe = _labels_and_probe(
+        descriptions, first_unit, layer, files, Options(metric=metric, seed=seed)
+    )
     label = match_labels(chosen, probe)
     with _bars() as progress:
         found = judge_labels(
             jax.random.key(seed), probe, label, metric, alpha=alpha, num_replicates=replicates,
             progress=lambda done, total: progress("resampling", done, total),
         )  # fmt: skip
-    claimed = {x.unit: x for x in chosen}
+    claimed = dict(zip(match_units(chosen, probe), chosen, strict=True))
     lines = [
         {
-            "layer": claimed[name].layer,
+            "layer": claimed[u].layer,
             "unit": name,
-            "description": claimed[name].description,
+            "description": claimed[u].description,
             "finding": found.finding[u],
             "similarity": found.similarity[u],
             "lower": found.lower[u],
@@ -453,10 +540,10 @@ def check(
             "best_similarity": found.best_similarity[u],
             "shortfall": found.shortfall[u],
             "rivals": found.rivals[u],
-            "stated_similarity": claimed[name].similarity,
+            "stated_similarity": claimed[u].similarity,
         }
         for u, name in enumerate(probe.neuron_names)
-        if name in claimed
+        if u in claimed
     ]
     counts = Counter(x["finding"] for x in lines)
     table = Table(title=f"{len(lines):,} labels, {min(rows, len(lines))} shown, worst first")
@@ -493,6 +580,7 @@ def check(
 
 @app.command()
 def compare(
+    ctx: typer.Context,
     activations: Annotated[
         Path, typer.Option(exists=True, dir_okay=False, help="Activations [n, U].")
     ],
@@ -505,7 +593,9 @@ def compare(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Other concepts, or of the other set."),
     ] = None,
-    other_metric: Annotated[str | None, typer.Option(help="Another metric.")] = None,
+    other_metric: Annotated[
+        str | None, typer.Option(callback=_known_metric, help="Another metric.")
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="Labels of an explainer, .csv; see check."),
@@ -513,16 +603,27 @@ def compare(
     other_labels: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Labels of another.")
     ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer of the activations, or labels, if several.")
+    ] = None,
+    other_layer: Annotated[str | None, typer.Option(help="Layer of the other.")] = None,
     first_unit: FirstUnit = 0,
     names: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Names of the concepts.")
     ] = None,
+    other_names: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Names of other concepts.")
+    ] = None,
     groups: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Group of each sample [n].")
     ] = None,
-    top_fraction: Annotated[
-        float, typer.Option(callback=_share, help="Share of samples on which a neuron is active.")
-    ] = 0.05,
+    other_groups: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Group of each sample of the other concepts."
+        ),
+    ] = None,
+    top_fraction: TopFraction = None,
     metric: MetricOption = "iou",
     replicates: Annotated[int, typer.Option(min=2, help="Bootstrap replicates.")] = 200,
     alpha: Alpha = 0.1,
@@ -531,32 +632,46 @@ def compare(
 ) -> None:
     """Compare two metrics, probing sets, layers or explainers: differences with intervals.
 
-    What is not given of the other is that of the first. On the same samples both are resampled
-    alike.
+    What is not given of the other is that of the first, but for the groups of other concepts. On
+    the same samples both are resampled alike.
     """
     import jax
 
     from .comparison import Labelling
     from .comparison import compare as compare_labellings
-    from .published import match_labels, read_labels
-    from .runs import Files, Options, load_layers
+    from .published import match_labels
+    from .runs import Files, Options
 
-    metrics = metric, _known_metric(other_metric) if other_metric else metric
-    paths = (activations, other_activations or activations), (concepts, other_concepts or concepts)
-    if not (other_activations or other_concepts or other_metric or labels or other_labels):
+    others = other_activations, other_concepts, other_metric, labels, other_labels, other_layer
+    if all(x is None for x in others):
         raise typer.BadParameter("give --other-activations, --other-metric or another of the other")
-    sides = []
-    for f, c, name, claimed in zip(*paths, metrics, (labels, other_labels), strict=True):
-        own = groups if c == concepts else None
-        files = Files((f,), c, names=names, groups=own)
-        probes = load_layers(files, Options(top_fraction=top_fraction))
-        if len(probes) > 1:
-            raise typer.BadParameter(f"{f} holds several layers: {', '.join(probes)}")
-        probe = next(iter(probes.values()))()
-        label = (
-            match_labels(read_labels(claimed, first_unit=first_unit), probe) if claimed else None
+    if labels is None and other_labels is None:
+        _refuse_idle(ctx, ["first_unit"], "--labels or --other-labels")
+    if other_concepts is None or other_concepts.samefile(concepts):
+        _refuse_idle(ctx, ["other_names", "other_groups"], "--other-concepts")
+        other_groups = groups
+    elif groups is not None and other_groups is None:
+        raise typer.BadParameter(
+            "are of the samples of --concepts; give --other-groups for those of --other-concepts "
+            "(the same file if they are the same samples)",
+            param_hint="--groups",
         )
-        sides.append(Labelling(probe, name, label))
+    first = Files((activations,), concepts, names=names, groups=groups)
+    second = Files(
+        (other_activations or activations,), other_concepts or concepts,
+        names=other_names or names, groups=other_groups,
+    )  # fmt: skip
+    sides = []
+    for files, which, by, claimed in (
+        (first, layer, metric, labels),
+        (second, other_layer or layer, other_metric or metric, other_labels),
+    ):
+        options = Options(metric=by, seed=seed, top_fraction=top_fraction)
+        claims, probe = _labels_and_probe(
+            claimed, first_unit, which, files, options, any_name=files is second and not other_layer
+        )
+        label = match_labels(claims, probe) if claimed else None
+        sides.append(Labelling(probe, by, label))
     with _bars() as progress:
         found = compare_labellings(
             jax.random.key(seed), *sides, alpha=alpha, num_replicates=replicates,
@@ -601,11 +716,18 @@ def compare(
 def plan(
     metric: MetricOption = "iou",
     error: Annotated[
-        float | None, typer.Option(help="Largest error of a similarity that you accept.")
+        float | None,
+        typer.Option(
+            callback=_positive,
+            help="Largest error of a similarity that you accept; default 0.1.",
+        ),
     ] = None,
     margin: Annotated[
         float | None,
-        typer.Option(help="Or: by how much the best concept leads, to certify its label."),
+        typer.Option(
+            callback=_positive,
+            help="Or: by how much the best concept leads, to certify its label.",
+        ),
     ] = None,
     frequency: Annotated[
         list[float] | None,
@@ -628,6 +750,8 @@ def plan(
     """How large must a probing set be, or how large is the error of one?"""
     from .planning import generalization_gap, required_samples
 
+    if error is not None and margin is not None:
+        raise typer.BadParameter("excludes --margin; leave one of them out", param_hint="--error")
     rates = frequency or [0.5, 0.1, 0.01]
     design: dict[str, Any] = {"num_concepts": concepts, "delta": delta, "active_rate": active_rate}
     if samples:
@@ -662,6 +786,8 @@ def plan(
 
 def main() -> None:
     """Run the command; what the user can mend ends in one line and exit status 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may hold what the terminal can not show
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except (ValueError, ImportError, OSError) as error:

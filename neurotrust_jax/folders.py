@@ -14,7 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 
-__all__ = ["Kept", "cache_folder", "fingerprint", "written"]
+from .io import FileError
+
+__all__ = ["Kept", "cache_folder", "check_file", "check_folder", "fingerprint", "written"]
 
 UNFINISHED = ".unfinished-"  # what a process that was killed may leave behind
 
@@ -34,6 +36,39 @@ def written(path: Path, write: Callable[[Path], Any]) -> Path:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+    return path
+
+
+def check_folder(path: Path) -> Path:
+    """The folder, if files can be written into it, or if it is not there but can be made.
+
+    Raises
+    ------
+    FileError
+        Else.
+    """
+    there = next(x for x in (path, *path.absolute().parents) if x.exists())
+    if not there.is_dir():
+        raise FileError(f"{path}: can not be a folder, since {there} is a file; give another")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise FileError(f"{path}: there is no permission to write into {there}; give another")
+    return path
+
+
+def check_file(path: Path) -> Path:
+    """The path, if a file can be written there.
+
+    Raises
+    ------
+    FileError
+        Else.
+    """
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}; make it, or give another file")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise FileError(f"{path}: there is no permission to write it; give another file")
     return path
 
 

@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 __all__ = [
     "FileError",
     "as_cell",
+    "check_numbers",
     "from_cell",
+    "read_any",
     "read_array",
     "read_arrays",
     "read_examples",
     "read_hierarchy",
     "read_names",
+    "read_rows",
+    "read_wanted",
     "snippet",
     "visible",
 ]
@@ -119,19 +123,29 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
         If its kind needs a package that is not installed.
     """
     path = Path(path)
+    found = read_any(path)
+    for name, array in found.items():
+        check_numbers(array, name, path)
+    return found
+
+
+def read_any(path: Path) -> dict[str, Any]:
+    """As :func:`read_arrays`, also what holds no numbers but strings."""
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise FileError(f"{path}: unknown kind of file; known: {', '.join(READERS)}")
     if not path.is_file():
         raise FileError(f"{path}: there is no such file")
     with _told(path):
-        found = reader(path)
-    for name, array in found.items():
-        # NumPy knows bfloat16 by its name alone
-        if array.dtype.kind not in NUMBERS and array.dtype.name != "bfloat16":
-            what = f"{name!r} is" if name else "it is"
-            raise FileError(f"{path}: {what} of {array.dtype}; save real numbers")
-    return found
+        return reader(path)
+
+
+def check_numbers(array: Any, name: str, path: Path) -> None:
+    """Raise if an array of a file holds no real numbers."""
+    # NumPy knows bfloat16 by its name alone
+    if array.dtype.kind not in NUMBERS and array.dtype.name != "bfloat16":
+        what = f"{name!r} is" if name else "it is"
+        raise FileError(f"{path}: {what} of {array.dtype}; save real numbers")
 
 
 def read_array(path: str | Path, name: str | None = None) -> Any:
@@ -331,7 +345,10 @@ READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Names, one a line, or a list of strings in a .json file.
+    """Names: one a line, a list of strings in a .json file, or an array of strings or bytes.
+
+    The array is that of a .npy file, or the one of a .npz file that is the only one or is called
+    "names".
 
     Raises
     ------
@@ -339,6 +356,8 @@ def read_names(path: str | Path) -> list[str]:
         If the file is missing, is not UTF-8 text, or holds something else.
     """
     path = Path(path)
+    if path.suffix.lower() in (".npy", ".npz"):
+        return _texts(_chosen(read_any(path), "names", path)[1], path)
     with _told(path):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() != ".json":
@@ -349,6 +368,76 @@ def read_names(path: str | Path) -> list[str]:
         found = json.loads(text)
     if not isinstance(found, list) or not all(_is_text(x) for x in found):
         raise FileError(f"{path}: must be a list of strings")
+    return found
+
+
+def read_wanted(path: Path, wanted: str, *, texts: bool = False) -> Any:
+    """Read the array of a file that is the only one, or has the name of what is wanted.
+
+    It holds numbers; with ``texts`` also strings or bytes.
+
+    Raises
+    ------
+    FileError
+        As :func:`read_arrays`; if there are several arrays, and none of that name.
+    """
+    name, array = _chosen(read_any(path), wanted, path)
+    if not (texts and array.dtype.kind in "SU"):
+        check_numbers(array, name, path)
+    return array
+
+
+def _chosen(arrays: dict[str, Any], wanted: str, path: Path) -> tuple[str, Any]:
+    if wanted in arrays:
+        return wanted, arrays[wanted]
+    if len(arrays) != 1:
+        found = ", ".join(f"{name!r} {list(x.shape)}" for name, x in arrays.items())
+        raise FileError(f"{path}: holds {found}; call the one to read {wanted!r}, or save it alone")
+    return next(iter(arrays.items()))
+
+
+def _texts(array: Any, path: Path) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind not in "SU":
+        raise FileError(
+            f"{path}: names must be strings of shape [C], got {array.dtype} {list(array.shape)}"
+        )
+    with _told(path):
+        names = [x.decode() if isinstance(x, bytes) else x for x in array.tolist()]
+    if not all(_is_text(x) for x in names):
+        raise FileError(f"{path}: must hold whole characters")
+    return names
+
+
+def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
+    """Rows of a table of text, each with the number of the line on which it begins.
+
+    Cells are separated by tabs in a .tsv or .tab file and where the first row holds a tab, else by
+    commas. Rows without any text are left out.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, is not UTF-8 text, or its quotes do not match.
+    """
+    path = Path(path)
+    with _told(path), path.open(newline="", encoding="utf-8-sig") as file:
+        text = file.read()
+    lines = io.StringIO(text, newline="")
+    first = next((x for x in lines if x.strip()), "")
+    lines.seek(0)
+    tabs = path.suffix.lower() in (".tsv", ".tab") or "\t" in first
+    rows = csv.reader(lines, delimiter="\t" if tabs else ",", strict=True)
+    found, line = [], 1
+    try:
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                found.append((line, row))
+            line = rows.line_num + 1
+    except csv.Error as error:
+        raise FileError(
+            f"{path}: line {line} can not be read: {error}; quote a cell that begins with a "
+            "quote, and double the quotes in it"
+        ) from None
     return found
 
 
@@ -363,16 +452,23 @@ def read_hierarchy(path: str | Path) -> dict[str, str]:
     Raises
     ------
     FileError
-        If the file is missing or holds something else.
+        If the file is missing or holds something else, such as a line of three columns.
     """
     path = Path(path)
-    with _told(path):
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ".json":
+        with _told(path):
+            text = path.read_text(encoding="utf-8-sig")
             found = json.loads(text, object_pairs_hook=_unique)
-        else:
-            rows = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in text else ",")
-            found = _unique([row for row in rows if row])
+    else:
+        rows = read_rows(path)
+        for line, row in rows:
+            if len(row) != 2:
+                raise FileError(
+                    f"{path}: line {line} has {len(row)} columns; give two, a child and its "
+                    "parent, and quote a name that holds a comma"
+                )
+        with _told(path):
+            found = _unique(row for _, row in rows)
     if not isinstance(found, dict) or not all(_is_text(x) for x in (*found, *found.values())):
         raise FileError(f"{path}: must say the parent, a string, of each concept")
     return found
@@ -410,7 +506,7 @@ def read_examples(
     """
     path = Path(path)
     if path.suffix.lower() != ".jsonl":
-        images = read_array(path)
+        images = read_wanted(path, "images")
         if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
             raise FileError(
                 f"{path}: images must be [n, H, W] or [n, H, W, 1|3], got {images.shape}"
@@ -419,7 +515,8 @@ def read_examples(
             raise FileError(f"{path}: holds {len(images)} images for {num_samples} samples")
         return lambda row: np.asarray(images[row]), None
     with _told(path):
-        lines = [json.loads(x) for x in path.read_text(encoding="utf-8").split("\n") if x.strip()]
+        text = path.read_text(encoding="utf-8-sig")
+        lines = [_json_of(x, i) for i, x in enumerate(text.split("\n"), 1) if x.strip()]
     values: list[Any] = [
         x.get("tokens", x.get("text")) if isinstance(x, dict) else x for x in lines
     ]
@@ -439,6 +536,15 @@ def read_examples(
         return snippet(pieces, groups, row, 60)
 
     return show, groups
+
+
+def _json_of(text: str, line: int) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"line {line} is no JSON: {error.msg}, character {error.pos + 1}"
+        ) from None
 
 
 def snippet(pieces: Any, groups: np.ndarray, row: int, width: int) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -96,6 +97,57 @@ class Metric(NamedTuple):
         assert self.finalise is not None
         return _within(self.finalise(sums), defined, self.range)
 
+    def __reduce__(self) -> tuple[Callable[..., Metric], tuple[Any, ...]]:
+        """How to pickle and copy it: a built-in metric by its name, so that it stays the same one.
+
+        A metric of your own needs functions that pickle; of :func:`six_sum_metric` its
+        ``finalise``.
+        """
+        if METRICS.get(self.name) is self:
+            return get_metric, (self.name,)
+        if isinstance(self.score, _SixSumScore):
+            views, finalise = (self.neuron_view, self.concept_view), self.score.finalise
+            formula = self.name, *views, finalise, self.range, self.summary, self.parts
+            if six_sum_metric(*formula) == self:
+                return six_sum_metric, formula
+        return Metric, tuple(self)
+
+
+@dataclass(frozen=True)
+class _SixSumScore:
+    """The score of a six-sum metric; equal where views, formula and range are."""
+
+    neuron_view: str
+    concept_view: str
+    finalise: Callable[[Sums], Array]
+    range: tuple[float, float]
+
+    def __call__(self, prepared: tuple[Any, Any], weights: Array) -> Array:
+        read_neuron, read_concept = VIEWS[self.neuron_view], VIEWS[self.concept_view]
+        f = read_neuron.evaluate(prepared[0], weights)
+        c = read_concept.evaluate(prepared[1], weights)
+        value = self.finalise(weighted_sums(f, c, weights))
+        distinct = read_neuron.distinct(prepared[0]), read_concept.distinct(prepared[1])
+        return _defined(value, *distinct, weights, self.range)
+
+
+@dataclass(frozen=True)
+class _SixSumColumns:
+    """What the parts of a six-sum metric take means of; equal where views and parts are."""
+
+    neuron_view: str
+    concept_view: str
+    parts: tuple[Part, ...]
+
+    def __call__(self, neurons: Any, labels: Side, weights: Array) -> tuple[Array, Array]:
+        f = evaluate(neurons, weights, view=self.neuron_view)
+        if self.concept_view == "binary":
+            return f, VIEWS["binary"].prepare(labels)
+        if any(part.given_concept for part in self.parts):
+            return f, labels.values
+        prepared = VIEWS[self.concept_view].prepare(labels)
+        return f, evaluate(prepared, weights, view=self.concept_view)
+
 
 def six_sum_metric(
     name: str,
@@ -112,26 +164,10 @@ def six_sum_metric(
     the concept is present and where it is absent (or, for a binary neuron and a concept that is
     not, the mean of the concept's view where the neuron is active and where it is not).
     """
-    read_neuron, read_concept = VIEWS[neuron_view], VIEWS[concept_view]
+    score = _SixSumScore(neuron_view, concept_view, finalise, range)
+    prepare = VIEWS[neuron_view].prepare, VIEWS[concept_view].prepare
     parts = default_parts(neuron_view, concept_view) if parts is None else parts
-    given_concept = any(part.given_concept for part in parts)
-
-    def columns(neurons: Any, labels: Side, weights: Array) -> tuple[Array, Array]:
-        f = evaluate(neurons, weights, view=neuron_view)
-        if concept_view == "binary":
-            return f, read_concept.prepare(labels)
-        if given_concept:
-            return f, labels.values
-        return f, evaluate(read_concept.prepare(labels), weights, view=concept_view)
-
-    def score(prepared: tuple[Any, Any], weights: Array) -> Array:
-        f = read_neuron.evaluate(prepared[0], weights)
-        c = read_concept.evaluate(prepared[1], weights)
-        value = finalise(weighted_sums(f, c, weights))
-        distinct = read_neuron.distinct(prepared[0]), read_concept.distinct(prepared[1])
-        return _defined(value, *distinct, weights, range)
-
-    prepare = read_neuron.prepare, read_concept.prepare
+    columns = _SixSumColumns(neuron_view, concept_view, parts)
     return Metric(
         name, neuron_view, concept_view, *prepare, score, range, summary, finalise,
         parts=parts, columns=columns,

@@ -43,6 +43,7 @@ class Side(NamedTuple):
         "inclusive",
         "concept_threshold",
         "num_groups",
+        "top_fraction",
         "threshold_source",
         "thresholds_fixed",
         "concept_names",
@@ -74,6 +75,9 @@ class Probe:
         A concept is present where its score is at least this.
     num_groups : int or None
         Number of groups, None without groups.
+    top_fraction : float or None
+        Share of the samples above the thresholds, of these samples or of those that a split set
+        aside; None where thresholds were given.
     threshold_source : str
         How the thresholds came about: ``"given"``, ``"top_fraction=..."``, or from a split.
     thresholds_fixed : bool
@@ -90,6 +94,7 @@ class Probe:
     inclusive: bool
     concept_threshold: float
     num_groups: int | None
+    top_fraction: float | None
     threshold_source: str
     thresholds_fixed: bool
     concept_names: tuple[str, ...]

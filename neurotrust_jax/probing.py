@@ -139,7 +139,7 @@ def make_probe(
         if top_fraction is not None:
             raise ValueError("give either thresholds or top_fraction, not both")
         t = _as_thresholds(thresholds, f)
-        source = "given"
+        fraction, source = None, "given"
     else:
         fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
         _check_top_fraction(fraction)
@@ -155,18 +155,17 @@ def make_probe(
         inclusive=inclusive,
         concept_threshold=float(concept_threshold),
         num_groups=num_groups,
+        top_fraction=fraction,
         threshold_source=source,
         thresholds_fixed=thresholds is not None,
         concept_names=_as_names(concept_names, c.shape[1], "concept_names", "concept_"),
         neuron_names=_as_names(neuron_names, f.shape[1], "neuron_names", ""),
     )
-    if thresholds is not None:
-        return probe
-    return replace(probe, thresholds=top_thresholds(probe, fraction))
+    return probe if fraction is None else replace(probe, thresholds=top_thresholds(probe, fraction))
 
 
 def split_thresholds(
-    key: Array, probe: Probe, *, top_fraction: float = DEFAULT_TOP_FRACTION, fraction: float = 0.5
+    key: Array, probe: Probe, *, top_fraction: float | None = None, fraction: float = 0.5
 ) -> Probe:
     """Set the thresholds on a random part of the probing set and keep the rest for probing.
 
@@ -178,8 +177,9 @@ def split_thresholds(
         Decides the split.
     probe : Probe
         Its own thresholds are replaced.
-    top_fraction : float in (0, 1]
-        See :func:`make_probe`; a quantile of the part set aside.
+    top_fraction : float in (0, 1], optional
+        See :func:`make_probe`; a quantile of the part set aside. Default that of the probe, or 0.05
+        where its thresholds were given.
     fraction : float in (0, 1)
         Share of the units (samples, or groups) that is set aside.
 
@@ -193,6 +193,8 @@ def split_thresholds(
     ValueError
         If a fraction is out of range, or either part is empty or of weight zero.
     """
+    if top_fraction is None:
+        top_fraction = probe.top_fraction or DEFAULT_TOP_FRACTION
     _check_top_fraction(top_fraction)
     in_part, aside = rows_aside(key, probe, fraction)
     part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
@@ -205,6 +207,7 @@ def split_thresholds(
         thresholds=top_thresholds(part, float(top_fraction)),
         groups=groups,
         num_groups=num_groups,
+        top_fraction=float(top_fraction),
         threshold_source=f"top_fraction={top_fraction:g} of {aside:,} other units",
         thresholds_fixed=True,
     )
@@ -380,7 +383,7 @@ def _as_names(names: Sequence[str] | None, size: int, name: str, prefix: str) ->
         return tuple(f"{prefix}{i}" for i in range(size))
     if isinstance(names, str):
         raise TypeError(f"{name} must be a sequence of {size} names, got one string {names!r}")
-    result = tuple(str(x) for x in names)
+    result = tuple(x.decode() if isinstance(x, bytes) else str(x) for x in names)
     if len(result) != size:
         raise ValueError(f"{name} has {len(result)} entries for {size} columns")
     commonest, count = Counter(result).most_common(1)[0]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,13 +16,22 @@ from jax import Array
 from .bounds import intervals
 from .checks import check_share
 from .chunks import Progress
-from .io import FileError, from_cell
+from .io import FileError, from_cell, read_rows
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .resampling import bootstrap
 from .sets import concept_sets
 
-__all__ = ["Claim", "Finding", "Judged", "judge_labels", "match_labels", "read_labels"]
+__all__ = [
+    "Claim",
+    "Finding",
+    "Judged",
+    "judge_labels",
+    "match_labels",
+    "match_units",
+    "of_layer",
+    "read_labels",
+]
 
 # Names of columns in files of CLIP-Dissect, MILAN, Network Dissection, INVERT, CoSy and others. Of
 # Linear-Explanations it is the concept of largest weight; the correlation there is of all together.
@@ -40,6 +49,7 @@ COLUMNS = {
     "layer": ("layer", "layer_name", "module"),
     "similarity": ("similarity", "score", "iou", "auc", "auroc", "correlation", "simulation_score"),
 }
+WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
 
 
 class Claim(NamedTuple):
@@ -114,7 +124,9 @@ def read_labels(path: str | Path, *, first_unit: int = 0) -> list[Claim]:
     A column of units and one of descriptions are needed, under any of the names that CLIP-Dissect
     (layer, unit, description, similarity), MILAN (layer, unit, description), Network Dissection
     (unit, category, label, score), INVERT, CoSy and Linear-Explanations (layer, unit, concept0)
-    use. An apostrophe that keeps a cell from being a formula is no part of it.
+    use. Two columns of one meaning, such as "unit" and "neuron", must agree; "index" counts as the
+    unit only where nothing else does. An apostrophe that keeps a cell from being a formula is no
+    part of it.
 
     Parameters
     ----------
@@ -125,58 +137,79 @@ def read_labels(path: str | Path, *, first_unit: int = 0) -> list[Claim]:
     Raises
     ------
     FileError
-        If the file is missing, is no such table, or names a unit of a layer twice, or one below the
-        first.
+        If the file is missing or is no such table: a row has more or fewer cells than the header, a
+        column stands twice, two of one meaning differ; if it names a unit of a layer twice, or one
+        below the first.
     """
     path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            kind = "excel-tab" if path.suffix.lower() in (".tsv", ".tab") else "excel"
-            rows = list(csv.DictReader(file, dialect=kind))
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise FileError(f"{path}: can not be read: {error}") from None
-    if not rows:
+    rows = read_rows(path)
+    if len(rows) < 2:
         raise FileError(f"{path}: holds no labels below its header line")
-    given = {(name or "").strip().lower(): name for name in rows[0]}
-    column = {
-        wanted: next((given[name] for name in names if name in given), None)
-        for wanted, names in COLUMNS.items()
-    }
-    for wanted in ("unit", "description"):
-        if column[wanted] is None:
+    (_, header), *body = rows
+    names = [name.strip().lower() for name in header]
+    twice = [name for name in names if name and names.count(name) > 1]
+    if twice:
+        raise FileError(f"{path}: has the column {twice[0]!r} twice; leave one of them out")
+    for line, row in body:
+        if len(row) != len(names):
             raise FileError(
-                f"{path}: has no column {wanted} (known: {', '.join(COLUMNS[wanted])}); it has "
-                f"{', '.join(filter(None, given.values()))}"
+                f"{path}: line {line} has {len(row)} cells for {len(names)} columns; quote a cell "
+                "that holds what separates cells"
             )
+    column = {wanted: _column(wanted, names, body, path) for wanted in COLUMNS}
 
-    def cell(row: dict[str, str], wanted: str) -> str:
-        name = column[wanted]
-        return "" if name is None else from_cell((row[name] or "").strip())
+    def cell(row: list[str], wanted: str) -> str:
+        i = column[wanted]
+        return "" if i is None else _plain(row[i])
 
-    claims = [
-        Claim(
+    claims, seen = [], set()
+    for line, row in body:
+        claim = Claim(
             cell(row, "layer"), cell(row, "unit"), cell(row, "description"),
             _number(cell(row, "similarity")),
-        )
-        for row in rows
-    ]  # fmt: skip
-    seen: set[tuple[str, str]] = set()
-    for line, claim in enumerate(claims, 2):
+        )  # fmt: skip
         if (claim.layer, claim.unit) in seen:
             where = f" of layer {claim.layer}" if claim.layer else ""
             raise FileError(f"{path}: line {line} names unit {claim.unit}{where} a second time")
         seen.add((claim.layer, claim.unit))
-    if first_unit:
-        try:
-            numbers = [int(x.unit) - first_unit for x in claims]
-        except ValueError:
-            raise FileError(
-                f"{path}: its units are no numbers to count from {first_unit}"
-            ) from None
-        if min(numbers) < 0:
-            raise FileError(f"{path}: has unit {min(numbers) + first_unit}, below {first_unit}")
-        claims = [x._replace(unit=str(n)) for x, n in zip(claims, numbers, strict=True)]
+        if first_unit:
+            number = _whole(claim.unit)
+            if number is None:
+                raise FileError(
+                    f"{path}: line {line} has the unit {claim.unit!r}, no number to count from "
+                    f"{first_unit}"
+                )
+            if number < first_unit:
+                raise FileError(f"{path}: line {line} has unit {number}, below {first_unit}")
+            claim = claim._replace(unit=str(number - first_unit))
+        claims.append(claim)
     return claims
+
+
+def _column(
+    wanted: str, names: list[str], body: list[tuple[int, list[str]]], path: Path
+) -> int | None:
+    """Which column is the wanted one, of several that say the same the first."""
+    found = [names.index(name) for name in COLUMNS[wanted] if name in names]
+    if not found and wanted in ("unit", "description"):
+        raise FileError(
+            f"{path}: has no column {wanted} (known: {', '.join(COLUMNS[wanted])}); it has "
+            f"{', '.join(filter(None, names))}"
+        )
+    if len(found) > 1 and names[found[-1]] == "index":  # pandas numbers its rows so
+        found.pop()
+    for line, row in body:
+        for i in found[1:]:
+            if _plain(row[i]) != _plain(row[found[0]]):
+                raise FileError(
+                    f"{path}: line {line} differs in its columns {names[found[0]]!r} and "
+                    f"{names[i]!r}, each of which may be the {wanted}; leave one of them out"
+                )
+    return found[0] if found else None
+
+
+def _plain(cell: str) -> str:
+    return from_cell(cell.strip())
 
 
 def _number(text: str) -> float:
@@ -186,33 +219,93 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def match_labels(claims: Sequence[Claim], probe: Probe) -> np.ndarray:
-    """Column of the concept that is claimed of each of the probe's neurons, -1 for none: [U].
+def _whole(text: str) -> int | None:
+    """The whole number that a text is, also as "7.0" (pandas) and "007"."""
+    return int(text.partition(".")[0]) if WHOLE.fullmatch(text) else None
 
-    Units are matched by name, descriptions by their words, whatever their case and hyphens.
+
+def of_layer(claims: Sequence[Claim], layer: str | None, path: Path) -> list[Claim]:
+    """The labels of one layer, and those that name none.
+
+    Raises
+    ------
+    FileError
+        If they are of several layers and none is chosen, or none is of the chosen one.
+    """
+    layers = sorted({x.layer for x in claims if x.layer})
+    there = ", ".join(map(repr, layers))
+    if layer is None and len(layers) > 1:
+        raise FileError(f"{path}: has labels of the layers {there}; choose one (--layer)")
+    if layer is not None and layers and layer not in layers:
+        raise FileError(f"{path}: has no labels of layer {layer!r}; there are {there}")
+    return [x for x in claims if layer is None or x.layer in ("", layer)]
+
+
+def match_units(claims: Sequence[Claim], probe: Probe) -> list[int]:
+    """The neuron of the probe that each claim is about: by its name, else by its number.
 
     Raises
     ------
     ValueError
-        If a claim is about a neuron that the probe does not have.
+        If a claim is about a neuron that the probe does not have, or two are about one neuron.
     """
-    concept = {_words(name): i for i, name in enumerate(probe.concept_names)}
     neuron = {name: i for i, name in enumerate(probe.neuron_names)}
-    label = np.full(probe.num_neurons, -1)
+    first: dict[int, Claim] = {}
     for claim in claims:
-        if claim.unit not in neuron:
+        u = neuron.get(claim.unit)
+        if u is None and (number := _whole(claim.unit)) is not None:
+            u = neuron.get(str(number))
+        if u is None:
             raise ValueError(
                 f"there is a label of unit {claim.unit!r}, but the activations have "
                 f"{probe.num_neurons} units, named {probe.neuron_names[0]!r} to "
                 f"{probe.neuron_names[-1]!r}; if the file counts from 1, say so by first_unit "
                 "(--first-unit 1)"
             )
-        label[neuron[claim.unit]] = concept.get(_words(claim.description), -1)
+        if u in first:
+            which = [f"{x.unit!r}" + f" of layer {x.layer!r}" * bool(x.layer)
+                     for x in (first[u], claim)]  # fmt: skip
+            raise ValueError(
+                f"units {' and '.join(which)} are both neuron {probe.neuron_names[u]!r}, which can "
+                "have one label; leave one out, or choose a layer"
+            )
+        first[u] = claim
+    return list(first)
+
+
+def match_labels(claims: Sequence[Claim], probe: Probe) -> np.ndarray:
+    """Column of the concept that is claimed of each of the probe's neurons, -1 for none: [U].
+
+    A description is the concept of that very name; where there is none, the one concept of the same
+    words, whatever their case, hyphens, underscores and spaces.
+
+    Raises
+    ------
+    ValueError
+        If a claim is about a neuron that the probe does not have, two are about one neuron, or a
+        description may be any of several concepts.
+    """
+    exact = {name: i for i, name in enumerate(probe.concept_names)}
+    loose: dict[str, list[int]] = {}
+    for name, i in exact.items():
+        loose.setdefault(_words(name), []).append(i)
+    label = np.full(probe.num_neurons, -1)
+    for u, claim in zip(match_units(claims, probe), claims, strict=True):
+        text = claim.description
+        alike = [exact[text]] if text in exact else loose.get(_words(text), [])
+        if len(alike) > 1:
+            names = " or ".join(repr(probe.concept_names[i]) for i in alike)
+            raise ValueError(
+                f"the label {text!r} of unit {claim.unit!r} may be the concept {names}; write it "
+                "as one of them"
+            )
+        label[u] = alike[0] if alike else -1
     return label
 
 
 def _words(text: str) -> str:
-    return " ".join(re.split(r"[\s_-]+", text.casefold().strip()))
+    same = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(re.split(r"[\s_-]+", same.strip()))
 
 
 def judge_labels(

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -23,14 +23,22 @@ from filelock import FileLock, Timeout
 from jax import Array
 
 from .audit import Audit, audit
-from .checks import check_share
+from .checks import check_count, check_seed, check_share
 from .chunks import StageProgress
-from .folders import UNFINISHED, written
+from .folders import UNFINISHED, check_folder, written
 from .hierarchy import lineages
-from .io import FileError, read_array, read_arrays, read_examples, read_hierarchy, read_names
+from .io import (
+    FileError,
+    check_numbers,
+    read_any,
+    read_examples,
+    read_hierarchy,
+    read_names,
+    read_wanted,
+)
 from .metrics import get_metric
 from .probe import Probe
-from .probing import make_probe, rows_aside, split_thresholds
+from .probing import DEFAULT_TOP_FRACTION, make_probe, rows_aside, split_thresholds
 from .report import (
     Examples,
     most_active,
@@ -41,12 +49,18 @@ from .report import (
     write_page,
 )
 from .sparse import SparseColumns
+from .weights import check_scheme
 
-__all__ = ["Files", "Options", "audit_files", "load_layers"]
+__all__ = ["Files", "Options", "audit_files", "load_layer", "load_layers"]
 
 FORMAT = "neurotrust-run-1"
 SHOWN = 6  # examples of a neuron
 CHUNKS = UNFINISHED + "chunks"  # what is done of a layer, until all of it is
+# a file of an audit of which not all was written
+PART = re.compile(
+    re.escape(UNFINISHED)
+    + r"\d+-(manifest\.json|audit\.json|descriptions\.csv|report\.html|\w+\.(png|svg))"
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,13 @@ class Files:
 class Options:
     """How to audit; see :func:`neurotrust_jax.audit`, and :func:`make_probe` for ``top_fraction``.
 
-    ``split`` above 0 sets that share of the samples aside, on which thresholds are found.
+    ``split`` above 0 sets that share of the samples aside, on which thresholds are found. Neither
+    it nor ``top_fraction`` goes with thresholds from a file. ``seed`` is below 2**32.
+
+    Raises
+    ------
+    ValueError
+        If one of them is out of range.
     """
 
     metric: str = "iou"
@@ -92,9 +112,23 @@ class Options:
     num_permutations: int = 1000
     scheme: str = "multinomial"
     method: str = "auto"
-    top_fraction: float = 0.05
+    top_fraction: float | None = None
     split: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate them before any file is read."""
+        get_metric(self.metric)
+        check_share(self.alpha, "alpha")
+        check_count(self.num_replicates, "num_replicates")
+        if self.num_permutations != 0:
+            check_count(self.num_permutations, "num_permutations")
+        check_scheme(self.scheme)
+        if not 0 <= self.split < 1:
+            raise ValueError(f"split must be 0, or a share below 1, got {self.split}")
+        if self.top_fraction is not None and not 0 < self.top_fraction <= 1:
+            raise ValueError(f"top_fraction must lie in (0, 1], got {self.top_fraction}")
+        check_seed(self.seed)
 
 
 def load_layers(
@@ -102,14 +136,84 @@ def load_layers(
 ) -> dict[str, Callable[..., Probe]]:
     """Read all files but activations, and look at the shapes of these; a probe of each when called.
 
-    Called with ``whole=True`` it has all samples, none of them set aside for thresholds.
+    Called with ``whole=True`` it has all samples, none of them set aside for thresholds. Other
+    arrays in the files of activations may be of any kind if ``layers`` names those to take.
 
     Raises
     ------
     FileError
-        If a file can not be used, or sizes do not fit.
+        If a file can not be used, sizes do not fit, or an option is given beside thresholds from a
+        file, which exclude it.
     """
-    concepts = read_array(files.concepts)
+    _check_thresholds(files, options)
+    found = _arrays(files)
+    unknown = set(layers) - set(found)
+    if unknown:
+        raise FileError(
+            f"there is no layer {', '.join(sorted(unknown))}; there are: {', '.join(found)}"
+        )
+    return _probes(files, options, {k: x for k, x in found.items() if not layers or k in layers})
+
+
+def load_layer(
+    files: Files, options: Options, layer: str | None = None, *, any_name: bool = False
+) -> Callable[..., Probe]:
+    """As :func:`load_layers`, of one layer: the named one, or the only one unless one is named.
+
+    With ``any_name`` the only one is taken although another is named.
+
+    Raises
+    ------
+    FileError
+        As there, or if there are several layers and none is chosen.
+    """
+    _check_thresholds(files, options)
+    found = _arrays(files)
+    if layer not in found:
+        if len(found) > 1 or not (layer is None or any_name):
+            paths = ", ".join(map(str, files.activations))
+            missing = "" if layer is None else f"there is no layer {layer!r}; "
+            raise FileError(
+                f"{paths}: {missing}holds the layers {', '.join(found)}; choose one (--layer)"
+            )
+        (layer,) = found
+    return _probes(files, options, {layer: found[layer]})[layer]
+
+
+class _Matrix(NamedTuple):
+    """Activations as they lie in a file."""
+
+    path: Path
+    name: str
+    values: Any
+
+
+def _arrays(files: Files) -> dict[str, _Matrix]:
+    """All arrays in the files of activations, of whatever kind, by the name of the layer."""
+    found: dict[str, _Matrix] = {}
+    for path in files.activations:
+        for name, values in read_any(path).items():
+            layer = name if name and len(files.activations) == 1 else _joined(path.stem, name)
+            if layer in found:
+                raise FileError(f"{path}: there is another layer {layer!r}; rename the file")
+            found[layer] = _Matrix(path, name, values)
+    return found
+
+
+def _check_thresholds(files: Files, options: Options) -> None:
+    """That thresholds come from a file or from the samples, but not from both."""
+    for name, given in (("split", options.split), ("top_fraction", options.top_fraction)):
+        if files.thresholds and given:
+            raise FileError(
+                f"{files.thresholds}: thresholds from a file exclude {name}={given:g} "
+                f"(--{name.replace('_', '-')}); leave one of them out"
+            )
+
+
+def _probes(
+    files: Files, options: Options, found: dict[str, _Matrix]
+) -> dict[str, Callable[..., Probe]]:
+    concepts = read_wanted(files.concepts, "concepts")
     if getattr(concepts, "ndim", 0) != 2:
         raise FileError(f"{files.concepts}: concepts must be [n, C], got {np.shape(concepts)}")
     concepts = np.asarray(concepts.todense()) if hasattr(concepts, "todense") else concepts
@@ -117,46 +221,36 @@ def load_layers(
     if names is not None and len(names) != concepts.shape[1]:
         raise FileError(
             f"{files.names}: holds {len(names)} names for the {concepts.shape[1]} concepts of "
-            f"{files.concepts}"
+            f"{files.concepts}; give the names of these"
         )
-    groups = _vector(files.groups, len(concepts), "groups")
-    found: dict[str, Any] = {}
-    for path in files.activations:
-        for name, matrix in read_arrays(path).items():
-            layer = name if name and len(files.activations) == 1 else _joined(path.stem, name)
-            if layer in found:
-                raise FileError(f"{path}: there is another layer {layer!r}; rename the file")
-            if len(matrix.shape) != 2 or matrix.shape[0] != len(concepts) or 0 in matrix.shape:
-                raise FileError(
-                    f"{path}: layer {layer!r} must be [n, U] with the n = {len(concepts)} samples "
-                    f"of {files.concepts}, got {tuple(matrix.shape)}"
-                )
-            found[layer] = matrix
-    unknown = set(layers) - set(found)
-    if unknown:
-        raise FileError(
-            f"there is no layer {', '.join(sorted(unknown))}; there are: {', '.join(found)}"
-        )
-    found = {k: v for k, v in found.items() if not layers or k in layers}
+    groups = _vector(files.groups, len(concepts), "groups", texts=True)
+    for layer, (path, name, matrix) in found.items():
+        others = "; choose those that are layers (--layer)" if len(found) > 1 else ""
+        if len(matrix.shape) != 2 or matrix.shape[0] != len(concepts) or 0 in matrix.shape:
+            raise FileError(
+                f"{path}: layer {layer!r} must be [n, U] with the n = {len(concepts)} samples "
+                f"of {files.concepts}, got {tuple(matrix.shape)}{others}"
+            )
+        check_numbers(matrix, name, path)
     thresholds = None
     if files.thresholds:
         if len(found) > 1:
             raise FileError(
                 f"{files.thresholds}: thresholds are of one layer; choose it by --layer"
             )
-        (matrix,) = found.values()
+        ((_, _, matrix),) = found.values()
         thresholds = _vector(files.thresholds, matrix.shape[1], "thresholds")
 
     def probe_of(matrix: Any, *, whole: bool = False) -> Probe:
         probe = make_probe(
             matrix, concepts, concept_names=names, groups=groups, thresholds=thresholds,
-            top_fraction=None if thresholds is not None else options.top_fraction,
+            top_fraction=options.top_fraction,
         )  # fmt: skip
-        if options.split and thresholds is None and not whole:
+        if options.split and not whole:
             probe = split_thresholds(_split_key(options), probe, fraction=options.split)
         return probe
 
-    return {layer: partial(probe_of, matrix) for layer, matrix in found.items()}
+    return {layer: partial(probe_of, x.values) for layer, x in found.items()}
 
 
 def _split_key(options: Options) -> Array:
@@ -171,10 +265,10 @@ def _joined(*parts: str) -> str:
     return "/".join(part for part in parts if part)
 
 
-def _vector(path: Path | None, length: int, name: str) -> np.ndarray | None:
+def _vector(path: Path | None, length: int, name: str, *, texts: bool = False) -> np.ndarray | None:
     if path is None:
         return None
-    values = np.asarray(read_array(path))
+    values = np.asarray(read_wanted(path, name, texts=texts))
     if values.shape != (length,):
         raise FileError(f"{path}: {name} must have shape [{length}], got {list(values.shape)}")
     return values
@@ -227,11 +321,10 @@ def audit_files(
         If the data or an option can not be used.
     """
     options = options or Options()
+    check_folder(out)
     told = progress or (lambda stage, done, total: None)
     hierarchy = read_hierarchy(files.hierarchy) if files.hierarchy else None
     probes = load_layers(files, options, layers)
-    get_metric(options.metric)
-    check_share(options.alpha, "alpha")
     show = None
     for i, probe_of in enumerate(probes.values()):
         told("checking", i, len(probes))
@@ -246,11 +339,9 @@ def audit_files(
     with _alone_in(out):
         done: dict[str, str] = _earlier(out / "manifest.json", manifest, force).get("done", {})
         manifest["done"] = done
-        for left in list(out.rglob(f"{UNFINISHED}*")):
-            if left.is_file():
-                left.unlink()
-            elif force:
-                shutil.rmtree(left)
+        for layer in probes:
+            _clear(out / folder_name(layer), force)
+        _clear(out, force)
         _keep(manifest, out)
         audits, examples = [], []
         for layer, probe_of in probes.items():
@@ -284,6 +375,19 @@ def audit_files(
         )
         _keep(manifest, out)
         return audits
+
+
+def _clear(folder: Path, force: bool) -> None:
+    """Remove what was not written to its end into a folder of this audit, no other's below it.
+
+    The finished chunks of a layer stay, unless it is to be done anew.
+    """
+    chunks = folder / CHUNKS
+    if force:
+        shutil.rmtree(chunks, ignore_errors=True)
+    for part in (*folder.glob(f"{UNFINISHED}*"), *chunks.rglob(f"{UNFINISHED}*")):
+        if part.is_file() and (part.parent != folder or PART.fullmatch(part.name)):
+            part.unlink()
 
 
 @contextmanager
@@ -354,11 +458,14 @@ def _manifest(
             "file": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path),
         }  # fmt: skip
     told("reading files", len(paths), len(paths))
+    top_fraction = options.top_fraction
+    if top_fraction is None and files.thresholds is None:
+        top_fraction = DEFAULT_TOP_FRACTION
     return {
         "format": FORMAT,
         "inputs": inputs,
         "layers": layers,
-        "options": asdict(options),
+        "options": asdict(options) | {"top_fraction": top_fraction},
         "command": " ".join(sys.argv[1:]),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {

@@ -127,7 +127,9 @@ def _trained(
 ) -> Any:
     """The model as it was kept, or fitted now."""
     # whoever changes how models are made has others
-    source = [p.read_text() for p in sorted(Path(models.__file__).parent.glob("*.py"))]
+    source = [
+        p.read_text(encoding="utf-8") for p in sorted(Path(models.__file__).parent.glob("*.py"))
+    ]
     made = models.fingerprint(name, settings, np.asarray(jax.random.key_data(key)), source, *data)
     return models.cached_model(cache_folder() / "models", model, fit, f"{name}-{made}")
 

@@ -459,6 +459,10 @@ def loaders() -> list[Loader]:
                (bent_table,)),
         Loader("read_names .json", {"a.json": b'["x", "y", "z"]'}, read_names, are_texts,
                (bent_json,)),
+        Loader("read_names .npy", {
+            "a.npy": saved(lambda p: np.save(p, np.array(["a dog", "", "cät"])), "a.npy"),
+            "b.npy": saved(lambda p: np.save(p, np.array([b"a dog", b"cat"])), "a.npy"),
+        }, read_names, are_texts, (bent_array,)),
         Loader("read_hierarchy .csv", {"a.csv": b"dog,animal\ncat,animal\n",
                "b.tsv": b"a\tb\nc\td\n"}, read_hierarchy, are_parents, (bent_table,)),
         Loader("read_hierarchy .json", {"a.json": b'{"dog": "animal", "cat": "animal"}'},

@@ -262,6 +262,13 @@ MUTANTS = [
         "probing.py",
         ("order = order[::-1]", "order = +order",
          "test_probe.py::test_top_fraction_without_ties_takes_exactly_that_many"),
+        ("probe.top_fraction or DEFAULT_TOP_FRACTION", "DEFAULT_TOP_FRACTION",
+         "test_probe.py::test_a_split_takes_the_share_that_the_probe_was_made_with"),
+    ),
+    *of(
+        "published.py",
+        ("[exact[text]] if text in exact else loose", "[exact[text]] if None in exact else loose",
+         "test_published.py::test_an_exact_name_comes_before_a_loose_one"),
     ),
     *of(
         "sums.py",

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass, replace
@@ -155,6 +156,20 @@ def test_files_read_back(audited, tmp_path):
         report.read_audit(tmp_path / "other.json")
 
 
+def test_results_pickle(probe, audited):
+    """As a pool of processes sends them."""
+    same_fields(pickle.loads(pickle.dumps(audited)), audited)
+    boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
+    sets = nt.concept_sets(boot, alpha=0.1)
+    again = pickle.loads(pickle.dumps(boot))
+    assert again.definition is boot.definition
+    for ours, theirs in (
+        (nt.concept_sets(again, alpha=0.1), sets), (pickle.loads(pickle.dumps(sets)), sets),
+        (pickle.loads(pickle.dumps(bounds := nt.intervals(probe, "iou"))), bounds),
+    ):  # fmt: skip
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
 def test_table_shows_the_best_first_and_reasons_last(audited):
     console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
@@ -225,6 +240,14 @@ def test_audit_refuses_before_it_works(probe):
         nt.audit(KEY, probe, alpha=0)
     with pytest.raises(ValueError, match="unknown metric 'IoU'"):
         nt.audit(KEY, probe, "IoU")
+    for option, message in (
+        ({"num_replicates": 0}, "num_replicates must be a whole number of at least 1, got 0"),
+        ({"scheme": "x"}, "unknown scheme 'x'"), ({"method": "x"}, "unknown method 'x'"),
+        ({"memory_limit": 1.0}, "memory_limit=1 bytes"),
+        ({"method": "agarwal"}, "method 'agarwal' does not fit 'iou'"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            nt.audit(KEY, probe, progress=lambda *x: pytest.fail("it works"), **option)
 
 
 @pytest.mark.slow
@@ -264,7 +287,7 @@ def test_demo_runs_end_to_end(tmp_path):
         (["--alpha", "2"], "must lie strictly between 0 and 1, got 2.0"),
         (["--task", "mnist"], "mnist"),
         (["--replicates", "0"], "--replicates"),
-        (["--out", "/dev/null/x"], "can not create the folder"),
+        (["--out", "/dev/null/x"], "can not be a folder, since /dev/null is a file"),
     ],
 )
 def test_bad_options_of_the_command_end_at_once(arguments, message):

@@ -218,6 +218,33 @@ def test_two_runs_into_one_folder_never_mix(command, files, whole, tmp_path):
         runs.audit_files(files, tmp_path, runs.Options(**vars(OPTIONS) | {"seed": seed}))
 
 
+def test_only_its_own_unfinished_files_are_removed(files, tmp_path, monkeypatch):
+    """Other audits may lie in folders below, and other programs may write beside."""
+    layer = runs.folder_name("one")
+    ours = (
+        ".unfinished-1-audit.json", ".unfinished-22-manifest.json",
+        f"{layer}/.unfinished-3-verdicts.png", f"{layer}/{runs.CHUNKS}/ab/.unfinished-4-0.npz",
+    )  # fmt: skip
+    chunk = f"{layer}/{runs.CHUNKS}/ab/000-511.npz"
+    others = (
+        ".unfinished-5-o.csv", f"b/{runs.CHUNKS}/ab/000-511.npz", "b/.unfinished-6-audit.json",
+        f"{runs.folder_name('three')}/.unfinished-7-audit.json",
+    )  # fmt: skip
+    for name in (*ours, chunk, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(runs, "audit", Interrupt(1, KeyboardInterrupt))
+
+    def run(force):
+        with pytest.raises(KeyboardInterrupt):
+            runs.audit_files(files, tmp_path, OPTIONS, force=force)
+        runs.audit.calls = 0
+        return {name for name in (*ours, chunk, *others) if (tmp_path / name).exists()}
+
+    assert run(force=False) == {chunk, *others}
+    assert run(force=True) == set(others)
+
+
 def test_a_folder_in_use_is_refused(files, tmp_path):
     with FileLock(tmp_path / ".lock"), pytest.raises(FileError, match="another run is writing"):
         runs.audit_files(files, tmp_path, OPTIONS)

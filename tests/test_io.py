@@ -15,6 +15,7 @@ from neurotrust_jax.io import (
     read_examples,
     read_hierarchy,
     read_names,
+    read_wanted,
 )
 
 pytestmark = pytest.mark.x32
@@ -161,6 +162,37 @@ def test_names_and_hierarchies(tmp_path):
     assert read_hierarchy(tmp_path / "tree.json") == {"dog": "animal"}
     with pytest.raises(FileError, match="must say the parent"):
         read_hierarchy(tmp_path / "wrong.json")
+    (tmp_path / "tree.csv").write_text('"dog, big",animal\n\ncat,animal,thing\n')
+    with pytest.raises(FileError, match="line 3 has 3 columns; give two, a child and its parent"):
+        read_hierarchy(tmp_path / "tree.csv")
+    (tmp_path / "tree.csv").write_text("dogs, cats\tanimal\n")
+    assert read_hierarchy(tmp_path / "tree.csv") == {"dogs, cats": "animal"}
+
+
+def test_names_in_arrays(tmp_path):
+    names = np.array(["dog", "café", ""])
+    np.save(tmp_path / "a.npy", np.char.encode(names, "utf-8"))
+    assert read_names(tmp_path / "a.npy") == ["dog", "café", ""]
+    np.savez(tmp_path / "a.npz", names=names, concepts=MATRIX)
+    assert read_names(tmp_path / "a.npz") == ["dog", "café", ""]
+    np.save(tmp_path / "b.npy", MATRIX)
+    with pytest.raises(FileError, match=r"names must be strings of shape \[C\], got float32"):
+        read_names(tmp_path / "b.npy")
+    np.savez(tmp_path / "b.npz", x=names, y=names)
+    with pytest.raises(
+        FileError, match=r"holds 'x' \[3\], 'y' \[3\]; call the one to read 'names'"
+    ):
+        read_names(tmp_path / "b.npz")
+
+
+def test_the_wanted_array_beside_others(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, concepts=MATRIX, names=np.array(["a", "b"]), other=MATRIX)
+    np.testing.assert_array_equal(read_wanted(path, "concepts"), MATRIX)
+    with pytest.raises(FileError, match="'names' is of <U1; save real numbers"):
+        read_wanted(path, "names")
+    with pytest.raises(FileError, match=r"'other' \[12, 5\]; call the one to read 'groups', or"):
+        read_wanted(path, "groups")
 
 
 def test_examples(tmp_path):
@@ -171,7 +203,7 @@ def test_examples(tmp_path):
     with pytest.raises(FileError, match="holds 3 images for 4 samples"):
         read_examples(tmp_path / "images.npy", 4)
     lines = [json.dumps(x) for x in ("one", {"text": "two"})]
-    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines), encoding="utf-8-sig")
     show, groups = read_examples(tmp_path / "texts.jsonl", 2)
     assert show(1) == ("", "two", "")
     lines = [json.dumps(x) for x in (["a ", "b "], {"tokens": ["c", " d\n", "\x07e"]})]
@@ -182,6 +214,9 @@ def test_examples(tmp_path):
     assert show(1) == ("a ", "b", "")
     with pytest.raises(FileError, match="holds 5 tokens for 6 samples"):
         read_examples(tmp_path / "tokens.jsonl", 6)
+    (tmp_path / "tokens.jsonl").write_text('["a"]\n\n["b\n')
+    with pytest.raises(FileError, match="line 3 is no JSON: Unterminated string"):
+        read_examples(tmp_path / "tokens.jsonl", 2)
     (tmp_path / "tokens.jsonl").write_text("3\n")
     with pytest.raises(FileError, match="must be a text, or a list of tokens"):
         read_examples(tmp_path / "tokens.jsonl", 1)

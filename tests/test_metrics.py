@@ -1,7 +1,9 @@
 """Every metric against a naive loop, an outside implementation, and its contract."""
 
+import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ import scipy.stats
 import sklearn.metrics
 
 import neurotrust_jax as nt
+from neurotrust_jax.metrics import six_sum_metric
 from neurotrust_jax.probe import Side
 from neurotrust_jax.sanity import label_tests
 from neurotrust_jax.views import VIEWS, ascending, ranking
@@ -483,3 +486,21 @@ def test_import_is_light():
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def hits(s):
+    return s.FC / s.S
+
+
+@pytest.mark.x32
+def test_metrics_stay_themselves_when_pickled_and_copied():
+    """What is known of a built-in metric is known because it is that very object."""
+    for metric in nt.METRICS.values():
+        assert pickle.loads(pickle.dumps(metric)) is metric
+        assert copy.deepcopy(metric) is metric
+    own = six_sum_metric("iou", "binary", "binary", hits, (0.0, 1.0), "hits among all")
+    again = pickle.loads(pickle.dumps(own))
+    assert again == own  # and not the built-in one of its name
+    assert hash(again) == hash(own)
+    with pytest.raises((pickle.PicklingError, AttributeError), match="<lambda>"):
+        pickle.dumps(six_sum_metric("x", "binary", "binary", lambda s: s.FC, (0.0, 1.0), ""))

@@ -175,6 +175,30 @@ def test_split_thresholds_come_from_the_part_set_aside(grouped):
 
 
 @pytest.mark.x32
+@pytest.mark.x32
+def test_a_split_takes_the_share_that_the_probe_was_made_with():
+    rng = np.random.default_rng(0)
+    f, c = rng.normal(size=(400, 3)), rng.random((400, 2)) < 0.5
+    for options, share in (({"top_fraction": 0.1}, 0.1), ({}, 0.05), ({"thresholds": 0.0}, 0.05)):
+        probe = nt.make_probe(f, c, **options)
+        rest = nt.split_thresholds(jax.random.key(0), probe)
+        expected = nt.split_thresholds(jax.random.key(0), probe, top_fraction=share)
+        np.testing.assert_array_equal(rest.thresholds, expected.thresholds)
+        assert rest.top_fraction == share
+        assert probe.top_fraction == (None if "thresholds" in options else share)
+    again = nt.split_thresholds(
+        jax.random.key(1), nt.split_thresholds(jax.random.key(0), probe, top_fraction=0.2)
+    )
+    assert again.threshold_source == "top_fraction=0.2 of 100 other units"
+
+
+@pytest.mark.x32
+def test_names_of_bytes_are_their_text():
+    names = np.array(["dog", "café"])
+    probe = nt.make_probe(np.eye(3), np.eye(3)[:, :2], concept_names=np.char.encode(names, "utf-8"))
+    assert probe.concept_names == ("dog", "café")
+
+
 def test_split_thresholds_refuses_empty_parts():
     probe = nt.make_probe(np.arange(10.0)[:, None], np.arange(10)[:, None] % 2)
     for fraction in (0, 1):

@@ -7,7 +7,14 @@ import pytest
 import neurotrust_jax as nt
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.io import FileError
-from neurotrust_jax.published import Claim, Finding, judge_labels, match_labels, read_labels
+from neurotrust_jax.published import (
+    Claim,
+    Finding,
+    judge_labels,
+    match_labels,
+    of_layer,
+    read_labels,
+)
 
 KEY = jax.random.key(0)
 
@@ -53,11 +60,32 @@ def test_tables_that_are_none(tmp_path):
         ("", "holds no labels"),
         ("unit,text\n1,x\n", r"has no column description \(known: description, label"),
         ("description\nx\n", "has no column unit"),
-        ("unit,label\n1,x\n1,y\n", "line 3 names unit 1 a second time"),
+        ("unit,label\n1,x\n\n1,y\n", "line 4 names unit 1 a second time"),
+        # the line of the file, after a blank line and a cell of two lines
+        (
+            'unit,label,score\n\n1,"a\nb",1\n0,red, shiny car,0.5\n',
+            "line 5 has 4 cells for 3 columns",
+        ),
+        ("unit,label,score\n0,red\n", "line 2 has 2 cells for 3 columns"),
+        ("unit\tlabel\n0\tred\tcar\n", "line 2 has 3 cells for 2 columns"),
+        ("unit,label, Label \n0,red,blue\n", "has the column 'label' twice"),
+        ("unit,neuron,label\n1,1,x\n2,3,y\n", "line 3 differs in its columns 'unit' and 'neuron'"),
+        ("unit,label,concept\n1,x,y\n", "line 2 differs in its columns 'label' and 'concept'"),
+        ('unit,label\n0,x\n1,"dog" barking\n', "line 3 can not be read: .*quote a cell"),
+        ('unit,label\n0,x\n1,"dog\n2,y\n', "line 3 can not be read: unexpected end of data"),
     ):
         path.write_text(content)
         with pytest.raises(FileError, match=message):
             read_labels(path)
+
+
+@pytest.mark.x32
+def test_columns_of_one_meaning(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("index,neuron,unit,label,description\n0,7,7,dog, dog\n , ,,,\n1,8,8,a,a\n")
+    assert [x[:3] for x in read_labels(path)] == [("", "7", "dog"), ("", "8", "a")]
+    path.write_text("index\tlabel\n3\tdog, cat\n")  # tabs, whatever the file is called
+    assert read_labels(path)[0][:3] == ("", "3", "dog, cat")
 
 
 @pytest.mark.x32
@@ -74,7 +102,7 @@ def test_units_counted_from_one(tmp_path, probe):
     with pytest.raises(FileError, match="has unit 1, below 2"):
         read_labels(path, first_unit=2)
     path.write_text("unit,label\nx,dog\n")
-    with pytest.raises(FileError, match="no numbers to count from 1"):
+    with pytest.raises(FileError, match="line 2 has the unit 'x', no number to count from 1"):
         read_labels(path, first_unit=1)
 
 
@@ -88,6 +116,42 @@ def test_labels_are_matched_by_their_words(probe):
     np.testing.assert_array_equal(match_labels(claims, probe), [3, -1, 8, -1, -1, -1, -1])
     with pytest.raises(ValueError, match="label of unit '9', but the activations have 7 units"):
         match_labels([Claim("", "9", "a c-3", 0.0)], probe)
+
+
+@pytest.mark.x32
+def test_an_exact_name_comes_before_a_loose_one():
+    names = ["polar bear", "polar-bear", "US", "us", "ice cream", "caf\u00e9"]
+    probe = nt.make_probe(np.eye(6), np.eye(6), thresholds=0.5, concept_names=names)
+
+    def matched(*texts):
+        claims = [Claim("", str(u), text, 0.0) for u, text in enumerate(texts)]
+        return match_labels(claims, probe).tolist()
+
+    assert matched(*names) == list(range(6))
+    assert matched("Ice-Cream", "CAFE\u0301") == [4, 5, -1, -1, -1, -1]
+    for text, which in (("Polar Bear", "'polar bear' or 'polar-bear'"), ("Us", "'US' or 'us'")):
+        with pytest.raises(ValueError, match=rf"label '{text}' of unit '0' may be .* {which}"):
+            matched(text)
+
+
+@pytest.mark.x32
+def test_units_are_matched_by_number_and_have_one_label(probe):
+    claims = [Claim("", "0.0", "a c-1", 0.0), Claim("", "006", "a c-2", 0.0)]
+    np.testing.assert_array_equal(match_labels(claims, probe), [1, -1, -1, -1, -1, -1, 2])
+    with pytest.raises(ValueError, match=r"units '0\.0' and '0' are both neuron '0'"):
+        match_labels([*claims, Claim("", "0", "a c-1", 0.0)], probe)
+    two = [Claim("l1", "0", "a c-1", 0.0), Claim("l2", "0", "a c-2", 0.0)]
+    with pytest.raises(ValueError, match=r"units '0' of layer 'l1' and '0' of layer 'l2' are both"):
+        match_labels(two, probe)
+    with pytest.raises(ValueError, match=r"label of unit '0\.5'"):
+        match_labels([Claim("", "0.5", "a c-1", 0.0)], probe)
+    named = nt.make_probe(np.eye(2), np.eye(2), thresholds=0.5, neuron_names=["07", "7"])
+    assert match_labels([Claim("", "7", "concept_0", 0.0)], named).tolist() == [-1, 0]
+    assert of_layer(two, "l2", "x.csv") == two[1:]
+    with pytest.raises(FileError, match="has labels of the layers 'l1', 'l2'; choose one"):
+        of_layer(two, None, "x.csv")
+    with pytest.raises(FileError, match="has no labels of layer 'x'; there are 'l1', 'l2'"):
+        of_layer(two, "x", "x.csv")
 
 
 @pytest.mark.x32

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
 
@@ -165,6 +168,205 @@ def test_wrong_input_ends_in_one_line_before_any_work(
     assert result.exit_code == 2
     assert message in " ".join(result.output.replace("│", " ").split())
     assert not (tmp_path / "out").exists()
+
+
+LABELS = """layer,unit,description
+a,0.0,concept 1
+a,1,concept 0
+b,0,Concept-2
+"""
+
+
+@pytest.fixture
+def here(data, tmp_path, monkeypatch):
+    """A folder with the files, and some of their own for a test."""
+    for path in data.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labels.csv").write_text(LABELS)
+    (tmp_path / "plain.txt").write_text("\n".join(f"concept {i}" for i in range(6)))
+    (tmp_path / "file").touch()
+    np.save(tmp_path / "thresholds.npy", np.zeros(5))
+    np.save(tmp_path / "c.npy", np.load("concepts.npy")[:300])
+    np.save(tmp_path / "f.npy", np.load("one.npy")[:300])
+    return tmp_path
+
+
+ARRAYS = "--activations one.npy --concepts concepts.npy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (f"audit {ARRAYS} --out o --thresholds thresholds.npy --split 0.3",
+         "thresholds.npy: thresholds from a file exclude split=0.3 (--split)"),
+        (f"audit {ARRAYS} --out o --thresholds thresholds.npy --top-fraction 0.01",
+         "exclude top_fraction=0.01 (--top-fraction)"),
+        (f"audit {ARRAYS} --out o --seed {2**63}", f"0 to 4294967295, got {2**63}"),
+        (f"audit {ARRAYS} --out o --seed -1", "from 0 to 4294967295, got -1"),
+        (f"audit {ARRAYS} --out file", "file: can not be a folder, since file is a file"),
+        (f"audit {ARRAYS} --out file/o", "can not be a folder"),
+        (f"demo --seed {2**32}", "from 0 to 4294967295, got 4294967296"),
+        (f"check labels.csv {ARRAYS} --layer a --out missing/o.csv", "there is no folder missing"),
+        (f"check labels.csv {ARRAYS} --layer a --out .", "is a folder; give the name of a file"),
+        (f"check labels.csv {ARRAYS} --layer a --out labels.csv", "would overwrite what is read"),
+        (f"check labels.csv {ARRAYS} --layer a --seed -7", "from 0 to 4294967295, got -7"),
+        (f"check labels.csv {ARRAYS}", "has labels of the layers 'a', 'b'; choose one (--layer)"),
+        (f"check labels.csv {ARRAYS} --layer x", "has no labels of layer 'x'; there are 'a', 'b'"),
+        ("check labels.csv --layer x", "has no labels of layer 'x'; there are 'a', 'b'"),
+        ("check labels.csv --out o.csv", "--out: has no effect without --activations and --conc"),
+        ("check labels.csv --metric iou", "--metric: has no effect without --activations"),
+        ("check labels.csv --concepts c.npy", "--activations and --concepts go together"),
+        (f"compare {ARRAYS}", "give --other-activations, --other-metric or another"),
+        (f"compare {ARRAYS} --labels labels.csv", "has labels of the layers 'a', 'b'; choose one"),
+        (f"compare {ARRAYS} --labels labels.csv --layer x", "there are 'a', 'b'"),
+        (f"compare {ARRAYS} --other-layer x", "there is no layer 'x'; holds the layers one"),
+        (f"compare {ARRAYS} --other-metric f1 --first-unit 1",
+         "--first-unit: has no effect without --labels or --other-labels"),
+        (f"compare {ARRAYS} --other-metric f1 --other-names plain.txt",
+         "--other-names: has no effect without --other-concepts"),
+        (f"compare {ARRAYS} --groups groups.npy --other-concepts c.npy --other-activations f.npy",
+         "--groups: are of the samples of --concepts; give --other-groups for those of"),
+        (f"compare {ARRAYS} --other-metric f1 --seed -1", "from 0 to 4294967295, got -1"),
+        (f"compare {ARRAYS} --other-metric IoU", "--other-metric: unknown metric 'IoU'"),
+        ("compare --activations layers.npz --concepts concepts.npy --other-layer block/2",
+         "layers.npz: holds the layers block.1, block/2; choose one (--layer)"),
+        ("plan --error 0.1 --margin 0.2", "--error: excludes --margin"),
+        ("plan --margin 0", "--margin: must be finite and above 0, got 0.0"),
+        ("plan --samples 10 --margin 0.2", "--samples: excludes --error and --margin"),
+    ],
+)  # fmt: skip
+def test_options_have_an_effect_or_are_refused_before_any_work(
+    here, arguments, message, monkeypatch
+):
+    before = {path.name: path.stat().st_mtime_ns for path in here.iterdir()}
+    monkeypatch.setenv("COLUMNS", "400")
+    for work in ("runs.audit", "published.judge_labels", "comparison.compare", "tasks.train_layer"):
+        monkeypatch.setattr(f"neurotrust_jax.{work}", None)
+    result = command(*arguments.split())
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").replace("'--", "--").replace(
+        "':", ":").split())  # fmt: skip
+    assert {path.name: path.stat().st_mtime_ns for path in here.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"metric": "IoU"}, "unknown metric 'IoU'"),
+        ({"alpha": 1.0}, "alpha must lie strictly between 0 and 1, got 1.0"),
+        ({"num_replicates": 0}, "num_replicates must be a whole number of at least 1, got 0"),
+        ({"num_permutations": -1}, "num_permutations must be a whole number of at least 1, got"),
+        ({"scheme": "x"}, "unknown scheme 'x'"),
+        ({"split": np.nan}, "split must be 0, or a share below 1, got nan"),
+        ({"top_fraction": 0.0}, r"top_fraction must lie in \(0, 1\], got 0.0"),
+        ({"seed": 2**32}, "seed must be a whole number from 0 to 4294967295, got 4294967296"),
+    ],
+)
+def test_options_are_validated_before_a_file_is_read(option, message):
+    with pytest.raises(ValueError, match=message):
+        runs.Options(**option)
+
+
+def test_a_split_takes_the_share_of_active_samples_given(here):
+    files = runs.Files((here / "one.npy",), here / "concepts.npy")
+    for given, share in ((None, 0.05), (0.2, 0.2)):
+        options = runs.Options(split=0.3, top_fraction=given)
+        (probe_of,) = runs.load_layers(files, options).values()
+        assert probe_of().threshold_source == f"top_fraction={share:g} of 180 other units"
+        made = runs._manifest(files, options, [], lambda *x: None)
+        assert made["options"]["top_fraction"] == share
+    files = runs.Files(files.activations, files.concepts, thresholds=here / "thresholds.npy")
+    made = runs._manifest(files, runs.Options(), [], lambda *x: None)
+    assert made["options"]["top_fraction"] is None
+
+
+def test_files_that_hold_other_arrays(here):
+    f, c, words = np.load("one.npy"), np.load("concepts.npy"), np.array(["x"] * 600)
+    np.savez("all.npz", act=f, two=f[:, :2], concepts=c, groups=words, note=np.array("by me"))
+    path = here / "all.npz"
+    files = runs.Files((path,), path, groups=path)
+    (probe_of,) = runs.load_layers(files, runs.Options(), ("two",)).values()
+    assert probe_of().num_neurons == 2
+    assert probe_of().num_groups == 1
+    assert runs.load_layer(files, runs.Options(), "act")().num_neurons == 5
+    with pytest.raises(
+        runs.FileError, match=r"layer 'groups' must be .*; choose those that are lay"
+    ):
+        runs.load_layers(files, runs.Options())
+    with pytest.raises(runs.FileError, match=r"'x'; .*the layers act, two, concepts, groups, note"):
+        runs.load_layer(files, runs.Options(), "x")
+    np.savez("two.npz", a=c, b=c[:, :2])
+    with pytest.raises(runs.FileError, match=r"holds 'a' \[600, 6\], 'b' .* call .* 'concepts'"):
+        runs.load_layers(runs.Files((path,), here / "two.npz"), runs.Options(), ("act",))
+
+
+def test_compare_takes_the_layers_named_and_what_is_the_others(here, monkeypatch):
+    seen = []
+
+    def end(key, *sides, **options):
+        seen.append(sides)
+        raise SystemExit
+
+    monkeypatch.setattr("neurotrust_jax.comparison.compare", end)
+
+    def sides(arguments):
+        result = command("compare", *arguments.split())
+        assert seen, result.output
+        return seen.pop()
+
+    first, second = sides(
+        "--activations layers.npz --concepts concepts.npy --layer block.1 --other-layer block/2"
+    )
+    np.testing.assert_array_equal(first.probe.activations, second.probe.activations[:, ::-1])
+    first, second = sides(f"{ARRAYS} --names plain.txt --labels labels.csv --layer b "
+                          "--other-labels labels.csv --other-layer a")  # fmt: skip
+    assert first.label.tolist() == [2, -1, -1, -1, -1]
+    assert second.label.tolist() == [1, 0, -1, -1, -1]
+    first, second = sides(f"{ARRAYS} --names plain.txt --labels labels.csv --layer b")
+    assert first.label.tolist() == [2, -1, -1, -1, -1]
+    assert second.label is None
+    np.save("g.npy", np.arange(300) // 10)
+    first, second = sides(
+        f"{ARRAYS} --groups groups.npy --other-concepts c.npy --other-activations f.npy "
+        "--other-groups g.npy --other-names plain.txt --top-fraction 0.2 --other-metric f1"
+    )
+    assert (first.probe.num_groups, second.probe.num_groups) == (200, 30)
+    assert second.probe.concept_names[0] == "concept 0" != first.probe.concept_names[0]
+    assert first.probe.top_fraction == second.probe.top_fraction == 0.2
+    assert (first.metric, second.metric) == ("iou", "f1")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_terminal_without_the_characters_of_a_name(here, encoding):
+    """They are replaced, and nothing that was done is lost."""
+    (here / "u.txt").write_text("\n".join(["犬 ⏎"] + [f"café {i}" for i in range(5)]), "utf-8")
+    (here / "u.csv").write_text("unit,label\n000,犬 ⏎\n1,CAFÉ 0\n", "utf-8")
+    told = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+        patch.setattr("sys.argv", f"neurotrust check u.csv {ARRAYS} --names u.txt --replicates 60 "
+                      "--out o.csv".split())  # fmt: skip
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    told.flush()
+    text = told.buffer.getvalue().decode(encoding)
+    assert "Wrote o.csv" in text
+    assert "? ?" in text
+    assert ("CAFÉ 0" in text) == (encoding == "cp1252")
+    with (here / "o.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(x["unit"], x["description"]) for x in rows] == [("0", "犬 ⏎"), ("1", "CAFÉ 0")]
+    assert [x["best"] for x in rows] == ["犬 ⏎", "café 0"]  # as planted
+
+
+def test_a_process_whose_output_is_ascii(here):
+    (here / "u.csv").write_text("unit,label\n0,犬\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "neurotrust_jax", "check", "u.csv"], capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"'?' 1 times" in done.stdout
 
 
 def test_plan():
