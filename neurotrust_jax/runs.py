@@ -174,7 +174,7 @@ def _joined(*parts: str) -> str:
 def _vector(path: Path | None, length: int, name: str) -> np.ndarray | None:
     if path is None:
         return None
-    values = np.asarray(read_array(path))
+    values = np.asarray(read_array(path, labels=name == "groups"))
     if values.shape != (length,):
         raise FileError(f"{path}: {name} must have shape [{length}], got {list(values.shape)}")
     return values
