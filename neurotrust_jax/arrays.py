@@ -48,9 +48,9 @@ def as_host_array(values: Any, name: str) -> np.ndarray:
 
 
 def to_device(x: np.ndarray | Array, dtype: Any = None) -> Array:
-    """The JAX array of the nearest numbers in a type, or in the type that JAX has for them.
+    """The JAX array of the nearest numbers in a type, or of floats in the type JAX has for them.
 
-    NumPy converts, so that integers beyond 32 bits are rounded and never cut.
+    NumPy converts, so that integers beyond 32 bits are rounded to floats and never cut.
     """
     dtype = jax.dtypes.canonicalize_dtype(x.dtype if dtype is None else dtype)
     if x.dtype == dtype:

@@ -319,6 +319,7 @@ def test_groups_of_strings_come_from_files(tmp_path, dtype):
         ([2, 3], [2, 3]),
         ([4, 6, 0], [2, 3, 0]),
         ([0.3, 0.1, 0.7], [3, 1, 7]),
+        ([1, 1 / 2, 1 / 3], [6, 3, 2]),
         ([1 / 3, 1 / 7], [7, 3]),
         ([1e18, 3e18], [1, 3]),
         ([1e-22, 2.5e-22], [2, 5]),
@@ -328,6 +329,8 @@ def test_groups_of_strings_come_from_files(tmp_path, dtype):
         ([1, np.sqrt(2)], [2 / (1 + np.sqrt(2)), 2 * np.sqrt(2) / (1 + np.sqrt(2))]),
         ([2**53 - 1, 2**53, 0], [1, 1, 0]),  # in float32
         ([1, 1e-60], [1, 0]),
+        ([1, 1e-17], [2, 2e-17]),
+        ([0, 1, 0.1 + 1e-9], [0, 2 / (1.1 + 1e-9), (0.2 + 2e-9) / (1.1 + 1e-9)]),
     ],
 )
 @pytest.mark.parametrize("factor", [1, 0.1, 1 / 3, 7e-5, 3])
@@ -367,14 +370,16 @@ def test_no_result_depends_on_the_unit_of_the_weights(unit):
         assert np.isfinite(found).all()
         np.testing.assert_array_equal(found, nt.similarity(whole, metric))
     groups = np.arange(600) // 3
-    wide = [
+    near = w * (1 + 1e-6 * RNG.random(600))  # no multiples of anything, and so on another scale
+    wide, likewise, nearly = (
         nt.intervals(
-            nt.make_probe(f, c, sample_weight=w * x, groups=groups, thresholds=1.0), "iou",
+            nt.make_probe(f, c, sample_weight=x, groups=groups, thresholds=1.0), "iou",
             largest_unit=4,
         ).upper
-        for x in (1, unit)
-    ]  # fmt: skip
-    np.testing.assert_array_equal(*wide)
+        for x in (w, w * unit, near * unit)
+    )  # fmt: skip
+    np.testing.assert_array_equal(likewise, wide)
+    np.testing.assert_allclose(nearly, wide, atol=1e-4)
     assert nt.effective_size(w * unit) == pytest.approx(nt.effective_size(w))
 
 
