@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-__all__ = ["as_array", "as_host_array", "check_matrix", "native", "to_device"]
+__all__ = ["as_array", "as_host_array", "check_matrix", "is_sparse", "native", "to_device"]
 
 NUMBERS = "fbiu"  # kinds of NumPy's types
 CPU = 1  # a device type of DLPack
@@ -69,6 +69,11 @@ def native(x: np.ndarray) -> np.ndarray:
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
+def is_sparse(values: Any) -> bool:
+    """Whether these are a sparse matrix of SciPy or JAX, or our sparse columns."""
+    return hasattr(values, "tocoo") or hasattr(values, "nse")
+
+
 def check_matrix(x: np.ndarray | Array, name: str, shape: str) -> None:
     """Refuse an array that is not a matrix, and say how to make one of it."""
     if x.ndim != 2:
@@ -112,7 +117,7 @@ def _host(values: Any, name: str) -> np.ndarray:
         values = getattr(values, resolve, lambda same=values: same)()
     if hasattr(values, "__dlpack__") and not isinstance(values, (np.ndarray, np.generic)):
         return _from_dlpack(values, name)
-    if hasattr(values, "tocoo") or hasattr(values, "nse"):
+    if is_sparse(values):
         raise TypeError(f"{name} is sparse; give a dense array")
     try:
         return np.asarray(values)

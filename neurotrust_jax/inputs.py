@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .arrays import as_array, check_matrix, to_device
+from .arrays import as_array, check_matrix, is_sparse, to_device
 from .grouping import number_groups
 from .sample_weights import canonical_weights
-from .sparse import SparseColumns, dense_rows, is_sparse, read_sparse
+from .sparse import SparseColumns, dense_rows, read_sparse
 
 __all__ = [
     "as_activations",
@@ -49,7 +49,7 @@ def as_activations(values: Any) -> Any:
 
 
 def _check_stored(sparse: SparseColumns, name: str) -> None:
-    (bad,) = np.nonzero(~np.isfinite(sparse.values.astype(np.float64)))
+    (bad,) = np.nonzero(~np.isfinite(sparse.values))
     if len(bad):
         row, column = sparse.places(bad)
         first = np.lexsort((column, row))[0]  # in the order of rows, as for dense ones

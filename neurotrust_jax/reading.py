@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .arrays import as_host_array, check_matrix
+from .arrays import as_host_array, check_matrix, is_sparse
 from .blocks import few_shapes, places_in_lists
 from .checks import check_count
 from .grouping import number_groups
 from .metrics import Metric
-from .sparse import dense_rows, is_sparse
+from .sparse import dense_rows
 from .sums import Sums
 from .weights import UNITS_A_BLOCK
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from .arrays import as_host_array
 
-__all__ = ["SparseColumns", "dense_rows", "is_sparse", "read_sparse"]
+__all__ = ["SparseColumns", "dense_rows", "read_sparse"]
 
 
 @jax.tree_util.register_dataclass
@@ -46,6 +46,11 @@ class SparseColumns:
     def dtype(self) -> np.dtype:
         """Of the values."""
         return self.values.dtype
+
+    @property
+    def nse(self) -> int:
+        """Number of stored values, as JAX calls it."""
+        return len(self.values)
 
     @property
     def nbytes(self) -> int:
@@ -102,11 +107,6 @@ class SparseColumns:
             places[begin[self.rows[stored]] + nth], column, self.values[stored],
             (len(rows), self.shape[1]),
         )  # fmt: skip
-
-
-def is_sparse(values: Any) -> bool:
-    """Whether these are a sparse matrix of SciPy or JAX."""
-    return isinstance(values, SparseColumns) or hasattr(values, "tocoo") or hasattr(values, "nse")
 
 
 def read_sparse(values: Any, name: str) -> SparseColumns:

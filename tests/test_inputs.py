@@ -191,6 +191,8 @@ def test_sparse_concepts_are_written_out(wrap, dtype):
     assert probe.concepts.dtype == (np.float32 if dtype is np.float32 else bool)
     with pytest.raises(TypeError, match="sample_weight is sparse; give a dense array"):
         nt.make_probe(F, C, sample_weight=wrap(c))
+    with pytest.raises(TypeError, match="features is sparse; give a dense array"):
+        nt.importance_weights(KEY, nt.make_probe(wrap(c), C, thresholds=0).activations, F)
 
 
 def test_arrays_of_more_axes_are_refused_with_what_to_do():
