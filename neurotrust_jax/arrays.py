@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import jax
@@ -147,10 +148,12 @@ def _from_objects(x: np.ndarray, name: str) -> np.ndarray:
     kinds = bool, int, float, np.bool_, np.integer, np.floating
     for place, value in enumerate(x.ravel().tolist()):
         if not isinstance(value, kinds):
-            where = " at row {}, column {}".format(*np.unravel_index(place, x.shape))
+            where = ""
+            if x.ndim == 2:
+                where = f" at row {place // x.shape[1]}, column {place % x.shape[1]}"
             raise TypeError(
-                f"{name} must hold real numbers, got {value!r} of type {type(value).__name__}"
-                + (where if x.ndim == 2 else "")
+                f"{name} must hold real numbers, got {reprlib.repr(value)} of type "
+                f"{type(value).__name__}{where}"
             )
     if all(isinstance(value, (bool, np.bool_)) for value in x.ravel().tolist()):
         return x.astype(bool)

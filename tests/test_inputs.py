@@ -172,6 +172,8 @@ def test_numbers_held_as_objects():
         objects[2, 1] = value
         with pytest.raises(TypeError, match=f"concepts must .*, got {kind} at row 2, column 1"):
             nt.make_probe(F, objects)
+    with pytest.raises(TypeError, match=r"activations must .*, got \{1\} of type set$"):
+        nt.make_probe({1}, C)
     with pytest.raises(TypeError, match="concepts must hold real numbers, got dtype <U"):
         nt.make_probe(F[:2], [["yes", True], ["no", False]])
     with pytest.raises(ValueError, match="concepts must have rows of one length"):
