@@ -130,8 +130,9 @@ def intervals(
         Smallest and largest activation possible, known beforehand. With it ``mad``,
         ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
     largest_unit : float, optional
-        Largest total sample weight that a unit can have; the largest seen unless given. Matters
-        with groups and unequal weights only.
+        Largest total weight that a unit can have, in units of the heaviest sample's weight (of
+        equal weights: the most samples in a group); the largest seen unless given. Matters with
+        groups and unequal weights only.
 
     Returns
     -------
@@ -218,15 +219,16 @@ def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
 
 def _largest_unit(probe: Probe, largest_unit: float | None) -> float:
     """Largest total weight that a unit can have."""
-    bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units)))
+    heaviest = float(probe.weights.max())
+    bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units))) / heaviest
     if largest_unit is None:
-        return bound
+        return bound * heaviest
     if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
         raise ValueError(
-            f"largest_unit must be at least {bound:g}, the largest total weight of a unit seen, "
-            f"got {largest_unit}"
+            f"largest_unit must be at least {bound:g}, the largest total weight of a unit seen in "
+            f"units of the heaviest sample's, got {largest_unit}"
         )
-    return float(largest_unit)
+    return float(largest_unit) * heaviest
 
 
 def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Array]:

@@ -17,14 +17,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .memory import free_memory
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from .sparse_files import PARTS, read_scipy
 
 __all__ = [
     "FileError",
@@ -43,13 +41,12 @@ __all__ = [
     "visible",
 ]
 
-CSR = {"format", "shape", "data", "indices", "indptr"}  # what scipy.sparse.save_npz writes
 LAYOUT = {"\n": "⏎", "\t": " "}  # of a text, on one line
 CONTROL = {c: None for c in range(32)} | {127: None} | str.maketrans(LAYOUT)
 LONGEST = 1000  # characters of a message
 LONGEST_HEADER = 2**16  # bytes, of an array; NumPy reads no more than 10,000
 MOST_PACKED = 1032  # bytes that deflate packs into one
-NUMBERS = "biuf"  # kinds of NumPy's types
+NUMBERS, STRINGS = "biuf", "SU"  # kinds of NumPy's types
 
 
 class FileError(ValueError):
@@ -109,7 +106,7 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
 
     ==============  ================================================================
     .npy            one array, named "", which stays on the disk until it is read
-    .npz            arrays by name; or one SciPy sparse matrix, named ""
+    .npz            arrays by name; or one SciPy sparse matrix of any format, named ""
     .pt, .pth       a tensor (dense or sparse), or a dict of them; by safe loading only
     .safetensors    tensors by name
     ==============  ================================================================
@@ -207,7 +204,7 @@ def _npz(path: Path) -> dict[str, Any]:
         for name, entry in entries.items():
             with archive.open(entry) as file:
                 arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
-    return {"": _csr(arrays, path)} if set(arrays) >= CSR else arrays
+    return {"": read_scipy(arrays, str(path))} if set(arrays) >= PARTS else arrays
 
 
 def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
@@ -247,7 +244,7 @@ def _check_header(file: Any, size: int, name: str) -> None:
         raise FileError(
             f"{name}: it holds pickled objects, which could run code; save plain arrays instead"
         )
-    if dtype.kind not in NUMBERS + "SU" or dtype.itemsize == 0:
+    if dtype.kind not in NUMBERS + STRINGS or dtype.itemsize == 0:
         raise FileError(f"{name}: it is of {dtype}; save real numbers")
     stated, follow = math.prod(shape) * dtype.itemsize, size - start.tell()
     if stated != follow:
@@ -255,36 +252,6 @@ def _check_header(file: Any, size: int, name: str) -> None:
             f"{name}: its header says {dtype} {shape}, {stated:,} bytes, but {follow:,} follow; it "
             "is damaged or not what it says"
         )
-
-
-def _csr(found: Any, path: Path) -> csr_array:
-    """A SciPy matrix, after looking whether its indices lie in it."""
-    try:
-        from scipy.sparse import csc_array, csr_array
-    except ImportError as error:
-        raise ImportError(f"{path} is a SciPy matrix: pip install scipy") from error
-    kind = found["format"].item()
-    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
-    if kind not in ("csr", "csc"):
-        raise FileError(f"{path}: a sparse matrix in the format {kind!r}; save it as CSR")
-    shape = tuple(int(x) for x in found["shape"])
-    data, indices, pointer = (found[x] for x in ("data", "indices", "indptr"))
-    lines, width = shape if kind == "csr" else shape[::-1]
-    sound = (
-        len(shape) == 2
-        and data.ndim == indices.ndim == pointer.ndim == 1
-        and len(data) == len(indices)
-        and len(pointer) == lines + 1
-        and pointer[0] == 0
-        and pointer[-1] == len(data)
-        and bool((np.diff(pointer) >= 0).all())
-        and (len(indices) == 0 or (indices.min() >= 0 and indices.max() < width))
-    )
-    if not sound:
-        raise FileError(f"{path}: its indices do not fit a {kind.upper()} matrix of shape {shape}")
-    if 8 * width > free_memory():
-        raise FileError(f"{path}: there is not enough memory for a matrix of shape {shape}")
-    return (csr_array if kind == "csr" else csc_array)((data, indices, pointer), shape=shape)
 
 
 def _torch(path: Path) -> dict[str, Any]:
@@ -312,7 +279,7 @@ def _torch(path: Path) -> dict[str, Any]:
 
 
 def _from_torch(tensor: Any, torch: Any, path: Path) -> Any:
-    tensor = tensor.detach()
+    tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.layout == torch.strided:
         # strides of 0 repeat what is stored once
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
@@ -322,7 +289,9 @@ def _from_torch(tensor: Any, torch: Any, path: Path) -> Any:
 
     listed = tensor.to_sparse_coo().coalesce()
     rows, columns = listed.indices().numpy()
-    return coo_array((listed.values().float().numpy(), (rows, columns)), shape=tuple(tensor.shape))
+    values = listed.values()
+    values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return coo_array((values, (rows, columns)), shape=tuple(tensor.shape))
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -330,9 +299,13 @@ def _safetensors(path: Path) -> dict[str, Any]:
         from safetensors import safe_open
     except ImportError as error:
         raise ImportError(f"{path} needs safetensors: pip install safetensors") from error
-    # by way of JAX, since NumPy alone has no bfloat16
-    with safe_open(path, framework="flax") as file:
-        return {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    found = {}
+    with safe_open(path, framework="numpy") as file, safe_open(path, framework="flax") as by_jax:
+        for name in file.keys():  # noqa: SIM118
+            # JAX without x64 would cut integers of 64 bits; NumPy alone lacks short floats
+            short = file.get_slice(name).get_dtype().startswith(("BF", "F8"))
+            found[name] = np.asarray((by_jax if short else file).get_tensor(name))
+    return found
 
 
 READERS: dict[str, Callable[[Path], dict[str, Any]]] = {

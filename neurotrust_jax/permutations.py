@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .grouping import number_groups
 from .probe import Probe
 
 __all__ = ["Layout", "PowerWarning", "draw_rows", "layout_of"]
@@ -120,7 +121,7 @@ def _rows(drawn: Array, layout: Layout) -> Array:
 def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int]:
     """The layout, the number of units and of those that can move, after all checks."""
     n = probe.num_samples
-    stratum = _as_strata(strata, n)
+    stratum, names = number_groups(np.zeros(n, int) if strata is None else strata, n, "strata")
     unit = np.arange(n)
     if probe.groups is not None:
         # rows that were taken from another probe may have left groups behind
@@ -136,10 +137,10 @@ def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int
     split = stratum != stratum[first][unit]
     if split.any():
         row = int(split.argmax())
-        names, other = np.asarray(strata), first[unit[row]]
+        other = first[unit[row]]
         raise ValueError(
             f"strata must be constant within a group, but rows {other} and {row} of one group "
-            f"have {names[other]} and {names[row]}; give each group one stratum"
+            f"have {names[stratum[other]]} and {names[stratum[row]]}; give each group one stratum"
         )
     kind = np.unique(size * (stratum.max() + 1) + stratum[first], return_inverse=True)[1]
     members = np.bincount(kind)
@@ -183,15 +184,3 @@ def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int
     if probe.groups is not None:
         blocks = Blocks(index(unit), index(position), index(rows), index(start))
     return Layout(kinds, blocks), num_units, num_movable
-
-
-def _as_strata(strata: Any, n: int) -> np.ndarray:
-    """Dense index of each row's stratum, [n]."""
-    if strata is None:
-        return np.zeros(n, np.int64)
-    labels = np.asarray(strata)
-    if labels.shape != (n,):
-        raise ValueError(f"strata must have shape [{n}], one per sample, got {list(labels.shape)}")
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ValueError("strata holds NaN or infinite values; give every sample a stratum")
-    return np.unique(labels, return_inverse=True)[1]

@@ -64,7 +64,9 @@ class Probe:
     concepts : Array [n, C]
         Labels (bool), or probabilities in [0, 1].
     sample_weight : Array [n]
-        Non-negative weight of each sample; ones unless given.
+        Non-negative weight of each sample; ones unless given. Scaled by :func:`make_probe` to
+        the least whole numbers in the proportions of the given weights, or, where there are none
+        up to 2^20, to the sum of the number of samples of positive weight.
     thresholds : Array [U]
         A neuron is active above its threshold.
     groups : Array [n] of int32, or None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -14,8 +13,15 @@ import numpy as np
 from jax import Array
 
 from .checks import check_share
+from .inputs import (
+    as_activations,
+    as_concepts,
+    as_groups,
+    as_names,
+    as_thresholds,
+    as_weights,
+)
 from .probe import Probe, compute_dtype
-from .sparse import is_sparse, read_sparse
 from .sums import running_total
 from .views import ascending
 
@@ -40,8 +46,10 @@ def make_probe(
     """Validate what was measured on a probing dataset.
 
     NumPy arrays, JAX arrays and anything that speaks DLPack (a CPU or CUDA torch tensor, say)
-    come in without a copy where the device allows; do not write to them afterwards. Inside
-    ``jit`` the values can not be inspected, so only shapes and dtypes are checked there.
+    come in without a copy where the device allows; do not write to them afterwards. A masked array
+    is read if nothing in it is masked. Integers of 64 bits are rounded to floats, never cut to 32
+    bits. Inside ``jit`` the values can not be inspected, so only shapes and dtypes are checked
+    there.
 
     Parameters
     ----------
@@ -49,15 +57,21 @@ def make_probe(
         Real, finite activations of U neurons. A float dtype is kept (float64 becomes float32
         unless JAX runs with x64); bool and integers become float32. A sparse matrix stays sparse:
         what it does not store is 0. Denormal float32 numbers (below 1.2e-38) count as 0.
-    concepts : array [n, C]
-        bool, 0/1 integers, or probabilities in [0, 1].
-    concept_names, neuron_names : sequence of str, optional
-        Distinct concept names; default ``concept_0``... and ``0``, ``1``...
-    groups : array [n], optional
-        Anything hashable per sample (document, image, code point). Samples of one group are not
-        independent; every resampling then draws whole groups.
+    concepts : array [n, C], or sparse matrix of SciPy or JAX
+        bool, 0/1 integers, or probabilities in [0, 1]. A sparse matrix is written out.
+    concept_names, neuron_names : sequence of str or bytes, optional
+        Distinct names, bytes as UTF-8; default ``concept_0``... and ``0``, ``1``...
+    groups : array or sequence [n], optional
+        Anything hashable per sample (document, image, code point; strings, tuples, None): equal
+        ones are one group. Samples of one group are not independent; every resampling then draws
+        whole groups.
     sample_weight : array [n], optional
-        Non-negative, finite, not all zero. An integer weight is the same as repeated rows.
+        Non-negative, finite, not all zero. Every result is unchanged when all weights are
+        multiplied by a constant: weights that are multiples of one number (the largest up to 2^20
+        times it) count as these multiples, others are scaled to sum to the number of samples of
+        positive weight. Whole weights without a common factor are the same as repeated rows: [2,
+        3], and so [0.2, 0.3] or [4, 6], are two and three rows. Under ``jit`` they stay as they
+        are.
     top_fraction : float in (0, 1], optional
         A neuron is active on its ``ceil(top_fraction * n)`` highest activations (weighted: on
         that share of the weight). Default 0.05 where no thresholds are given. These thresholds
@@ -81,64 +95,31 @@ def make_probe(
     Raises
     ------
     ValueError
-        On wrong shapes, non-finite values, concepts outside [0, 1], names off by one or repeated,
-        bad weights, thresholds or options. The message repeats the value and names the remedy.
+        On wrong shapes, masked or non-finite values, concepts outside [0, 1], names off by one or
+        repeated, bad weights, thresholds or options. The message repeats the value and names the
+        remedy.
     TypeError
-        On complex or non-numeric arrays.
+        On complex or non-numeric arrays, and groups that are not hashable.
     """
-    sparse = is_sparse(activations)
-    f: Any = (
-        read_sparse(activations, "activations")
-        if sparse
-        else _as_matrix(activations, "activations", "n, U")
-    )
-    if 0 in f.shape:
-        raise ValueError(f"activations must have shape [n, U] with no empty axis, got {f.shape}")
-    c = _as_matrix(concepts, "concepts", "n, C")
+    f, c = as_activations(activations), as_concepts(concepts)
     n = f.shape[0]
     if c.shape[0] != n:
         raise ValueError(
             f"activations has {n} rows and concepts has {c.shape[0]}; both need one row per "
             "sample ([n, U] and [n, C]), so transpose or align them"
         )
-    if not jnp.issubdtype(f.dtype, jnp.floating):
-        f = f.astype(jnp.float32)
-    finite = "NaN or infinite values", "drop or repair them"
-    if sparse:
-        _require(
-            jax.device_put(f.values), jnp.isfinite, "the values that activations stores", *finite
-        )
-    else:
-        _require(f, jnp.isfinite, "activations", *finite)
-    if jnp.issubdtype(c.dtype, jnp.integer):
-        _require(
-            c,
-            _zero_or_one,
-            "concepts",
-            "integers other than 0 and 1",
-            "give 0/1 labels or probabilities",
-        )
-        c = c.astype(jnp.bool_)
-    elif c.dtype != jnp.bool_:
-        _require(
-            c,
-            _share,
-            "concepts",
-            "values outside [0, 1]",
-            "give labels or probabilities (a softmax or sigmoid of raw scores)",
-        )
     if not 0 <= concept_threshold <= 1:
         raise ValueError(f"concept_threshold must lie in [0, 1], got {concept_threshold}")
     if ties not in ("strict", "inclusive"):
         raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
 
-    w = _as_weights(sample_weight, n, compute_dtype(f))
-    group_index, num_groups = _as_groups(groups, n)
+    w = as_weights(sample_weight, n, compute_dtype(f))
+    group_index, num_groups = as_groups(groups, n)
     inclusive = ties == "inclusive"
     if thresholds is not None:
         if top_fraction is not None:
             raise ValueError("give either thresholds or top_fraction, not both")
-        t = _as_thresholds(thresholds, f)
+        t = as_thresholds(thresholds, f)
         fraction, source = None, "given"
     else:
         fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
@@ -158,8 +139,8 @@ def make_probe(
         top_fraction=fraction,
         threshold_source=source,
         thresholds_fixed=thresholds is not None,
-        concept_names=_as_names(concept_names, c.shape[1], "concept_names", "concept_"),
-        neuron_names=_as_names(neuron_names, f.shape[1], "neuron_names", ""),
+        concept_names=as_names(concept_names, c.shape[1], "concept_names", "concept_"),
+        neuron_names=as_names(neuron_names, f.shape[1], "neuron_names", ""),
     )
     return probe if fraction is None else replace(probe, thresholds=top_thresholds(probe, fraction))
 
@@ -201,7 +182,7 @@ def split_thresholds(
     for name, side in (("part set aside", part), ("rest", rest)):
         if not bool((side.sample_weight > 0).any()):
             raise ValueError(f"every sample of the {name} has weight 0; choose another key")
-    groups, num_groups = _as_groups(rest.groups, rest.num_samples)
+    groups, num_groups = as_groups(rest.groups, rest.num_samples)
     return replace(
         rest,
         thresholds=top_thresholds(part, float(top_fraction)),
@@ -243,121 +224,6 @@ def _check_top_fraction(fraction: float) -> None:
         raise ValueError(f"top_fraction must lie in (0, 1], got {fraction}")
 
 
-def _as_matrix(values: Any, name: str, shape: str) -> Array:
-    x = _as_array(values, name)
-    if x.ndim != 2:
-        hint = f"; use {name}[:, None] for a single column" if x.ndim == 1 else ""
-        raise ValueError(f"{name} must have shape [{shape}], got {list(x.shape)}{hint}")
-    if 0 in x.shape:
-        raise ValueError(f"{name} must have shape [{shape}] with no empty axis, got {x.shape}")
-    return x
-
-
-def _as_array(values: Any, name: str) -> Array:
-    if hasattr(values, "__dlpack__") and not isinstance(values, (np.ndarray, Array)):
-        try:
-            values = jnp.from_dlpack(values)
-        except (TypeError, ValueError, RuntimeError, BufferError):
-            # NumPy also takes what JAX lacks: float64 in x32 mode, say
-            try:
-                values = np.from_dlpack(values)
-            except (TypeError, ValueError, RuntimeError, BufferError) as error:
-                raise TypeError(f"{name} can not be read through DLPack: {error}") from error
-    if not isinstance(values, Array):
-        values = np.asarray(values)
-        if values.dtype.kind not in "fbiu" and values.dtype != jnp.bfloat16:
-            raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
-    elif jnp.issubdtype(values.dtype, jnp.complexfloating):
-        raise TypeError(f"{name} must hold real numbers, got dtype {values.dtype}")
-    return jnp.asarray(values)
-
-
-@partial(jax.jit, static_argnames="valid")
-def _all(x: Array, valid: Callable[[Array], Array]) -> Array:
-    return valid(x).all()
-
-
-def _zero_or_one(x: Array) -> Array:
-    return (x == 0) | (x == 1)
-
-
-def _share(x: Array) -> Array:
-    return (x >= 0) & (x <= 1)
-
-
-def _weight(x: Array) -> Array:
-    return jnp.isfinite(x) & (x >= 0)
-
-
-def _positive(x: Array) -> Array:
-    return x > 0
-
-
-def _number(x: Array) -> Array:
-    return ~jnp.isnan(x)
-
-
-def _require(x: Array, valid: Callable[[Array], Array], name: str, what: str, remedy: str) -> None:
-    """Raise if an element is not valid; silent under tracing, where values are unknown."""
-    if isinstance(x, jax.core.Tracer):
-        return
-    if not bool(_all(x, valid)):
-        bad = ~valid(x)
-        row, *column = (int(i) for i in np.argwhere(np.asarray(bad))[0])
-        where = f"row {row}" + (f", column {column[0]}" if column else "")
-        value = np.asarray(x)[(row, *column)]
-        raise ValueError(
-            f"{name} holds {what} in {int(bad.sum())} places, first {value} at {where}; {remedy}"
-        )
-
-
-def _as_weights(sample_weight: Any, n: int, dtype: Any) -> Array:
-    if sample_weight is None:
-        return jax.device_put(np.ones(n, dtype))
-    w = _as_array(sample_weight, "sample_weight").astype(dtype)
-    if w.shape != (n,):
-        raise ValueError(f"sample_weight must have shape [{n}], got {list(w.shape)}")
-    _require(
-        w,
-        _weight,
-        "sample_weight",
-        "negative or non-finite values",
-        "weights must be at least 0",
-    )
-    _require(
-        w.sum(keepdims=True),
-        _positive,
-        "sample_weight",
-        "only zeros",
-        "give some sample a positive weight",
-    )
-    return w
-
-
-def _as_groups(groups: Any, n: int) -> tuple[Array | None, int | None]:
-    if groups is None:
-        return None, None
-    if isinstance(groups, jax.core.Tracer):
-        raise TypeError("groups must be concrete, since their number is a shape; got a tracer")
-    labels = np.asarray(groups)
-    if labels.shape != (n,):
-        raise ValueError(f"groups must have shape [{n}], got {list(labels.shape)}")
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise ValueError("groups holds NaN or infinite values; give every sample a group")
-    _, index = np.unique(labels, return_inverse=True)
-    return jnp.asarray(index, jnp.int32), int(index.max()) + 1
-
-
-def _as_thresholds(thresholds: Any, f: Array) -> Array:
-    t = _as_array(thresholds, "thresholds").astype(f.dtype)
-    if t.shape not in ((), (f.shape[1],)):
-        raise ValueError(
-            f"thresholds must be a number or have shape [{f.shape[1]}], got {list(t.shape)}"
-        )
-    _require(t.reshape(-1), _number, "thresholds", "NaN", "give numbers")
-    return jnp.broadcast_to(t, (f.shape[1],))
-
-
 @partial(jax.jit, static_argnames="inclusive")
 def _top_thresholds(f: Array, order: Array, w: Array, fraction: float, inclusive: bool) -> Array:
     n = f.shape[0]
@@ -376,17 +242,3 @@ def _top_thresholds(f: Array, order: Array, w: Array, fraction: float, inclusive
         f, jnp.take_along_axis(order, jnp.minimum(index, n - 1)[None, :], axis=0), axis=0
     )[0]
     return jnp.where(index < n, at, -jnp.inf).astype(f.dtype)
-
-
-def _as_names(names: Sequence[str] | None, size: int, name: str, prefix: str) -> tuple[str, ...]:
-    if names is None:
-        return tuple(f"{prefix}{i}" for i in range(size))
-    if isinstance(names, str):
-        raise TypeError(f"{name} must be a sequence of {size} names, got one string {names!r}")
-    result = tuple(x.decode() if isinstance(x, bytes) else str(x) for x in names)
-    if len(result) != size:
-        raise ValueError(f"{name} has {len(result)} entries for {size} columns")
-    commonest, count = Counter(result).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{name} must be distinct; {commonest!r} appears more than once")
-    return result

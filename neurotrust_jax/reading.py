@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .arrays import as_host_array, check_matrix, is_sparse
 from .blocks import few_shapes, places_in_lists
 from .checks import check_count
+from .grouping import number_groups
 from .metrics import Metric
+from .sparse import dense_rows
 from .sums import Sums
 from .weights import UNITS_A_BLOCK
 
@@ -22,6 +26,7 @@ __all__ = ["CENTRED", "Block", "Chunks", "Reader", "Survey", "array_chunks", "pl
 CENTRED = ("centred", "standard")  # views less their mean
 ENTRIES = 2**24  # of activations and concepts that a device holds at a time
 MOST_ROWS = 2**14
+_NO_GROUP = object()  # which no row's group is
 
 Chunks = Iterable[tuple[Any, ...]] | Callable[[], Iterable[tuple[Any, ...]]]
 
@@ -34,8 +39,10 @@ def array_chunks(
     Parameters
     ----------
     activations, concepts : array [n, U] and [n, C]
-        Anything that gives rows by slicing: ``np.load(path, mmap_mode="r")``, an HDF5 dataset.
-    groups : array [n], optional
+        Anything that gives rows by slicing: ``np.load(path, mmap_mode="r")``, an HDF5 dataset; or
+        a sparse matrix of SciPy or JAX, of which one chunk at a time is written out.
+    groups : array or sequence [n], optional
+        See :func:`make_probe`; rows of one group must follow one another.
     size : int
         Rows of a chunk.
 
@@ -51,17 +58,26 @@ def array_chunks(
     """
     size = check_count(size, "size")
     arrays = [x for x in (activations, concepts, groups) if x is not None]
-    rows = [len(x) for x in arrays]
+    rows = [x.shape[0] if hasattr(x, "shape") else len(x) for x in arrays]
     if len(set(rows)) > 1:
         raise ValueError(
             f"activations, concepts and groups must have equally many rows, got {rows}"
         )
 
+    parts = [
+        dense_rows(x, name) if is_sparse(x) else partial(_sliced, x)
+        for x, name in zip(arrays, ("activations", "concepts", "groups"), strict=False)
+    ]
+
     def chunks() -> Iterator[tuple[Any, ...]]:
         for start in range(0, rows[0], size):
-            yield tuple(x[start : start + size] for x in arrays)
+            yield tuple(part(start, start + size) for part in parts)
 
     return chunks
+
+
+def _sliced(x: Any, start: int, stop: int) -> Any:
+    return x[start:stop]
 
 
 class Block(NamedTuple):
@@ -156,7 +172,7 @@ class Reader:
 
     def _with_units(self) -> Iterator[tuple[np.ndarray, ...]]:
         """Chunks with the unit of each row: its group, in the order in which they come."""
-        unit, last, before = -1, None, set()
+        unit, last, before = -1, _NO_GROUP, set()
         for given in self.start():
             f, c, groups = self._checked(given, (self.num_neurons, self.num_concepts))
             f, c = self._viewed(f, c)
@@ -164,27 +180,34 @@ class Reader:
                 yield f, c, np.arange(unit + 1, unit + 1 + len(f))
                 unit += len(f)
                 continue
-            begins = np.r_[last is None or groups[0] != last, groups[1:] != groups[:-1]]
-            for name in groups[begins].tolist():
-                if name in before:
+            index, labels = groups
+            begins = np.r_[labels[index[0]] != last, index[1:] != index[:-1]]
+            for label in (labels[i] for i in index[begins]):
+                if label in before:
                     raise ValueError(
-                        f"the rows of group {name!r} do not follow one another; sort them by group"
+                        f"the rows of group {label!r} do not follow one another; sort them by group"
                     )
-                before.add(name)
+                before.add(label)
             units = unit + np.cumsum(begins)
-            unit, last = int(units[-1]), groups[-1]
+            unit, last = int(units[-1]), labels[index[-1]]
             yield f, c, units
 
     def _checked(
         self, chunk: tuple[Any, ...], columns: tuple[int, int] | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, list[Any]] | None]:
+        """Real numbers in both arrays, and the groups' numbers and labels in this chunk."""
         if len(chunk) not in (2, 3):
             raise ValueError(
                 "a chunk must be (activations, concepts) or (activations, concepts, groups), got "
                 f"{len(chunk)} arrays"
             )
-        f, c, *groups = (np.asarray(x) for x in chunk)
-        if f.ndim != 2 or c.ndim != 2 or len(f) != len(c) or 0 in (*f.shape, *c.shape):
+        f, c = (
+            dense_rows(x, name)(0, x.shape[0]) if is_sparse(x) else as_host_array(x, name)
+            for x, name in zip(chunk[:2], ("activations", "concepts"), strict=True)
+        )
+        for x, name, axes in ((f, "activations", "m, U"), (c, "concepts", "m, C")):
+            check_matrix(x, name, axes)
+        if len(f) != len(c):
             raise ValueError(
                 "a chunk needs activations [m, U] and concepts [m, C] with equally many rows, got "
                 f"shapes {f.shape} and {c.shape}"
@@ -194,23 +217,21 @@ class Reader:
                 f"all chunks need as many columns as the first, {columns[0]} activations and "
                 f"{columns[1]} concepts, got {f.shape[1]} and {c.shape[1]}"
             )
-        if f.dtype.kind not in "fbiu" or c.dtype.kind not in "fbiu":
-            raise TypeError(f"chunks must hold real numbers, got dtypes {f.dtype} and {c.dtype}")
+        f = f.astype(np.float32) if f.dtype.kind not in "f" else f  # as make_probe takes integers
         if not np.isfinite(f).all():
             raise ValueError("activations hold NaN or infinite values; drop or repair them")
         if not ((c >= 0) & (c <= 1)).all():
             raise ValueError("concepts hold values outside [0, 1]; give labels or probabilities")
-        if groups and groups[0].shape != (len(f),):
-            raise ValueError(f"groups must have shape [{len(f)}], got {list(groups[0].shape)}")
-        return f, c, groups[0] if groups else None
+        return f, c, number_groups(chunk[2], len(f)) if len(chunk) == 3 else None
 
     def _viewed(self, f: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Both sides as the metric reads them; of centred views nothing but a constant is off."""
         binary_neurons, binary_concepts = self.counts
         if binary_neurons:
             above = np.greater_equal if self.inclusive else np.greater
-            dtype = f.dtype if f.dtype.kind == "f" else np.float32
-            f = above(f, self.thresholds.astype(dtype))
+            dtype = jax.dtypes.canonicalize_dtype(f.dtype)
+            with np.errstate(over="ignore"):
+                f = above(f.astype(dtype, copy=False), self.thresholds.astype(dtype))
         else:
             f = ((f - self.off[0][0]) / self.off[0][1]).astype(np.float32)
         if binary_concepts:
@@ -307,8 +328,8 @@ def _mean_and_size(x: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_thresholds(thresholds: Any, num_neurons: int) -> np.ndarray:
-    t = np.asarray(thresholds)
-    if t.dtype.kind not in "fbiu" or t.shape not in ((), (num_neurons,)) or np.isnan(t).any():
+    t = as_host_array(thresholds, "thresholds")
+    if t.shape not in ((), (num_neurons,)) or np.isnan(t).any():
         raise ValueError(
             f"thresholds must be a number or numbers of shape [{num_neurons}], got {thresholds!r}"
         )

@@ -16,8 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .arrays import as_host_array
 from .checks import check_count
+from .grouping import number_groups
 from .probe import Probe
+from .sample_weights import canonical_weights
 
 __all__ = [
     "ImportanceWeights",
@@ -59,10 +62,17 @@ class ImportanceWeights(NamedTuple):
 
 
 def effective_size(weight: Any, groups: Any = None) -> float:
-    """``(sum w)^2 / sum w^2`` (Kish, 1965); with ``groups`` [n] of the groups' total weights."""
-    w: np.ndarray = np.asarray(weight, np.float64)
+    """``(sum w)^2 / sum w^2`` (Kish, 1965); with ``groups`` [n] of the groups' total weights.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative, not finite or all zero, or the groups do not fit them.
+    """
+    w = _as_weight(weight, None)
+    w = w / w.max()
     if groups is not None:
-        w = np.bincount(np.unique(np.asarray(groups), return_inverse=True)[1], w)
+        w = np.bincount(number_groups(groups, len(w))[0], w)
     return float(w.sum() ** 2 / (w**2).sum())
 
 
@@ -154,25 +164,23 @@ def importance_weights(
 
 
 def _as_features(values: Any, name: str) -> np.ndarray:
-    x = np.asarray(values)
-    if x.ndim != 2 or 0 in x.shape or x.dtype.kind not in "fbiu":
+    x = as_host_array(values, name)
+    if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{name} must be numbers of shape [samples, features], got {x.shape}")
+    with np.errstate(over="ignore"):  # what has no single-precision float is refused with the rest
+        x = x.astype(jax.dtypes.canonicalize_dtype(np.float64))
     if not np.isfinite(x).all():
         raise ValueError(f"{name} holds NaN or infinite values; drop or repair them")
-    return x.astype(jax.dtypes.canonicalize_dtype(np.float64))
+    return x
 
 
 def _folds(key: Array, n: int, groups: Any, num_folds: int, name: str) -> np.ndarray:
-    labels = np.arange(n) if groups is None else np.asarray(groups)
-    if labels.shape != (n,):
-        raise ValueError(f"{name} must have shape [{n}], got {list(labels.shape)}")
-    _, unit = np.unique(labels, return_inverse=True)
-    if not 2 <= num_folds <= unit.max() + 1:
+    unit, labels = number_groups(range(n) if groups is None else groups, n, name)
+    if not 2 <= num_folds <= len(labels):
         raise ValueError(
-            f"num_folds must lie between 2 and the {unit.max() + 1} units of {name}, got "
-            f"{num_folds}"
+            f"num_folds must lie between 2 and the {len(labels)} units of {name}, got {num_folds}"
         )
-    return np.asarray(jax.random.permutation(key, int(unit.max()) + 1))[unit] % num_folds
+    return np.asarray(jax.random.permutation(key, len(labels)))[unit] % num_folds
 
 
 @jax.jit
@@ -212,7 +220,8 @@ def _auroc(score: np.ndarray, positive: np.ndarray) -> float:
 def reweight(probe: Probe, weight: Any) -> Probe:
     """The probe under importance weights [n]: its estimates then speak of the target.
 
-    Thresholds stay as they are.
+    Thresholds stay as they are. The probe's own weights are multiplied by these, and scaled as
+    :func:`make_probe` scales them: a constant factor makes no difference.
 
     Raises
     ------
@@ -224,13 +233,11 @@ def reweight(probe: Probe, weight: Any) -> Probe:
     ShiftWarning
         If the effective size is below 100 units, or below a tenth of them.
     """
-    w = np.asarray(weight)
-    if w.shape != (probe.num_samples,) or w.dtype.kind not in "fbiu":
-        raise ValueError(f"weight must be numbers of shape [{probe.num_samples}], got {w.shape}")
-    if not (np.isfinite(w).all() and (w >= 0).all()):
-        raise ValueError("weight holds negative or non-finite values; weights must be at least 0")
-    total = np.asarray(probe.sample_weight) * w
-    if not (total > 0).any():
+    given = as_host_array(weight, "weight")
+    w = _as_weight(given, probe.num_samples)
+    own = np.asarray(probe.sample_weight)
+    total = w / w.max() * own.astype(np.float64)
+    if not total.any():
         raise ValueError("weight leaves no sample with a positive weight")
     groups = None if probe.groups is None else np.asarray(probe.groups)
     size = effective_size(total, groups)
@@ -241,4 +248,18 @@ def reweight(probe: Probe, weight: Any) -> Probe:
             ShiftWarning,
             stacklevel=2,
         )
-    return replace(probe, sample_weight=jnp.asarray(total, probe.sample_weight.dtype))
+    floats = [x.dtype for x in (given, own) if jnp.issubdtype(x.dtype, jnp.floating)]
+    total = canonical_weights(total, own.dtype, max(floats, key=lambda x: jnp.finfo(x).eps))
+    return replace(probe, sample_weight=jax.device_put(total))
+
+
+def _as_weight(weight: Any, n: int | None) -> np.ndarray:
+    """Weights [n] in double precision, of which one at least is positive."""
+    w = as_host_array(weight, "weight").astype(np.float64)
+    if w.ndim != 1 or len(w) != (n or len(w)):
+        raise ValueError(f"weight must be numbers of shape [{n or 'n'}], got {w.shape}")
+    if not ((w >= 0) & (w < np.inf)).all():
+        raise ValueError("weight holds negative or non-finite values; weights must be at least 0")
+    if not w.any():
+        raise ValueError("weight leaves no sample with a positive weight")
+    return w

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["SparseColumns", "is_sparse", "read_sparse"]
+from .arrays import as_host_array
+
+__all__ = ["SparseColumns", "dense_rows", "read_sparse"]
 
 
 @jax.tree_util.register_dataclass
@@ -46,6 +48,11 @@ class SparseColumns:
         return self.values.dtype
 
     @property
+    def nse(self) -> int:
+        """Number of stored values, as JAX calls it."""
+        return len(self.values)
+
+    @property
     def nbytes(self) -> int:
         """Bytes in store."""
         return self.values.nbytes + self.rows.nbytes + self.starts.nbytes
@@ -63,6 +70,10 @@ class SparseColumns:
             self.starts[start : stop + 1] - first,
             self.num_rows,
         )
+
+    def places(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of some of the stored values, by their places in store."""
+        return self.rows[stored], np.searchsorted(self.starts, stored, side="right") - 1
 
     def columns(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows and values of one column after the other."""
@@ -98,11 +109,6 @@ class SparseColumns:
         )  # fmt: skip
 
 
-def is_sparse(values: Any) -> bool:
-    """Whether these are a sparse matrix of SciPy or JAX."""
-    return isinstance(values, SparseColumns) or hasattr(values, "tocoo") or hasattr(values, "nse")
-
-
 def read_sparse(values: Any, name: str) -> SparseColumns:
     """Read a sparse matrix of SciPy (any format) or JAX (BCOO, BCSR), adding what is stored twice.
 
@@ -115,11 +121,48 @@ def read_sparse(values: Any, name: str) -> SparseColumns:
     """
     if isinstance(values, SparseColumns):
         return values
+    row, column, data = _listed(values, name)
+    whole = data.dtype.kind in "biu"
+    with np.errstate(over="ignore"):  # infinity is refused where it may not be
+        data = data.astype(jnp.float32 if whole else jax.dtypes.canonicalize_dtype(data.dtype))
+    return _by_column(row, column, data, tuple(values.shape))
+
+
+def dense_rows(values: Any, name: str) -> Callable[[int, int], np.ndarray]:
+    """Read a sparse matrix by rows: a function of ``(start, stop)`` that gives these rows, dense.
+
+    Values keep their type; what is stored twice is added (truth values: either). Raises as
+    :func:`read_sparse` does.
+    """
+    if isinstance(values, SparseColumns):
+        column = np.repeat(np.arange(values.shape[1]), np.diff(values.starts))
+        row, data = values.rows, values.values
+    else:
+        row, column, data = _listed(values, name)
+    order = np.argsort(row, kind="stable")
+    row, column, data = row[order], column[order], data[order]
+
+    def rows(start: int, stop: int) -> np.ndarray:
+        first, last = np.searchsorted(row, [start, stop])
+        result = np.zeros((min(stop, values.shape[0]) - start, values.shape[1]), data.dtype)
+        np.add.at(result, (row[first:last] - start, column[first:last]), data[first:last])
+        return result
+
+    return rows
+
+
+def _listed(values: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and values of all that a matrix of SciPy or JAX stores."""
     if len(values.shape) != 2:
         raise ValueError(f"{name} must have two axes, got shape {tuple(values.shape)}")
     if hasattr(values, "tocoo"):
         listed = values.tocoo()
         row, column, data = listed.row, listed.col, listed.data
+    elif values.n_batch or values.n_dense:
+        raise ValueError(
+            f"{name} is a {type(values).__name__} with batch or dense axes; make it by "
+            f"{type(values).__name__}.fromdense(x)"
+        )
     else:
         data, index = np.asarray(values.data), np.asarray(values.indices)
         if hasattr(values, "indptr"):
@@ -129,12 +172,7 @@ def read_sparse(values: Any, name: str) -> SparseColumns:
         # JAX marks places that are not used by an index outside
         used = (row < values.shape[0]) & (column < values.shape[1])
         row, column, data = row[used], column[used], data[used]
-    if data.dtype.kind not in "fbiu" and data.dtype.name != "bfloat16":
-        raise TypeError(f"{name} must hold real numbers, got dtype {data.dtype}")
-    data = data.astype(
-        jnp.float32 if data.dtype.kind in "biu" else jax.dtypes.canonicalize_dtype(data.dtype)
-    )
-    return _by_column(row, column, data, tuple(values.shape))
+    return row, column, as_host_array(data, name)
 
 
 def _by_column(

@@ -136,6 +136,7 @@ RADIUS = "test_shift.py::test_radius_is_where_a_shift_overturns_the_label"
 MEET = "test_shift.py::test_two_disjoint_events_meet_at_the_radius"
 ODDS = "test_shift.py -k odds_of_an_auroc"
 COMPARED = "test_comparison.py -k 'not cover'"
+SCALED = "test_inputs.py -k 'own_scale or single_precision'"
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
 UNITS = "test_sets.py::test_effective_units_count_the_positives_of_rare_concepts_and_groups"
@@ -257,6 +258,35 @@ MUTANTS = [
         "similarity.py",
         ("jnp.concatenate(values, axis=1)", "jnp.concatenate(values[::-1], axis=1)",
          "test_metrics.py::test_concepts_come_some_at_a_time"),
+    ),
+    *of(
+        "sample_weights.py",
+        ("share * ((share > 0).sum() / share.sum())", "share * (len(share) / share.sum())", SCALED),
+        ("scale *= near.denominator", "scale *= 2 * near.denominator", SCALED),
+        ("> 4 * eps * scaled", "> 4 * eps", SCALED),
+        ("np.rint(scaled)) >", "np.rint(share)) >", SCALED),
+        ("weights / weights.max()", "weights / 1.0", SCALED),
+    ),
+    *of(
+        "grouping.py",
+        ("return place[index], ordered", "return index, ordered",
+         "test_inputs.py::test_groups_are_whatever_is_equal"),
+        ("seen.setdefault(label, len(seen))", "seen.setdefault(str(label), len(seen))",
+         "test_inputs.py::test_groups_are_whatever_is_equal"),
+    ),
+    *of(
+        "inputs.py",
+        ("_require(c, _zero_or_one,", "_require(jnp.asarray(c), _zero_or_one,",
+         "test_inputs.py::test_labels_of_64_bits_are_checked_before_they_are_converted"),
+        ("np.lexsort((column, row))", "np.lexsort((row, column))",
+         "test_sparse.py::test_bad_sparse_input_is_named"),
+    ),
+    *of(
+        "arrays.py",
+        ("return jnp.asarray(x.astype(dtype))", "return jnp.asarray(x).astype(dtype)",
+         "test_inputs.py::test_integers_of_64_bits_are_rounded_and_never_cut"),
+        ('("resolve_conj", "resolve_neg")', '("resolve_conj",)',
+         "test_inputs.py::test_a_sign_kept_as_a_flag_is_resolved"),
     ),
     *of(
         "probing.py",
@@ -440,6 +470,11 @@ MUTANTS = [
             "math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)",
             "math.isfinite(largest_unit)",
             "test_bounds.py -k 'unit or refused'",
+        ),
+        (
+            "return float(largest_unit) * heaviest",
+            "return float(largest_unit)",
+            "test_inputs.py::test_no_result_depends_on_the_unit_of_the_weights",
         ),
     ),
     *of(

@@ -38,9 +38,41 @@ def test_numpy_files(tmp_path):
         read_array(tmp_path / "b.npz", "three")
 
 
-@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_array, sparse.csr_matrix])
-def test_scipy_files_stay_sparse(tmp_path, kind):
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i8", "<f2"])
+@pytest.mark.parametrize("kind", [
+    sparse.csr_array, sparse.csc_array, sparse.csr_matrix, sparse.coo_array, sparse.dia_array,
+    sparse.bsr_array,
+])  # fmt: skip
+def test_scipy_files_stay_sparse(tmp_path, kind, dtype):
+    dense = np.where(MATRIX > 0.5, np.round(MATRIX * 8), 0).astype(np.float32)
+    matrix = kind(dense)
+    matrix.data = matrix.data.astype(dtype)
+    sparse.save_npz(tmp_path / "a.npz", matrix)
+    found = read_array(tmp_path / "a.npz")
+    assert sparse.issparse(found)
+    np.testing.assert_array_equal(found.toarray(), dense)
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), [
+    ("coo", "row", [0, 1, 2, 4]), ("coo", "col", [0, 1, -2, 3]), ("coo", "row", [0, 1, 2]),
+    ("bsr", "shape", [3, 4]), ("bsr", "indices", [0, 5]), ("bsr", "indptr", [0, 3, 2]),
+    ("dia", "offsets", [0, 1]), ("dia", "data", [1.0, 2]), ("lil", "rows", [0]),
+])  # fmt: skip
+def test_sparse_indices_of_every_format_are_checked(tmp_path, kind, field, value):
+    parts = {
+        "coo": {"data": np.ones(4), "row": np.arange(4), "col": np.arange(4)},
+        "bsr": {"data": np.ones((2, 2, 2)), "indices": [0, 1], "indptr": [0, 1, 2]},
+        "dia": {"data": np.ones((1, 4)), "offsets": [0]},
+        "lil": {"data": np.ones(4)},
+    }[kind]
+    np.savez(tmp_path / "a.npz", format=kind, **{"shape": [4, 4]} | parts | {field: value})
+    with pytest.raises(FileError, match=r"its indices do not fit|format 'lil'; save it as CSR"):
+        read_array(tmp_path / "a.npz")
+
+
+def test_an_array_of_one_sparse_file(tmp_path):
     dense = np.where(MATRIX > 0.5, MATRIX, 0)
+    kind = sparse.csr_array
     sparse.save_npz(tmp_path / "a.npz", kind(dense))
     found = read_array(tmp_path / "a.npz")
     assert sparse.issparse(found)

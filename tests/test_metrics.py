@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -109,7 +110,9 @@ def test_fractional_weights_fill_the_top_to_the_brim(metric):
         (taken * np.log(1 + belongs * (c[np.argsort(-f[:, u])] - 1) + 1e-7)).sum(axis=0)
         for u in range(2)
     ])  # fmt: skip
-    got = nt.similarity(nt.make_probe(f, c, sample_weight=np.full(160, 0.9)), metric)
+    # as resampling may give them; make_probe would make ones of them
+    weight = jnp.full(160, 0.9, jnp.float32)
+    got = nt.similarity(replace(nt.make_probe(f, c), sample_weight=weight), metric)
     expected = oracles.mutual_information(likelihood, strength)
     np.testing.assert_allclose(np.asarray(got), expected, rtol=2e-4, atol=2e-4)
 
@@ -264,6 +267,7 @@ def test_pure_under_jit_vmap_and_grad(metric):
     f, c = data(seed=4)
     probe = nt.make_probe(f, c, thresholds=0.6)
 
+    @jax.jit  # where weights stay as they are
     def weighted(w):
         return nt.similarity(nt.make_probe(f, c, thresholds=0.6, sample_weight=w), metric)
 

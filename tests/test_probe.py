@@ -131,7 +131,7 @@ def bad(array, value, at=(3, 1)):
         ({"concept_names": ["a"]}, "concept_names has 1 entries for 2 columns"),
         ({"concept_names": ["a", "a"]}, "must be distinct; 'a' appears more than once"),
         ({"neuron_names": "abc"}, "sequence of 3 names, got one string"),
-        ({"groups": np.zeros(39)}, r"groups must have shape \[40\], got \[39\]"),
+        ({"groups": np.zeros(39)}, r"groups must have shape \[40\], one per sample, got \[39\]"),
         ({"groups": np.full(40, np.nan)}, "groups holds NaN"),
         ({"sample_weight": -np.ones(40)}, "non-finite values in 40 places, first -1.0 at row 0"),
         ({"sample_weight": np.zeros(40)}, "only zeros"),

@@ -53,6 +53,7 @@ def test_probe_reads_what_is_not_stored_as_zero(thresholds):
 
 @pytest.mark.parametrize("as_matrix", [
     scipy.sparse.csr_matrix, scipy.sparse.csc_array, scipy.sparse.coo_array,
+    scipy.sparse.bsr_array, scipy.sparse.lil_array,
     lambda f: jsparse.BCOO.fromdense(jnp.asarray(f), nse=2200),
     lambda f: jsparse.BCSR.fromdense(jnp.asarray(f)),
 ])  # fmt: skip
@@ -143,9 +144,15 @@ def test_the_rest_of_the_library_agrees():
 def test_bad_sparse_input_is_named():
     f, c = features()
     broken = scipy.sparse.csr_array(f)
-    broken.data[7] = np.nan
-    with pytest.raises(ValueError, match=r"activations stores .* NaN or infinite values"):
-        nt.make_probe(broken, c)
+    rows, columns = f.nonzero()
+    last = np.flatnonzero(columns == 0)[-1]
+    for place in (last, last - 1):  # the second is stored behind the first, column by column
+        broken.data[place] = np.nan
+        where = f"first nan at row {rows[place]}, column {columns[place]}; drop or repair them"
+        with pytest.raises(ValueError, match=f"activations holds NaN .*, {where}"):
+            nt.make_probe(broken, c)
+    with pytest.raises(ValueError, match=r"a BCOO with batch or dense axes; make it by BCOO\.from"):
+        nt.make_probe(jsparse.BCOO.fromdense(jnp.asarray(f), n_dense=1), c)
     with pytest.raises(TypeError, match="activations must hold real numbers, got dtype complex"):
         nt.make_probe(scipy.sparse.csr_array(f * 1j), c)
     with pytest.raises(ValueError, match="activations has 400 rows and concepts has 399"):

@@ -1,8 +1,10 @@
 """The bootstrap in passes over the rows gives what the bootstrap of all rows gives."""
 
 import jax
+import jax.experimental.sparse as jsparse
 import numpy as np
 import pytest
+import scipy.sparse
 
 import neurotrust_jax as nt
 from neurotrust_jax import reading, screening
@@ -159,6 +161,24 @@ def never():
 def test_bad_options_raise_before_anything_is_read(options, message):
     with pytest.raises(ValueError, match=message):
         nt.bootstrap_stream(KEY, never, **({"thresholds": 0.0} | options))
+
+
+@pytest.mark.parametrize("wrap", [
+    scipy.sparse.csr_array, scipy.sparse.coo_array, jsparse.BCOO.fromdense,
+])  # fmt: skip
+def test_sparse_matrices_are_streamed(wrap):
+    f, c = data()
+    f, c = np.maximum(f, 0), c.astype(np.float32)
+    expected = nt.bootstrap_stream(KEY, [(f, c)], thresholds=1.0, num_replicates=20)
+    found = nt.bootstrap_stream(
+        KEY, nt.array_chunks(wrap(f), wrap(c), size=900), thresholds=1.0, num_replicates=20
+    )
+    np.testing.assert_array_equal(found.winners, expected.winners)
+    np.testing.assert_array_equal(found.similarity, expected.similarity)
+    plain = nt.bootstrap_stream(
+        KEY, [(scipy.sparse.csr_array(f), c)], thresholds=1.0, num_replicates=20
+    )
+    np.testing.assert_array_equal(plain.winners, expected.winners)
 
 
 def test_bad_sources_are_named():
