@@ -16,8 +16,9 @@ import numpy as np
 from jax import Array, lax
 
 from .blocks import few_shapes
-from .bounds import LOWER_SHARE, CoverageWarning, certify, intervals
+from .bounds import CoverageWarning, intervals
 from .candidates import MAX_CANDIDATES, stable_scale
+from .certificate import LOWER_SHARE, certify
 from .checks import check_share
 from .metrics import Metric
 from .resampling import Bootstrap
@@ -209,7 +210,7 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
         assert boot.definition is not None
         high = intervals(boot.probe, boot.definition, delta=(1 - LOWER_SHARE) * alpha)
         lowest = _rank(1 - LOWER_SHARE * alpha, num_replicates)
-        if high.finite_sample and lowest <= num_replicates:
+        if not high.asymptotic and lowest <= num_replicates:
             # other limits say nothing on few positives
             floor = _over_lists(boot, partial(_limits, rank=lowest), -np.inf).max(axis=1)
             undecided &= stable_scale(boot.definition, high.upper) >= floor[:, None]
