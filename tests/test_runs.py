@@ -170,7 +170,10 @@ def test_wrong_input_ends_in_one_line_before_any_work(
 def test_plan():
     result = command("plan", "--metric", "iou", "--frequency", 0.01)
     assert "9,235" in result.output
-    assert "14,265" in command("plan", "--margin", 0.3, "--frequency", 0.01).output
+    assert "12,979" in command("plan", "--margin", 0.3, "--frequency", 0.01).output
+    heavy = ("plan", "--metric", "correlation", "--frequency", 0.01, "--kurtosis", 114)
+    assert "11,216" in command(*heavy).output
+    assert "kurtosis 114; 3 is normal" in command(*heavy).output
     assert "0.215" in command("plan", "--metric", "auroc", "--samples", 1000).output
     refused = command("plan", "--samples", 10, "--error", 0.1)
     assert refused.exit_code == 2
