@@ -80,11 +80,11 @@ def concept_sets(
     of the largest deviation from these measured values, where rivals that are surely worse than c
     are moved back by as much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf,
     2014), and is widened for spreads estimated from few units as Student's t is (Fisher's
-    expansion). Concepts on which there is too little evidence are rivals to none, and stay unless their upper limit for every
-    sample size (:func:`intervals`, at three quarters of alpha) is below the largest of simultaneous
-    lower limits of the others (at a quarter); see ``undecided``. These lower limits are the
-    bootstrap's, so that this exclusion too, and with it all coverage, holds in the limit of many
-    units.
+    expansion). Concepts on which there is too little evidence are rivals to none, and stay unless
+    their upper limit for every sample size (:func:`intervals`, at three quarters of alpha) is below
+    the largest of simultaneous lower limits of the others (at a quarter); see ``undecided``. These
+    lower limits are the bootstrap's, so that this exclusion too, and with it all coverage, holds in
+    the limit of many units.
 
     For ``target="replication"`` the bar is sqrt(2) times the quantile of the maximum over all
     pairs: the fresh probing set adds a deviation of the same law. Undecided concepts then all stay.

@@ -102,12 +102,17 @@ def test_layers_from_disk(data, tmp_path):
 
 @pytest.mark.slow
 def test_sparse_features_and_groups(data, tmp_path):
+    known = ["--largest-unit", 3, "--activation-range", 0, 9]
     result = command(
         "audit", "--activations", data / "sparse.npz", "--concepts", data / "concepts.npy",
-        "--groups", data / "groups.npy", "--out", tmp_path, *QUICK,
+        "--groups", data / "groups.npy", "--out", tmp_path, *QUICK, *known,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
+    options = json.loads((tmp_path / "manifest.json").read_text())["options"]
+    assert (options["largest_unit"], options["activation_range"]) == (3, [0, 9])
+    assert runs._content((0, 9)) == options["activation_range"]  # so that the run can be resumed
     found = report.read_audit(tmp_path / "audit.json")
+    assert found.finite_sample
     assert found.layer == "sparse"
     assert (found.num_samples, found.num_units) == (600, 200)
 
