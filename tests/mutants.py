@@ -371,7 +371,7 @@ MUTANTS = [
             "(evidence.hits_high, high, jnp.zeros_like(low))",
             EACH_SIDE,
         ),
-        ("(q <= 0) & (p > 0)", "(q < 0) & (p > 0)", limits("chernoff")),
+        ("(q <= 0) & (p > 0)", "(q < 0) & (p > 0)", OUTWARDS),
         ("    b = n - x + 1\n", "    b = n - x\n", EXACT),
     ),
     *of(

@@ -632,7 +632,7 @@ def test_each_side_takes_the_hits_that_widen_it(method):
 
 
 @pytest.mark.x64
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.97])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.97])
 def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
     """Where N (1 - exp(-kl(t, r))) is the logarithm of the error, and no more than 2^-12 beyond."""
     one = jnp.ones((1, 1))
