@@ -11,11 +11,11 @@ from .agreement import nogueira as nogueira
 from .agreement import rank_biased_overlap as rank_biased_overlap
 from .audit import Audit as Audit
 from .audit import audit as audit
-from .bounds import Certificate as Certificate
 from .bounds import CoverageWarning as CoverageWarning
 from .bounds import Intervals as Intervals
-from .bounds import certify as certify
 from .bounds import intervals as intervals
+from .certificate import Certificate as Certificate
+from .certificate import certify as certify
 from .comparison import Comparison as Comparison
 from .comparison import Labelling as Labelling
 from .comparison import compare as compare

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 from jax import Array
 
-from .bounds import Certificate, certify, intervals
+from .bounds import intervals
+from .certificate import Certificate, certify
 from .checks import check_count, check_share
 from .chunks import StageProgress
 from .hierarchy import lineages, merge_answers
@@ -85,7 +86,8 @@ class Audit:
     vacuous : [U] of bool
         Whether that set rules out no concept.
     finite_sample : bool
-        Whether that holds for every sample size.
+        Whether interval, regret and that set hold for every sample size, with nothing assumed but
+        independent units; only then a label can be certified.
     stability : Stability
         How much the labels of the replicates agree.
     concept_set : [U, C] of bool
@@ -187,6 +189,8 @@ def audit(
     num_permutations: int = 1000,
     scheme: str = "multinomial",
     method: str = "auto",
+    activation_range: tuple[Any, Any] | None = None,
+    largest_unit: float | None = None,
     strata: Any = None,
     hierarchy: Any = None,
     layer: str = "",
@@ -213,6 +217,12 @@ def audit(
         Resampling scheme, see :data:`neurotrust_jax.weights.SCHEMES`.
     method : str
         Method of the intervals, see :func:`intervals`.
+    activation_range : pair of float or array [U], optional
+        Smallest and largest activation possible, see :func:`intervals`: without it no label by
+        ``mad``, ``standardised_mad``, ``correlation`` or ``cosine`` can be certified.
+    largest_unit : float, optional
+        Largest total sample weight that a unit can have, see :func:`intervals`: without it no label
+        can be certified where there are groups or unequal weights.
     strata : array [n], optional
         See :func:`permutation_test`.
     hierarchy : mapping of str to str, or int array [C], optional
@@ -245,8 +255,11 @@ def audit(
     lineages(probe.concept_names, hierarchy)  # a wrong one ends here
     room_for(probe, num_replicates, memory_limit, None)  # and so does too low a limit
     # a method that does not fit the metric ends here too, before the long work
-    bounds = intervals(probe, metric, delta=alpha, method=method, simultaneous="concepts")
-    proof = certify(probe, metric, delta=alpha, method=method)
+    known: Any = {
+        "method": method, "activation_range": activation_range, "largest_unit": largest_unit,
+    }  # fmt: skip
+    bounds = intervals(probe, metric, delta=alpha, simultaneous="concepts", **known)
+    proof = certify(probe, metric, delta=alpha, **known)
     told = progress or (lambda stage, done, total: None)
     boot_key, null_key, split_key = jax.random.split(key, 3)
     null = None

@@ -1,4 +1,4 @@
-"""Faithfulness: how far the true similarity can be from the measured one, and what follows."""
+"""Faithfulness: how far the true similarity can be from the measured one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,13 @@ from .influence import standard_error
 from .metrics import METRICS, Metric, get_metric
 from .probe import Probe
 from .rules import PREVALENCE, RULES, UNIFORM_RULES
-from .similarity import at_concept, similarity, undefined_reason, winner
+from .similarity import similarity, undefined_reason
 from .sums import per_unit
 
-__all__ = ["Certificate", "CoverageWarning", "Intervals", "certify", "intervals"]
+__all__ = ["CoverageWarning", "Intervals", "Level", "intervals", "intervals_at", "promise"]
 
 METHODS = ("auto", *LIMITS, "agarwal", "dkw", "asymptotic")
 SIMULTANEOUS = ("none", "concepts", "all")
-LOWER_SHARE = 0.25  # of a certificate's delta
 
 
 class CoverageWarning(UserWarning):
@@ -38,7 +37,7 @@ class CoverageWarning(UserWarning):
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("lower", "upper", "similarity", "reason"),
-    meta_fields=("metric", "method", "delta", "simultaneous", "units", "thresholds"),
+    meta_fields=("metric", "method", "delta", "simultaneous", "units", "thresholds", "assumes"),
 )
 @dataclass(frozen=True, eq=False)
 class Intervals:
@@ -64,6 +63,8 @@ class Intervals:
         What is taken as independent.
     thresholds : str
         How the neurons' thresholds enter; empty where the metric has none.
+    assumes : str
+        What is taken for granted beside the independence of the units; empty where nothing is.
     """
 
     lower: Array
@@ -76,11 +77,17 @@ class Intervals:
     simultaneous: str
     units: str
     thresholds: str
+    assumes: str
+
+    @property
+    def asymptotic(self) -> bool:
+        """Whether the guarantee holds in the limit of many units only."""
+        return self.method == "asymptotic"
 
     @property
     def finite_sample(self) -> bool:
-        """Whether the guarantee holds for every n, not just in the limit."""
-        return self.method != "asymptotic"
+        """Whether the guarantee holds for every n, with nothing assumed but independent units."""
+        return not self.asymptotic and not self.assumes
 
     @property
     def guarantee(self) -> str:
@@ -90,7 +97,7 @@ class Intervals:
             "concepts": "all concepts of a neuron at once",
             "all": "all neurons and concepts at once",
         }[self.simultaneous]
-        return _promise(self, self.delta, scope)
+        return promise(self, self.delta, scope)
 
 
 def intervals(
@@ -130,9 +137,10 @@ def intervals(
         Smallest and largest activation possible, known beforehand. With it ``mad``,
         ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
     largest_unit : float, optional
-        Largest total weight that a unit can have, in units of the heaviest sample's weight (of
-        equal weights: the most samples in a group); the largest seen unless given. Matters with
-        groups and unequal weights only.
+        Largest total weight that a unit (a group, or a sample) can have, known beforehand, in units
+        of the heaviest sample's weight (of equal weights: the most samples in a group). With groups
+        or unequal weights, limits for every sample size rest on it; unless it is given they assume
+        that no unit weighs more than the largest seen, and say so in ``assumes``.
 
     Returns
     -------
@@ -153,40 +161,58 @@ def intervals(
         raise ValueError(
             f"simultaneous must be one of {', '.join(SIMULTANEOUS)}, got {simultaneous!r}"
         )
-    level = delta, simultaneous
-    return _intervals(probe, metric, [level], method, activation_range, largest_unit)[0]
+    level = Level(delta, simultaneous)
+    return intervals_at(probe, metric, [level], method, activation_range, largest_unit)[0]
 
 
-def _intervals(
+class Level(NamedTuple):
+    """What limits shall hold: the error, what it is for, and on which side.
+
+    ``side`` is ``"both"``, ``"lower"`` or ``"upper"``: one side alone may fail with the whole of
+    delta, and the other is then the end of the metric's range.
+    """
+
+    delta: float
+    simultaneous: str
+    side: str = "both"
+
+
+def intervals_at(
     probe: Probe,
     metric: str | Metric,
-    levels: list[tuple[float, str]],
+    levels: list[Level],
     method: str,
     activation_range: tuple[Any, Any] | None,
     largest_unit: float | None,
 ) -> list[Intervals]:
-    """Intervals for each pair of delta and simultaneous, all by one method."""
+    """Intervals at each level, all by one method."""
     metric = get_metric(metric)
-    for delta, _ in levels:
-        check_share(delta, "delta")
+    for level in levels:
+        check_share(level.delta, "delta")
     w = probe.weights
     each = np.asarray(w)
-    independent = probe.groups is None and bool(((each == 0) | (each == each.max())).all())
+    even = bool(((each == 0) | (each == each.max())).all())
+    independent = probe.groups is None and even
     bound = _largest_unit(probe, largest_unit)
+    largest = "" if independent else _in_samples(bound / float(w.max()), even)
+    known = largest_unit is not None
     low, high = _known_range(probe, activation_range)
     method = _resolve(probe, metric, method, independent, activation_range is not None)
     counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
     }  # fmt: skip
-    shares = [delta / counts[simultaneous] for delta, simultaneous in levels]
+    shares = [(x.delta / counts[x.simultaneous], x.side) for x in levels]
 
     def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
         value = similarity(part, metric)
         if method == "asymptotic":
             error, freedom = standard_error(part, metric)
-            halves = [_quantile(1 - share / 2, freedom) * error for share in shares]
-            ends = [[jnp.clip(value + x, *metric.range) for x in (-h, h)] for h in halves]
-            return value, [(lower, upper) for lower, upper in ends]
+            found = []
+            for share, side in shares:
+                half = _quantile(1 - (share / 2 if side == "both" else share), freedom) * error
+                lower, upper = (jnp.clip(value + x, *metric.range) for x in (-half, half))
+                found.append(_on_side((lower, upper), side, metric))
+            return value, found
         data = _data(part, bound, low[some], high[some])
         units = None if independent else probe.num_units
         return value, _finite_sample(data, value, shares, metric, method, units)
@@ -202,13 +228,24 @@ def _intervals(
             reason=reason,
             metric=metric.name,
             method=method,
-            delta=float(delta),
-            simultaneous=simultaneous,
-            units=_units(probe, independent, bound / float(w.max())),
+            delta=float(level.delta),
+            simultaneous=level.simultaneous,
+            units=_units(probe, even, largest if known else ""),
             thresholds=_thresholds(probe, metric, method),
+            assumes=_assumptions(probe, metric, method, "" if known else largest),
         )
-        for (delta, simultaneous), (lower, upper) in zip(levels, limits, strict=True)
+        for level, (lower, upper) in zip(levels, limits, strict=True)
     ]
+
+
+def _on_side(limits: tuple[Array, Array], side: str, metric: Metric) -> tuple[Array, Array]:
+    """The limits on a side, and the end of the range in place of the other."""
+    lower, upper = limits
+    low, high = metric.range
+    return (
+        jnp.full_like(lower, low) if side == "upper" else lower,
+        jnp.full_like(upper, high) if side == "lower" else upper,
+    )
 
 
 def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
@@ -229,6 +266,13 @@ def _largest_unit(probe: Probe, largest_unit: float | None) -> float:
             f"units of the heaviest sample's, got {largest_unit}"
         )
     return float(largest_unit) * heaviest
+
+
+def _in_samples(weight: float, even: bool) -> str:
+    """A weight, in units of the heaviest sample's."""
+    if not even:
+        return f"{weight:g} times the heaviest sample"
+    return "1 sample" if weight == 1 else f"{weight:g} samples"
 
 
 def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Array]:
@@ -269,7 +313,7 @@ def _resolve(probe: Probe, metric: Metric, method: str, independent: bool, range
             fit.append("agarwal")
     if rules and metric.name in UNIFORM_RULES:
         fit.append("dkw")
-    data_driven = metric.neuron_view == "binary" and not probe.thresholds_fixed
+    data_driven = _thresholds_from_data(probe, metric)
     if method == "auto":
         if data_driven:
             return "dkw" if "dkw" in fit else "asymptotic"
@@ -293,10 +337,30 @@ def _resolve(probe: Probe, metric: Metric, method: str, independent: bool, range
     return method
 
 
-def _units(probe: Probe, independent: bool, bound: float) -> str:
-    if probe.groups is not None:
-        return f"{probe.num_units:,} groups, weight of each at most {bound:g} times a sample's"
-    return f"{probe.num_samples:,} samples" + ("" if independent else " of unequal weight")
+def _units(probe: Probe, even: bool, largest: str) -> str:
+    if probe.groups is None:
+        units = f"{probe.num_samples:,} samples" + ("" if even else " of unequal weight")
+    else:
+        units = f"{probe.num_units:,} groups"
+    return units + (f", none heavier than {largest}" if largest else "")
+
+
+def _assumptions(probe: Probe, metric: Metric, method: str, largest: str) -> str:
+    """What limits for every sample size take for granted, in a clause."""
+    if method == "asymptotic":
+        return ""
+    clauses = []
+    if largest and probe.groups is None:
+        clauses.append("no sample is heavier than the heaviest seen")
+    elif largest:
+        clauses.append(f"no group is heavier than the heaviest seen ({largest})")
+    if method != "dkw" and _thresholds_from_data(probe, metric):
+        clauses.append("the thresholds are as good as fixed beforehand")
+    return " and ".join(clauses)
+
+
+def _thresholds_from_data(probe: Probe, metric: Metric) -> bool:
+    return metric.neuron_view == "binary" and not probe.thresholds_fixed
 
 
 def _thresholds(probe: Probe, metric: Metric, method: str) -> str:
@@ -311,13 +375,18 @@ def _thresholds(probe: Probe, metric: Metric, method: str) -> str:
 
 
 def _finite_sample(
-    d: Data, value: Array, shares: list[float], metric: Metric, method: str, num_units: int | None
+    d: Data,
+    value: Array,
+    shares: list[tuple[float, str]],
+    metric: Metric,
+    method: str,
+    num_units: int | None,
 ) -> list[tuple[Array, Array]]:
-    """Limits of all pairs at each error, two [U, C]; units None: samples of one weight."""
+    """Limits of all pairs at each error and side, two [U, C]; units None: samples of one weight."""
     uniform, grouped = method == "dkw", num_units is not None
-    parts = (UNIFORM_RULES if uniform else RULES)[metric.name].parts
+    rule = (UNIFORM_RULES if uniform else RULES)[metric.name]
     evidence = []
-    for part in parts:
+    for part in rule.parts:
         law = method
         if isinstance(part, Pairs) and method == "agarwal":
             part, law = part._replace(mcdiarmid=True), "hoeffding"
@@ -326,10 +395,11 @@ def _finite_sample(
         squares = law in ("tightest", "bernstein")
         evidence.append((law, _evidence(d, value, part, num_units=num_units, squares=squares)))
     found = []
-    for share in shares:
-        error = jnp.asarray(share / len(parts), value.dtype)
-        ends = [_limits(x, error, law, grouped and law == "dkw") for law, x in evidence]
-        found.append(_carried(ends, d.low, d.high, metric, uniform))
+    for share, side in shares:
+        tail = jnp.asarray(share / rule.num_tails(side), value.dtype)
+        ends = [_limits(x, tail, law, grouped and law == "dkw") for law, x in evidence]
+        limits = _carried(ends, d.low, d.high, metric, uniform)
+        found.append(_on_side(limits, side, metric))
     return found
 
 
@@ -342,10 +412,10 @@ def _evidence(
 
 # apart from the evidence, as one compilation then serves the parts of all metrics
 @partial(jax.jit, static_argnames=("law", "grouped"))
-def _limits(evidence: Evidence, delta: Array, law: str, grouped: bool) -> tuple[Array, Array]:
+def _limits(evidence: Evidence, tail: Array, law: str, grouped: bool) -> tuple[Array, Array]:
     if law == "dkw":
-        return dkw(evidence, delta, grouped=grouped)
-    return LIMITS[law](evidence, delta)
+        return dkw(evidence, tail, grouped=grouped)
+    return LIMITS[law](evidence, tail)
 
 
 @partial(jax.jit, static_argnames=("metric", "uniform"))
@@ -370,135 +440,13 @@ def _quantile(level: float, freedom: float) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
-def _promise(found: Intervals, delta: float, scope: str) -> str:
-    kind = "for every sample size" if found.finite_sample else "asymptotically"
+def promise(found: Intervals, delta: float, scope: str) -> str:
+    """What limits promise at a level and for a scope, in one sentence."""
+    kind = "asymptotically" if found.asymptotic else "for every sample size"
     text = (
         f"{100 * (1 - delta):g}% coverage {kind} ({found.method}), {scope}; "
         f"independent units: {found.units}"
     )
-    return f"{text}; thresholds: {found.thresholds}" if found.thresholds else text
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("label", "lower", "regret", "mask", "vacuous", "positives"),
-    meta_fields=("guarantee", "finite_sample"),
-)
-@dataclass(frozen=True, eq=False)
-class Certificate:
-    """What holds for a neuron's label with probability 1 - delta, see :func:`certify`.
-
-    Attributes
-    ----------
-    label : Array [U] of int32
-        The most similar concept on the data, -1 where there is none.
-    lower : Array [U]
-        The label's true similarity is at least this; NaN without a label.
-    regret : Array [U]
-        No concept's true similarity exceeds the label's by more than this, at least 0; 0 means that
-        the label is the best. NaN without a label.
-    mask : Array [U, C] of bool
-        The certified set, which holds the truly best concept: those whose upper limit reaches the
-        largest lower limit. All concepts without a label.
-    vacuous : Array [U] of bool
-        Whether the set rules out no concept at all: the probing set is too small to say anything.
-    positives : Array [C] of int32
-        Independent units (groups where given) on which each concept is present: what most limits
-        are made of.
-    guarantee : str
-        What is promised, see :class:`Intervals`.
-    finite_sample : bool
-        Whether it holds for every n.
-    """
-
-    label: Array
-    lower: Array
-    regret: Array
-    mask: Array
-    vacuous: Array
-    positives: Array
-    guarantee: str
-    finite_sample: bool
-
-    @property
-    def certified(self) -> Array:
-        """Whether the set is the label alone, [U] of bool."""
-        return (self.mask.sum(axis=1) == 1) & (self.label >= 0)
-
-
-def certify(
-    probe: Probe,
-    metric: str | Metric = "iou",
-    *,
-    delta: float = 0.05,
-    method: str = "auto",
-    simultaneous: str = "concepts",
-    activation_range: tuple[Any, Any] | None = None,
-    largest_unit: float | None = None,
-) -> Certificate:
-    """Certify each neuron's label: how good it is at least, and which concepts could be better.
-
-    The label is chosen by the data, so lower limits hold for all concepts at once, with a quarter
-    of delta. The truly best concept is the same whatever the data, so it needs no correction for
-    many concepts: its upper limit holds at three quarters of delta, whichever concept it is. With
-    probability 1 - delta the best similarity is thus at most the largest upper limit, and the best
-    concept is one of those whose upper limit reaches the largest lower limit.
-
-    Parameters
-    ----------
-    probe, metric, delta, method, activation_range, largest_unit
-        As in :func:`intervals`.
-    simultaneous : {"concepts", "all"}
-        Whether delta is for each neuron, or for the whole layer.
-
-    Returns
-    -------
-    Certificate
-
-    Raises
-    ------
-    ValueError
-        As :func:`intervals`; intervals for single pairs can not certify.
-    """
-    if simultaneous not in SIMULTANEOUS[1:]:
-        raise ValueError(
-            f"simultaneous must be 'concepts' or 'all' to certify a label, got {simultaneous!r}"
-        )
-    check_share(delta, "delta")
-    neurons = probe.num_neurons if simultaneous == "all" else 1
-    levels = [
-        (LOWER_SHARE * delta, simultaneous),
-        ((1 - LOWER_SHARE) * delta / neurons, "none"),
-    ]
-    low, high = _intervals(probe, metric, levels, method, activation_range, largest_unit)
-    scope = "each neuron alone" if simultaneous == "concepts" else "all neurons at once"
-    promise = _promise(low, delta, scope)
-    return _certificate(low, high, probe.positive_units, promise)
-
-
-def _certificate(low: Intervals, high: Intervals, positives: Array, promise: str) -> Certificate:
-    label, lower, regret, mask, vacuous = _certified(low.similarity, low.lower, high.upper)
-    return Certificate(
-        label=label,
-        lower=lower,
-        regret=regret,
-        mask=mask,
-        vacuous=vacuous,
-        positives=positives,
-        guarantee=promise,
-        finite_sample=low.finite_sample,
-    )
-
-
-@jax.jit
-def _certified(similarity: Array, lower: Array, upper: Array) -> tuple[Array, ...]:
-    """Label, its lower limit, regret, mask, and whether this is full."""
-    label = winner(similarity)
-    # an undefined limit excludes nothing
-    lower = jnp.where(jnp.isnan(lower), -jnp.inf, lower)
-    upper = jnp.where(jnp.isnan(upper), jnp.inf, upper)
-    at_label = jnp.arange(lower.shape[1], dtype=jnp.int32)[None, :] == label[:, None]
-    label_lower = at_concept(lower, label)
-    rival_upper = jnp.where(at_label, -jnp.inf, upper).max(axis=1)
-    mask = (upper >= lower.max(axis=1, keepdims=True)) | (label < 0)[:, None]
-    return label, label_lower, jnp.maximum(rival_upper - label_lower, 0), mask, mask.all(axis=1)
+    if found.thresholds:
+        text += f"; thresholds: {found.thresholds}"
+    return text + (f"; this assumes that {found.assumes}" if found.assumes else "")

@@ -164,6 +164,21 @@ FirstUnit = Annotated[
     typer.Option(min=0, help="Number of the first unit in files of labels: 1 in NetDissect's own."),
 ]
 Rows = Annotated[int, typer.Option(min=0, help="Neurons to print of each layer.")]
+LargestUnit = Annotated[
+    float | None,
+    typer.Option(
+        help="Most samples that a group can have (or largest total weight), known beforehand: "
+        "without it no label is certified where there are groups or unequal weights."
+    ),
+]
+ActivationRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        help="Smallest and largest activation that the network can give: without it no label by "
+        "mad, correlation or cosine is certified.",
+    ),
+]
 
 
 @contextmanager
@@ -226,7 +241,8 @@ def demo(
         result = audit(
             jax.random.fold_in(key, 2), layer.probe(), metric, alpha=alpha,
             num_replicates=replicates, num_permutations=permutations,
-            hierarchy=layer.data.concept_parent, layer=layer.name, progress=progress,
+            largest_unit=layer.largest_unit, hierarchy=layer.data.concept_parent,
+            layer=layer.name, progress=progress,
         )  # fmt: skip
 
     console.print(f"\nTask: {layer.achieved}.\n", highlight=False)
@@ -357,6 +373,8 @@ def audit_command(
         float, typer.Option(min=0, max=0.9, help="Share of samples set aside for the thresholds.")
     ] = 0.0,
     metric: MetricOption = "iou",
+    activation_range: ActivationRange = None,
+    largest_unit: LargestUnit = None,
     replicates: Replicates = 1000,
     permutations: Permutations = 1000,
     alpha: Alpha = 0.1,
@@ -383,7 +401,8 @@ def audit_command(
     )  # fmt: skip
     options = Options(
         metric=metric, alpha=alpha, num_replicates=replicates, num_permutations=permutations,
-        top_fraction=top_fraction, split=split, seed=seed,
+        activation_range=activation_range, largest_unit=largest_unit, top_fraction=top_fraction,
+        split=split, seed=seed,
     )  # fmt: skip
     try:
         with _bars() as progress:
@@ -460,6 +479,8 @@ def check(
         typer.Option(exists=True, dir_okay=False, help="Threshold of each neuron [U]."),
     ] = None,
     metric: MetricOption = "iou",
+    activation_range: ActivationRange = None,
+    largest_unit: LargestUnit = None,
     replicates: Replicates = 1000,
     alpha: Alpha = 0.1,
     seed: Seed = 0,
@@ -523,6 +544,7 @@ def check(
     with _bars() as progress:
         found = judge_labels(
             jax.random.key(seed), probe, label, metric, alpha=alpha, num_replicates=replicates,
+            activation_range=activation_range, largest_unit=largest_unit,
             progress=lambda done, total: progress("resampling", done, total),
         )  # fmt: skip
     claimed = dict(zip(match_units(chosen, probe), chosen, strict=True))
@@ -737,6 +759,14 @@ def plan(
     active_rate: Annotated[
         float, typer.Option(callback=_share, help="Share of samples on which a neuron is active.")
     ] = 0.05,
+    kurtosis: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Kurtosis of the activations on samples without the concept (3: normal), for "
+            "correlation.",
+        ),
+    ] = 3.0,
     delta: Annotated[
         float, typer.Option(callback=_share, help="Probability that it fails.")
     ] = 0.05,
@@ -753,7 +783,15 @@ def plan(
     if error is not None and margin is not None:
         raise typer.BadParameter("excludes --margin; leave one of them out", param_hint="--error")
     rates = frequency or [0.5, 0.1, 0.01]
-    design: dict[str, Any] = {"num_concepts": concepts, "delta": delta, "active_rate": active_rate}
+    design: dict[str, Any] = {
+        "num_concepts": concepts, "delta": delta, "active_rate": active_rate, "kurtosis": kurtosis
+    }  # fmt: skip
+    caution = {
+        "correlation": "Asymptotic, for concepts that shift the activation and leave its spread as "
+        f"it is (kurtosis {kurtosis:g}; 3 is normal); see the help of --kurtosis.",
+        "spearman": "Asymptotic, for concepts that have nothing to do with the neuron or shift its "
+        "activation; those that change its spread need up to three times the samples.",
+    }.get(metric, "")
     if samples:
         if error is not None or margin is not None:
             raise typer.BadParameter("excludes --error and --margin", param_hint="--samples")
@@ -768,6 +806,8 @@ def plan(
             gaps = generalization_gap(metric, n, concept_frequency=np.array(rates), **design)
             table.add_row(f"{n:,}", *(f"{x:.3f}" for x in np.atleast_1d(gaps)))
         console.print(table)
+        if caution:
+            console.print(caution, highlight=False)
         return
     if error is None and margin is None:
         error = 0.1
@@ -782,6 +822,8 @@ def plan(
         found = required_samples(metric, error, margin=margin, concept_frequency=rate, **design)
         table.add_row(f"{rate:.2%}", f"{int(found.samples):,}", f"{int(found.positives):,}")
     console.print(table)
+    if caution:
+        console.print(caution, highlight=False)
 
 
 def main() -> None:

@@ -5,6 +5,10 @@ to the ratio r = E[X] / E[Y]. A block is a sample (then Y is 1 and X a coin, a b
 of samples that are not independent. At the true r the residuals X - r Y have mean zero and lie in
 [-r M, (1 - r) M]: whatever bounds the mean of bounded variables gives a limit on r. Blocks without
 trials are dropped first; the rest are again independent and identically distributed.
+
+Every law takes ``tail``, the error of *each side*: the lower limit exceeds the true ratio with
+probability at most ``tail``, and so the upper one falls below it. Both together hold but for twice
+that; whoever reads one side alone spends the whole error on it.
 """
 
 from __future__ import annotations
@@ -60,29 +64,35 @@ class Evidence(NamedTuple):
         return jnp.clip(low, 0, 1), jnp.clip(high, 0, 1)
 
 
-def hoeffding(evidence: Evidence, delta: Array) -> Interval:
-    """Half-width M sqrt(ln(2/delta) / 2N) over the mean of Y (Hoeffding, 1963, theorem 2)."""
-    return _symmetric(evidence, jnp.sqrt(jnp.log(2 / delta) / 2))
+def hoeffding(evidence: Evidence, tail: Array) -> Interval:
+    """Half-width M sqrt(ln(1/tail) / 2N) over the mean of Y (Hoeffding, 1963, theorem 2)."""
+    return _symmetric(evidence, jnp.sqrt(jnp.log(1 / tail) / 2))
 
 
-def dkw(evidence: Evidence, delta: Array, *, grouped: bool) -> Interval:
+def dkw(evidence: Evidence, tail: Array, *, grouped: bool) -> Interval:
     """Limits that hold for all thresholds of an activation at once.
 
     X counts the trials above the threshold. For single samples this is the inequality of
-    Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990), at Hoeffding's rate. For groups:
-    draw one of a group's M places at random; by Jensen's inequality the moment generating function
-    of the largest deviation is at most that of N single samples, to which the former applies, and
-    Chernoff's method turns it back into P(sup |mean(X - r Y)| >= M y / sqrt(N)) <=
-    exp(-4y²) + 8 sqrt(pi/2) y exp(-2y²).
+    Dvoretzky, Kiefer and Wolfowitz with Massart's constant (1990): one side of the largest
+    deviation exceeds y / sqrt(N) with probability at most exp(-2y²), Hoeffding's rate, provided
+    that this is at most 1/2, that is y >= h = sqrt(ln(2) / 2). For groups: draw one of a group's M
+    places at random; by Jensen's inequality the moment generating function of the largest deviation
+    is at most that of N single samples. The probability that these exceed t is at most exp(-2t²),
+    and 1/2 more where t < h, so the function at 4y is at most (1 + exp(4yh)) / 2 +
+    4 sqrt(pi/2) y exp(2y²), and Chernoff's method turns it back into P(sup mean(X - r Y) >=
+    M y / sqrt(N)) <= (exp(-4y²) + exp(4yh - 4y²)) / 2 + 4 sqrt(pi/2) y exp(-2y²).
     """
     if not grouped:
-        return hoeffding(evidence, delta)
+        return hoeffding(evidence, jnp.minimum(tail, 0.5))
 
     def accepted(y: Array) -> Array:
-        tail = jnp.exp(-4 * y**2) + 8 * jnp.sqrt(jnp.pi / 2) * y * jnp.exp(-2 * y**2)
-        return tail > delta
+        first = (jnp.exp(-4 * y**2) + jnp.exp(4 * y * (MASSART - y))) / 2
+        return first + 4 * jnp.sqrt(jnp.pi / 2) * y * jnp.exp(-2 * y**2) > tail
 
-    return _symmetric(evidence, _edge(accepted, jnp.ones_like(delta), 9 * jnp.ones_like(delta)))
+    return _symmetric(evidence, _edge(accepted, jnp.ones_like(tail), 9 * jnp.ones_like(tail)))
+
+
+MASSART = math.sqrt(math.log(2) / 2)  # least deviation, times sqrt(N), of the one-sided inequality
 
 
 def _symmetric(evidence: Evidence, scale: Array) -> Interval:
@@ -92,12 +102,12 @@ def _symmetric(evidence: Evidence, scale: Array) -> Interval:
     return jnp.clip(low - half, 0, 1), jnp.clip(high + half, 0, 1)
 
 
-def chernoff(evidence: Evidence, delta: Array) -> Interval:
-    """Limits where N kl(mean, r) reaches ln(2/delta) (Hoeffding, 1963, theorem 1).
+def chernoff(evidence: Evidence, tail: Array) -> Interval:
+    """Limits where N kl(mean, r) reaches ln(1/tail) (Hoeffding, 1963, theorem 1).
 
     The mean is that of r + (X - r Y) / M, a variable in [0, 1] with expectation r.
     """
-    threshold = jnp.log(2 / delta)
+    threshold = jnp.log(1 / tail)
 
     def side(hits: Array) -> Callable[[Array], Array]:
         def accepted(r: Array) -> Array:
@@ -109,16 +119,16 @@ def chernoff(evidence: Evidence, delta: Array) -> Interval:
     return _limits(evidence, side)
 
 
-def bernstein(evidence: Evidence, delta: Array) -> Interval:
-    """Empirical Bernstein limits (Maurer and Pontil, 2009, theorem 4), each at delta / 2.
+def bernstein(evidence: Evidence, tail: Array) -> Interval:
+    """Empirical Bernstein limits (Maurer and Pontil, 2009, theorem 4).
 
-    The residual's mean exceeds its expectation, 0, by more than sqrt(2 V ln(4/delta) / N) +
-    7 M ln(4/delta) / (3 (N - 1)) with probability at most delta / 2, V their sample variance.
+    The residual's mean exceeds its expectation, 0, by more than sqrt(2 V ln(2/tail) / N) +
+    7 M ln(2/tail) / (3 (N - 1)) with probability at most ``tail``, V their sample variance.
     """
     xx, xy, yy = evidence.hits_squared, evidence.cross, evidence.trials_squared
     if xx is None or xy is None or yy is None:
         raise ValueError("the variance of this evidence is not known")
-    log = jnp.log(4 / delta)
+    log = jnp.log(2 / tail)
     n = evidence.blocks
     fewer = jnp.where(n > 1, n - 1, 1)
 
@@ -134,25 +144,25 @@ def bernstein(evidence: Evidence, delta: Array) -> Interval:
     return _limits(evidence, side)
 
 
-def exact(evidence: Evidence, delta: Array) -> Interval:
-    """Clopper and Pearson's limits (1934): each tail of the binomial is delta / 2.
+def exact(evidence: Evidence, tail: Array) -> Interval:
+    """Clopper and Pearson's limits (1934), by the tails of the binomial.
 
     Only where blocks are single samples of weight one, so that the hits are Binomial(N, r).
     """
     hits = jnp.round(evidence.hits_low * evidence.blocks)
     misses = evidence.blocks - hits
-    logit, other = _each(lambda x: _binomial_logit(x, evidence.blocks, delta / 2), hits, misses)
+    logit, other = _each(lambda x: _binomial_logit(x, evidence.blocks, tail), hits, misses)
     lower, upper = jax.nn.sigmoid(logit), jax.nn.sigmoid(-other)
     return jnp.where(hits > 0, lower, 0), jnp.where(misses > 0, upper, 1)
 
 
-def tightest(evidence: Evidence, delta: Array) -> Interval:
-    """Chernoff's limits, cut with Bernstein's, each at delta / 2, where the variance is known."""
+def tightest(evidence: Evidence, tail: Array) -> Interval:
+    """Chernoff's limits, cut with Bernstein's at half the tail each, if variance is known."""
     if evidence.hits_squared is None:
-        return chernoff(evidence, delta)
+        return chernoff(evidence, tail)
     (low, high), (other_low, other_high) = (
-        chernoff(evidence, delta / 2),
-        bernstein(evidence, delta / 2),
+        chernoff(evidence, tail / 2),
+        bernstein(evidence, tail / 2),
     )
     return jnp.maximum(low, other_low), jnp.minimum(high, other_high)
 
@@ -192,7 +202,7 @@ LIMITS: Mapping[str, Callable[[Evidence, Array], Interval]] = MappingProxyType(
         "hoeffding": hoeffding,
     }
 )
-"""Two-sided limits at error delta, by name of the method."""
+"""Lower and upper limits, each at error ``tail``, by name of the method."""
 
 
 def _limits(evidence: Evidence, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
@@ -216,8 +226,15 @@ def _edge(
 ) -> Array:
     """Where acceptance ends on the way from ``inside`` to ``outside``, rounded outwards.
 
-    The rules above are convex in r, so there is one such place, or all is accepted: then it is
-    ``outside``.
+    Bisection finds the outermost end because each rule has only one, or accepts all the way: then
+    it is ``outside``. Chernoff's N kl is convex in r and 0 at ``inside``; the limit of a replicate
+    increases with such a kl; the tail of :func:`dkw` decreases. Bernstein accepts, at a distance s
+    from the measured ratio, where T s <= a σ(s) + b, with T the mean of Y, σ the standard deviation
+    of the residuals, a = sqrt(2 ln(2/tail) / N) and b > 0. σ is convex (the norm of a vector that
+    is linear in s), so T s - a σ(s) - b is concave, and negative at s = 0. If it still rises as s
+    grows to infinity it rises everywhere, and passes 0 once. Else T is at most a times the standard
+    deviation of Y, itself at most sqrt(M T N / (N - 1)): then T <= 2 M ln(2/tail) / (N - 1) < b,
+    and every ratio in [0, 1] is accepted.
     """
     if steps is None:
         steps = 26 if inside.dtype == jnp.float32 else 50

@@ -63,10 +63,12 @@ class PermutationTest:
         without a label.
     q_value : Array [U]
         Adjusted over the layer's labelled neurons: calling those with a q-value of at most alpha
-        explained, a share of alpha of them is expected to be false (Benjamini and Hochberg, 1995).
+        explained, a share of alpha of them is expected to be false where the neurons are
+        independent of each other or positively dependent, see :func:`benjamini_hochberg`.
     p_familywise : Array [U]
         Adjusted so that with probability 1 - alpha no independent neuron in the layer is at most
-        alpha (Westfall and Young, 1993). It reaches 1/(R+1) however wide the layer.
+        alpha (Westfall and Young, 1993), where these neurons together are independent of the
+        concepts, not just each by itself. It reaches 1/(R+1) however wide the layer.
     explained : Array [U] of bool
         Whether the q-value is at most alpha.
     statistic : Array [U]
@@ -215,8 +217,11 @@ def permutation_test(
 def benjamini_hochberg(p: Any) -> Array:
     """Adjust p-values for the false discovery rate (Benjamini and Hochberg, 1995).
 
-    With the m p-values in ascending order, the i-th becomes ``min_{j >= i} m p_(j) / j``. Holds for
-    independent p-values and for positively dependent ones (Benjamini and Yekutieli, 2001).
+    With the m p-values in ascending order, the i-th becomes ``min_{j >= i} m p_(j) / j``. Rejecting
+    those up to alpha, a share of at most alpha is expected to be false if the p-values are
+    independent or positively dependent (on each that is truly null; Benjamini and Yekutieli, 2001).
+    Neurons of one layer are judged on the same samples, so for them this is an assumption; under
+    any dependence the share is at most alpha (1 + 1/2 + ... + 1/m).
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .bounds import LOWER_SHARE
+from .certificate import LOWER_SHARE
 from .metrics import METRICS, Metric, get_metric
 
 __all__ = ["RequiredSamples", "generalization_gap", "required_samples"]
@@ -31,7 +31,7 @@ class RequiredSamples(NamedTuple):
 
     Attributes
     ----------
-    samples : int64, broadcast shape of epsilon (or margin), concept_frequency and active_rate
+    samples : int64, broadcast shape of epsilon (or margin), concept_frequency and so on
         Number of independent samples, at least 1.
     positives : int64, same shape
         How many of them to expect with the concept, rounded up.
@@ -42,17 +42,23 @@ class RequiredSamples(NamedTuple):
 
 
 class _Design(NamedTuple):
-    """A probing set to come: n samples, P(present), P(active), and delta over the concepts."""
+    """A probing set to come and what is asked of it.
+
+    It has n samples, P(present), P(active) and the kurtosis of the activations; delta is for all
+    concepts, and for one side or both.
+    """
 
     n: NDArray[np.float64]
     present: NDArray[np.float64]
     active: NDArray[np.float64]
+    kurtosis: NDArray[np.float64]
     num_concepts: int
     delta: float
+    sides: int = 2
 
     def rate(self, count: Floats, proportions: int = 1) -> Floats:
         """Half-width for a mean in [0, 1] of ``count`` samples, one of ``proportions`` at once."""
-        log = math.log(2 * proportions * self.num_concepts / self.delta)
+        log = math.log(self.sides * proportions * self.num_concepts / self.delta)
         return np.sqrt(log / (2 * count))
 
     def two_classes(self, share: Floats) -> Floats:
@@ -69,8 +75,22 @@ class _Design(NamedTuple):
 
     def independent(self) -> Floats:
         """Normal half-width for the correlation of independent columns, standard error n^-1/2."""
-        # the lower tail, since 1 - delta / 2m rounds
-        return -NormalDist().inv_cdf(self.delta / (2 * self.num_concepts)) / np.sqrt(self.n)
+        # the lower tail, since 1 - delta / 2m rounds; one side of an error above 1/2 needs no width
+        z = max(-NormalDist().inv_cdf(self.delta / (self.sides * self.num_concepts)), 0)
+        return z / np.sqrt(self.n)
+
+    def shifted(self) -> Floats:
+        """Normal half-width for the correlation with a concept that shifts the activation.
+
+        Let x and y be concept and activation, standardised, r their correlation, and
+        y = r x + (1 - r²)^½ e with e independent of x. The influence on r is x y - r (x² + y²) / 2
+        = (1 - r²) (r (x² - e²) / 2 + (1 - r²)^½ x e), of variance (1 - r²)² (1 + r² (K - 1)) with
+        K = (kurtosis of e + kurtosis of x - 2) / 4. Its largest value is 1, at r = 0, up to K = 3,
+        and from there on 4 K³ / (27 (K - 1)²), at r² = (K - 3) / (3 (K - 1)).
+        """
+        k = (self.kurtosis + 1 / (self.present * (1 - self.present)) - 5) / 4
+        k = np.maximum(k, 3)
+        return np.sqrt(4 * k**3 / (27 * (k - 1) ** 2)) * self.independent()
 
 
 # One row a metric: its half-width. Each must not increase with n even in the last bit, which is
@@ -86,7 +106,7 @@ ROWS: Mapping[str, Callable[[_Design], Floats]] = MappingProxyType(
         "simulation_balanced_accuracy": lambda d: d.two_classes(d.active),
         "auroc": lambda d: d.pairs(d.present),
         "simulation_auroc": lambda d: d.pairs(d.active),
-        "correlation": lambda d: d.independent(),
+        "correlation": lambda d: d.shifted(),
         "spearman": lambda d: d.independent(),
     }
 )
@@ -100,6 +120,7 @@ def generalization_gap(
     num_concepts: int = 1,
     delta: float = 0.05,
     active_rate: ArrayLike = 0.05,
+    kurtosis: ArrayLike = 3.0,
 ) -> Floats:
     """How far measured and true similarity can be apart, on n independent samples.
 
@@ -119,7 +140,10 @@ def generalization_gap(
     auroc                           r(n min(p, 1 - p), 1): a two-sample U-statistic
                                     given the labels (Hoeffding, 1963, section 5b)
     simulation_auroc                the same with a for p
-    correlation, spearman           z(1 - delta / (2 M)) / sqrt(n), asymptotic
+    correlation                     v z(1 - delta / (2 M)) / sqrt(n), asymptotic; with
+                                    K = (kurtosis + 1 / (p (1 - p)) - 5) / 4 the factor
+                                    v² = 4 K³ / (27 (K - 1)²), and v = 1 up to K = 3
+    spearman                        z(1 - delta / (2 M)) / sqrt(n), asymptotic
     ==============================  ================================================
 
     The bounds hold given the realised number N of samples that are active, present, or either;
@@ -128,8 +152,14 @@ def generalization_gap(
     or "hoeffding") lie within them at the same counts. For thresholds taken from the same data, or
     samples in groups, they can be wider.
 
-    The last row holds for large n only, and where neuron and concept are independent; under
-    association the error may be smaller or larger.
+    The last two rows hold for large n only. That of ``correlation`` is for concepts of 0 and 1 that
+    shift a neuron's activation: what is left of it once the concept is known has the stated
+    kurtosis, and one law with and without the concept. It is then the worst over all correlations
+    (at independence v is 1, whatever the kurtosis). A concept that also changes the spread of the
+    activation can make the error larger still: measure a pilot probing set by ``intervals(...,
+    method="asymptotic")`` and scale its width by 1/sqrt(n). That of ``spearman`` is for independent
+    neuron and concept; whatever the law, a concept of 0 and 1 makes it at most
+    sqrt(3 max(p, 1 - p)) times as large (from the largest variance of an AUROC).
 
     Parameters
     ----------
@@ -147,10 +177,13 @@ def generalization_gap(
         Probability that any of them is further off.
     active_rate : float array in (0, 1)
         Share of samples on which the neuron is active.
+    kurtosis : float array, at least 1
+        Fourth central moment over the squared variance of the activations on samples without the
+        concept: 3 of a normal law, 114 of a lognormal one. Matters for ``correlation`` only.
 
     Returns
     -------
-    float64, broadcast shape of n, concept_frequency and active_rate
+    float64, broadcast shape of n, concept_frequency, active_rate and kurtosis
         At most the width of the metric's range, where n says nothing.
 
     Raises
@@ -164,10 +197,10 @@ def generalization_gap(
         "n", n, lambda x: (x >= 1) & (x < math.inf),
         "be finite and at least 1", "give the number of independent samples",
     )  # fmt: skip
-    present, active = _shares(concept_frequency, active_rate)
+    laws = _laws(concept_frequency, active_rate, kurtosis)
     _check(num_concepts, delta)
-    size, present, active = _broadcast(n=size, concept_frequency=present, active_rate=active)
-    design = _Design(size, present, active, num_concepts, delta)
+    size, present, active, tails = _broadcast(n=size, **laws)
+    design = _Design(size, present, active, tails, num_concepts, delta)
     return np.minimum(gap(design), metric.range[1] - metric.range[0])
 
 
@@ -180,6 +213,7 @@ def required_samples(
     num_concepts: int = 1,
     delta: float = 0.05,
     active_rate: ArrayLike = 0.05,
+    kurtosis: ArrayLike = 3.0,
 ) -> RequiredSamples:
     """The smallest probing set with a given error, or on which a label gets certified.
 
@@ -189,7 +223,8 @@ def required_samples(
     gap of the true one: two gaps. The best concept's lower limit lies another gap below, at a
     quarter of delta, the second's upper limit another above, at the rest of delta for one concept
     alone. (The latter two would separate intervals about the true values; measured values fall
-    closer together than that in about half of all probing sets.)
+    closer together than that in about half of all probing sets.) All four are gaps to one side: the
+    best concept must not be measured too low, nor another one too high.
 
     Everything said there of counts, thresholds and the asymptotic metrics applies here.
 
@@ -203,7 +238,7 @@ def required_samples(
         How far the best concept's true similarity is ahead of the second's; excludes ``epsilon``.
         ``num_concepts`` must count all concepts compared, and ``concept_frequency`` be that of the
         rarest.
-    concept_frequency, num_concepts, delta, active_rate
+    concept_frequency, num_concepts, delta, active_rate, kurtosis
         As in :func:`generalization_gap`.
 
     Returns
@@ -224,28 +259,26 @@ def required_samples(
             f"give exactly one of epsilon and margin, got epsilon={epsilon!r} and margin={margin!r}"
         )
     if margin is None:
-        name, parts = "epsilon", [(num_concepts, delta)]
+        name, sides, parts = "epsilon", 2, [(num_concepts, delta)]
         target = _numbers(
             name, epsilon, lambda x: (x > 0) & (x < math.inf),
             "be finite and positive", "give the largest error accepted",
         )  # fmt: skip
     else:
-        name, errors = "margin", 2 * [(num_concepts, delta)]
+        name, sides, errors = "margin", 1, 2 * [(num_concepts, delta)]
         parts = [*errors, (num_concepts, LOWER_SHARE * delta), (1, (1 - LOWER_SHARE) * delta)]
         target = _numbers(
             name, margin, lambda x: (x > 0) & (x <= width),
             f"be positive and at most {width:g}",
             f"no two values of {metric.name} are further apart than that",
         )  # fmt: skip
-    present, active = _shares(concept_frequency, active_rate)
+    laws = _laws(concept_frequency, active_rate, kurtosis)
     _check(num_concepts, delta)
-    target, present, active = _broadcast(
-        **{name: target, "concept_frequency": present, "active_rate": active}
-    )
+    target, present, active, tails = _broadcast(**{name: target, **laws})
 
     def enough(n: NDArray[np.int64]) -> NDArray[np.bool_]:
         size = n.astype(np.float64)
-        gaps = [gap(_Design(size, present, active, *part)) for part in parts]
+        gaps = [gap(_Design(size, present, active, tails, *part, sides)) for part in parts]
         return np.minimum(gaps, width).sum(axis=0) <= target
 
     low, high = np.zeros(target.shape, np.int64), np.full(target.shape, MOST_SAMPLES)
@@ -276,17 +309,22 @@ def _row(metric: Metric) -> Callable[[_Design], Floats]:
     return ROWS[metric.name]
 
 
-def _shares(
-    concept_frequency: ArrayLike, active_rate: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    present, active = (
-        _numbers(
+def _laws(
+    concept_frequency: ArrayLike, active_rate: ArrayLike, kurtosis: ArrayLike
+) -> dict[str, NDArray[np.float64]]:
+    """What is known of neuron and concept, checked, in the order of a design."""
+    laws = {
+        name: _numbers(
             name, value, lambda x: (x > 0) & (x < 1),
             "lie strictly between 0 and 1", "give a share of samples, not a count or a percentage",
         )
         for name, value in (("concept_frequency", concept_frequency), ("active_rate", active_rate))
+    }  # fmt: skip
+    laws["kurtosis"] = _numbers(
+        "kurtosis", kurtosis, lambda x: (x >= 1) & (x < math.inf),
+        "be finite and at least 1", "give E(f - mean)^4 / variance^2, which is 3 of a normal law",
     )  # fmt: skip
-    return present, active
+    return laws
 
 
 def _check(num_concepts: int, delta: float) -> None:

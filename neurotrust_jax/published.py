@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax import Array
@@ -316,6 +316,8 @@ def judge_labels(
     *,
     alpha: float = 0.1,
     num_replicates: int = 1000,
+    activation_range: tuple[Any, Any] | None = None,
+    largest_unit: float | None = None,
     progress: Progress | None = None,
 ) -> Judged:
     """Say of labels, wherever they come from, whether they can be the best on the data at hand.
@@ -332,6 +334,8 @@ def judge_labels(
         Column of the concept claimed of each neuron, -1 for none, see :func:`match_labels`.
     metric, alpha, num_replicates, progress
         As for :func:`bootstrap` and :func:`concept_sets`.
+    activation_range, largest_unit
+        What is known of the data for the intervals, see :func:`intervals`.
 
     Returns
     -------
@@ -355,7 +359,10 @@ def judge_labels(
             f"label must lie in [-1, {probe.num_concepts - 1}], the concepts, got {label.min()} to "
             f"{label.max()}"
         )
-    limits = intervals(probe, metric, delta=alpha, simultaneous="concepts")
+    limits = intervals(
+        probe, metric, delta=alpha, simultaneous="concepts", activation_range=activation_range,
+        largest_unit=largest_unit,
+    )  # fmt: skip
     boot = bootstrap(key, probe, metric, num_replicates=num_replicates, progress=progress)
     sets = concept_sets(boot, alpha=alpha)
     mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)

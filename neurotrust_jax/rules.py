@@ -19,18 +19,31 @@ __all__ = ["RULES", "UNIFORM_RULES", "Rule"]
 
 
 class Rule(NamedTuple):
-    """How a metric's interval follows from those of its parts, each at an equal share of delta.
+    """How a metric's interval follows from those of its parts.
 
     Attributes
     ----------
     parts : tuple of Share or Pairs
+    directions : tuple of int
+        For each part 1 where the metric increases in it, -1 where it decreases, 0 where neither is
+        known beforehand. ``carry`` makes the metric's lower limit of the lower limits of the first,
+        the upper limits of the second, and both limits of the third; its upper limit of the others.
     carry : callable
         ``carry(lower, upper, range) -> lower, upper`` from the parts' limits and the known ranges
         (low, high) of the activations as [U, 1].
     """
 
     parts: tuple[Share | Pairs, ...]
+    directions: tuple[int, ...]
     carry: Callable[[list[Array], list[Array], tuple[Array, Array]], tuple[Array, Array]]
+
+    def num_tails(self, side: str) -> int:
+        """How many limits of parts may fail (each has one tail), for a side of the metric's.
+
+        By the union bound each gets this share of the error. ``side`` is ``"lower"`` or
+        ``"upper"``, or ``"both"`` for the two at once, which rely on both limits of every part.
+        """
+        return sum(1 if side != "both" and direction else 2 for direction in self.directions)
 
 
 def _same(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
@@ -131,40 +144,55 @@ SCORE, SCORE_SQUARE = (
 # For a threshold fixed beforehand; what is not here has no limits for finite samples.
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "accuracy": Rule((ACCURACY,), _same),
-        "precision": Rule((PRECISION,), _same),
-        "recall": Rule((RECALL,), _same),
-        "iou": Rule((IOU,), _same),
-        "f1": Rule((IOU,), _f1),
-        "balanced_accuracy": Rule((RECALL, SPECIFICITY), _mean),
-        "simulation_balanced_accuracy": Rule((PRECISION, NEGATIVE_PREDICTIVE_VALUE), _mean),
-        "auroc": Rule((Pairs("auroc"),), _same),
-        "simulation_auroc": Rule((Pairs("simulation_auroc"),), _same),
-        "mad": Rule((MEAN_IF_PRESENT, MEAN_IF_ABSENT), _mad),
+        "accuracy": Rule((ACCURACY,), (1,), _same),
+        "precision": Rule((PRECISION,), (1,), _same),
+        "recall": Rule((RECALL,), (1,), _same),
+        "iou": Rule((IOU,), (1,), _same),
+        "f1": Rule((IOU,), (1,), _f1),
+        "balanced_accuracy": Rule((RECALL, SPECIFICITY), (1, 1), _mean),
+        "simulation_balanced_accuracy": Rule((PRECISION, NEGATIVE_PREDICTIVE_VALUE), (1, 1), _mean),
+        "auroc": Rule((Pairs("auroc"),), (1,), _same),
+        "simulation_auroc": Rule((Pairs("simulation_auroc"),), (1,), _same),
+        "mad": Rule((MEAN_IF_PRESENT, MEAN_IF_ABSENT), (1, -1), _mad),
         "standardised_mad": Rule(
-            (MEAN_IF_PRESENT, MEAN_IF_ABSENT, MEAN, MEAN_SQUARE), _standardised_mad
+            (MEAN_IF_PRESENT, MEAN_IF_ABSENT, MEAN, MEAN_SQUARE),
+            (1, -1, 0, 0),
+            _standardised_mad,
         ),
-        "correlation": Rule((PRODUCT, MEAN, MEAN_SQUARE, SCORE, SCORE_SQUARE), _correlation),
+        "correlation": Rule(
+            (PRODUCT, MEAN, MEAN_SQUARE, SCORE, SCORE_SQUARE), (1, 0, 0, 0, 0), _correlation
+        ),
         "cosine": Rule(
-            (PRODUCT, Share("square", "score", ACTIVE, ALWAYS), SCORE, SCORE_SQUARE), _cosine
+            (PRODUCT, Share("square", "score", ACTIVE, ALWAYS), SCORE, SCORE_SQUARE),
+            (1, 0, 0, 0),
+            _cosine,
         ),
-        "wpmi": Rule((Share("active", "log", BOTH, ACTIVE), SCORE), _wpmi),
+        "wpmi": Rule((Share("active", "log", BOTH, ACTIVE), SCORE), (1, -1), _wpmi),
     }
 )
 
 
-def _corners(
-    formula: Callable[..., tuple[Array, ...]],
-) -> Callable[[list[Array], list[Array], Any], tuple[Array, Array]]:
-    """Carry limits through terms that are each monotone in every argument."""
+def _corners(formula: Callable[..., tuple[Array, ...]], directions: tuple[int, ...]) -> Rule:
+    """Limits for every threshold from those of p, r and q: the extremes of the formula's terms.
+
+    Each term is monotone in every argument, so its extremes lie at corners; where the direction is
+    known, at the limits on that side.
+    """
 
     def carry(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
-        corners = [formula(*x) for x in product(*zip(lower, upper, strict=True))]
-        terms = [jnp.stack(values) for values in zip(*corners, strict=True)]
-        low = jnp.stack([t.min(axis=0) for t in terms]).mean(axis=0)
-        return low, jnp.stack([t.max(axis=0) for t in terms]).mean(axis=0)
+        sides = list(zip(lower, upper, strict=True))
+        limits = []
+        for least, sign in ((jnp.min, 1), (jnp.max, -1)):
+            ends = [
+                {1: x[:1], -1: x[1:], 0: x}[sign * k]
+                for x, k in zip(sides, directions, strict=True)
+            ]
+            corners = [formula(*x) for x in product(*ends)]
+            terms = [jnp.stack(values) for values in zip(*corners, strict=True)]
+            limits.append(jnp.stack([least(t, axis=0) for t in terms]).mean(axis=0))
+        return limits[0], limits[1]
 
-    return carry
+    return Rule((PREVALENCE, RECALL, FALLOUT), directions, carry)
 
 
 def _over(x: Array, y: Array) -> Array:
@@ -172,23 +200,23 @@ def _over(x: Array, y: Array) -> Array:
 
 
 # Limits for every threshold at once: r = P(active | present) and q = P(active | absent) as
-# functions of the threshold, p = P(present) beside them.
+# functions of the threshold, p = P(present) beside them. What the neuron does on samples with the
+# concept helps each metric and what it does without harms it; more of them help precision, f1 and
+# iou.
 UNIFORM_RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "recall": Rule((RECALL,), _same),
-        "balanced_accuracy": Rule((RECALL, SPECIFICITY), _mean),
-        **{
-            name: Rule((PREVALENCE, RECALL, FALLOUT), _corners(formula))
-            for name, formula in {
-                "accuracy": lambda p, r, q: (p * r + (1 - p) * (1 - q),),
-                "precision": lambda p, r, q: (_over(p * r, p * r + (1 - p) * q),),
-                "f1": lambda p, r, q: (_over(2 * p * r, p * (1 + r) + (1 - p) * q),),
-                "iou": lambda p, r, q: (_over(p * r, p + (1 - p) * q),),
-                "simulation_balanced_accuracy": lambda p, r, q: (
-                    _over(p * r, p * r + (1 - p) * q),
-                    _over((1 - p) * (1 - q), (1 - p) * (1 - q) + p * (1 - r)),
-                ),
-            }.items()
-        },
+        "recall": Rule((RECALL,), (1,), _same),
+        "balanced_accuracy": Rule((RECALL, SPECIFICITY), (1, 1), _mean),
+        "accuracy": _corners(lambda p, r, q: (p * r + (1 - p) * (1 - q),), (0, 1, -1)),
+        "precision": _corners(lambda p, r, q: (_over(p * r, p * r + (1 - p) * q),), (1, 1, -1)),
+        "f1": _corners(lambda p, r, q: (_over(2 * p * r, p * (1 + r) + (1 - p) * q),), (1, 1, -1)),
+        "iou": _corners(lambda p, r, q: (_over(p * r, p + (1 - p) * q),), (1, 1, -1)),
+        "simulation_balanced_accuracy": _corners(
+            lambda p, r, q: (
+                _over(p * r, p * r + (1 - p) * q),
+                _over((1 - p) * (1 - q), (1 - p) * (1 - q) + p * (1 - r)),
+            ),
+            (0, 1, -1),
+        ),
     }
 )

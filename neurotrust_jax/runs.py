@@ -112,6 +112,8 @@ class Options:
     num_permutations: int = 1000
     scheme: str = "multinomial"
     method: str = "auto"
+    activation_range: tuple[float, float] | None = None
+    largest_unit: float | None = None
     top_fraction: float | None = None
     split: float = 0.0
     seed: int = 0
@@ -356,7 +358,8 @@ def audit_files(
                     jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
                     num_replicates=options.num_replicates,
                     num_permutations=options.num_permutations, scheme=options.scheme,
-                    method=options.method, hierarchy=hierarchy, layer=layer,
+                    method=options.method, activation_range=options.activation_range,
+                    largest_unit=options.largest_unit, hierarchy=hierarchy, layer=layer,
                     memory_limit=memory_limit, checkpoint=folder / CHUNKS,
                     progress=partial(_of_layer, told, layer),
                 )  # fmt: skip
@@ -512,6 +515,7 @@ def _earlier(path: Path, manifest: Mapping[str, Any], force: bool) -> dict[str, 
 
 def _content(entry: Any) -> Any:
     """Of a file its hash, whatever its name."""
+    entry = list(entry) if isinstance(entry, tuple) else entry  # as JSON keeps it
     return entry["sha256"] if isinstance(entry, dict) else entry
 
 

@@ -58,7 +58,7 @@ BOUNDED: Mapping[str, Rule] = MappingProxyType(
         # Spearman's correlation with a binary concept is (A - 1/2) sqrt(p (1 - p)) over the
         # standard deviation of the neuron's ranks, which all its concepts share in a replicate: the
         # other two factors order them
-        "spearman": Rule((Pairs("auroc"), PREVALENCE), _lead_of_ranks),
+        "spearman": Rule((Pairs("auroc"), PREVALENCE), (1, 0), _lead_of_ranks),
     }
 )
 

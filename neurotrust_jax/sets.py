@@ -16,8 +16,9 @@ import numpy as np
 from jax import Array, lax
 
 from .blocks import few_shapes
-from .bounds import LOWER_SHARE, CoverageWarning, certify, intervals
+from .bounds import CoverageWarning, intervals
 from .candidates import MAX_CANDIDATES, stable_scale
+from .certificate import LOWER_SHARE, certify
 from .checks import check_share
 from .metrics import Metric
 from .resampling import Bootstrap
@@ -75,14 +76,15 @@ def concept_sets(
     ``"calibrated"`` tests each concept against all its rivals at once: it stays unless some rival
     leads by more than the largest deviation that replicates show. Similarities are put on a scale
     of steady spread (arcsine, logit or Fisher's z, by the metric). With T_c the largest
-    ``(s_c' - s_c) / sigma_cc'``, the critical value q_c is the 1 - alpha quantile of the replicates
-    of that maximum about their mean, where rivals that are surely worse than c are moved back by as
-    much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf, 2014), and is widened
-    for spreads estimated from few units as Student's t is (Fisher's expansion). Concepts on which
-    there is too little evidence are rivals to none, and stay unless their upper limit for every
-    sample size (:func:`intervals`, at three quarters of alpha) is below the largest of simultaneous
-    lower limits of the others (at a quarter); see ``undecided``. Coverage holds in the limit of
-    many units.
+    ``(s_c' - s_c) / sigma_cc'``, the critical value q_c is the 1 - alpha quantile over replicates
+    of the largest deviation from these measured values, where rivals that are surely worse than c
+    are moved back by as much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf,
+    2014), and is widened for spreads estimated from few units as Student's t is (Fisher's
+    expansion). Concepts on which there is too little evidence are rivals to none, and stay unless
+    their upper limit for every sample size (:func:`intervals`, at three quarters of alpha) is below
+    the largest of simultaneous lower limits of the others (at a quarter); see ``undecided``. These
+    lower limits are the bootstrap's, so that this exclusion too, and with it all coverage, holds in
+    the limit of many units.
 
     For ``target="replication"`` the bar is sqrt(2) times the quantile of the maximum over all
     pairs: the fresh probing set adds a deviation of the same law. Undecided concepts then all stay.
@@ -209,7 +211,7 @@ def _calibrated_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:
         assert boot.definition is not None
         high = intervals(boot.probe, boot.definition, delta=(1 - LOWER_SHARE) * alpha)
         lowest = _rank(1 - LOWER_SHARE * alpha, num_replicates)
-        if high.finite_sample and lowest <= num_replicates:
+        if not high.asymptotic and lowest <= num_replicates:
             # other limits say nothing on few positives
             floor = _over_lists(boot, partial(_limits, rank=lowest), -np.inf).max(axis=1)
             undecided &= stable_scale(boot.definition, high.upper) >= floor[:, None]

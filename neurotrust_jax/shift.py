@@ -88,7 +88,12 @@ class ShiftBounds(NamedTuple):
 
 
 def shift_bounds(
-    probe: Probe, metric: str | Metric = "iou", *, gamma: float, delta: float | None = None
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    gamma: float,
+    delta: float | None = None,
+    largest_unit: float | None = None,
 ) -> ShiftBounds:
     """Bounds of each similarity on any target whose density ratio lies in [1/gamma, gamma].
 
@@ -107,7 +112,10 @@ def shift_bounds(
         At least 1, where the target is the probing distribution.
     delta : float in (0, 1), optional
         With it the bounds also hold for the sampling error, each pair with probability 1 - delta:
-        the limits of :func:`intervals` are moved, conditional ones by the factor of the odds.
+        the limits of :func:`intervals` are moved, conditional ones by the factor of the odds. What
+        those assume, these assume too.
+    largest_unit : float, optional
+        As for :func:`intervals`; matters with delta, and with groups or unequal weights.
 
     Returns
     -------
@@ -125,7 +133,7 @@ def shift_bounds(
     if delta is None:
         lower, upper = _bounds_at(probe, metric, gamma)
         return ShiftBounds(lower, upper, float(gamma), metric.name in SHARP)
-    found = intervals(probe, metric, delta=delta)
+    found = intervals(probe, metric, delta=delta, largest_unit=largest_unit)
     g = jnp.asarray(gamma, found.lower.dtype)
     lower, upper = _moved(found.lower, found.upper, g, metric)
     return ShiftBounds(lower, upper, float(gamma), False)
@@ -220,6 +228,7 @@ def robustness_radius(
     metric: str | Metric = "iou",
     *,
     delta: float | None = None,
+    largest_unit: float | None = None,
     warn_below: float | None = None,
 ) -> RobustnessRadius:
     """Largest shift at which each label stays the most similar concept.
@@ -238,6 +247,8 @@ def robustness_radius(
     delta : float in (0, 1), optional
         With it the radius also holds for the sampling error, for each neuron with probability
         1 - delta: limits for all concepts at once are compared. A lower bound.
+    largest_unit : float, optional
+        As in :func:`shift_bounds`.
     warn_below : float, optional
         Warn of labels with a radius below this.
 
@@ -262,7 +273,9 @@ def robustness_radius(
     if delta is not None or metric.name not in SHARP:
         lower = upper = value
         if delta is not None:
-            found = intervals(probe, metric, delta=delta, simultaneous="concepts")
+            found = intervals(
+                probe, metric, delta=delta, simultaneous="concepts", largest_unit=largest_unit
+            )
             lower, upper = found.lower, found.upper
         radii = _marginal_radii(at_concept(lower, label)[:, None], upper, metric)
         exact = jnp.zeros(radii.shape, bool)

@@ -47,6 +47,8 @@ class TrainedLayer(NamedTuple):
     thresholds : array [U]
         A neuron is active above; from the data trained on, so that bounds for fixed thresholds
         hold.
+    largest_unit : float or None
+        Number of samples that a group has at most, by construction; None without groups.
     read : callable
         ``read(images)``, or ``read(tokens, groups)``, gives the layer's activations on other data.
     achieved : str
@@ -58,6 +60,7 @@ class TrainedLayer(NamedTuple):
     rows: np.ndarray
     activations: np.ndarray | csr_array
     thresholds: np.ndarray
+    largest_unit: float | None
     read: Callable[..., Any]
     achieved: str
 
@@ -144,6 +147,7 @@ def _image_layer(
     path: str,
     num_epochs: int,
     aim: str,
+    largest_unit: float | None = None,
 ) -> TrainedLayer:
     split_key, train_key, parameter_key = jax.random.split(key, 3)
     told("drawing images", 0, 1)
@@ -178,6 +182,7 @@ def _image_layer(
         rows=rows,
         activations=activations,
         thresholds=thresholds,
+        largest_unit=largest_unit,
         read=read,
         achieved=f"{aim}. Accuracy on {len(rows):,} held-out images {right:.1%}; always answering "
         f"the commonest class gives {chance:.1%}",
@@ -241,7 +246,9 @@ def _transformer_layer(key: Array, task: str, told: StageProgress) -> TrainedLay
     told("reading activations", 1, 2)
     thresholds = _thresholds(read(data.tokens[seen], data.groups[seen]))
     told("reading activations", 2, 2)
-    return TrainedLayer(f"{task} {path}", data, rows, activations, thresholds, read, achieved)
+    return TrainedLayer(
+        f"{task} {path}", data, rows, activations, thresholds, PROBED, read, achieved
+    )
 
 
 def _autoencoder_layer(key: Array, task: str, told: StageProgress) -> TrainedLayer:
@@ -279,6 +286,7 @@ def _autoencoder_layer(key: Array, task: str, told: StageProgress) -> TrainedLay
         rows=rows,
         activations=activations,
         thresholds=np.zeros(activations.shape[1], np.float32),  # active where it is not zero
+        largest_unit=PROBED,
         read=read,
         achieved=f"{achieved}. The autoencoder's {model.k} features of {activations.shape[1]:,} "
         f"leave {left:.1%} of the variance of {path}",
@@ -297,7 +305,7 @@ def _mlp(data: datasets.LabelledImages, rngs: nnx.Rngs) -> nnx.Module:
 
 _digits = partial(_image_layer, load=datasets.digits, num_epochs=30, aim="read a handwritten digit")
 _glyphs = partial(
-    _image_layer, load=datasets.glyphs, num_epochs=6,
+    _image_layer, load=datasets.glyphs, num_epochs=6, largest_unit=12,  # faces of a character
     aim="name the base Latin letter or the family of a character never seen in training",
 )  # fmt: skip
 TASKS: dict[str, Callable[[Array, str, StageProgress], TrainedLayer]] = {

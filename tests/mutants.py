@@ -103,7 +103,10 @@ EXACT = "test_bounds.py::test_exact_is_scipys_clopper_pearson -k x64"
 GROUPED_PAIRS = "test_bounds.py::test_grouped_auroc_from_pairs_of_groups"
 WHOLE_BOX = "test_bounds.py::test_limits_for_all_thresholds_hold_on_the_whole_box"
 OUTWARDS = "test_bounds.py::test_ends_of_replicates_are_rounded_outwards_from_the_closed_form"
-HALF_EACH = "test_bounds.py::test_tightest_cuts_two_limits_at_half_of_delta_each"
+SPENT = "test_bounds.py -k 'no_more_than_their_error and x64-exact'"
+DIVIDED = "test_bounds.py -k divides_its_error"
+NAMED = "test_bounds.py -k that_the_rule_names"
+HALF_EACH = "test_bounds.py::test_tightest_cuts_two_limits_at_half_of_the_error_each"
 EACH_SIDE = "test_bounds.py::test_each_side_takes_the_hits_that_widen_it -k chernoff"
 THREE_PARTS = "test_bounds.py::test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta"
 NOT_THERE = "test_bounds.py::test_rows_of_weight_zero_are_no_evidence -k recall"
@@ -336,8 +339,8 @@ MUTANTS = [
     *of(
         "concentration.py",
         (
-            "_symmetric(evidence, jnp.sqrt(jnp.log(2 / delta) / 2))",
-            "_symmetric(evidence, jnp.sqrt(jnp.log(1 / delta) / 2))",
+            "_symmetric(evidence, jnp.sqrt(jnp.log(1 / tail) / 2))",
+            "_symmetric(evidence, jnp.sqrt(jnp.log(1 / tail) / 3))",
             limits("hoeffding"),
         ),
         (
@@ -350,13 +353,13 @@ MUTANTS = [
             "room = evidence.blocks * evidence.trials",
             limits("hoeffding"),
         ),
-        ("threshold = jnp.log(2 / delta)", "threshold = jnp.log(1 / delta)", limits("chernoff")),
+        ("threshold = jnp.log(1 / tail)", "threshold = jnp.log(0.5 / tail)", limits("chernoff")),
         (
             "mean = jnp.clip(r + (hits - r * evidence.trials) / evidence.bound, 0, 1)",
             "mean = jnp.clip(hits / evidence.trials, 0, 1)",
             limits("chernoff"),
         ),
-        ("log = jnp.log(4 / delta)", "log = jnp.log(2 / delta)", limits("bernstein")),
+        ("log = jnp.log(2 / tail)", "log = jnp.log(1 / tail)", limits("bernstein")),
         ("0) * n / fewer", "0)", limits("bernstein")),
         ("* log / (3 * fewer))", "* log / (3 * n))", limits("bernstein")),
         ("jnp.sqrt(2 * variance * log", "jnp.sqrt(variance * log", limits("bernstein")),
@@ -365,27 +368,23 @@ MUTANTS = [
             "xx - 2 * r * xy + r**2 * yy",
             limits("bernstein"),
         ),
-        (
-            "_binomial_logit(x, evidence.blocks, delta / 2)",
-            "_binomial_logit(x, evidence.blocks, delta)",
-            EXACT,
-        ),
+        ("x, evidence.blocks, tail)", "x, evidence.blocks, 2 * tail)", EXACT),
         (
             "jax.nn.sigmoid(-other)",
             "jax.nn.sigmoid(other)",
             EXACT,
         ),
         (
-            "delta / 2), hits, misses)",
-            "delta / 2), hits, misses - 1)",
+            "tail), hits, misses)",
+            "tail), hits, misses - 1)",
             EXACT,
         ),
         ("jnp.where(misses > 0, upper, 1)", "upper", EXACT),
         ("jnp.where(hits > 0, lower, 0)", "lower", EXACT),
-        ("bernstein(evidence, delta / 2),", "bernstein(evidence, delta),", HALF_EACH),
+        ("bernstein(evidence, tail / 2),", "bernstein(evidence, tail),", HALF_EACH),
         (
-            "chernoff(evidence, delta / 2),\n",
-            "chernoff(evidence, delta),\n",
+            "chernoff(evidence, tail / 2),\n",
+            "chernoff(evidence, tail),\n",
             HALF_EACH,
         ),
         (
@@ -393,8 +392,9 @@ MUTANTS = [
             "jnp.minimum(low, other_low), jnp.maximum(high, other_high)",
             limits("tightest"),
         ),
-        ("8 * jnp.sqrt(jnp.pi / 2) * y", "4 * jnp.sqrt(jnp.pi / 2) * y", limits("dkw")),
-        ("jnp.exp(-4 * y**2) + 8", "8", limits("dkw")),
+        ("4 * jnp.sqrt(jnp.pi / 2) * y", "2 * jnp.sqrt(jnp.pi / 2) * y", limits("dkw")),
+        ("jnp.exp(4 * y * (MASSART - y))", "jnp.exp(-4 * y**2)", limits("dkw")),
+        ("jnp.minimum(tail, 0.5)", "tail", "test_bounds.py -k massart"),
         (
             "if not grouped:\n        return hoeffding",
             "if grouped or not grouped:\n        return hoeffding",
@@ -408,27 +408,41 @@ MUTANTS = [
             "(evidence.hits_high, high, jnp.zeros_like(low))",
             EACH_SIDE,
         ),
-        ("(q <= 0) & (p > 0)", "(q < 0) & (p > 0)", limits("chernoff")),
+        ("(q <= 0) & (p > 0)", "(q < 0) & (p > 0)", OUTWARDS),
         ("    b = n - x + 1\n", "    b = n - x\n", EXACT),
     ),
     *of(
         "bounds.py",
         (
-            "shares = [delta / counts[simultaneous]",
-            "shares = [delta",
+            "x.delta / counts[x.simultaneous]",
+            "x.delta",
             "test_bounds.py::test_simultaneous_divides_delta -k iou",
         ),
         (
-            "_quantile(1 - share / 2, freedom)",
-            "_quantile(1 - share, freedom)",
+            '(share / 2 if side == "both" else share)',
+            "share",
             "test_bounds.py::test_asymptotic_interval_is_value_and_standard_error",
         ),
+        ("share / rule.num_tails(side)", "2 * share / rule.num_tails(side)", SPENT),
+        ("share / rule.num_tails(side)", "share / (2 * len(rule.parts))", SPENT),
+        ("if largest and probe.groups is None:", "if largest and probe.groups is not None:",
+         "test_bounds.py -k 'what_is_assumed'"),
+        ('method, "" if known else largest)', "method, largest)",
+         "test_bounds.py -k largest_group"),
+        ("not self.asymptotic and not self.assumes", "not self.asymptotic",
+         "test_bounds.py -k largest_group"),
+    ),
+    *of(
+        "certificate.py",
         (
             "((1 - LOWER_SHARE) * delta / neurons,",
             "((1 - LOWER_SHARE) * delta,",
             CERTIFICATE,
         ),
-        ("(LOWER_SHARE * delta, simultaneous)", "(delta, simultaneous)", CERTIFICATE),
+        ('(LOWER_SHARE * delta, simultaneous, "lower")', '(delta, simultaneous, "lower")',
+         CERTIFICATE),
+        ('delta, simultaneous, "lower")', 'delta, simultaneous)', CERTIFICATE),
+        ('/ neurons, "none", "upper")', '/ neurons, "none")', CERTIFICATE),
         (
             "jnp.maximum(rival_upper - label_lower, 0), mask",
             "rival_upper - label_lower, mask",
@@ -449,17 +463,19 @@ MUTANTS = [
             "upper.max(axis=1)",
             CERTIFICATE,
         ),
-        ("first = (z**3 + z) / 4", "first = (z**3 - z) / 4", "test_bounds.py -k student"),
-        ("share / len(parts)", "share", EXACT),
-        (
-            'metric.neuron_view == "binary" and not probe.thresholds_fixed',
-            'metric.neuron_view != "binary" and not probe.thresholds_fixed',
-            "test_bounds.py::test_auto_takes_what_is_valid",
-        ),
         (
             "jnp.where(jnp.isnan(upper), jnp.inf, upper)",
             "jnp.where(jnp.isnan(upper), -jnp.inf, upper)",
             EQUAL,
+        ),
+    ),
+    *of(
+        "bounds.py",
+        ("first = (z**3 + z) / 4", "first = (z**3 - z) / 4", "test_bounds.py -k student"),
+        (
+            'metric.neuron_view == "binary" and not probe.thresholds_fixed',
+            'metric.neuron_view != "binary" and not probe.thresholds_fixed',
+            "test_bounds.py::test_auto_takes_what_is_valid",
         ),
         (
             'law = "tightest" if grouped else "exact"',
@@ -514,10 +530,17 @@ MUTANTS = [
         ),
         ("_over(p * r, p + (1 - p) * q)", "_over(p * r, p + q)", f"{WHOLE_BOX} -k x64-iou"),
         (
-            "jnp.stack([t.min(axis=0) for t in terms])",
+            "jnp.stack([least(t, axis=0) for t in terms])",
             "jnp.stack([t[0] for t in terms])",
             f"{WHOLE_BOX} -k x64-accuracy",
         ),
+        ("side != \"both\" and direction else 2", "side != \"both\" else 2", DIVIDED),
+        ("(PRODUCT, MEAN, MEAN_SQUARE, SCORE, SCORE_SQUARE), (1, 0, 0, 0, 0)",
+         "(PRODUCT, MEAN, MEAN_SQUARE, SCORE, SCORE_SQUARE), (1, -1, 0, 0, 0)", NAMED),
+        ("(MEAN_IF_PRESENT, MEAN_IF_ABSENT), (1, -1)", "(MEAN_IF_PRESENT, MEAN_IF_ABSENT), (1, 1)",
+         NAMED),
+        ('"iou": _corners(lambda p, r, q: (_over(p * r, p + (1 - p) * q),), (1,',
+         '"iou": _corners(lambda p, r, q: (_over(p * r, p + (1 - p) * q),), (-1,', NAMED),
     ),
     *of(
         "evidence.py",
@@ -555,13 +578,13 @@ MUTANTS = [
     *of(
         "planning.py",
         (
-            "math.log(2 * proportions * self.num_concepts / self.delta)",
+            "math.log(self.sides * proportions * self.num_concepts / self.delta)",
             "math.log(proportions * self.num_concepts / self.delta)",
             gap("accuracy"),
         ),
         (
-            "math.log(2 * proportions * self.num_concepts / self.delta)",
-            "math.log(2 * proportions / self.delta)",
+            "math.log(self.sides * proportions * self.num_concepts / self.delta)",
+            "math.log(self.sides * proportions / self.delta)",
             gap("accuracy"),
         ),
         (
@@ -571,7 +594,7 @@ MUTANTS = [
         ),
         ("np.minimum(share, 1 - share)", "share", gap("auroc")),
         (
-            "self.delta / (2 * self.num_concepts)",
+            "self.delta / (self.sides * self.num_concepts)",
             "self.delta / self.num_concepts",
             gap("correlation"),
         ),
@@ -579,7 +602,12 @@ MUTANTS = [
         ("self.rate(self.n * (1 - share), 2)) / 2", "self.rate(self.n * (1 - share), 2))",
          gap("balanced_accuracy")),
         ("(num_concepts, LOWER_SHARE * delta)", "(num_concepts, delta)", REQUIRED),
-        ("name, errors = \"margin\", 2 * [", "name, errors = \"margin\", [", REQUIRED),
+        ("name, sides, errors = \"margin\", 1, 2 * [", "name, sides, errors = \"margin\", 1, [",
+         REQUIRED),
+        ("name, sides, errors = \"margin\", 1,", "name, sides, errors = \"margin\", 2,", REQUIRED),
+        ("(self.present * (1 - self.present)) - 5", "(self.present * (1 - self.present)) - 2",
+         "test_planning.py -k heavy_tails_and_rare"),
+        ("(27 * (k - 1) ** 2)", "(27 * k**2)", "test_planning.py -k heavy_tails_and_rare"),
         (".sum(axis=0) <= target", ".sum(axis=0) < target",
          "test_planning.py::test_required_samples_undoes_the_gap_exactly"),
         ("np.ceil(high * present * (1 - 4e-16))", "np.floor(high * present)",

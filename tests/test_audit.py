@@ -43,6 +43,26 @@ def audited(probe):
     )  # fmt: skip
 
 
+def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
+    def certified(probe, metric, **known):
+        done = nt.audit(KEY, probe, metric, num_replicates=50, num_permutations=0, **known)
+        some = (done.verdict == nt.Verdict.CERTIFIED).any()
+        assert done.finite_sample == some
+        assert ("this assumes that no group is heavier" in done.guarantee) == (
+            probe.groups is not None and not known
+        )
+        return some
+
+    pairs, alone = (
+        nt.make_probe(probe.activations, probe.concepts, thresholds=0.0, groups=groups)
+        for groups in (np.arange(1500) // 2, None)
+    )
+    assert not certified(pairs, "iou")
+    assert certified(pairs, "iou", largest_unit=2)
+    assert not certified(alone, "mad")
+    assert certified(alone, "mad", activation_range=(-1, 1))
+
+
 def test_audit_says_what_its_parts_say(probe, audited):
     boot_key, null_key, split_key = jax.random.split(KEY, 3)
     boot = nt.bootstrap(boot_key, probe, "iou", num_replicates=200)

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.optimize
 import scipy.special
 import scipy.stats
 from test_metrics import KINDS
 
 import neurotrust_jax as nt
-from neurotrust_jax import bounds, concentration, rules
+from neurotrust_jax import bounds, certificate, concentration, rules
 from neurotrust_jax.evidence import Pairs
 
 COUNTS = {
@@ -80,6 +81,21 @@ def test_exact_is_scipys_clopper_pearson(metric, precision):
         np.testing.assert_allclose(ours, expected, **close(precision))
 
 
+def chernoff_of_dkw(y):
+    """exp(-4 y²) times the mean of exp(4 y D) where P(D > t) is as large as Massart allows."""
+    least = math.sqrt(math.log(2) / 2)
+
+    def tail(t):
+        return math.exp(-2 * t * t) + (0.5 if t < least else 0)
+
+    mean = 1 + sum(
+        scipy.integrate.quad(lambda t: 4 * y * math.exp(4 * y * t) * tail(t), *ends)[0]
+        for ends in ((0, least), (least, y), (y, y + 9))
+    )
+    below = scipy.integrate.quad(lambda t: 4 * y * math.exp(4 * y * t - 2 * t * t), -9, 0)[0]
+    return math.exp(-4 * y * y) * (mean + below)  # the integral is taken over all of the line
+
+
 def naive(method, x, y, bound, delta, hits_high=None):
     """Limits on E[x] / E[y] from blocks, by root finding on the definition, in float64."""
     some = y > 1e-9
@@ -93,14 +109,7 @@ def naive(method, x, y, bound, delta, hits_high=None):
     if method in ("hoeffding", "dkw"):
         scale = math.sqrt(math.log(2 / delta) / 2)
         if method == "dkw" and (bound != 1 or (y != 1).any()):
-            scale = scipy.optimize.brentq(
-                lambda t: (
-                    math.exp(-4 * t * t)
-                    + 8 * math.sqrt(math.pi / 2) * t * math.exp(-2 * t * t)
-                    - delta
-                ),
-                1, 9,
-            )  # fmt: skip
+            scale = scipy.optimize.brentq(lambda t: chernoff_of_dkw(t) - delta / 2, 1, 9)
         half = bound * scale / math.sqrt(n) / y.mean()
         return max(ratio - half, 0), min(ratio + half, 1)
 
@@ -436,7 +445,8 @@ def test_finite_sample_intervals_keep_their_contract(metric, grouped):
         for wide, narrow in ((every, found), (found, tight), (found, more)):
             assert (np.asarray(wide.lower) <= np.asarray(narrow.lower) + 1e-5).all()
             assert (np.asarray(wide.upper) >= np.asarray(narrow.upper) - 1e-5).all()
-        assert found.finite_sample
+        assert not found.asymptotic
+        assert found.finite_sample == (not grouped)  # the largest group is not known
         assert method in found.guarantee
 
 
@@ -481,8 +491,14 @@ def test_guarantee_says_all_that_matters():
     text = nt.intervals(probe(groups=GROUPS), "iou", delta=0.1, simultaneous="concepts").guarantee
     assert text == (
         "90% coverage for every sample size (tightest), all concepts of a neuron at once; "
-        "independent units: 40 groups, weight of each at most 3 times a sample's; "
-        "thresholds: taken as fixed beforehand (given)"
+        "independent units: 40 groups; thresholds: taken as fixed beforehand (given); "
+        "this assumes that no group is heavier than the heaviest seen (3 samples)"
+    )
+    known = nt.intervals(probe(groups=GROUPS), "iou", delta=0.1, largest_unit=4)
+    assert known.finite_sample
+    assert known.guarantee == (
+        "90% coverage for every sample size (tightest), each pair alone; independent units: "
+        "40 groups, none heavier than 4 samples; thresholds: taken as fixed beforehand (given)"
     )
     assert "asymptotically" in nt.intervals(probe(), "auprc").guarantee
 
@@ -517,10 +533,11 @@ def test_a_larger_possible_unit_widens_grouped_intervals():
 @pytest.mark.parametrize(("simultaneous", "neurons"), [("concepts", 1), ("all", 4)])
 def test_certificate_follows_from_the_intervals(simultaneous, neurons):
     p = probe(2000)
-    found = nt.intervals(p, "iou", simultaneous=simultaneous, delta=0.025)
+    # a limit on one side may fail as often as both sides of an interval together
+    found = nt.intervals(p, "iou", simultaneous=simultaneous, delta=2 * 0.025)
     lower = np.asarray(found.lower)
     # the best concept is one concept, so its limit needs no correction for the number of concepts
-    upper = np.asarray(nt.intervals(p, "iou", delta=0.075 / neurons).upper)
+    upper = np.asarray(nt.intervals(p, "iou", delta=2 * 0.075 / neurons).upper)
     proof = nt.certify(p, "iou", delta=0.1, simultaneous=simultaneous)
     assert proof.guarantee.startswith("90% coverage for every sample size (exact), ")
     value = np.asarray(found.similarity)
@@ -554,7 +571,7 @@ def test_a_common_concept_may_rule_out_what_the_label_can_not():
         lower=jnp.asarray([[0.1, 0.6, 0.2]]),
         upper=jnp.asarray([[1.0, 0.8, 0.5]]),
     )
-    proof = bounds._certificate(found, found, jnp.asarray([1, 1, 1]), "")
+    proof = certificate._certificate(found, found, jnp.asarray([1, 1, 1]), "")
     np.testing.assert_array_equal(proof.mask, [[True, True, False]])
     assert float(proof.regret[0]) == pytest.approx(0.7)
     assert not proof.vacuous[0]
@@ -569,22 +586,22 @@ def test_equal_and_undefined_limits_rule_nothing_out():
         lower=jnp.asarray([[0.5, jnp.nan, 0.2]]),
         upper=jnp.asarray([[0.5, jnp.nan, 0.5]]),
     )
-    proof = bounds._certificate(found, found, jnp.asarray([1, 1, 1]), "")
+    proof = certificate._certificate(found, found, jnp.asarray([1, 1, 1]), "")
     assert proof.mask.all()
     assert float(proof.regret[0]) == math.inf
 
 
 @pytest.mark.x64
-def test_tightest_cuts_two_limits_at_half_of_delta_each():
+def test_tightest_cuts_two_limits_at_half_of_the_error_each():
     """Hits of 1/2 on each block have no variance, so that Bernstein's limits are the narrower."""
     half = jnp.full((1, 1), 0.5)
     known = concentration.Evidence(
         half, half, 2 * half, 4000 * half, jnp.ones(()), half / 2, half, 2 * half
     )
-    delta = jnp.asarray(0.1)
-    low, high = concentration.tightest(known, delta)
-    narrow = concentration.bernstein(known, delta / 2)
-    wide = concentration.chernoff(known, delta / 2)
+    tail = jnp.asarray(0.1)
+    low, high = concentration.tightest(known, tail)
+    narrow = concentration.bernstein(known, tail / 2)
+    wide = concentration.chernoff(known, tail / 2)
     assert wide[0] < narrow[0] < 0.5 < narrow[1] < wide[1]
     np.testing.assert_array_equal([low, high], narrow)
     # one hit in a hundred, of which the variance tells less than the mean
@@ -592,7 +609,7 @@ def test_tightest_cuts_two_limits_at_half_of_delta_each():
     binary = concentration.Evidence(rare, rare, 2 * half, 200 * half, jnp.ones(()), rare, rare,
                                     2 * half)  # fmt: skip
     np.testing.assert_array_equal(
-        concentration.tightest(binary, delta), concentration.chernoff(binary, delta / 2)
+        concentration.tightest(binary, tail), concentration.chernoff(binary, tail / 2)
     )
 
 
@@ -615,7 +632,7 @@ def test_each_side_takes_the_hits_that_widen_it(method):
 
 
 @pytest.mark.x64
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.97])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.97])
 def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
     """Where N (1 - exp(-kl(t, r))) is the logarithm of the error, and no more than 2^-12 beyond."""
     one = jnp.ones((1, 1))
@@ -680,3 +697,171 @@ def test_changed_delta_compiles_nothing():
     nt.intervals(p, "iou", delta=0.2, simultaneous="all")
     assert bounds._limits._cache_size() == before
     assert jnp.isfinite(nt.intervals(p, "iou", delta=1e-30).lower).all()
+
+
+TABLES = {"fixed": rules.RULES, "uniform": rules.UNIFORM_RULES}
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize(("table", "metric"), [(t, m) for t in TABLES for m in TABLES[t]])
+def test_a_limit_reads_the_limits_of_its_parts_that_the_rule_names(table, metric):
+    """Those on the other side may be anything, where a direction is named; and it is right."""
+    rule = TABLES[table][metric]
+    rng = np.random.default_rng(0)
+    lower = list(jnp.asarray(rng.uniform(0.05, 0.9, (len(rule.parts), 1, 60))))
+    upper = [jnp.minimum(x + jnp.asarray(rng.uniform(0, 0.3, x.shape)), 1) for x in lower]
+    known = jnp.asarray([[-1.0]]), jnp.asarray([[3.0]])
+    fair = rule.carry(lower, upper, known)
+    at_a_point = rule.carry(lower, lower, known)[0]
+    for i, direction in enumerate(rule.directions):
+        nothing = [jnp.full_like(x, jnp.nan) if i == j else x for j, x in enumerate(lower)]
+        spoilt = rule.carry(nothing, upper, known)
+        other = [jnp.full_like(x, jnp.nan) if i == j else x for j, x in enumerate(upper)]
+        spoilt += rule.carry(lower, other, known)
+        reads = [not np.array_equal(x, y) for x, y in zip(spoilt, 2 * fair, strict=True)]
+        # the lower limit by the parts' lower ones, the upper; then both by their upper ones
+        named = {1: [True, False, False, True], -1: [False, True, True, False]}
+        assert reads == named[direction] if direction else any(reads)
+        larger = [upper[j] if i == j else x for j, x in enumerate(lower)]
+        change = np.asarray(rule.carry(larger, larger, known)[0] - at_a_point)
+        assert (direction * change[np.isfinite(change)] >= -1e-12).all()
+        assert (change != 0).any()
+
+
+def sided(p, metric, error, method, **options):
+    """Lower limits and upper limits, [U, C] each, that fail with the whole error on their side."""
+    levels = [bounds.Level(error, "none", side) for side in ("lower", "upper")]
+    low, high = bounds.intervals_at(p, metric, levels, method, None, None, **options)
+    end = nt.METRICS[metric].range
+    assert (low.upper == end[1]).all()
+    assert (high.lower == end[0]).all()
+    return np.asarray(low.lower, float), np.asarray(high.upper, float)
+
+
+def every_count(n):
+    """A neuron for each number of hits among n samples with the concept."""
+    hits = np.arange(n)[:, None] < np.arange(n + 1)[None, :]
+    return nt.make_probe(hits * 1.0, np.ones((n, 1)), thresholds=0.5)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("error", [0.0375, 0.3, 0.7])
+@pytest.mark.parametrize("method", ["exact", "tightest", "chernoff", "bernstein", "hoeffding"])
+def test_one_sided_limits_miss_no_more_than_their_error_at_any_proportion(method, error):
+    """Summed over the binomial, just outside each limit, where misses are most frequent."""
+    n = 40
+    low, high = (x[:, 0] for x in sided(every_count(n), "accuracy", error, method))
+    hits = np.arange(n + 1)
+
+    def worst(limits, sign):
+        at = np.unique(limits - sign * 1e-9)
+        at = at[(at > 0) & (at < 1)]
+        missed = sign * (limits[None, :] - at[:, None]) > 0
+        return (scipy.stats.binom.pmf(hits[None, :], n, at[:, None]) * missed).sum(1).max(initial=0)
+
+    for limits, sign in ((low, 1), (high, -1)):
+        assert worst(limits, sign) <= error * (1 + 1e-6)
+        if method == "exact":
+            # Clopper and Pearson's spend all of it; half of the error on each side would not
+            assert worst(limits, sign) >= error * (1 - 1e-6)
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize(
+    ("metric", "method", "grouped", "tails"),
+    [("iou", "chernoff", False, 1), ("recall", "dkw", True, 1), ("auroc", "agarwal", False, 1),
+     ("balanced_accuracy", "exact", False, 2), ("iou", "dkw", False, 3),
+     ("accuracy", "dkw", True, 4), ("auprc", "asymptotic", False, 1)],
+)  # fmt: skip
+def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, grouped, tails):
+    p = probe(groups=GROUPS) if grouped else probe()
+    low, high = sided(p, metric, 0.06, method)
+    # both sides of an interval rely on two tails of each part
+    rule = (bounds.UNIFORM_RULES if method == "dkw" else bounds.RULES).get(metric)
+    parts = len(rule.parts) if rule else 1
+    found = nt.intervals(p, metric, delta=0.06 * 2 * parts / tails, method=method)
+    np.testing.assert_allclose(low, found.lower, rtol=1e-9)
+    np.testing.assert_allclose(high, found.upper, rtol=1e-9)
+
+
+@pytest.mark.x64
+def test_the_one_sided_inequality_of_massart_stops_at_one_half():
+    half = jnp.full((1, 1), 0.5)
+    known = concentration.Evidence(half, half, 2 * half, 60 * half, jnp.ones(()))
+    at_most = concentration.dkw(known, jnp.asarray(0.5), grouped=False)
+    assert concentration.dkw(known, jnp.asarray(0.7), grouped=False) == at_most
+    assert concentration.hoeffding(known, jnp.asarray(0.7))[1] < at_most[1]
+
+
+@pytest.mark.x64
+def test_bernsteins_limits_are_the_outermost_ratios_that_he_accepts():
+    """Groups of very unequal size, on most of which nothing counts: no ratio beyond is accepted."""
+    rng = np.random.default_rng(0)
+    inner = 0
+    for _ in range(300):
+        n = int(rng.integers(2, 400))
+        y = rng.choice([1e-3, 0.1, 1.0], n, p=rng.dirichlet([1, 1, 0.3]))
+        x = y * (rng.random(n) < rng.random()) * rng.choice([1, rng.random()])
+        tail = rng.choice([0.7, 0.05, 1e-3])
+        values = (x, x, y, n, 1.0, x * x, x * y, y * y)
+        known = concentration.Evidence(*(jnp.full((1, 1), np.mean(v)) for v in values))
+        low, high = (float(v[0, 0]) for v in concentration.bernstein(known, jnp.asarray(tail)))
+        r = np.linspace(0, 1, 401)[:, None]
+        residual = x - r * y
+        log = math.log(2 / tail)
+        allowed = np.sqrt(2 * residual.var(axis=1, ddof=1) * log / n) + 7 * log / (3 * (n - 1))
+        accepted = r[np.abs(residual.mean(axis=1)) < allowed - 1e-9]
+        assert low <= accepted.min()
+        assert high >= accepted.max()
+        inner += low > 0 or high < 1
+    assert inner > 100
+
+
+@pytest.mark.x32
+def test_limits_that_rest_on_the_largest_group_seen_say_so():
+    """Groups of 1 and, 1 in 100, of 100: without one of these, limits know nothing of them."""
+    groups, size, draws = 60, 100, 60
+    half_right = np.tile(np.arange(groups) % 2, (size, 1)).T  # alone, every other sample is a hit
+    truth = (0.99 * 0.5 + 0.01 * size) / (0.99 + 0.01 * size)  # among a hundred, all are
+    rng = np.random.default_rng(0)
+    missed = {None: 0, size: 0}
+    for _ in range(draws):
+        large = rng.random(groups) < 0.01
+        weight = np.where(large[:, None], 1.0, np.arange(size) == 0)
+        p = nt.make_probe(
+            np.where(large[:, None], 1, half_right).reshape(-1, 1), np.ones((groups * size, 1)),
+            thresholds=0.5, groups=np.repeat(np.arange(groups), size),
+            sample_weight=weight.reshape(-1),
+        )  # fmt: skip
+        for known in missed:
+            found = nt.intervals(p, "accuracy", largest_unit=known)
+            missed[known] += not found.lower[0, 0] <= truth <= found.upper[0, 0]
+            proof = nt.certify(p, "accuracy", largest_unit=known)
+            assert found.finite_sample == proof.finite_sample == (known is not None)
+            heaviest = "100 samples" if large.any() else "1 sample"
+            assumed = f"no group is heavier than the heaviest seen ({heaviest})"
+            assert found.assumes == proof.assumes == ("" if known else assumed)
+            assert (assumed in found.guarantee) == (assumed in proof.guarantee) == (known is None)
+    assert missed[None] > draws / 3
+    assert missed[size] == 0
+
+
+@pytest.mark.x32
+def test_what_is_assumed_of_weights_and_thresholds():
+    weighted = nt.intervals(probe(weights=WEIGHTS), "iou")
+    assert weighted.assumes == "no sample is heavier than the heaviest seen"
+    both = nt.intervals(probe(groups=GROUPS, weights=WEIGHTS), "iou", largest_unit=9).guarantee
+    assert f"40 groups, none heavier than {9 / WEIGHTS.max():g} times the heaviest sample" in both
+    assert nt.intervals(probe(weights=WEIGHTS), "iou", largest_unit=3).finite_sample
+    assert nt.intervals(probe(weights=np.arange(120) % 2), "iou").finite_sample  # of one weight
+    assert nt.intervals(probe(), "iou", largest_unit=3).finite_sample
+    quantile = probe(thresholds=None, top_fraction=0.1)
+    assert nt.intervals(quantile, "iou").finite_sample  # for all thresholds at once
+    assert nt.intervals(quantile, "auroc").finite_sample  # without thresholds
+    with pytest.warns(nt.CoverageWarning):
+        forced = nt.certify(quantile, "iou", method="exact")
+    assert not forced.finite_sample
+    assert forced.assumes == "the thresholds are as good as fixed beforehand"
+    limit = nt.intervals(probe(groups=GROUPS), "iou", method="asymptotic")
+    assert limit.asymptotic
+    assert not limit.assumes

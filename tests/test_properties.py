@@ -22,6 +22,7 @@ from test_metrics import KINDS, LONG_SUMS
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
+from neurotrust_jax.bounds import Level, intervals_at
 
 pytestmark = pytest.mark.x32
 
@@ -134,10 +135,9 @@ def test_intervals_and_certificates_move_with_their_columns(metric, data, seed):
     np.testing.assert_allclose(found.regret[alone], regret[alone], atol=2e-4)
     np.testing.assert_array_equal(found.positives, np.asarray(before.positives)[concepts])
     # limits that touch may part by rounding
-    level = {"delta": 0.75 * 0.05, "simultaneous": "none"}
-    upper = np.asarray(nt.intervals(probe, metric, **level).upper)
-    lower = np.asarray(nt.intervals(probe, metric, delta=0.25 * 0.05,
-                                    simultaneous="concepts").lower)  # fmt: skip
+    levels = [Level(0.25 * 0.05, "concepts", "lower"), Level(0.75 * 0.05, "none", "upper")]
+    low, high = intervals_at(probe, metric, levels, "auto", None, None)
+    lower, upper = np.asarray(low.lower), np.asarray(high.upper)
     floor = np.where(np.isnan(lower), -np.inf, lower).max(axis=1, keepdims=True)
     clear = ~(np.abs(upper - floor) < 1e-3)[neurons][:, concepts]
     mask = np.asarray(before.mask)[neurons][:, concepts]

@@ -105,12 +105,17 @@ def test_layers_from_disk(data, tmp_path):
 
 @pytest.mark.slow
 def test_sparse_features_and_groups(data, tmp_path):
+    known = ["--largest-unit", 3, "--activation-range", 0, 9]
     result = command(
         "audit", "--activations", data / "sparse.npz", "--concepts", data / "concepts.npy",
-        "--groups", data / "groups.npy", "--out", tmp_path, *QUICK,
+        "--groups", data / "groups.npy", "--out", tmp_path, *QUICK, *known,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
+    options = json.loads((tmp_path / "manifest.json").read_text())["options"]
+    assert (options["largest_unit"], options["activation_range"]) == (3, [0, 9])
+    assert runs._content((0, 9)) == options["activation_range"]  # so that the run can be resumed
     found = report.read_audit(tmp_path / "audit.json")
+    assert found.finite_sample
     assert found.layer == "sparse"
     assert (found.num_samples, found.num_units) == (600, 200)
 
@@ -372,7 +377,10 @@ def test_a_process_whose_output_is_ascii(here):
 def test_plan():
     result = command("plan", "--metric", "iou", "--frequency", 0.01)
     assert "9,235" in result.output
-    assert "14,265" in command("plan", "--margin", 0.3, "--frequency", 0.01).output
+    assert "12,979" in command("plan", "--margin", 0.3, "--frequency", 0.01).output
+    heavy = ("plan", "--metric", "correlation", "--frequency", 0.01, "--kurtosis", 114)
+    assert "11,216" in command(*heavy).output
+    assert "kurtosis 114; 3 is normal" in command(*heavy).output
     assert "0.215" in command("plan", "--metric", "auroc", "--samples", 1000).output
     refused = command("plan", "--samples", 10, "--error", 0.1)
     assert refused.exit_code == 2
