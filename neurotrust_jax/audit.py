@@ -92,7 +92,10 @@ class Audit:
         How much the labels of the replicates agree.
     concept_set : [U, C] of bool
         The calibrated set: it holds the population's best concept with probability 1 - alpha in
-        the limit of many units, see :func:`concept_sets`.
+        the limit of many units, see :func:`concept_sets`. Of a certified neuron the certified set,
+        whose one answer is what the verdict says.
+    set_guarantee : str
+        What the calibrated sets promise, see :attr:`ConceptSets.guarantee`.
     undecided : [U, C] of bool
         Members of that set on which there is too little evidence to test them.
     answers : [U] of int
@@ -137,6 +140,7 @@ class Audit:
     finite_sample: bool
     stability: Stability
     concept_set: np.ndarray
+    set_guarantee: str
     undecided: np.ndarray
     answers: np.ndarray
     vote_share: np.ndarray
@@ -275,10 +279,16 @@ def audit(
     )  # fmt: skip
     told("judging", 0, 1)
     found = identify(probe, metric, min(LEADING, probe.num_concepts))
-    sets = concept_sets(boot, alpha=alpha)
+    sets = concept_sets(
+        boot, alpha=alpha, interval_method=method, activation_range=activation_range,
+        largest_unit=largest_unit,
+    )  # fmt: skip
     host = jax.device_get
     mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
     judgements = _judge(probe, hierarchy, host(found), null, host(proof), mask, untested, alpha)
+    verdict = np.array([x.verdict for x in judgements])
+    certified = (verdict == Verdict.CERTIFIED)[:, None]
+    mask, untested = np.where(certified, host(proof.mask), mask), untested & ~certified
     told("judging", 1, 1)
     return Audit(
         layer=layer,
@@ -309,12 +319,13 @@ def audit(
         finite_sample=bounds.finite_sample,
         stability=host(stability(boot)),
         concept_set=mask,
+        set_guarantee=sets.guarantee,
         undecided=untested,
         answers=merge_answers(mask, probe.concept_names, hierarchy).size,
         vote_share=host(boot.vote_share),
         winners_curse=host(winners_curse(split_key, boot)),
         null=host(null),
-        verdict=np.array([x.verdict for x in judgements]),
+        verdict=verdict,
         verdict_reason=tuple(x.reason for x in judgements),
         active_rate=host(probe.active_rate),
         positives=host(proof.positives),

@@ -16,6 +16,7 @@ from .metrics import UNIT, Metric
 
 __all__ = [
     "Candidates",
+    "at_top",
     "choose",
     "in_play",
     "likely",
@@ -23,7 +24,7 @@ __all__ = [
     "telling",
 ]
 
-MIN_EVIDENCE = 4.0  # effective units; with fewer, replicates say little about other probing sets
+MIN_EVIDENCE = 3.0  # effective units; with fewer, replicates say little about other probing sets
 FAR_BEHIND = 6.0  # sums of two standard errors
 REACH = 4.5  # standard errors: the lowest of a thousand replicates of one pair is 3.2 below it
 MAX_CANDIDATES = 256
@@ -90,7 +91,7 @@ def telling(
 ) -> np.ndarray:
     """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
 
-    At least four effective units, and a similarity within the range of the stable scale: nothing
+    At least three effective units, and a similarity within the range of the stable scale: nothing
     varies at its ends.
     """
     return np.asarray(_telling(metric, similarity, evidence, MIN_EVIDENCE))
@@ -98,12 +99,20 @@ def telling(
 
 @partial(jax.jit, static_argnames="metric")
 def _telling(metric: Metric | None, similarity: Array, evidence: Array, least: Array) -> Array:
+    above = similarity > _ends(metric)[0] + _rounding(similarity)
+    return (evidence >= least) & above & ~at_top(metric, similarity)
+
+
+@partial(jax.jit, static_argnames="metric")
+def at_top(metric: Metric | None, similarity: Array) -> Array:
+    """Whether a similarity is at the upper end of the stable scale, where nothing varies."""
+    return similarity >= _ends(metric)[1] - _rounding(similarity)
+
+
+def _rounding(similarity: Array) -> float:
     # not on the scale, whose values may be rounded differently from its ends; and a GPU rounds
     # quotients by two units in the last place, so that 300 of 300 may be less than 1
-    rounding = 4 * float(jnp.finfo(similarity.dtype).eps)
-    low, high = _ends(metric)
-    inside = (similarity > low + rounding) & (similarity < high - rounding)
-    return (evidence >= least) & inside
+    return 4 * float(jnp.finfo(similarity.dtype).eps)
 
 
 def in_play(

@@ -17,6 +17,7 @@ from .listing import FEW_TIES, Listing, active_listing, ranked_listing
 from .metrics import Metric
 from .probe import Probe
 from .views import Ranking
+from .weights import SCHEMES
 
 __all__ = ["Layer", "Rows", "Ties", "active_rows", "in_steps", "ranked_rows", "rows_fit"]
 
@@ -96,7 +97,7 @@ def rows_fit(probe: Probe, metric: Metric, scheme: str) -> bool:
     if metric.neuron_view == "rank":
         return binary
     weights = np.asarray(probe.weights)
-    whole = scheme != "bayesian" and bool((weights == np.round(weights)).all())
+    whole = SCHEMES[scheme].whole and bool((weights == np.round(weights)).all())
     # and no sum too large for that, however the units are drawn
     exact = 2 * weights.sum() <= 2.0 ** np.finfo(weights.dtype).nmant
     return metric.neuron_view == "binary" and binary and whole and bool(exact)

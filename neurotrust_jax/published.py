@@ -359,12 +359,10 @@ def judge_labels(
             f"label must lie in [-1, {probe.num_concepts - 1}], the concepts, got {label.min()} to "
             f"{label.max()}"
         )
-    limits = intervals(
-        probe, metric, delta=alpha, simultaneous="concepts", activation_range=activation_range,
-        largest_unit=largest_unit,
-    )  # fmt: skip
+    known: Any = {"activation_range": activation_range, "largest_unit": largest_unit}
+    limits = intervals(probe, metric, delta=alpha, simultaneous="concepts", **known)
     boot = bootstrap(key, probe, metric, num_replicates=num_replicates, progress=progress)
-    sets = concept_sets(boot, alpha=alpha)
+    sets = concept_sets(boot, alpha=alpha, **known)
     mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
     similarity = np.asarray(boot.similarity)
     lower, upper = np.asarray(limits.lower), np.asarray(limits.upper)

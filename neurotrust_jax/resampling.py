@@ -34,7 +34,7 @@ from .screening import replicate_errors, replicate_range, statistic_of
 from .similarity import at_concept, check_joint, score, winner
 from .sparse import SparseColumns
 from .ways import Sought, dense_way, rows_way, similarity_of_rows, way_of
-from .weights import check_scheme, draw, draw_all
+from .weights import SCHEMES, check_scheme, draw, draw_all
 
 __all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
 
@@ -83,7 +83,7 @@ class Bootstrap:
         Replicates of their similarity, NaN where undefined: one row for each of the P entries of
         ``candidates`` that are not -1, row by row. See :meth:`replicates_of`.
     thin : Array [U, C] of bool
-        Pairs on which there is too little evidence for replicates to mean much: fewer than ten
+        Pairs on which there is too little evidence for replicates to mean much: fewer than three
         effective units, a similarity at the end of its range, or no spread.
     excluded : Array [U, C] of bool
         Other pairs, so far behind the leader that no replicates are needed.
@@ -368,7 +368,7 @@ def bootstrap_weights(
     -------
     Array [B, n]
         Row b is how often replicate b drew each sample (``multinomial``, ``poisson``,
-        ``subsample``), or its continuous weight (``bayesian``).
+        ``subsample``, twice or not at all), or its continuous weight (``bayesian``).
     """
     check_scheme(scheme)
     ids = np.arange(check_count(num_replicates, "num_replicates"))
@@ -415,7 +415,7 @@ def bootstrap_method(
         If the scheme does not fit, or the scores do not have shape [U, C].
     """
     check_scheme(scheme)
-    if scheme == "bayesian":
+    if not SCHEMES[scheme].whole:
         raise ValueError(
             "bootstrap_method repeats rows, which the bayesian scheme's continuous weights do not "
             'allow; use "multinomial", "poisson" or "subsample"'

@@ -31,6 +31,7 @@ from .replicates import (
 )
 from .screening import has_bounds
 from .sparse import SparseColumns
+from .weights import SCHEMES
 
 __all__ = ["Sought", "choose_followed", "dense_way", "rows_way", "similarity_of_rows", "way_of"]
 
@@ -201,7 +202,7 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     num_neurons, num_concepts = sought.observed.shape
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
-    counts = single and sought.scheme != "bayesian"
+    counts = single and SCHEMES[sought.scheme].whole
     data = layer, probe.weights, probe.groups
     pilot, draws = _draws(sought, draw_chunk, *data, num_units=probe.num_units, counts=counts)
     replicates = divided(rows_replicates, sought.mesh, 0, metric=metric)

@@ -10,18 +10,28 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-__all__ = ["SCHEMES", "UNITS_A_BLOCK", "check_scheme", "draw", "draw_all", "poisson_blocks"]
+__all__ = [
+    "SCHEMES",
+    "UNITS_A_BLOCK",
+    "Scheme",
+    "check_scheme",
+    "draw",
+    "draw_all",
+    "draw_halves",
+    "poisson_blocks",
+]
 
 TOP_UP = 6  # standard deviations that a Poisson total is held below n before it is topped up
 UNITS_A_BLOCK = 1024  # whose Poisson counts follow from the replicate and the block alone
 TOGETHER = 2**20  # counts drawn side by side: those of one replicate are too few to fill a CPU
+TWICE = 2  # of half the units: the weight that all of them have
 MOST = 12  # P(Poisson(1) > 12) is below the resolution of 32 random bits
 
 
@@ -66,22 +76,44 @@ def _bayesian(key: Array, n: int, dtype: Any) -> Array:
 
 
 def _subsample(key: Array, n: int, dtype: Any) -> Array:
+    return TWICE * draw_half(key, n, dtype)
+
+
+def draw_half(key: Array, n: int, dtype: Any) -> Array:
+    """Mark half of n units, rounded down, [n] of 0 and 1."""
     return jnp.zeros(n, dtype).at[jax.random.permutation(key, n)[: n // 2]].set(1)
 
 
-SCHEMES: Mapping[str, Callable[[Array, int, Any], Array]] = MappingProxyType(
+class Scheme(NamedTuple):
+    """How a replicate is drawn.
+
+    Attributes
+    ----------
+    draw : callable
+        ``draw(key, n, dtype) -> Array [n]``, weights of n independent units whose mean is about 1,
+        so that metrics of a fixed number of samples look as far down as they do on the data.
+    whole : bool
+        Whether the weights are whole numbers.
+    """
+
+    draw: Callable[[Array, int, Any], Array]
+    whole: bool = True
+
+
+SCHEMES: Mapping[str, Scheme] = MappingProxyType(
     {
-        "multinomial": _multinomial,
-        "poisson": _poisson,
-        "bayesian": _bayesian,
-        "subsample": _subsample,
+        "multinomial": Scheme(_multinomial),
+        "poisson": Scheme(_poisson),
+        "bayesian": Scheme(_bayesian, whole=False),
+        "subsample": Scheme(_subsample),
     }
 )
-"""Weights [n] of n independent units, by name of the scheme.
+"""Schemes by name.
 
 ``multinomial``: n draws with replacement (Efron, 1979). ``poisson``: independent Poisson(1)
 counts. ``bayesian``: n times a flat Dirichlet vector (Rubin, 1981). ``subsample``: half of the
-units without replacement, whose spread about the full sample matches the bootstrap's.
+units without replacement, each counted twice; its spread about the full sample matches the
+bootstrap's.
 """
 
 
@@ -96,7 +128,7 @@ def draw(
     key: Array, replicate: Array, groups: Array | None, scheme: str, num_units: int, dtype: Any
 ) -> Array:
     """Weights [n] of one replicate, sample weights excluded."""
-    unit = SCHEMES[scheme](jax.random.fold_in(key, replicate), num_units, dtype)
+    unit = SCHEMES[scheme].draw(jax.random.fold_in(key, replicate), num_units, dtype)
     return unit if groups is None else unit[groups]
 
 
@@ -107,8 +139,19 @@ def draw_all(
     """Weights [b, n] of the replicates ``ids``, sample weights excluded."""
     one = partial(draw, key, groups=groups, scheme=scheme, num_units=num_units, dtype=dtype)
     size = max(1, min(64, TOGETHER // num_units, ids.shape[0]))
-    if scheme == "bayesian":  # how a sum of reals is rounded depends on what is summed beside it
-        size = 1
+    if not SCHEMES[scheme].whole:
+        size = 1  # how a sum of reals is rounded depends on what is summed beside it
     # filled up to whole batches: what is left over would be compiled by itself
     whole = jnp.pad(ids, (0, -ids.shape[0] % size))
     return jax.lax.map(one, whole, batch_size=size)[: ids.shape[0]]
+
+
+@partial(jax.jit, static_argnames=("num_units", "dtype"))
+def draw_halves(key: Array, ids: Array, groups: Array | None, num_units: int, dtype: Any) -> Array:
+    """One half of the units for each of ``ids``, as 0 and 1 for every sample, [b, n]."""
+
+    def one(i: Array) -> Array:
+        half = draw_half(jax.random.fold_in(key, i), num_units, dtype)
+        return half if groups is None else half[groups]
+
+    return jax.lax.map(one, ids)

@@ -414,7 +414,8 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         num_replicates=10, num_samples=50, num_units=50, concept_names=names,
         neuron_names=tuple(map(str, range(num_neurons))), label=np.arange(num_neurons) % 3,
         similarity=one, tied=np.ones(num_neurons, int), reason=np.zeros(num_neurons, np.int32),
-        guarantee="all of it", lower=one / 2, upper=np.where(one > 0.5, np.inf, one),
+        guarantee="all of it", set_guarantee="some of it",
+        lower=one / 2, upper=np.where(one > 0.5, np.inf, one),
         leading=Leading(top, top * 0.5, top * 0.25, top * 0.75), regret=one, certified_set=two,
         vacuous=one > 0.5, finite_sample=True,
         stability=Stability(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax import candidates
+from neurotrust_jax import resampling
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
 
@@ -217,5 +217,6 @@ def test_sets_cover_where_a_sparse_feature_meets_no_positive(monkeypatch):
         return np.mean(held)
 
     assert coverage() > 0.9
-    monkeypatch.setattr(candidates, "MIN_EVIDENCE", -1.0)
+    plenty = jnp.full((4, 12), 1e6)
+    monkeypatch.setattr(resampling, "effective_units", lambda *_: plenty)
     assert coverage() < 0.9

@@ -56,6 +56,7 @@ def hostile():
     return replace(
         found, concept_names=NAMES, neuron_names=NAMES, layer=NAMES[0],
         label=np.arange(count), reason=np.zeros(count, np.int32), guarantee=NAMES[0],
+        set_guarantee=NAMES[0],
         verdict=np.arange(count) % 5, verdict_reason=tuple(f"proved best, as {x}" for x in NAMES),
         tied=np.ones(count, int), vote_share=np.eye(count), concept_set=np.eye(count) > 0,
         undecided=np.zeros((count, count), bool), certified_set=np.eye(count) > 0,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax import sets
+from neurotrust_jax import calibrated, candidates
+from neurotrust_jax.bounds import Level, intervals_at
 from neurotrust_jax.candidates import choose, stable_scale, telling
 
 KEY = jax.random.key(0)
@@ -113,7 +114,7 @@ def test_calibrated_sets_equal_a_loop_at_every_level(target):
     [(0.9, 9, 9), (0.9, 8, 9), (0.9, 99, 90), (0.95, 199, 190), (0.9, 100, 91), (1e-9, 5, 1)],
 )
 def test_the_rank_counts_the_data_as_a_replicate(level, num_replicates, rank):
-    assert sets._rank(level, num_replicates) == rank
+    assert calibrated.replicate_rank(level, num_replicates) == rank
 
 
 @pytest.mark.x64
@@ -123,11 +124,11 @@ def test_undefined_replicates_rule_nothing_out():
     shown = jnp.array([0.0, -50.0])
     drawn = shown[:, None] + jnp.asarray(rng.normal(size=(2, 19)))
     for missing, kept in ((0, [True, False]), (3, [True, True])):
-        followed = sets.Followed(
+        followed = calibrated.Followed(
             drawn.at[1, :missing].set(jnp.nan)[None], shown[None], jnp.full((1, 2), 90.0),
             jnp.ones((1, 2), bool),
         )  # fmt: skip
-        found = sets._calibrated(followed, 17, 0, replication=False)
+        found = calibrated._calibrated(followed, 17, 0, replication=False)
         assert found[0].tolist() == kept
 
 
@@ -146,20 +147,89 @@ def test_a_concept_as_good_as_the_label_is_never_ruled_out():
 
 
 @pytest.mark.x64
-def test_untested_concepts_meet_limits_at_three_quarters_of_alpha(monkeypatch):
+def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
     f, c = layer(seed=6)
     c[:, 5] = np.arange(400) < 3
     boot = nt.bootstrap(KEY, nt.make_probe(f, c, top_fraction=0.2), num_replicates=99)
-    assert np.asarray(boot.thin)[:, 5].all()
-    told = []
+    assert np.asarray(boot.thin)[:, 5].any()
+    levels = []
 
-    def limits(*arguments, delta):
-        told.append(delta)
-        return nt.intervals(*arguments, delta=delta)
+    def bounds(probe, metric, given, *options):
+        levels.extend(given)
+        assert options == ("dkw", None, 7.0)
+        return intervals_at(probe, metric, given, *options)
 
-    monkeypatch.setattr(sets, "intervals", limits)
-    nt.concept_sets(boot, alpha=0.2)
-    assert told == [pytest.approx(0.15)]
+    monkeypatch.setattr(calibrated, "intervals_at", bounds)
+    nt.concept_sets(boot, alpha=0.2, interval_method="dkw", largest_unit=7.0)
+    assert [(x.simultaneous, x.side) for x in levels] == [("concepts", "lower"), ("none", "upper")]
+    np.testing.assert_allclose([x.delta for x in levels], [0.05, 0.15])
+
+
+@pytest.mark.x32
+def test_a_label_at_the_top_of_the_range_is_judged_by_bounds():
+    """Replicates of an AUROC of 1 do not vary; the set is the certificate's, and all is tested."""
+    rng = np.random.default_rng(0)
+    c = rng.random((2000, 4)) < [0.4, 0.3, 0.3, 0.3]
+    c[:, 1] = c[:, 0] & (rng.random(2000) < 0.97)
+    f = c[:, :1] + 0.1 * rng.random((2000, 1))
+    probe = nt.make_probe(f, c)
+    boot = nt.bootstrap(KEY, probe, "auroc", num_replicates=99)
+    assert boot.similarity[0, 0] == 1
+    assert bool(boot.thin[0, 0])
+    found = nt.concept_sets(boot)
+    proof = nt.certify(probe, "auroc", delta=0.1)
+    np.testing.assert_array_equal(found.mask, proof.mask)
+    assert np.asarray(found.mask).tolist() == [[True, True, False, False]]
+    assert not np.asarray(found.undecided).any()
+    # few hits, on the other hand, are too little evidence, and said to be
+    few = np.zeros((2000, 2), bool)
+    few[[3, 33], 0] = few[300:302, 1] = True
+    probe = nt.make_probe(np.arange(2000)[:, None] == 33, few, thresholds=0.5)
+    boot = nt.bootstrap(KEY, probe, num_replicates=99)
+    found = nt.concept_sets(boot)
+    assert bool(boot.thin[0, 0])
+    assert np.asarray(found.undecided).all()
+
+
+@pytest.mark.x32
+def test_concepts_beyond_the_candidates_are_members_on_ample_evidence(monkeypatch):
+    """A test looked at the first ones only; the others are not on too little evidence."""
+    f, c = layer(n=1500, num_neurons=2, num_concepts=20)
+    probe = nt.make_probe(f, c, top_fraction=0.2)
+    whole = nt.bootstrap(KEY, probe, "iou", num_replicates=99)
+    assert (np.asarray(whole.candidates) >= 0).sum(axis=1).min() > 4
+    monkeypatch.setattr(candidates, "MAX_CANDIDATES", 4)
+    boot = nt.bootstrap(KEY, probe, "iou", num_replicates=99)
+    assert boot.candidates.shape[1] == 4
+    found = nt.concept_sets(boot)
+    assert not np.asarray(found.undecided).any()
+    beyond = ~np.asarray(boot.excluded)
+    np.put_along_axis(beyond, np.asarray(boot.candidates), False, axis=1)
+    assert beyond.any()
+    assert np.asarray(found.mask)[beyond].all()
+
+
+@pytest.mark.x32
+def test_sets_say_what_they_promise():
+    f, c = layer()
+    fixed = nt.make_probe(f, c, thresholds=0.5)
+    own = nt.make_probe(f, c, top_fraction=0.2, groups=np.arange(400) // 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nt.CoverageWarning)
+        for probe, metric, said in (
+            (fixed, "iou", "of many samples"),
+            (own, "auroc", "of many groups"),
+            (own, "iou", "thresholds (top_fraction=0.2) are taken as fixed beforehand, but they"),
+        ):
+            boot = nt.bootstrap(KEY, probe, metric, num_replicates=20)
+            text = nt.concept_sets(boot, alpha=0.2).guarantee
+            assert text.startswith("sets of each neuron alone hold the population's most similar")
+            assert said in text
+            assert ("same data" in text) == (probe is own and metric == "iou")
+        assert "fresh" in nt.concept_sets(boot, alpha=0.2, target="replication").guarantee
+        assert "no coverage" in nt.concept_sets(boot, alpha=0.2, method="vote").guarantee
+        sure = nt.concept_sets(boot, alpha=0.2, method="certified").guarantee
+        assert sure == nt.certify(own, "iou", delta=0.2).guarantee
 
 
 @pytest.mark.x64
@@ -172,7 +242,7 @@ def test_lower_limits_hold_at_once(few):
     units = np.full(3, few)
     present = np.array([True, True, False])
     arrays = (jnp.asarray(x)[None] for x in (drawn, shown, units, present))
-    found = np.asarray(sets._limits(sets.Followed(*arrays), 54))[0]
+    found = np.asarray(calibrated._limits(calibrated.Followed(*arrays), 54))[0]
     deviation = drawn - shown[:, None]
     error = deviation.std(axis=1)
     q = np.sort((deviation / error[:, None])[:2].max(axis=0))[53]
@@ -225,8 +295,8 @@ def test_similarities_at_the_ends_of_the_range_tell_nothing():
     assert telling(nt.METRICS["iou"], rounded, much).tolist() == [[False, True, False]]
     a_millionth_off = np.array([[1e-6, 1 - 1e-6, 0.5]], np.float32)
     assert telling(nt.METRICS["iou"], a_millionth_off, much).all()
-    assert telling(None, shown, much - 95).all()  # four units are enough
-    assert not telling(None, shown, much - 95.1).any()
+    assert telling(None, shown, much - 96).all()  # three units are enough
+    assert not telling(None, shown, much - 96.1).any()
 
 
 @pytest.mark.x32
@@ -248,26 +318,22 @@ def test_sets_grow_with_confidence_and_hold_the_label():
 @pytest.mark.x32
 def test_too_little_evidence_is_said_and_stays_in_the_set():
     rng = np.random.default_rng(3)
-    c = rng.random((500, 4)) < [[0.5, 0.5, 0.5, 0.002]]
+    c = rng.random((500, 4)) < [[0.5, 0.5, 0.5, 0.0]]
     c[:3, 3] = [True, True, False]
-    f = c[:, :1] * 4.0 + rng.normal(size=(500, 2)) * [[1.0, 0.0]]  # the second has a perfect label
+    f = c[:, :1] * 4.0 + rng.normal(size=(500, 1))
     f[:2, 0] = -9  # the rare concept scores 0 on the first neuron
-    seldom = 4.0 * (c[:, 3] | (rng.random(500) < 0.08))  # the third is active where that one is
-    f = np.concatenate([f, seldom[:, None]], axis=1)
-    probe = nt.make_probe(f, c, thresholds=2.0)
+    seldom = rng.random((500, 1)) < 0.06
+    seldom[:2] = False  # and on the second, which is seldom active
+    probe = nt.make_probe(np.concatenate([f, 4.0 * seldom], axis=1), c, thresholds=2.0)
     boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
-    assert np.asarray(boot.thin).tolist() == [
-        [False, False, False, True],
-        [True, False, False, True],  # no spread at the end of the range
-        [False, False, False, True],
-    ]
+    assert np.asarray(boot.thin)[:, 3].tolist() == [True, True]
+    assert not np.asarray(boot.thin)[np.arange(2), np.asarray(boot.label)].any()
     found = nt.concept_sets(boot)
-    assert np.asarray(found.mask)[0, 0]
-    assert not np.asarray(found.mask)[0, 1:3].any()
-    assert np.asarray(found.mask)[1, 0]
-    # limits alone speak on the rare one: its own for every sample size, the others' simultaneous
-    upper = stable_scale(boot.definition, nt.intervals(probe, "iou", delta=0.075).upper)
-    for u in range(3):
+    assert np.asarray(found.mask)[0].tolist() == [True, False, False, False]
+    # bounds alone speak on the rare one: its own for every sample size, the others' simultaneous
+    (high,) = intervals_at(probe, "iou", [Level(0.075, "none", "upper")], "auto", None, None)
+    upper = stable_scale(boot.definition, high.upper)
+    for u in range(2):
         followed = [int(c) for c in boot.candidates[u] if c >= 0]
         seen = np.asarray(stable_scale(boot.definition, boot.similarity[u]), float)
         drawn = np.asarray(stable_scale(boot.definition, boot.replicates_of(u)), float)
@@ -277,7 +343,7 @@ def test_too_little_evidence_is_said_and_stays_in_the_set():
         units = np.asarray(boot.evidence[u], float)
         floor = max(seen[c] - q * student(q, units[c]) * spread[c] for c in followed)
         assert bool(found.undecided[u, 3]) == (upper[u, 3] >= floor)
-    assert np.asarray(found.undecided)[:, 3].tolist() == [False, False, True]
+    assert np.asarray(found.undecided)[:, 3].tolist() == [False, True]
     fresh = nt.concept_sets(boot, target="replication")
     assert np.asarray(fresh.undecided)[:, 3].all()
 
@@ -326,6 +392,6 @@ def test_scales_keep_the_order(precision):
 def test_order_statistics_are_those_of_a_sort():
     x = np.random.default_rng(0).normal(size=30).tolist()
     x = jnp.asarray([*x, -np.inf, np.inf, 0.0, -0.0, -3, -3], float)
-    order_statistic = jax.jit(sets._order_statistic)
+    order_statistic = jax.jit(calibrated._order_statistic)
     found = [float(order_statistic(x, rank)) for rank in range(1, len(x) + 1)]
     np.testing.assert_array_equal(found, np.sort(x))

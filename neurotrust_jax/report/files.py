@@ -22,7 +22,7 @@ from ..verdicts import Verdict
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-5"
+FORMAT = "neurotrust-audit-6"
 PARTS = {
     "leading": Leading,
     "stability": Stability,

@@ -191,6 +191,7 @@ def _head(audit: Audit) -> dict[str, Any]:
         "alpha": f"{audit.alpha:g}",
         "replicates": f"{audit.num_replicates:,}",
         "guarantee": visible(audit.guarantee),
+        "set_guarantee": visible(audit.set_guarantee),
         "permutations": f"{audit.null.num_permutations:,}" if audit.null else "",
         "unit": _unit(audit),
         "units": f"{audit.num_units:,}",

@@ -69,7 +69,6 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     rows : int or None
         How many neurons to show; None for all.
     """
-    level = f"{1 - audit.alpha:.0%}"
     order = np.argsort(
         -np.where(np.isnan(audit.similarity), -np.inf, audit.similarity), kind="stable"
     )
@@ -77,9 +76,8 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     table = Table(
         title=_plain(f"{audit.layer or 'layer'}: {len(shown)} of {len(order)} neurons"),
         caption=Text(
-            f"interval: {visible(audit.guarantee)}. Verdicts from {level} sets, which hold the "
-            "best concept asymptotically; untested: on too little evidence to test, and not ruled "
-            "out."
+            f"interval: {visible(audit.guarantee)}. Set: {visible(audit.set_guarantee)}; untested: "
+            "on too little evidence to test, and not ruled out."
         ),
     )
     table.add_column("unit", justify="right")
