@@ -186,7 +186,7 @@ def pooled_similarity(metric: Metric, label: Array, found: Sums | Array, weight:
         each = jnp.where(used[:, None], jnp.stack(terms, axis=1), 0)
         pooled = jnp.matmul(alike.astype(each.dtype), each, precision=lax.Precision.HIGHEST).T
         if isinstance(found, Sums):
-            value = metric.value(Sums(*pooled), used)
+            value = metric.value(_about_own_means(metric, Sums(*pooled)), used)
         else:
             total, number = pooled
             value = jnp.where(used & (number > 0), total / jnp.maximum(number, 1), jnp.nan)
@@ -236,14 +236,11 @@ def _fit_sums(
     views = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
     f, c = (view.evaluate(x, weights) for view, x in zip(views, prepared, strict=True))
     distinct = [view.distinct(x) for view, x in zip(views, prepared, strict=True)]
-    centred = metric.neuron_view in CENTRED or metric.concept_view in CENTRED
     first, second, place = _pairs(num_folds)
     every = jnp.arange(num_folds, dtype=jnp.int32)
 
     def similarity(sums: Sums, defined: Array) -> Array:
-        if centred:
-            sums = _about_own_means(metric, sums)
-        return metric.value(sums, defined)
+        return metric.value(_about_own_means(metric, sums), defined)
 
     def partition(fold: Array) -> tuple[Array, Array]:
         rows = fold[None, :] == every[:, None]
@@ -256,9 +253,13 @@ def _fit_sums(
             )
 
         if label is not None:
-            return similarity_at(total(every >= 0)), lax.map(
-                lambda k: similarity_at(total(every != k)), every
-            )
+            varying = [_vary(x, every >= 0) for x in ends]
+            defined = (label >= 0) & varying[0] & varying[1][label]
+
+            def measure_given(keep: Array) -> Array:
+                return similarity(sums_at(total(keep), label), defined)
+
+            return measure_given(every >= 0), lax.map(lambda k: measure_given(every != k), every)
 
         def choose(pair: tuple[Array, Array]) -> Array:
             keep = (every != pair[0]) & (every != pair[1])
@@ -269,25 +270,20 @@ def _fit_sums(
         size = sums.S
 
         def measure(labels: Array, weight: Array) -> Array:
-            at = jax.vmap(sums_at)(sums, labels)
-            if centred:
-                at = _about_own_means(metric, at)
-            return pooled_similarity(metric, labels, at, weight)
+            return pooled_similarity(metric, labels, jax.vmap(sums_at)(sums, labels), weight)
 
         value = measure(jnp.diagonal(chosen, axis1=0, axis2=1).T, size)
         return value, lax.map(lambda k: measure(chosen[k], jnp.where(every == k, 0, size)), every)
 
-    def similarity_at(sums: Sums) -> Array:
-        assert label is not None
-        return similarity(sums_at(sums, label), label >= 0)
-
     value, without = lax.map(partition, folds)
-    return value.mean(axis=0), without
+    return _mean_of_known(value, jnp.ones(len(value), value.dtype)), without
 
 
 def _about_own_means(metric: Metric, s: Sums) -> Sums:
     """The sums of views that are centred on all samples, about their means on some samples."""
     f, c = metric.neuron_view in CENTRED, metric.concept_view in CENTRED
+    if not (f or c):
+        return s
     size = jnp.where(s.S > 0, s.S, 1)
     return Sums(
         S=s.S,
@@ -363,4 +359,4 @@ def _fit_scores(
         return mean(inner[own], outer[own], size), lax.map(leave, every)
 
     value, without = lax.map(partition, folds)
-    return value.mean(axis=0), without
+    return _mean_of_known(value, jnp.ones(len(value), value.dtype)), without
