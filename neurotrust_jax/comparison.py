@@ -286,8 +286,8 @@ class _Side:
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
     """Mean of the last axis, NaN left out; NaN where nothing is left."""
-    some = (~np.isnan(values)).any(axis=-1)  # else NumPy warns
-    return np.where(some, np.nanmean(np.where(some[..., None], values, 0), axis=-1), np.nan)
+    number = (~np.isnan(values)).sum(axis=-1)
+    return np.where(number > 0, np.nansum(values, axis=-1) / np.maximum(number, 1), np.nan)
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

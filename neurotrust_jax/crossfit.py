@@ -196,11 +196,15 @@ def pooled_similarity(metric: Metric, label: Array, found: Sums | Array, weight:
 
 
 def _mean_of_known(value: Array, weight: Array) -> Array:
-    """Weighted mean over the first axis of what is not NaN; NaN where nothing is."""
+    """Weighted mean over the first axis of what is not NaN, exact where all are equal.
+
+    NaN where nothing is left.
+    """
     weight = jnp.where(jnp.isnan(value), 0, weight.reshape(-1, *[1] * (value.ndim - 1)))
     total = weight.sum(axis=0)
-    mean = jnp.where(weight > 0, weight * value, 0).sum(axis=0) / jnp.where(total > 0, total, 1)
-    return jnp.where(total > 0, mean, jnp.nan)
+    highest = jnp.where(weight > 0, value, -jnp.inf).max(axis=0)
+    below = jnp.where(weight > 0, weight * (highest[None] - value), 0).sum(axis=0)
+    return jnp.where(total > 0, highest - below / jnp.where(total > 0, total, 1), jnp.nan)
 
 
 def _parts(probe: Probe, metric: Metric, num_folds: int) -> Iterator[tuple[slice, Probe]]:

@@ -782,7 +782,7 @@ MUTANTS = [
         ("jnp.where(is_first, with_first[own], with_second[own])", "with_first[own]", FOLDED),
         ("(label[:, None] == label[None, :]) & used[None, :]", "used[:, None] & used[None, :]",
          f"{FOLDED} -k iou"),
-        ("weight * value, 0)", "value, 0)", FOLDED),
+        ("weight * (highest[None] - value)", "highest[None] - value", FOLDED),
         ("FC=s.FC - s.F * s.C / size", "FC=s.FC", FOLDED),
         ("FF=s.FF - s.F**2 / size if f else s.FF", "FF=s.FF", FOLDED),
         ("(num_folds - 1) / num_folds * (deviation**2)", "(deviation**2)", JACKKNIFE),
