@@ -700,6 +700,8 @@ def compare(
             progress=lambda done, total: progress("resampling", done, total),
         )  # fmt: skip
     how = "resampled alike" if found.shared else "resampled independently"
+    if not (labels and other_labels):
+        how += "; similarities cross-fitted"
     table = Table(title=f"first and second, {how}", title_justify="left")
     for name in ("", "first", "second", "difference", f"{1 - alpha:.0%} interval"):
         table.add_column(name, justify="right" if name else "left")

@@ -13,10 +13,12 @@ from jax import Array
 
 from .checks import check_count
 from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
+from .crossfit import keep_rows, pooled_similarity, sums_at, sums_of
 from .metrics import Metric
 from .probe import Probe
 from .resampling import Bootstrap
 from .similarity import at_concept, prepare, winner
+from .sums import Sums
 from .weights import draw_all
 
 __all__ = ["WinnersCurse", "winners_curse"]
@@ -41,10 +43,13 @@ class WinnersCurse:
         on the data, on average (Efron, 1983). Kept within the metric's range. What bias is left has
         no general sign.
     split : Array [U]
-        Mean similarity on one half of the units of the label that the other half gives. No label
-        meets the data that chose it, so the mean is unbiased for the label of a probing set of half
-        the size: a lower aim than the naive one's where halves often err. NaN if no split defines
-        it.
+        Similarity on one half of the units of the label that the other half gives, in the mean
+        over the splits, both ways round. No label meets the data that chose it, so this estimates
+        the true similarity of the label of a probing set of half the size: a lower aim than the
+        naive one's where halves often err. All halves that judge the same label of a neuron are
+        pooled, so that one without the concept, or on which the neuron is never active, counts as
+        what it is. Of a metric that is no function of six sums the values are averaged instead,
+        where defined. NaN where none is.
     num_splits : int
         Splits, each used in both directions.
     """
@@ -123,17 +128,27 @@ def _corrected(
 
 @partial(jax.jit, static_argnames="metric")
 def _split(prepared: Any, weights: Array, halves: Array, *, metric: Metric) -> Array:
-    def both_ways(half: Array) -> Array:
-        a = metric.score(prepared, weights * half)
-        b = metric.score(prepared, weights * (1 - half))
-        return _crossed(a, b)
+    def both_ways(half: Array) -> tuple[Array, Any]:
+        parts = [keep_rows(metric, weights, rows) for rows in (half > 0, half <= 0)]
+        scores = [metric.score(prepared, w) for w in parts]
+        label = jnp.stack([winner(x) for x in scores])
+        other = zip(parts[::-1], scores[::-1], label, strict=True)
+        found = [
+            at_concept(x, y)
+            if metric.finalise is None
+            else sums_at(sums_of(metric, prepared, w), y)
+            for w, x, y in other
+        ]
+        return label, jax.tree.map(lambda *x: jnp.stack(x), *found)
 
-    return jnp.nanmean(jax.lax.map(both_ways, halves), axis=(0, 2))
+    return _pooled(metric, *jax.lax.map(both_ways, halves))
 
 
-def _crossed(a: Array, b: Array) -> Array:
-    """What each of two halves says of the label that the other gives, [U, 2]."""
-    return jnp.stack([at_concept(b, winner(a)), at_concept(a, winner(b))], axis=1)
+def _pooled(metric: Metric, label: Array, found: Any) -> Array:
+    """What all halves [splits, 2, U] say of the labels that their other halves give, [U]."""
+    label, found = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (label, found))
+    dtype = jax.tree.leaves(found)[0].dtype
+    return pooled_similarity(metric, label, found, jnp.ones(len(label), dtype))
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -146,22 +161,31 @@ def _split_by_counts(
     together = over_counts(listed, rows, lambda _, count: count)
     similarity = partial(similarity_of_counts, metric, weight)
 
-    def both_ways(half: Array) -> Array:
+    def both_ways(half: Array) -> tuple[Array, Sums]:
         inside = half > 0
         size = inside.sum(dtype=jnp.int32)
         active, positives = (
             (x & inside[:, None]).sum(axis=0, dtype=jnp.int32) for x in (on, listed.table[:-1] > 0)
         )
+        sizes = jnp.stack([size, num_samples - size])
+        has = jnp.stack([positives, listed.total - positives])
 
         def crossed(neurons: Array, count: Array) -> Array:
+            """Labels of both halves, and the counts of the other half: [width, 4, 2]."""
             own = active[neurons]
-            a = similarity(size, own, positives, count)
-            b = similarity(
-                num_samples - size, listed.length[neurons] - own, listed.total - positives,
-                together[neurons] - count,
-            )  # fmt: skip
-            return _crossed(a, b)
+            on_half = jnp.stack([own, listed.length[neurons] - own])
+            both = jnp.stack([count, together[neurons] - count])
+            label = jnp.stack(
+                [winner(similarity(*x)) for x in zip(sizes, on_half, has, both, strict=True)]
+            )
+            at = jnp.maximum(label, 0)
+            positive = jnp.take_along_axis(has[::-1], at, axis=1)
+            hits = jnp.take_along_axis(both[::-1], at[:, :, None], axis=2)[:, :, 0]
+            return jnp.stack([label, on_half[::-1], positive, hits]).transpose(2, 0, 1)
 
-        return over_counts(listed, jnp.where(inside, rows, num_samples), crossed, positives)
+        found = over_counts(listed, jnp.where(inside, rows, num_samples), crossed, positives)
+        label, f, c, fc = found.transpose(1, 2, 0)
+        return label, Sums(jnp.broadcast_to(sizes[::-1, None], f.shape), f, c, f, c, fc)
 
-    return jnp.nanmean(jax.lax.map(both_ways, halves), axis=(0, 2))
+    label, sums = jax.lax.map(both_ways, halves)
+    return _pooled(metric, label, jax.tree.map(lambda x: weight * x.astype(weight.dtype), sums))

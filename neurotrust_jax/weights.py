@@ -24,14 +24,12 @@ __all__ = [
     "check_scheme",
     "draw",
     "draw_all",
-    "draw_halves",
     "poisson_blocks",
 ]
 
 TOP_UP = 6  # standard deviations that a Poisson total is held below n before it is topped up
 UNITS_A_BLOCK = 1024  # whose Poisson counts follow from the replicate and the block alone
 TOGETHER = 2**20  # counts drawn side by side: those of one replicate are too few to fill a CPU
-TWICE = 2  # of half the units: the weight that all of them have
 MOST = 12  # P(Poisson(1) > 12) is below the resolution of 32 random bits
 
 
@@ -76,12 +74,8 @@ def _bayesian(key: Array, n: int, dtype: Any) -> Array:
 
 
 def _subsample(key: Array, n: int, dtype: Any) -> Array:
-    return TWICE * draw_half(key, n, dtype)
-
-
-def draw_half(key: Array, n: int, dtype: Any) -> Array:
-    """Mark half of n units, rounded down, [n] of 0 and 1."""
-    return jnp.zeros(n, dtype).at[jax.random.permutation(key, n)[: n // 2]].set(1)
+    # twice, so that half of the units weigh as much as all of them
+    return jnp.zeros(n, dtype).at[jax.random.permutation(key, n)[: n // 2]].set(2)
 
 
 class Scheme(NamedTuple):
@@ -144,14 +138,3 @@ def draw_all(
     # filled up to whole batches: what is left over would be compiled by itself
     whole = jnp.pad(ids, (0, -ids.shape[0] % size))
     return jax.lax.map(one, whole, batch_size=size)[: ids.shape[0]]
-
-
-@partial(jax.jit, static_argnames=("num_units", "dtype"))
-def draw_halves(key: Array, ids: Array, groups: Array | None, num_units: int, dtype: Any) -> Array:
-    """One half of the units for each of ``ids``, as 0 and 1 for every sample, [b, n]."""
-
-    def one(i: Array) -> Array:
-        half = draw_half(jax.random.fold_in(key, i), num_units, dtype)
-        return half if groups is None else half[groups]
-
-    return jax.lax.map(one, ids)

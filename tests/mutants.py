@@ -140,6 +140,10 @@ MEET = "test_shift.py::test_two_disjoint_events_meet_at_the_radius"
 ODDS = "test_shift.py -k odds_of_an_auroc"
 COMPARED = "test_comparison.py -k 'not cover'"
 SCALED = "test_inputs.py -k 'own_scale or single_precision'"
+FOLDED = "test_comparison.py::test_cross_fitting_equals_a_loop_over_folds"
+JACKKNIFE = "test_comparison.py::test_errors_are_those_of_the_jackknife_over_folds"
+ENDLESS = "test_comparison.py::test_limits_of_stability_tell_what_other_replicates_give"
+SAME_LABELS = "test_comparison.py::test_labels_given_are_those_of_all_replicates"
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
 UNITS = "test_sets.py::test_effective_units_count_the_positives_of_rare_concepts_and_groups"
@@ -830,13 +834,30 @@ MUTANTS = [
     ),
     *of(
         "selection.py",
-        ("size, own, positives, count)", "size, own, positives, together[neurons])", HALVES),
         ("listed.total - positives", "listed.total", HALVES),
+        ("together[neurons] - count", "together[neurons]", HALVES),
+        ("listed.length[neurons] - own", "own", HALVES),
         ("naive - optimism", "naive + optimism", HALVES),
-        ("at_concept(b, winner(a)), at_concept(a, winner(b))",
-         "at_concept(a, winner(a)), at_concept(b, winner(b))", HALVES),
-        ("weights * (1 - half)", "weights", HALVES),
+        ("has[::-1], at", "has, at", HALVES),
+        ("zip(parts[::-1], scores[::-1], label, strict=True)",
+         "zip(parts, scores, label, strict=True)", HALVES),
         ('scheme="subsample"', 'scheme="multinomial"', HALVES),
+    ),
+    *of(
+        "crossfit.py",
+        ("(every != pair[0]) & (every != pair[1])", "every != pair[0]", FOLDED),
+        ("jnp.diagonal(chosen, axis1=0, axis2=1).T", "chosen[0]", FOLDED),
+        ("measure(chosen[k], jnp.where(every == k, 0, size))", "measure(chosen[k], size)", FOLDED),
+        ("small + (large - small) / share", "large + (large - small) / share", FOLDED),
+        ("jnp.where(is_first, with_first[own], with_second[own])", "with_first[own]", FOLDED),
+        ("(label[:, None] == label[None, :]) & used[None, :]", "used[:, None] & used[None, :]",
+         f"{FOLDED} -k iou"),
+        ("weight * (highest[None] - value)", "highest[None] - value", FOLDED),
+        ("FC=s.FC - s.F * s.C / size", "FC=s.FC", FOLDED),
+        ("FF=s.FF - s.F**2 / size if f else s.FF", "FF=s.FF", FOLDED),
+        ("(num_folds - 1) / num_folds * (deviation**2)", "(deviation**2)", JACKKNIFE),
+        ("return folds if probe.groups is None else folds[:, probe.groups]", "return folds",
+         FOLDED),
     ),
     *of(
         "shift.py",
@@ -877,6 +898,10 @@ MUTANTS = [
     *of(
         "comparison.py",
         ("axis=0, ddof=1)", "axis=0, ddof=0)", COMPARED),
+        ("[left[0] - left[1]] if shared else left", "left", JACKKNIFE),
+        ("[left[0] - left[1]] if shared else left", "[left[0] - left[1]]", JACKKNIFE),
+        (" / np.sqrt(num_replicates)", "", ENDLESS),
+        ("won if x.label is None else", "won if True else", SAME_LABELS),
         ("NormalDist().inv_cdf(1 - alpha / 2)", "NormalDist().inv_cdf(1 - alpha)", COMPARED),
         ("[key, key if shared else jax.random.fold_in(key, 1)]",
          "[key, jax.random.fold_in(key, 1)]", COMPARED),
@@ -884,7 +909,7 @@ MUTANTS = [
          "np.quantile(alike, (alpha, 1 - alpha))", SHARES),
         ("label = np.maximum(self.label[some], 0)", "label = 0 * self.label[some]", COMPARED),
         ("(names[0] == names[1])[both].mean()", "(names[0] == names[1]).mean()", SHARES),
-        ("(won == self.best)[:, known]", "(won == self.best)", SHARES),
+        ("np.where(self.best >= 0, won == self.best, np.nan)", "1.0 * (won == self.best)", SHARES),
     ),
     *of(
         "verdicts.py",

@@ -36,9 +36,9 @@ def test_every_formula_has_mutants():
     assert len({x.name for x in mutants.MUTANTS}) == len(mutants.MUTANTS)
     assert modules >= {
         "agreement.py", "bounds.py", "candidates.py", "comparison.py", "concentration.py",
-        "evidence.py", "hierarchy.py", "influence.py", "metrics.py", "null.py", "planning.py",
-        "ranked.py", "replicates.py", "rules.py", "screening.py", "selection.py", "sets.py",
-        "shift.py", "stability.py", "sums.py", "verdicts.py", "views.py", "weights.py",
+        "crossfit.py", "evidence.py", "hierarchy.py", "influence.py", "metrics.py", "null.py",
+        "planning.py", "ranked.py", "replicates.py", "rules.py", "screening.py", "selection.py",
+        "sets.py", "shift.py", "stability.py", "sums.py", "verdicts.py", "views.py", "weights.py",
     }  # fmt: skip
 
 
