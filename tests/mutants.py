@@ -146,11 +146,12 @@ ENDLESS = "test_comparison.py::test_limits_of_stability_tell_what_other_replicat
 SAME_LABELS = "test_comparison.py::test_labels_given_are_those_of_all_replicates"
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
-UNITS = "test_sets.py::test_effective_units_count_the_positives_of_rare_concepts_and_groups"
-TIED = "test_sets.py::test_effective_units_of_tied_ranks_are_those_off_the_tie"
-HALF_TIED = "test_sets.py -k 'x32 and half_of_the_samples'"
+UNITS = "test_effective.py::test_equals_a_loop_over_units"
+STREAMED = "test_streaming.py::test_effective_units_of_rows_in_blocks"
+AT_TOP = "test_sets.py::test_a_label_at_the_top_of_the_range_is_judged_by_bounds"
+BEYOND = "test_sets.py::test_concepts_beyond_the_candidates_are_members_on_ample_evidence"
 CENTRED = "test_influence.py::test_influences_that_do_not_add_up_to_nothing_are_centred"
-QUARTERS = "test_sets.py::test_untested_concepts_meet_limits_at_three_quarters_of_alpha"
+QUARTERS = "test_sets.py::test_untested_concepts_meet_bounds_at_three_quarters_of_alpha"
 ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
 SHARES = "test_comparison.py::test_shares_are_of_the_neurons_that_have_a_label"
 SCALE = "test_sets.py::test_scales_keep_the_order -k x64"
@@ -639,7 +640,7 @@ MUTANTS = [
         ("1 - short / n, dtype", "1.0, dtype", MOMENTS),
         ("MOST = 12", "MOST = 3", MOMENTS),
         ("draw * (n / draw.sum())", "draw", MOMENTS),
-        ("[: n // 2]].set(1)", "[: n // 3]].set(1)", MOMENTS),
+        ("[: n // 2]].set(2)", "[: n // 2]].set(1)", MOMENTS),
         ("wanted = jnp.arange(drawn.shape[0], dtype=jnp.int32) < missing",
          "wanted = jnp.arange(drawn.shape[0], dtype=jnp.int32) <= missing", MOMENTS),
         ("unit if groups is None else unit[groups]",
@@ -677,8 +678,8 @@ MUTANTS = [
         "ranked.py",
         ("end = order.shape[0] - 1 - first[down]", "end = jnp.arange(order.shape[0])",
          loop("auprc")),
-        ("share = jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)",
-         "share = (above < k).astype(tied.dtype)", loop("wpmi_topk")),
+        ("return jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)",
+         "return (above < k).astype(tied.dtype)", loop("wpmi_topk")),
         ("(above + jnp.minimum(at_or_above, k)) / 2 - 0.5",
          "(above + jnp.minimum(at_or_above, k)) / 2", loop("soft_wpmi")),
         ("log_likelihood - strength * prior", "log_likelihood - prior", loop("wpmi_topk")),
@@ -731,30 +732,37 @@ MUTANTS = [
         ("jnp.minimum(limit, most) / own", "most / own", ERRORS),
     ),
     *of(
-        "sets.py",
+        "calibrated.py",
         ("level * (num_replicates + 1)", "level * num_replicates", RANK),
         ("bar * math.sqrt(2)", "bar", SETS),
         ("present & ~(worst > bar)", "present & ~(worst >= bar)", "test_sets.py -k as_good"),
-        ("1 + (z * z + 1) / (4 * jnp.maximum(units - 1, 1))", "1 + 0 * z", AT_ONCE),
-        ("rank = _rank(1 - alpha + beta, num_replicates)",
-         "rank = _rank(1 - alpha, num_replicates)", LEVELS),
+        ("first = (z2 + 1) / 4", "first = 0 * z2", AT_ONCE),
+        ("* jnp.sqrt((k + 1) / k)", "", AT_ONCE),
+        ("rank = replicate_rank(1 - alpha + beta, num_replicates)",
+         "rank = replicate_rank(1 - alpha, num_replicates)", LEVELS),
         ("slack * _student(slack, evidence[c]), 0)", "slack * _student(slack, evidence[c]), 9)",
          LEVELS),
         ("both - 2 * covariance", "both", LEVELS),
         ("jnp.where(undefined[c], jnp.inf, highest)", "highest",
          "test_sets.py::test_undefined_replicates_rule_nothing_out"),
         ("num_replicates + 1 - first)", "num_replicates - first)", LEVELS),
-        ("delta=(1 - LOWER_SHARE) * alpha", "delta=alpha", QUARTERS),
+        ("Level((1 - LOWER_SHARE) * alpha", "Level(alpha", QUARTERS),
         ("stable_scale(boot.definition, high.upper) >= floor[:, None]",
          "stable_scale(boot.definition, high.upper) >= -9", LITTLE),
+        ("jnp.where(thin_label, certified, kept)", "kept", AT_TOP),
+        ("certified & several & scarce", "certified & several", AT_TOP),
+        (" | beyond, thin", ", thin", BEYOND),
         ("similarity - quantile * _student(quantile, evidence) * spread",
          "similarity + quantile * _student(quantile, evidence) * spread", AT_ONCE),
+        ("centred = known - known.mean(axis=1, keepdims=True)", "centred = known", LEVELS),
+        ("lax.map(largest, every).max(axis=0)", "lax.map(largest, every)[0]", SETS),
+    ),
+    *of(
+        "sets.py",
         ("before < needed, rank", "before <= needed, rank",
          "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
         ("jnp.ceil((1 - alpha) * boot", "jnp.floor((1 - alpha) * boot",
          "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
-        ("centred = known - known.mean(axis=1, keepdims=True)", "centred = known", LEVELS),
-        ("lax.map(largest, every).max(axis=0)", "lax.map(largest, every)[0]", SETS),
     ),
     *of(
         "stability.py",
@@ -931,24 +939,35 @@ MUTANTS = [
     *of(
         "candidates.py",
         ("jnp.arcsin(jnp.sqrt(inside))", "inside", SCALE),
-        ("square.sum(axis=0) ** 2 / jnp.where(fourth > 0, fourth, 1)",
-         "square.sum(axis=0) / jnp.where(fourth > 0, fourth, 1)", UNITS),
-        ("deviation = per_unit(weights[:, None] * (x - mean), groups, num_units)",
-         "deviation = weights[:, None] * (x - mean)", UNITS),
-        ("jnp.minimum(of_neuron[:, None], of_concept[None, :])",
-         "jnp.maximum(of_neuron[:, None], of_concept[None, :])", UNITS),
         ("lead <= FAR_BEHIND * (spread + spread[best])", "lead <= spread + spread[best]", FOLLOWED),
-        ("evidence >= MIN_EVIDENCE", "evidence >= 0 * MIN_EVIDENCE", ENDS),
-        ("rounding = 4 * ", "rounding = 0 * ", ENDS),
-        ("(similarity < high - rounding)", "(similarity < 2 + high)", ENDS),
+        ("(evidence >= least)", "(evidence >= 0 * least)", ENDS),
+        ("return 4 * float", "return 0 * float", ENDS),
+        (" & ~at_top(metric, similarity)", "", ENDS),
         ("return upper >= jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True)",
          "return upper > jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True) + 0.02",
          "test_resampling.py::test_screening_leaves_out_none_that_wins"),
         ("jnp.where(told, lower, -jnp.inf).max(", "lower.max(",
          "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
-        ("shares.min(axis=0) < weights.sum() / 2", "shares.min(axis=0) < weights.sum() / 4",
-         HALF_TIED),
-        ("less = jnp.where(jnp.concatenate(met, axis=1), less, 0)", "pass", TIED),
+    ),
+    *of(
+        "effective.py",
+        ("- 1 / jnp.maximum(count, 1)", "", f"{UNITS} -k 'auroc or iou'"),
+        ("jnp.minimum(freedom, count - 1) + 1", "freedom + 1", f"{UNITS} -k 'auroc or iou'"),
+        ("(1 - r) ** 3 + r**3", "(1 - r) ** 3", f"{UNITS} -k iou"),
+        ("x / y**4 for x, y", "x / y**2 for x, y", f"{UNITS} -k balanced"),
+        ("lost = ~(fourth > KEPT * size)", "lost = fourth < 0",
+         "test_effective.py -k 'x32 and narrow'"),
+        ("rest = 1 - trials /", "rest = 1 - 0 * trials /", f"{UNITS} -k iou"),
+        ("part.sign * change", "change", f"{UNITS} -k 'correlation or mad'"),
+        ("jnp.minimum(size(present), size(~present))", "size(present)",
+         "test_effective.py -k black_box"),
+        ("return len(parts) == 1 or", "return True or", "test_effective.py -k own_parts"),
+    ),
+    *of(
+        "streaming_evidence.py",
+        ("np.where(np.abs(c - whole) < ROUNDING, whole, c)", "c", STREAMED),
+        ("summed(used * column, own)", "summed(used * column, 0 * own)", STREAMED),
+        (".at[0].add(first)", "", STREAMED),
     ),
 ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
 from neurotrust_jax.effective import effective_concept_units, effective_units
+from neurotrust_jax.parts import ACTIVE, BOTH, PRESENT, Part
 
 N = 240
 
@@ -153,6 +154,34 @@ def test_ranks_of_a_rare_concept_and_of_one_large_group():
     for name in ("spearman", "auroc", "iou", "correlation"):
         probe = nt.make_probe(f, c, groups=groups, top_fraction=0.5)
         assert effective_units(probe, nt.METRICS[name])[0, 1] < 12
+
+
+@pytest.mark.x32
+def test_narrow_positives_keep_their_digits():
+    """Ranks that all lie within a thousandth: expanded fourth powers are rounding alone."""
+    f = np.arange(4000.0)[:, None]
+    c = np.zeros((4000, 2), bool)
+    c[3900:3904, 0] = c[::2, 1] = True
+    probe = nt.make_probe(f, c)
+    units = np.asarray(effective_units(probe, nt.METRICS["auroc"]))
+    # deviations of -1.5, -.5, .5 and 1.5 ranks
+    excess = 2 * (1.5**4 + 0.5**4) / (2 * (1.5**2 + 0.5**2)) ** 2 - 1 / 4
+    np.testing.assert_allclose(units[0, 0], 1 + min(3, 2 / excess), rtol=1e-3)
+
+
+@pytest.mark.x32
+def test_own_parts_that_share_samples_are_counted_unit_by_unit():
+    """Precision and recall share their hits, so that their signed sum is no sum of two."""
+    f, c, _ = data()
+    parts = Part(BOTH, PRESENT), Part(BOTH, ACTIVE)
+    own = nt.six_sum_metric(
+        "mean_of_two", "binary", "binary", lambda s: (s.FC / s.C + s.FC / s.F) / 2, (0.0, 1.0),
+        "mean of precision and recall", parts,
+    )  # fmt: skip
+    probe = nt.make_probe(f, c, top_fraction=0.2)
+    active, present = (np.asarray(x, float) for x in (probe.active, probe.present))
+    expected = naive(active, present, np.ones(N), np.arange(N), parts, False)
+    np.testing.assert_allclose(effective_units(probe, own), expected, rtol=2e-3)
 
 
 @pytest.mark.x32
