@@ -106,9 +106,8 @@ def _equal(weights: np.ndarray) -> bool:
 
 def _apart(parts: tuple[Part, ...]) -> bool:
     """Whether no sample is a trial of two parts."""
-    return (
-        len(parts) == 1 or tuple(map(sum, zip(*(x.trials for x in parts), strict=True))) == ALWAYS
-    )
+    in_all = tuple(sum(x) for x in zip(*(part.trials for part in parts), strict=True))
+    return len(parts) == 1 or in_all == ALWAYS
 
 
 def _binary(concepts: Array) -> bool:

@@ -961,7 +961,7 @@ MUTANTS = [
         ("part.sign * change", "change", f"{UNITS} -k 'correlation or mad'"),
         ("jnp.minimum(size(present), size(~present))", "size(present)",
          "test_effective.py -k black_box"),
-        ("return len(parts) == 1 or", "return True or", "test_effective.py -k own_parts"),
+        ("len(parts) == 1 or in_all", "True or in_all", "test_effective.py -k own_parts"),
     ),
     *of(
         "streaming_evidence.py",
