@@ -1,10 +1,11 @@
 """Do the concept sets hold what they should, as often as they say?
 
-Neurons and concepts are thresholds of correlated normal variables, so every true similarity is an
-integral. Counts how often each method's set holds the best concept, and the label of a fresh
-probing set, and how large the sets are. Writes ``coverage.json`` and two figures, and exits with
-status 1 if a calibrated or certified set misses more often than it may, or the vote rule does not
-where concepts tie.
+Counts how often each method's set holds the best concept, and the label of a fresh probing set, and
+how large the sets are, in worlds of known truth (`worlds.py`): planted ties, gaps and structures,
+and hostile ones (rare best concepts, groups of unequal sizes or few of them, thresholds from the
+same data, metrics of a fixed number of samples under subsampling). Then asks the same of the
+intervals of `compare`. Writes ``coverage.json`` and two figures, and exits with status 1 if a
+calibrated or certified set, or a comparison, misses more often than it may, or a control does not.
 """
 
 import argparse
@@ -16,121 +17,35 @@ import sys
 import warnings
 from itertools import product
 from pathlib import Path
-from statistics import NormalDist
-from typing import NamedTuple
 
+import coverage_compare
 import jax
 import matplotlib
 import numpy as np
-from jax.scipy.stats import norm
 from matplotlib import pyplot as plt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from worlds import NEURONS, best, draw, hostile_laws, laws
 
 import neurotrust_jax as nt
 
 HERE = Path(__file__).parent
-NEURONS, SHARED = 4, 0.9  # neurons of a layer, and their correlation with the concepts' cause
-STRENGTH, TOP = 0.7, 0.1  # correlation of cause and concepts; share of samples a neuron is active
 KINDS = ("vote", "calibrated", "certified", "vote, replication", "calibrated, replication")
-
-
-class Cell(NamedTuple):
-    """A law of probing sets."""
-
-    metric: str
-    n: int
-    num_concepts: int
-    frequency: float
-    gap: float  # how much less the other concepts depend on the cause
-    structure: str  # "independent", "correlated" or "nested" given the cause
-    copies: int  # of each sample, told as groups
-
-
-def laws(metrics, sizes, samples, frequencies):
-    """Ties in every size; then gaps, structures and groups at one size."""
-    for metric in metrics:
-        for m, n, frequency in product(sizes, samples, frequencies):
-            yield Cell(metric, n, m, frequency, 0.0, "independent", 1)
-        n, m = samples[min(1, len(samples) - 1)], sizes[min(1, len(sizes) - 1)]
-        for frequency in frequencies:
-            for gap in (0.02, 0.1, 0.4):
-                yield Cell(metric, n, m, frequency, gap, "independent", 1)
-            for structure in ("correlated", "nested"):
-                yield Cell(metric, n, m, frequency, 0.0, structure, 1)
-            yield Cell(metric, n, m, frequency, 0.0, "independent", 3)
-
-
-def law(cell):
-    """Correlation of each concept with the cause, and its threshold."""
-    rho = np.full(cell.num_concepts, STRENGTH - cell.gap)
-    rho[0] = STRENGTH
-    frequency = np.full(cell.num_concepts, cell.frequency)
-    if cell.structure == "nested":  # every second concept is a part of the one before it
-        frequency[1::2] *= 0.6
-    return rho, np.array([NormalDist().inv_cdf(1 - p) for p in frequency])
-
-
-def draw(cell, seed):
-    rng = np.random.default_rng(seed)
-    rho, threshold = law(cell)
-    n = cell.n
-    cause = rng.standard_normal((n, 1))
-    f = SHARED * cause + math.sqrt(1 - SHARED**2) * rng.standard_normal((n, NEURONS))
-    noise = rng.standard_normal((n, cell.num_concepts))
-    if cell.structure == "correlated":
-        noise = math.sqrt(0.5) * (noise + rng.standard_normal((n, 1)))
-    if cell.structure == "nested":
-        noise = noise[:, np.arange(cell.num_concepts) // 2 * 2]
-    c = rho * cause + np.sqrt(1 - rho**2) * noise > threshold
-    rows = np.repeat(np.arange(n), cell.copies)
-    return nt.make_probe(
-        f[rows].astype(np.float32), c[rows],
-        thresholds=NormalDist().inv_cdf(1 - TOP), groups=rows if cell.copies > 1 else None,
-    )  # fmt: skip
-
-
-def truth(cell):
-    """True similarity of each concept, [C], by quadrature on a fine grid."""
-    rho, threshold = law(cell)
-    x = np.linspace(-9, 9, 20_001)
-    weight = np.exp(-x * x / 2)
-    weight /= weight.sum()
-    active = x > NormalDist().inv_cdf(1 - TOP)
-    found = []
-    for r, t in zip(SHARED * rho, threshold, strict=True):
-        given = np.asarray(norm.cdf((r * x - t) / math.sqrt(1 - r * r)), np.float64)
-        p, a, both = (weight * given).sum(), weight[active].sum(), (weight * given)[active].sum()
-        if cell.metric == "iou":
-            value = both / (p + a - both)
-        elif cell.metric == "accuracy":
-            value = 1 - p - a + 2 * both
-        elif cell.metric == "correlation":
-            value = (weight * x * given).sum() / math.sqrt(p * (1 - p))
-        else:  # auroc
-            with_, without = weight * given / p, weight * (1 - given) / (1 - p)
-            value = (with_ * (np.cumsum(without) - without / 2)).sum()
-        found.append(value)
-    return np.array(found)
-
-
-def best(cell):
-    """Whether each concept is truly the most similar; ties have one and the same law, [C]."""
-    value = truth(cell)
-    return value > value.max() - 1e-9
+PARTS = ("planted", "hostile", "compare")
 
 
 def one(cell, seed, alphas, num_replicates):
     """Of one dataset: for each alpha and kind whether the target is held, and the size."""
     probe = draw(cell, seed)
     boot = nt.bootstrap(
-        jax.random.key(seed), probe, cell.metric, num_replicates=num_replicates, chunk_size=100
-    )
+        jax.random.key(seed), probe, cell.metric, num_replicates=num_replicates, chunk_size=100,
+        scheme=cell.scheme,
+    )  # fmt: skip
     again = nt.similarity(draw(cell, 10**6 + seed), cell.metric)
     fresh = np.asarray(np.where(np.isnan(again), -np.inf, again).argmax(axis=1))
     target = best(cell)
-    held, size = {}, {}
+    held, size, untested = {}, {}, {}
     for alpha, kind in product(alphas, KINDS):
         method, *to = kind.split(", ")
         found = nt.concept_sets(boot, alpha=alpha, method=method, target=(*to, "best")[0])
@@ -139,7 +54,8 @@ def one(cell, seed, alphas, num_replicates):
         hit = mask[:, target].mean(axis=1) if not to else mask[np.arange(len(fresh)), fresh]
         held[alpha, kind] = hit.mean()
         size[alpha, kind] = mask.sum(axis=1).mean()
-    return held, size, float(np.asarray(boot.thin).mean())
+        untested[alpha, kind] = np.asarray(found.undecided).sum(axis=1).mean()
+    return held, size, untested, float(np.asarray(boot.thin).mean())
 
 
 def run(cell, datasets, alphas, num_replicates):
@@ -155,11 +71,42 @@ def run(cell, datasets, alphas, num_replicates):
             cell._asdict() | {
                 "alpha": alpha, "kind": kind, "coverage": held.mean(), "standard_error": error,
                 "size": float(np.mean([x[1][alpha, kind] for x in found])),
-                "thin": float(np.mean([x[2] for x in found])),
+                "untested": float(np.mean([x[2][alpha, kind] for x in found])),
+                "thin": float(np.mean([x[3] for x in found])),
                 "covers": bool(held.mean() >= 1 - alpha - slack),
             }
         )  # fmt: skip
     return rows
+
+
+def _name(row):
+    """What tells a cell from the others, in a few words."""
+    text = f"{row['metric']} M={row['num_concepts']} n={row['n']} p={row['frequency']}"
+    text += f" gap={row['gap']} {row['structure']}"
+    if row["groups"]:
+        text += f", groups: {row['groups']}"
+    if row["scheme"] != "multinomial":
+        text += f", {row['scheme']}"
+    return text + (", quantile" if row["quantile"] else "")
+
+
+def hostile(rows, alpha):
+    """Coverage and size in every hostile world."""
+    table = Table(title=f"hostile worlds, calibrated {1 - alpha:.0%} sets", title_justify="left")
+    for name in ("world", "holds the best", "error", "size", "untested", "vote rule"):
+        table.add_column(name, justify="left" if name == "world" else "right")
+    for x in rows:
+        if (x["kind"], x["alpha"]) != ("calibrated", alpha):
+            continue
+        (vote,) = (
+            y["coverage"] for y in rows if y["kind"] == "vote" and y["alpha"] == alpha
+            and _name(y) == _name(x)
+        )  # fmt: skip
+        table.add_row(
+            _name(x), f"{x['coverage']:.3f}", f"{x['standard_error']:.3f}", f"{x['size']:.2f}",
+            f"{x['untested']:.2f}", f"{vote:.3f}",
+        )  # fmt: skip
+    return table
 
 
 def summary(rows):
@@ -173,8 +120,7 @@ def summary(rows):
         table.add_row(
             kind, f"{1 - alpha:.0%}", str(len(mine)),
             f"{np.mean([x['coverage'] for x in mine]):.3f}", f"{low['coverage']:.3f}",
-            f"{low['metric']} M={low['num_concepts']} n={low['n']} p={low['frequency']} "
-            f"gap={low['gap']} {low['structure']} x{low['copies']}",
+            _name(low),
             str(sum(not x["covers"] for x in mine)),
         )  # fmt: skip
     return table
@@ -197,8 +143,7 @@ def sizes(rows):
             f"{1 - alpha:.0%}", str(len(pairs)), str(smaller),
             str(len(pairs) - smaller - len(larger)), str(len(larger)),
             f"{np.median([a['size'] / b['size'] for a, b in pairs]):.2f}",
-            "; ".join(f"{x['metric']} M={x['num_concepts']} n={x['n']} p={x['frequency']} "
-                      f"gap={x['gap']}" for x in larger[:4]),
+            "; ".join(map(_name, larger[:4])),
         )  # fmt: skip
     return table
 
@@ -236,8 +181,8 @@ def draw_size(rows, path):
     )  # fmt: skip
     common = max(x["frequency"] for x in rows)
     for ax, metric in zip(axes[0], metrics, strict=True):
-        law = (metric, "independent", 1, common, 0.1)
-        names = ("metric", "structure", "copies", "frequency", "alpha")
+        law = (metric, "independent", "", common, 0.1)
+        names = ("metric", "structure", "groups", "frequency", "alpha")
         plain = [x for x in rows if tuple(x[name] for name in names) == law]
         m, n = next((x["num_concepts"], x["n"]) for x in plain if x["gap"] > 0)
         for method, colour in COLOURS.items():
@@ -259,44 +204,71 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a few cells")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--out", type=Path, default=HERE / "results", metavar="FOLDER")
     parser.add_argument("--datasets", type=int, metavar="N")
     arguments = parser.parse_args()
+    cells = {"planted": [], "hostile": []}
     if arguments.quick:
-        cells, alphas = list(laws(("iou",), (2, 10), (300,), (0.2,))), (0.1,)
+        cells["planted"], alphas = list(laws(("iou",), (2, 10), (300,), (0.2,))), (0.1,)
+        cells["hostile"] = [x for x in hostile_laws(300) if x.metric == "iou" and x.gap == 0][:2]
         datasets, replicates = arguments.datasets or 20, 200
     else:
         metrics = ("iou", "auroc", "correlation", "accuracy")
-        cells = list(laws(metrics, (2, 10, 40, 200), (200, 1000, 5000), (0.2, 0.01)))
+        cells["planted"] = list(laws(metrics, (2, 10, 40, 200), (200, 1000, 5000), (0.2, 0.01)))
+        cells["hostile"] = list(hostile_laws())
         alphas, datasets, replicates = (0.2, 0.1, 0.05), arguments.datasets or 100, 500
 
     warnings.simplefilter("ignore", nt.CoverageWarning)  # the vote rule is here on purpose
-    console, rows = Console(width=130), []
+    console = Console(width=130)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    # one shape after another, and few compiled functions at a time
-    cells.sort(key=lambda x: (x.n, x.copies, x.num_concepts))
-    result = {
+    path = arguments.out / "coverage.json"
+    earlier = json.loads(path.read_text()) if path.exists() and not arguments.quick else {}
+    rows = {part: earlier.get(part, []) for part in PARTS}
+    made = {
         "device": jax.devices()[0].device_kind, "jax": jax.__version__,
         "python": platform.python_version(), "date": datetime.date.today().isoformat(),
-        "datasets": datasets, "neurons": NEURONS, "replicates": replicates, "rows": rows,
+        "datasets": datasets, "neurons": NEURONS, "replicates": replicates,
     }  # fmt: skip
-    for i, cell in enumerate(track(cells, "cells", console=Console(stderr=True))):
-        rows += run(cell, datasets, alphas, replicates)
-        # what is done is kept
-        (arguments.out / "coverage.json").write_text(json.dumps(result, indent=1) + "\n")
-        if i % 8 == 7:
-            jax.clear_caches()
-    matplotlib.use("Agg")
-    draw_coverage(rows, arguments.out / "coverage.png")
-    draw_size(rows, arguments.out / "coverage_size.png")
-    console.print(summary(rows), sizes(rows), sep="\n")
-    bad = [x for x in rows if not x["covers"] and not x["kind"].startswith("vote")]
+
+    def keep():
+        path.write_text(json.dumps(made | rows, indent=1) + "\n")
+
+    for part in arguments.parts:
+        if part == "compare":
+            rows[part] = coverage_compare.run(console, arguments.quick)
+            keep()
+            continue
+        rows[part] = []
+        # one shape after another, and few compiled functions at a time
+        cells[part].sort(key=lambda x: (x.n, x.groups, x.num_concepts))
+        for i, cell in enumerate(track(cells[part], part, console=Console(stderr=True))):
+            rows[part] += run(cell, datasets, alphas, replicates)
+            keep()  # what is done
+            if i % 8 == 7:
+                jax.clear_caches()
+    bad, blind = [], False
+    if rows["planted"]:
+        matplotlib.use("Agg")
+        draw_coverage(rows["planted"], arguments.out / "coverage.png")
+        draw_size(rows["planted"], arguments.out / "coverage_size.png")
+        console.print(summary(rows["planted"]), sizes(rows["planted"]), sep="\n")
+        ties = [
+            x for x in rows["planted"]
+            if x["kind"] == "vote" and x["gap"] == 0 and x["num_concepts"] >= 10
+        ]  # fmt: skip
+        blind = bool(ties) and all(x["covers"] for x in ties)
+    if rows["hostile"]:
+        console.print(hostile(rows["hostile"], alphas[-2] if len(alphas) > 1 else alphas[0]))
+    for part in ("planted", "hostile"):
+        bad += [x for x in rows[part] if not x["covers"] and not x["kind"].startswith("vote")]
+    bad += [x for x in rows["compare"] if not (x["covers"] and x["neurons_cover"])]
+    chosen = [x for x in rows["compare"] if x["case"] == "chosen, given"]
+    blind |= bool(chosen) and all(x["control_coverage"] > 0.5 for x in chosen)
     for x in bad:
         console.print(f"too low: {x}", style="bold red")
-    ties = [x for x in rows if x["kind"] == "vote" and x["gap"] == 0 and x["num_concepts"] >= 10]
-    blind = bool(ties) and all(x["covers"] for x in ties)
     if blind:
-        console.print("the vote rule covers among ties: this test sees nothing", style="bold red")
+        console.print("a control covers too: this test sees nothing", style="bold red")
     sys.exit(1 if bad or blind else 0)
 
 

@@ -3,17 +3,10 @@
 Samples are drawn from a law whose similarities are known in closed form. The target is the true
 similarity of the labels that each side has on all the data: given ones, or those that are the most
 similar there. The control is an interval around the similarity on the same data that chose the
-labels, as if these had been given. Writes ``coverage_compare.json``, and exits with status 1 if
-intervals miss more often than they may, or the control does not where labels are chosen.
+labels, as if these had been given. `coverage.py --parts compare` runs it.
 """
 
-import argparse
-import datetime
-import json
 import math
-import platform
-import sys
-from pathlib import Path
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -27,7 +20,6 @@ import neurotrust_jax as nt
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
 
-HERE = Path(__file__).parent
 BASE = 0.05  # share of samples on which a neuron is active without its concepts
 EFFECTS = {  # what a neuron's leading concepts add to it
     "clear": (0.5, 0.1, 0.1),
@@ -225,34 +217,3 @@ def run(console: Console, quick: bool, datasets: int | None = None) -> list[dict
             )  # fmt: skip
     console.print(table)
     return rows
-
-
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a few cases")
-    parser.add_argument("--out", type=Path, default=HERE / "results", metavar="FOLDER")
-    parser.add_argument("--datasets", type=int, metavar="N")
-    arguments = parser.parse_args()
-    console = Console(width=150)
-    rows = run(console, arguments.quick, arguments.datasets)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    result = {
-        "device": jax.devices()[0].device_kind, "jax": jax.__version__,
-        "python": platform.python_version(), "date": datetime.date.today().isoformat(),
-        "rows": rows,
-    }  # fmt: skip
-    path = arguments.out / "coverage_compare.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    bad = [x for x in rows if not (x["covers"] and x["neurons_cover"])]
-    for x in bad:
-        console.print(f"too low: {x}", style="bold red")
-    blind = all(x["control_coverage"] > 0.5 for x in rows if x["case"] == "chosen, given")
-    if blind:
-        console.print("the control covers too: this test sees nothing", style="bold red")
-    sys.exit(1 if bad or blind else 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -26,7 +26,10 @@ def run_quick(name, folder, request):
 
 
 def test_concept_sets_cover_and_the_vote_rule_does_not(tmp_path, request):
-    rows = run_quick("coverage", tmp_path, request)["rows"]
+    found = run_quick("coverage", tmp_path, request)
+    assert {x["structure"] for x in found["hostile"]} >= {"independent"}
+    assert {x["case"] for x in found["compare"]} >= {"given, given", "chosen, given"}
+    rows = found["planted"]
     for figure in ("coverage", "coverage_size"):
         assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
     for law in {(x["gap"], x["structure"], x["num_concepts"]) for x in rows}:

@@ -220,3 +220,41 @@ def test_sets_cover_where_a_sparse_feature_meets_no_positive(monkeypatch):
     plenty = jnp.full((4, 12), 1e6)
     monkeypatch.setattr(resampling, "effective_units", lambda *_: plenty)
     assert coverage() < 0.9
+
+
+@pytest.mark.x32
+@pytest.mark.slow
+def test_sets_cover_with_twelve_groups(monkeypatch):
+    """Ten tied concepts on 12 groups, whose samples have much in common.
+
+    Were each pair on ample evidence, the spread of 12 groups would be taken for known.
+    """
+    datasets, groups = 40, np.repeat(np.arange(12), 80)
+
+    def coverage():
+        held = []
+        for seed in range(datasets):
+            rng = np.random.default_rng(seed)
+
+            def normal(columns, rng=rng):
+                own, shared = rng.normal(size=(960, columns)), rng.normal(size=(12, columns))
+                return 0.84 * own + 0.55 * shared[groups]
+
+            cause = normal(1)
+            f = 0.9 * cause + 0.44 * normal(4)
+            c = 0.7 * cause + 0.71 * normal(10) > 0.85
+            probe = nt.make_probe(f.astype(np.float32), c, groups=groups)
+            boot = nt.bootstrap(
+                jax.random.key(seed), probe, "spearman", num_replicates=100, chunk_size=100
+            )
+            # any of the tied concepts is the best: the mean is over which one is meant
+            held.append(np.asarray(nt.concept_sets(boot, alpha=0.1).mask).mean())
+        # neurons and concepts of a dataset are dependent; datasets are not
+        return np.mean(held), 4 * np.std(held) / np.sqrt(datasets)
+
+    share, noise = coverage()
+    assert share > 0.9 - noise
+    plenty = jnp.full((4, 10), 1e6)
+    monkeypatch.setattr(resampling, "effective_units", lambda *_: plenty)
+    share, noise = coverage()
+    assert share < 0.9 - noise
