@@ -10,7 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-__all__ = ["as_array", "as_host_array", "check_matrix", "is_sparse", "native", "to_device"]
+__all__ = [
+    "as_array",
+    "as_host_array",
+    "check_matrix",
+    "is_sparse",
+    "native",
+    "remedy",
+    "to_device",
+]
 
 NUMBERS = "fbiu"  # kinds of NumPy's types
 CPU = 1  # a device type of DLPack
@@ -79,13 +87,14 @@ def check_matrix(x: np.ndarray | Array, name: str, shape: str) -> None:
     """Refuse an array that is not a matrix, and say how to make one of it."""
     if x.ndim != 2:
         raise ValueError(
-            f"{name} must have shape [{shape}], got {list(x.shape)}{_remedy(x.shape, name)}"
+            f"{name} must have shape [{shape}], got {list(x.shape)}{remedy(x.shape, name)}"
         )
     if 0 in x.shape:
         raise ValueError(f"{name} must have shape [{shape}] with no empty axis, got {x.shape}")
 
 
-def _remedy(shape: tuple[int, ...], name: str) -> str:
+def remedy(shape: tuple[int, ...], name: str) -> str:
+    """How to make a matrix of an array of this shape, as the end of a message."""
     if len(shape) == 1:
         return f"; use {name}[:, None] for a single column"
     if len(shape) == 3:

@@ -88,8 +88,9 @@ class Bootstrap:
     excluded : Array [U, C] of bool
         Other pairs, so far behind the leader that no replicates are needed.
     evidence : Array [U, C]
-        Effective units of each pair: about the number of positives of a rare concept, and of active
-        units where the metric reads these.
+        Effective number of sampling units behind each pair: from what moves the metric and each of
+        its parts, see :func:`neurotrust_jax.effective.effective_units`; of a labelling method, from
+        the concepts alone.
     probe : Probe or None
         The data; None where they were read in passes.
     metric, scheme : str

@@ -22,6 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jax import Array
 
+from .arrays import remedy
 from .audit import Audit, audit
 from .checks import check_count, check_seed, check_share
 from .chunks import StageProgress
@@ -231,7 +232,8 @@ def _probes(
         if len(matrix.shape) != 2 or matrix.shape[0] != len(concepts) or 0 in matrix.shape:
             raise FileError(
                 f"{path}: layer {layer!r} must be [n, U] with the n = {len(concepts)} samples "
-                f"of {files.concepts}, got {tuple(matrix.shape)}{others}"
+                f"of {files.concepts}, got {tuple(matrix.shape)}"
+                f"{remedy(tuple(matrix.shape), 'x')}{others}"
             )
         check_numbers(matrix, name, path)
     thresholds = None

@@ -63,6 +63,30 @@ def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
     assert certified(alone, "mad", activation_range=(-1, 1))
 
 
+def test_a_verdict_never_contradicts_the_set_beside_it():
+    """A concept that replicates can not rule out goes where the certificate leaves one answer."""
+    rng = np.random.default_rng(0)
+    c = rng.random((4000, 12)) < 0.2
+    c[:, 8:] = rng.random((4000, 4)) < 0.001
+    f = 4.0 * c[:, :8] + rng.normal(size=(4000, 8))
+    probe = nt.make_probe(f, c, thresholds=2.0)
+    found = nt.audit(KEY, probe, "iou", num_replicates=99, num_permutations=99)
+    proof = np.asarray(nt.certify(probe, "iou", delta=0.1).mask)
+    certified = found.verdict == nt.Verdict.CERTIFIED
+    assert certified.any()
+    np.testing.assert_array_equal(found.concept_set[certified], proof[certified])
+    assert (found.concept_set[certified].sum(axis=1) == 1).all()
+    assert not found.undecided[certified].any()
+    assert (found.answers[certified] == 1).all()
+    # a method of intervals reaches the set: at no level do the widest bounds rule out more
+    wide = nt.audit(KEY, probe, "iou", num_replicates=99, num_permutations=0, method="hoeffding")
+    assert (found.undecided <= wide.undecided).all()
+    assert (found.certified_set <= wide.certified_set).all()
+    single = found.set_size == 1
+    for verdict in (nt.Verdict.CERTIFIED, nt.Verdict.STABLE):
+        assert single[found.verdict == verdict].all()
+
+
 def test_audit_says_what_its_parts_say(probe, audited):
     boot_key, null_key, split_key = jax.random.split(KEY, 3)
     boot = nt.bootstrap(boot_key, probe, "iou", num_replicates=200)
