@@ -124,11 +124,11 @@ def compare(
     partitions. The standard error is the jackknife over folds of the whole procedure, choice of the
     labels included, which is on average no smaller than the true one (Efron & Stein, 1981): the
     interval covers at least as often as it says, in the limit of many units, and is up to twice as
-    wide as it had to be where concepts nearly tie. What is measured are the labels of four fifths
-    of the data, of slightly lower similarity than those of all where some are chosen wrongly: the
-    difference to a given label errs on the side of the given one, by a small part of the standard
-    error. Where the labels of folds differ from the one on all the data, the value speaks of labels
-    chosen in this way, and of the one on all the data only on average.
+    wide as it had to be where concepts nearly tie. Labels of four fifths of the data err more often
+    than those of all; the loss is extrapolated from that of labels of three fifths, which leaves a
+    bias that is small beside the standard error. Where the labels of folds differ from the one on
+    all the data, the value speaks of labels chosen in this way, and of that one only on average. A
+    label given for one of the two takes part in the jackknife with its similarity on all the data.
 
     ``stability`` always is about the most similar concepts, also where labels are given. Its
     limits describe only how far the number of replicates leaves the two shares open: replicate b
@@ -247,8 +247,7 @@ class _Side:
         if folds is not None:
             label = None if given.label is None else self.label
             fit = cross_fit(self.probe, self.metric, folds, label)
-            if label is None:
-                self.value = np.where(self.label < 0, np.nan, fit.value)
+            self.value = np.where(np.isnan(self.value), np.nan, fit.value)
             self.without = np.where(np.isnan(self.value), np.nan, fit.without)
 
     def run(self, key: Array, ids: Array, scheme: str) -> tuple[np.ndarray, ...]:

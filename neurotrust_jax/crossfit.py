@@ -46,7 +46,8 @@ class CrossFit(NamedTuple):
     Attributes
     ----------
     value : numpy.ndarray [U]
-        Mean over the partitions into folds; NaN without a label.
+        In the mean over the partitions into folds, extrapolated to labels of all the data; NaN
+        without a label.
     without : numpy.ndarray [R, K, U]
         For each of R partitions, the value when one of its K folds is left out altogether.
     """
@@ -80,9 +81,11 @@ def cross_fit(
     """Cross-fit the similarity of each neuron's label.
 
     On each of K folds the similarity is that of the label chosen without the fold. A label that is
-    chosen without any of the folds has the similarity that it has on all data. The value estimates
-    the true similarity of labels chosen on a share of (K - 1)/K of the data, which is lower than
-    that of labels chosen on all of it by much less than the optimism that is removed.
+    chosen without any of the folds has the similarity that it has on all data. The mean estimates
+    the true similarity of labels chosen on a share (K - 1)/K of the data, which err more often than
+    those of all of it. The loss is taken to be in proportion to 1/n: with one fold left out
+    altogether labels are chosen on (K - 2)/K, the mean falls by another ``d``, and labels of all
+    the data are above it by ``(1/(K - 1)) / (2/(K - 2) - 1/(K - 1)) d = (K - 2)/K d``.
 
     A metric of six sums is evaluated on the sums over the folds that have one label, with ranks and
     means taken on all data. Other metrics have no sums to pool: the fold's similarity follows from
@@ -96,8 +99,9 @@ def cross_fit(
     folds : Array [R, n] of int32
         From :func:`deal_folds`.
     label : array [U] of int, optional
-        Labels given beforehand, -1 for none: ``value`` is then the similarity on all data, and
-        ``without`` that on all folds but one.
+        Labels given beforehand, -1 for none: their similarity is that on all data, or on all folds
+        but one. It is extrapolated alike, which takes part of the bias of a ratio off, so that
+        labels of both kinds that agree have the same value.
 
     Returns
     -------
@@ -111,7 +115,9 @@ def cross_fit(
         value, each = fit(prepare(part, metric), part.weights, folds, own)
         values.append(np.asarray(value))
         without.append(np.asarray(each))
-    return CrossFit(np.concatenate(values), np.concatenate(without, axis=-1))
+    value, each = np.concatenate(values), np.concatenate(without, axis=-1)
+    fall = value - np.where(np.isnan(each), value, each).mean(axis=(0, 1))
+    return CrossFit(value + (num_folds - 2) / num_folds * fall, each)
 
 
 def jackknife_variance(without: np.ndarray) -> np.ndarray:

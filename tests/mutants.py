@@ -863,6 +863,7 @@ MUTANTS = [
         ("weight * (highest[None] - value)", "highest[None] - value", FOLDED),
         ("FC=s.FC - s.F * s.C / size", "FC=s.FC", FOLDED),
         ("FF=s.FF - s.F**2 / size if f else s.FF", "FF=s.FF", FOLDED),
+        ("(num_folds - 2) / num_folds * fall", "0 * fall", FOLDED),
         ("(num_folds - 1) / num_folds * (deviation**2)", "(deviation**2)", JACKKNIFE),
         ("return folds if probe.groups is None else folds[:, probe.groups]", "return folds",
          FOLDED),

@@ -21,7 +21,9 @@ def probe(seed=1, n=800, effect=0.7, groups=None):
 @pytest.mark.x32
 def test_values_are_those_of_the_data():
     a, b = probe(), probe(2)
-    found = nt.compare(KEY, nt.Labelling(a, "iou"), nt.Labelling(b, "f1"), num_replicates=20)
+    label = np.asarray(nt.identify(a).concept[:, 0])
+    sides = nt.Labelling(a, "iou", label), nt.Labelling(b, "f1", label)
+    found = nt.compare(KEY, *sides, num_replicates=20)
     assert found.shared  # as many samples, without groups: taken to be the same ones
     for ours, side, metric in ((found.neurons.first, a, "iou"), (found.neurons.second, b, "f1")):
         np.testing.assert_allclose(ours, nt.identify(side, metric).similarity[:, 0], rtol=1e-6)
@@ -156,14 +158,17 @@ def test_cross_fitting_equals_a_loop_over_folds(metric):
     for u in range(3):
         each = [value(u, np.asarray(fold), every) for fold in folds]
         several += [x[1] for x in each]
-        assert found.value[u] == pytest.approx(np.mean([x[0] for x in each]), abs=1e-9)
+        mean = np.mean([x[0] for x in each])
+        expected = mean + 3 / 5 * (mean - found.without[:, :, u].mean())
+        assert found.value[u] == pytest.approx(expected, abs=1e-9)
         for k in range(5):
             left, _ = value(u, np.asarray(folds[1]), every - {k})
             assert found.without[1, k, u] == pytest.approx(left, abs=1e-9)
     assert max(several) > 1
     assert np.isnan(found.value[3])
     given = cross_fit(probe, metric, folds, np.array([1, 0, -1, 2]))
-    np.testing.assert_allclose(given.value[:2], whole[[0, 1], [1, 0]])
+    fall = whole[[0, 1], [1, 0]] - given.without[:, :, :2].mean(axis=(0, 1))
+    np.testing.assert_allclose(given.value[:2], whole[[0, 1], [1, 0]] + 3 / 5 * fall)
     rest = similarities(probe, metric, np.asarray(folds[0]) != 2)
     np.testing.assert_allclose(given.without[0, 2, :2], rest[[0, 1], [1, 0]])
     assert np.isnan(given.value[2:]).all()
