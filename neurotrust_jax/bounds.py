@@ -16,6 +16,7 @@ from jax import Array
 
 from .checks import check_share
 from .concentration import LIMITS, Evidence, dkw
+from .effective import MIN_UNITS, effective_units, student_ratio
 from .evidence import Data, Pairs, Share
 from .influence import standard_error
 from .metrics import METRICS, Metric, get_metric
@@ -127,10 +128,10 @@ def intervals(
         (Hoeffding, 1963; for AUROC as a two-sample U-statistic), ``"bernstein"`` (Maurer and
         Pontil, 2009), ``"tightest"`` (Chernoff and Bernstein, at half of delta each), ``"agarwal"``
         (Agarwal et al., 2005, AUROC only), all for thresholds fixed beforehand; ``"dkw"`` (Massart,
-        1990) for all thresholds at once. In the limit: ``"asymptotic"`` (infinitesimal jackknife;
-        of no width where the estimate sits at the end of its range). ``"auto"``: dkw where a metric
-        of active samples meets thresholds from the same data, else exact, else tightest, else, for
-        metrics without limits, asymptotic.
+        1990) for all thresholds at once. In the limit: ``"asymptotic"`` (infinitesimal jackknife,
+        with Student's quantile for the effective units of each pair; the whole range where these
+        are fewer than three). ``"auto"``: dkw where a metric of active samples meets thresholds
+        from the same data, else exact, else tightest, else, for metrics without limits, asymptotic.
     simultaneous : {"none", "concepts", "all"}
         Divide delta by the number of concepts, or of pairs (Bonferroni).
     activation_range : pair of float or array [U], optional
@@ -207,11 +208,12 @@ def intervals_at(
         value = similarity(part, metric)
         if method == "asymptotic":
             error, freedom = standard_error(part, metric)
+            evidence = jnp.minimum(effective_units(part, metric), freedom + 1)
             found = []
             for share, side in shares:
-                half = _quantile(1 - (share / 2 if side == "both" else share), freedom) * error
-                lower, upper = (jnp.clip(value + x, *metric.range) for x in (-half, half))
-                found.append(_on_side((lower, upper), side, metric))
+                quantile = NormalDist().inv_cdf(1 - (share / 2 if side == "both" else share))
+                ends = _in_the_limit(value, error, evidence, quantile, metric=metric)
+                found.append(_on_side(ends, side, metric))
             return value, found
         data = _data(part, bound, low[some], high[some])
         units = None if independent else probe.num_units
@@ -429,15 +431,15 @@ def _carried(
     return lowest, highest
 
 
-def _quantile(level: float, freedom: float) -> float:
-    """Student's t quantile by its expansion about the normal one (DLMF; Abramowitz 26.7.5)."""
-    z = NormalDist().inv_cdf(level)
-    if math.isinf(freedom):
-        return z
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+@partial(jax.jit, static_argnames="metric")
+def _in_the_limit(
+    value: Array, error: Array, units: Array, quantile: Array, *, metric: Metric
+) -> tuple[Array, Array]:
+    """Limits by a standard error from some effective units; all of the range from too few."""
+    half = quantile * student_ratio(quantile, jnp.maximum(units - 1, 1)) * error
+    few = (units < MIN_UNITS) & ~jnp.isnan(value)
+    lower = jnp.where(few, metric.range[0], jnp.clip(value - half, *metric.range))
+    return lower, jnp.where(few, metric.range[1], jnp.clip(value + half, *metric.range))
 
 
 def promise(found: Intervals, delta: float, scope: str) -> str:

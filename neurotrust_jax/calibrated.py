@@ -17,6 +17,7 @@ from .blocks import few_shapes
 from .bounds import Level, intervals_at
 from .candidates import MAX_CANDIDATES, at_top, stable_scale
 from .certificate import LOWER_SHARE
+from .effective import student_ratio
 from .metrics import Metric
 from .resampling import Bootstrap
 
@@ -296,12 +297,9 @@ def _order_statistic(x: Array, rank: Array | int) -> Array:
 def _student(quantile: Array, units: Array) -> Array:
     """Student's t quantile over the normal one, for a spread estimated from some units.
 
-    Three terms of Fisher's expansion in 1 / (units - 1) (Abramowitz 26.7.5), and the root of units
-    / (units - 1), as replicates have the variance that divides by the number of units.
+    Times the root of units / (units - 1), as replicates have the variance that divides by the
+    number of units.
     """
-    z2 = jnp.where(jnp.isfinite(quantile), quantile, 0) ** 2
-    k = jnp.maximum(units - 1, 1)
-    first = (z2 + 1) / 4
-    second = (5 * z2**2 + 16 * z2 + 3) / 96
-    third = (3 * z2**3 + 19 * z2**2 + 17 * z2 - 15) / 384
-    return (1 + first / k + second / k**2 + third / k**3) * jnp.sqrt((k + 1) / k)
+    freedom = jnp.maximum(units - 1, 1)
+    ratio = student_ratio(jnp.where(jnp.isfinite(quantile), quantile, 0), freedom)
+    return ratio * jnp.sqrt((freedom + 1) / freedom)

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from .blocks import padded, places_in_lists
+from .effective import MIN_UNITS
 from .metrics import UNIT, Metric
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "telling",
 ]
 
-MIN_EVIDENCE = 3.0  # effective units; with fewer, replicates say little about other probing sets
 FAR_BEHIND = 6.0  # sums of two standard errors
 REACH = 4.5  # standard errors: the lowest of a thousand replicates of one pair is 3.2 below it
 MAX_CANDIDATES = 256
@@ -94,7 +94,7 @@ def telling(
     At least three effective units, and a similarity within the range of the stable scale: nothing
     varies at its ends.
     """
-    return np.asarray(_telling(metric, similarity, evidence, MIN_EVIDENCE))
+    return np.asarray(_telling(metric, similarity, evidence, MIN_UNITS))
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -28,13 +28,16 @@ from .probe import Probe
 from .sums import Sums, per_unit, weighted_sums
 
 __all__ = [
+    "MIN_UNITS",
     "effective_concept_units",
     "effective_units",
     "moments_of_changes",
+    "student_ratio",
     "units_of_moments",
     "units_of_shares",
 ]
 
+MIN_UNITS = 3.0  # with fewer the spread on these data says little about that on others
 ROUNDING = 16  # units in the last place, up to which a deviation is none
 KEPT = 1e-5  # share of its terms below which a fourth power has lost its digits
 
@@ -88,6 +91,19 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
         return found[0] if len(found) == 1 else jnp.concatenate(found, axis=1)
 
     return probe.each_neuron(of_neurons)
+
+
+def student_ratio(quantile: Array, freedom: Array) -> Array:
+    """Student's t quantile over the normal one, by three terms of Fisher's expansion.
+
+    In powers of 1 / freedom (Abramowitz and Stegun, 26.7.5); low by at most 2% from 5 degrees of
+    freedom on, for quantiles up to 2.
+    """
+    z2 = quantile**2
+    first = (z2 + 1) / 4
+    second = (5 * z2**2 + 16 * z2 + 3) / 96
+    third = (3 * z2**3 + 19 * z2**2 + 17 * z2 - 15) / 384
+    return 1 + first / freedom + second / freedom**2 + third / freedom**3
 
 
 def effective_concept_units(probe: Probe) -> Array:
