@@ -70,11 +70,8 @@ CASES = (
          Side("close", "correlation", True)),
     Case("chosen, chosen: two metrics", Side("close", "f1"), CHOSEN),
     Case("chosen, chosen: two layers, groups", Side("clear"), CHOSEN, groups=250),
-    Case("chosen, chosen: two layers, many neurons", Side("clear"), CHOSEN, neurons=512),
     Case("chosen, chosen: rare", Side("clear", "precision"), Side("close", "precision"),
          frequency=0.02),
-    Case("chosen, chosen: two probing sets, many neurons", CHOSEN, Side("tied"), shared=False,
-         neurons=512),
 )  # fmt: skip
 ALPHAS = (0.2, 0.1, 0.05)
 
