@@ -306,7 +306,7 @@ def test_groups_of_strings_come_from_files(tmp_path, dtype):
     np.save(tmp_path / "g.npy", names)
     np.savez(tmp_path / "g.npz", groups=names)
     for path in (tmp_path / "g.npy", tmp_path / "g.npz"):
-        probe = nt.make_probe(F, C, groups=_vector(path, 40, "groups"))
+        probe = nt.make_probe(F, C, groups=_vector(path, 40, "groups", texts=True))
         assert probe.num_groups == 7
         with pytest.raises(ValueError, match="save real numbers"):
             _vector(path, 40, "thresholds")

@@ -411,7 +411,7 @@ def test_ways_are_taken_where_they_fit():
     f, soft = data(seed=5)
     c = soft >= 0.5
     whole = nt.make_probe(f, c, top_fraction=0.2)
-    light = nt.make_probe(f, c, top_fraction=0.2, sample_weight=np.full(len(f), 0.5))
+    light = nt.make_probe(f, c, top_fraction=0.2, sample_weight=np.r_[np.pi, np.ones(len(f) - 1)])
     mixed = nt.make_probe(f, c, top_fraction=0.2, sample_weight=1.0 + (np.arange(len(f)) % 2))
     grouped = nt.make_probe(f, c, top_fraction=0.2, groups=np.arange(len(f)) // 2)
     often = nt.make_probe(f, c, thresholds=-9.0, groups=np.arange(len(f)) // 2)
