@@ -25,7 +25,7 @@ from .blocks import few_shapes, places_in_lists
 from .metrics import Metric
 from .parts import ALWAYS, Part, combine
 from .probe import Probe
-from .sums import Sums, per_unit, weighted_sums
+from .sums import Sums, column_total, per_unit, weighted_sums
 
 __all__ = [
     "MIN_UNITS",
@@ -190,17 +190,32 @@ def _least(moments: list[tuple[Array, Array, Array]]) -> Array:
 
 @partial(jax.jit, static_argnames="parts")
 def _of_means(f: Array, c: Array, weights: Array, *, parts: tuple[Part, ...]) -> Array:
-    """Of means of one side over the trials of the other, from moments up to the fourth."""
+    """Of means of one side over the trials of the other, from moments up to the fourth.
+
+    Trials are 0 or 1, or those of a single part.
+    """
     used = (weights > 0).astype(f.dtype)
+    (given_neuron,) = {part.given_neuron for part in parts}
+    x, t = (c, f) if given_neuron else (f, c)
+    x, t = _about_zero(x, used), used[:, None] * t
+    powers = _products(x, t)
+    others = [column_total(used[:, None] * x**k).T - y for k, y in enumerate(powers)]
     moments = []
     for part in parts:
-        assert part.given_neuron != part.given_concept
-        x, t = (c, f) if part.given_neuron else (f, c)
-        share = 1 - t if part.trials[0] else t
-        found = _central_moments(_about_zero(x, used), used[:, None] * share)
-        square, fourth, count = (x.T for x in found) if part.given_neuron else found
+        if part.trials[0]:
+            found = _central_moments(x, used[:, None] - t, others, others, others)
+        elif len(parts) > 1:
+            found = _central_moments(x, t, powers, powers, powers)
+        else:
+            found = _central_moments(x, t, powers, _products(x, t**2), _products(x, t**4))
+        square, fourth, count = (y.T for y in found) if given_neuron else found
         moments.append((square, fourth, count))
     return _least(moments)
+
+
+def _products(x: Array, t: Array) -> list[Array]:
+    """Sums of the powers 0 to 4 of x [n, A] over the trials t [n, L], [A, L] each."""
+    return [jnp.matmul((x**k).T, t, precision=lax.Precision.HIGHEST) for k in range(5)]
 
 
 def _about_zero(x: Array, used: Array) -> Array:
@@ -212,41 +227,35 @@ def _about_zero(x: Array, used: Array) -> Array:
     return _scaled(x)
 
 
-def _central_moments(x: Array, t: Array) -> tuple[Array, Array, Array]:
-    """Of x [n, A], about 0, over the trials t [n, L]: sums of squares and of fourth powers, [A, L].
+def _central_moments(
+    x: Array, t: Array, first: list[Array], second: list[Array], fourth: list[Array]
+) -> tuple[Array, Array, Array]:
+    """Sums of squares and of fourth powers of ``t (x - mean)``, and the number of trials, [A, L].
 
-    About the mean of the trials; beside them the number of trials.
+    From :func:`_products` of x, about 0, with t and with its second and fourth power.
     """
+    count = jnp.broadcast_to((t > 0).sum(axis=0).astype(t.dtype), first[0].shape)
+    mean = _quotient(first[1], first[0])
 
-    def product(power: int, trials: Array) -> Array:
-        return jnp.matmul((x**power).T, trials, precision=lax.Precision.HIGHEST)
-
-    count = jnp.broadcast_to((t > 0).sum(axis=0).astype(t.dtype), (x.shape[1], t.shape[1]))
-    mean = _quotient(product(1, t), t.sum(axis=0)[None, :] + 0 * count)
-
-    def about_mean(order: int) -> tuple[Array, Array]:
+    def about_mean(powers: list[Array], order: int) -> tuple[Array, Array]:
         """The moment of this order about the mean, and the size of the terms it is a sum of."""
-        trials = t**order
         terms = jnp.stack(
-            [
-                math.comb(order, k) * (-mean) ** (order - k) * product(k, trials)
-                for k in range(order + 1)
-            ]
+            [math.comb(order, k) * (-mean) ** (order - k) * powers[k] for k in range(order + 1)]
         )
         return terms.sum(axis=0), jnp.abs(terms).sum(axis=0)
 
-    (square, _), (fourth, size) = about_mean(2), about_mean(4)
-    lost = ~(fourth > KEPT * size)
+    (square, _), (quartic, size) = about_mean(second, 2), about_mean(fourth, 4)
+    lost = ~(quartic > KEPT * size)
     rows, columns = jnp.nonzero(lost, size=lost.size)
 
     def again(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         a, k = rows[i], columns[i]
         deviation = _nothing(t[:, k] * (x[:, a] - mean[a, k]), t[:, k])
-        square, fourth = found
-        return square.at[a, k].set((deviation**2).sum()), fourth.at[a, k].set((deviation**4).sum())
+        square, quartic = found
+        return square.at[a, k].set((deviation**2).sum()), quartic.at[a, k].set((deviation**4).sum())
 
-    square, fourth = lax.fori_loop(0, lost.sum(), again, (square, fourth))
-    return square, fourth, count
+    square, quartic = lax.fori_loop(0, lost.sum(), again, (square, quartic))
+    return square, quartic, count
 
 
 def _scaled(x: Array) -> Array:
