@@ -476,7 +476,6 @@ MUTANTS = [
     ),
     *of(
         "bounds.py",
-        ("first = (z**3 + z) / 4", "first = (z**3 - z) / 4", "test_bounds.py -k student"),
         (
             'metric.neuron_view == "binary" and not probe.thresholds_fixed',
             'metric.neuron_view != "binary" and not probe.thresholds_fixed',
