@@ -24,6 +24,7 @@ from .resampling import Bootstrap
 __all__ = ["BoundOptions", "calibrated_sets", "chosen", "replicate_rank"]
 
 LIST_LENGTHS = (8, 32, 128, MAX_CANDIDATES)  # to which lists of candidates are filled up
+RIVAL_UNITS = 20.0  # effective units of a rival, or as many as the most similar candidate has
 FIRST_STEP = 0.1  # share of alpha that bounds how far rivals may truly be ahead
 
 
@@ -215,16 +216,27 @@ def _calibrated(followed: Followed, rank: Array, first: Array, *, replication: b
 
 @jax.jit
 def _limits(followed: Followed, rank: Array) -> Array:
-    """Lower limits of the candidates' true similarities that all hold at once, [U, K]."""
+    """Lower limits of the strong candidates' true similarities that all hold at once, [U, K]."""
     replicates, similarity, evidence, present = followed
     deviation = replicates - similarity[:, :, None]
     undefined = jnp.isnan(deviation)
     spread = jnp.where(undefined, 0, deviation).std(axis=2)
     scale = jnp.where(spread > 0, spread, 1)
     most = jnp.where(undefined, jnp.inf, deviation / scale[:, :, None])
-    most = jnp.where(present[:, :, None], most, -jnp.inf).max(axis=1)
+    strong = present & _strong(evidence)
+    most = jnp.where(strong[:, :, None], most, -jnp.inf).max(axis=1)
     quantile = lax.map(lambda x: _order_statistic(x, rank), most)[:, None]
-    return similarity - quantile * _student(quantile, evidence) * spread
+    limit = similarity - quantile * _student(quantile, evidence) * spread
+    return jnp.where(strong, limit, -jnp.inf)
+
+
+def _strong(evidence: Array) -> Array:
+    """Which candidates others are compared with, the most similar one among them, [..., K].
+
+    Fewer rivals rule out no more, and rest the test on less noise: one that was seen a few times
+    has replicates far from normal.
+    """
+    return evidence >= jnp.minimum(evidence[..., :1], RIVAL_UNITS)
 
 
 def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:
@@ -244,7 +256,7 @@ def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -
     sigma = jnp.sqrt(jnp.where(square > 0, square, 1))
     ahead = (similarity[:, None] - similarity[None, :]) / sigma
     itself = jnp.eye(similarity.shape[0], dtype=bool)
-    rival = present[:, None] & ~itself
+    rival = (present & _strong(evidence))[:, None] & ~itself
 
     def deviations(c: Array, otherwise: float) -> Array:
         """How far each rival got ahead of concept c in each replicate by chance alone, [K, B]."""

@@ -83,8 +83,9 @@ def concept_sets(
     of the largest deviation from these measured values, where rivals that are surely worse than c
     are moved back by as much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf,
     2014), and is widened for spreads estimated from few units as Student's t is (Fisher's
-    expansion, with the effective units of each pair). Concepts on which there is too little
-    evidence are rivals to none, and stay unless their upper bound for every sample size (at three
+    expansion, with the effective units of each pair). Rivals are the concepts on at least twenty
+    effective units, or as many as the most similar one has. Concepts on which there is too little
+    evidence for replicates stay unless their upper bound for every sample size (at three
     quarters of alpha) is below the largest of simultaneous lower bounds of the others (at a
     quarter); see ``undecided``. These lower bounds are the bootstrap's, so that this exclusion too,
     and with it all coverage, holds in the limit of many units. Where the label itself is on too

@@ -148,6 +148,7 @@ JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
 UNITS = "test_effective.py::test_equals_a_loop_over_units"
 STREAMED = "test_streaming.py::test_effective_units_of_rows_in_blocks"
+RIVALS = "test_sets.py::test_rivals_seen_a_few_times_rule_nothing_out"
 AT_TOP = "test_sets.py::test_a_label_at_the_top_of_the_range_is_judged_by_bounds"
 BEYOND = "test_sets.py::test_concepts_beyond_the_candidates_are_members_on_ample_evidence"
 CENTRED = "test_influence.py::test_influences_that_do_not_add_up_to_nothing_are_centred"
@@ -747,7 +748,8 @@ MUTANTS = [
         ("Level((1 - LOWER_SHARE) * alpha", "Level(alpha", QUARTERS),
         ("stable_scale(boot.definition, high.upper) >= floor[:, None]",
          "stable_scale(boot.definition, high.upper) >= -9", LITTLE),
-        ("jnp.where(thin_label, certified, kept)", "kept", AT_TOP),
+        ("rival = (present & _strong(evidence))", "rival = present", RIVALS),
+        ("strong = present & _strong(evidence)", "strong = present", RIVALS),
         ("certified & several & scarce", "certified & several", AT_TOP),
         (" | beyond, thin", ", thin", BEYOND),
         ("similarity - quantile * _student(quantile, evidence) * spread",

@@ -55,8 +55,9 @@ def naive_sets(boot, metric, alpha, target):
         d = {c: drawn[k] - s[c] for k, c in enumerate(follow)}
         sigma = {(r, c): np.std(d[r] - d[c]) for r in follow for c in follow}
         units = {c: float(boot.evidence[u, c]) for c in follow}
+        strong = [r for r in follow if units[r] >= min(20, units[follow[0]])]
         over = {
-            c: {r: (d[r] - d[c]) / sigma[r, c] for r in follow if r != c} for c in follow
+            c: {r: (d[r] - d[c]) / sigma[r, c] for r in strong if r != c} for c in follow
         }  # fmt: skip
         for c in follow:
             if target == "replication":
@@ -189,6 +190,21 @@ def test_a_label_at_the_top_of_the_range_is_judged_by_bounds():
     found = nt.concept_sets(boot)
     assert bool(boot.thin[0, 0])
     assert np.asarray(found.undecided).all()
+
+
+@pytest.mark.x64
+def test_rivals_seen_a_few_times_rule_nothing_out():
+    """A rival on few units leads by far, but by luck; were it a rival, the others would go."""
+    rng = np.random.default_rng(0)
+    shown = jnp.array([0.0, 9.0, -0.5])
+    drawn = shown[:, None] + jnp.asarray(rng.normal(size=(3, 99)))
+    present = jnp.ones((1, 3), bool)
+    for few, kept in ((19.0, [True, True, True]), (21.0, [False, True, False])):
+        units = jnp.array([[90.0, few, 90.0]])
+        followed = calibrated.Followed(drawn[None], shown[None], units, present)
+        assert calibrated._calibrated(followed, 90, 0, replication=False)[0].tolist() == kept
+        limits = calibrated._limits(followed, 90)[0]
+        assert np.isfinite(limits).tolist() == [True, few > 20, True]
 
 
 @pytest.mark.x32
@@ -338,10 +354,13 @@ def test_too_little_evidence_is_said_and_stays_in_the_set():
         seen = np.asarray(stable_scale(boot.definition, boot.similarity[u]), float)
         drawn = np.asarray(stable_scale(boot.definition, boot.replicates_of(u)), float)
         spread = {c: drawn[k].std() for k, c in enumerate(followed)}
-        most = np.max([(drawn[k] - seen[c]) / spread[c] for k, c in enumerate(followed)], axis=0)
-        q = np.sort(most)[math.ceil(0.975 * 201) - 1]
         units = np.asarray(boot.evidence[u], float)
-        floor = max(seen[c] - q * student(q, units[c]) * spread[c] for c in followed)
+        strong = {
+            c: drawn[k] for k, c in enumerate(followed) if units[c] >= min(20, units[followed[0]])
+        }  # fmt: skip
+        most = np.max([(x - seen[c]) / spread[c] for c, x in strong.items()], axis=0)
+        q = np.sort(most)[math.ceil(0.975 * 201) - 1]
+        floor = max(seen[c] - q * student(q, units[c]) * spread[c] for c in strong)
         assert bool(found.undecided[u, 3]) == (upper[u, 3] >= floor)
     assert np.asarray(found.undecided)[:, 3].tolist() == [False, True]
     fresh = nt.concept_sets(boot, target="replication")
