@@ -24,7 +24,7 @@ from .resampling import Bootstrap
 __all__ = ["BoundOptions", "calibrated_sets", "chosen", "replicate_rank"]
 
 LIST_LENGTHS = (8, 32, 128, MAX_CANDIDATES)  # to which lists of candidates are filled up
-RIVAL_UNITS = 20.0  # effective units of a rival, or as many as the most similar candidate has
+RIVAL_UNITS = 20.0  # effective units of a rival, where the most similar candidate has as many
 FIRST_STEP = 0.1  # share of alpha that bounds how far rivals may truly be ahead
 
 
@@ -231,12 +231,13 @@ def _limits(followed: Followed, rank: Array) -> Array:
 
 
 def _strong(evidence: Array) -> Array:
-    """Which candidates others are compared with, the most similar one among them, [..., K].
+    """Which candidates the others are compared with, [..., K].
 
-    Fewer rivals rule out no more, and rest the test on less noise: one that was seen a few times
-    has replicates far from normal.
+    Where the most similar one is on ample evidence, those that are not are no rivals: fewer rivals
+    rule out no more, and replicates of what was seen a few times are far from normal.
     """
-    return evidence >= jnp.minimum(evidence[..., :1], RIVAL_UNITS)
+    ample = evidence >= RIVAL_UNITS
+    return ample | ~ample[..., :1]
 
 
 def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:

@@ -84,7 +84,7 @@ def concept_sets(
     are moved back by as much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf,
     2014), and is widened for spreads estimated from few units as Student's t is (Fisher's
     expansion, with the effective units of each pair). Rivals are the concepts on at least twenty
-    effective units, or as many as the most similar one has. Concepts on which there is too little
+    effective units if the most similar one is, else all. Concepts on which there is too little
     evidence for replicates stay unless their upper bound for every sample size (at three
     quarters of alpha) is below the largest of simultaneous lower bounds of the others (at a
     quarter); see ``undecided``. These lower bounds are the bootstrap's, so that this exclusion too,

@@ -748,6 +748,7 @@ MUTANTS = [
         ("Level((1 - LOWER_SHARE) * alpha", "Level(alpha", QUARTERS),
         ("stable_scale(boot.definition, high.upper) >= floor[:, None]",
          "stable_scale(boot.definition, high.upper) >= -9", LITTLE),
+        ("jnp.where(thin_label, certified, kept)", "kept", AT_TOP),
         ("rival = (present & _strong(evidence))", "rival = present", RIVALS),
         ("strong = present & _strong(evidence)", "strong = present", RIVALS),
         ("certified & several & scarce", "certified & several", AT_TOP),
