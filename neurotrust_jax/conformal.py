@@ -289,6 +289,7 @@ def _scores(halves: Array, whole: Array, *, metric: Metric) -> tuple[Array, Arra
 
 def _in_errors(lead: Array, variance: Array) -> Array:
     """A lead in standard errors, at most :data:`LARGEST`; infinite where it is undefined."""
-    error = jnp.maximum(jnp.sqrt(variance), lead / LARGEST)
-    score = jnp.where(lead > 0, lead / jnp.where(error > 0, error, 1), 0)
+    error = jnp.sqrt(variance)
+    score = jnp.where(error > 0, lead / jnp.where(error > 0, error, 1), jnp.inf)
+    score = jnp.where(lead > 0, jnp.minimum(score, LARGEST), 0)
     return jnp.where(jnp.isnan(lead), jnp.inf, score)
