@@ -114,8 +114,13 @@ def conformal_sets(
 
     Examples
     --------
-    >>> sets = nt.conformal_sets(jax.random.key(0), probe, "iou", alpha=0.1)  # doctest: +SKIP
-    >>> sets.size  # doctest: +SKIP
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((500, 5)) < 0.2
+    >>> activations = rng.normal(size=(500, 30)) + 3 * concepts[:, np.arange(30) % 5]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=1.5)
+    >>> sets = nt.conformal_sets(jax.random.key(0), probe, "iou", alpha=0.1)
+    >>> float(sets.size.mean())
+    1.0
     """
     check_share(alpha, "alpha")
     if int(num_splits) != num_splits or num_splits < 2:
@@ -192,7 +197,10 @@ def _promise(probe: Probe, metric: Metric, alpha: float, classed: bool, few: lis
     if few:
         text += f", with fewer than {FEWEST} neurons in {', '.join(few)}, which says little"
     if metric.neuron_view == "binary" and not probe.thresholds_fixed:
-        text += f"; thresholds ({probe.threshold_source}) are those of all these data"
+        text += (
+            f"; thresholds ({probe.threshold_source}) are taken as fixed beforehand, but they come "
+            "from the same data"
+        )
     return text
 
 
