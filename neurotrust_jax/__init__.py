@@ -19,6 +19,7 @@ from .certificate import certify as certify
 from .comparison import Comparison as Comparison
 from .comparison import Labelling as Labelling
 from .comparison import compare as compare
+from .conformal import conformal_sets as conformal_sets
 from .hierarchy import Answers as Answers
 from .hierarchy import merge_answers as merge_answers
 from .metrics import METRICS as METRICS

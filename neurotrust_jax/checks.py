@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["check_count", "check_seed", "check_share"]
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["check_count", "check_key", "check_seed", "check_share"]
 
 LARGEST_SEED = 2**32 - 1  # JAX drops the higher bits of a seed where it runs in 32 bits
 
@@ -12,6 +17,18 @@ def check_count(count: int, name: str) -> int:
     if int(count) != count or count < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, got {count}")
     return int(count)
+
+
+def check_key(key: Any) -> None:
+    """A single JAX key, of either kind."""
+    if isinstance(key, jax.Array):
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        if (typed and key.ndim == 0) or (key.dtype == jnp.uint32 and key.ndim == 1):
+            return
+        given = f"an array of {key.dtype} of shape {key.shape}"
+    else:
+        given = type(key).__name__
+    raise ValueError(f"key must be one JAX key, such as jax.random.key(0), got {given}")
 
 
 def check_seed(seed: int) -> int:

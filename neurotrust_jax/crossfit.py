@@ -25,6 +25,7 @@ from .views import VIEWS
 
 __all__ = [
     "CrossFit",
+    "blocks_of_neurons",
     "cross_fit",
     "deal_folds",
     "jackknife_variance",
@@ -110,7 +111,7 @@ def cross_fit(
     num_folds = int(folds.max()) + 1
     fit = partial(_fit_scores if metric.finalise is None else _fit_sums, metric, num_folds)
     values, without = [], []
-    for some, part in _parts(probe, metric, num_folds):
+    for some, part in blocks_of_neurons(probe, metric, num_folds):
         own = None if label is None else jnp.asarray(label[some], jnp.int32)
         value, each = fit(prepare(part, metric), part.weights, folds, own)
         values.append(np.asarray(value))
@@ -213,9 +214,11 @@ def _mean_of_known(value: Array, weight: Array) -> Array:
     return jnp.where(total > 0, highest - below / jnp.where(total > 0, total, 1), jnp.nan)
 
 
-def _parts(probe: Probe, metric: Metric, num_folds: int) -> Iterator[tuple[slice, Probe]]:
-    """Some neurons at a time; all of those that are scored jointly."""
-    width = max(1, TOGETHER // (num_folds * probe.num_concepts))
+def blocks_of_neurons(
+    probe: Probe, metric: Metric, num_arrays: int
+) -> Iterator[tuple[slice, Probe]]:
+    """Some neurons at a time, of which so many arrays [U, C] fit; all that are scored jointly."""
+    width = max(1, TOGETHER // (num_arrays * probe.num_concepts))
     for some, part in probe.in_neurons():
         if metric.joint or part.num_neurons <= width:
             yield some, part

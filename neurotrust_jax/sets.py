@@ -41,7 +41,8 @@ class ConceptSets:
         Members of a calibrated set that no test has looked at: too little evidence for a bootstrap
         (see :attr:`Bootstrap.thin`), and no bounds for every sample size rule them out either.
     alpha : float
-        Nominal error: the set should contain its target with probability 1 - alpha.
+        Nominal error: the set should contain its target with probability 1 - alpha; conformal
+        sets for a share 1 - alpha of the neurons.
     method : str
         How the set was made.
     target : str

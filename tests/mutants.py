@@ -146,6 +146,7 @@ ENDLESS = "test_comparison.py::test_limits_of_stability_tell_what_other_replicat
 SAME_LABELS = "test_comparison.py::test_labels_given_are_those_of_all_replicates"
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
+CONFORMAL = "test_conformal.py::test_equals_a_loop"
 UNITS = "test_effective.py::test_equals_a_loop_over_units"
 STREAMED = "test_streaming.py::test_effective_units_of_rows_in_blocks"
 RIVALS = "test_sets.py::test_rivals_seen_a_few_times_rule_nothing_out"
@@ -950,6 +951,21 @@ MUTANTS = [
          "test_resampling.py::test_screening_leaves_out_none_that_wins"),
         ("jnp.where(told, lower, -jnp.inf).max(", "lower.max(",
          "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
+    ),
+    *of(
+        "conformal.py",
+        ("2 * variance)", "variance)", CONFORMAL),
+        ("jnp.where(others, square, 0)", "square", CONFORMAL),
+        ("jnp.maximum(number - 1, 1)", "jnp.maximum(number, 1)", CONFORMAL),
+        ("(1 - alpha) * (1 + 1 / num_neurons)", "(1 - alpha)", CONFORMAL),
+        ("jnp.maximum(label[:, ::-1], 0)", "jnp.maximum(label, 0)", CONFORMAL),
+        ("jnp.where(jnp.isnan(scaled), typical, scaled)", "jnp.nan_to_num(scaled)", CONFORMAL),
+        ("jnp.where(jnp.isnan(lead), jnp.inf, score)", "score", CONFORMAL),
+        ("apart[:, best][:, None] - apart", "apart", CONFORMAL),
+        ("stable_scale(metric, similarity)", "similarity", CONFORMAL),
+        ("listed.total - positives", "listed.total", f"{CONFORMAL} -k iou"),
+        ("own = member == name", "own = member == member", "test_conformal.py -k each_class"),
+        (" | full[:, None]", "", "test_conformal.py -k satisfies"),
     ),
     *of(
         "effective.py",

@@ -1,0 +1,312 @@
+"""Conformal sets against a loop in float64, and how often they hold fresh labels."""
+
+import doctest
+import math
+
+import jax
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from scipy.stats import rankdata
+
+import neurotrust_jax as nt
+from neurotrust_jax import conformal
+from neurotrust_jax.weights import draw_all
+
+KEY = jax.random.key(7)
+SCALES = {
+    "iou": lambda s: np.arcsin(np.sqrt(s)),
+    "auroc": lambda s: np.log(np.clip(s, 1e-4, 1 - 1e-4) / (1 - np.clip(s, 1e-4, 1 - 1e-4))),
+    "correlation": lambda s: np.arctanh(np.clip(s, -1 + 1e-4, 1 - 1e-4)),
+    "mad": lambda s: s,
+}
+
+
+def layer(seed=0, n=131, num_neurons=24, num_concepts=6):
+    """Neurons with near ties; one that is never active; concepts of one sample, and of none."""
+    rng = np.random.default_rng(seed)
+    c = rng.random((n, num_concepts)) < 0.3
+    c[:, -2:] = False
+    c[5, -2] = True
+    strength = rng.random((num_concepts, num_neurons)) * (rng.random(num_neurons) < 0.8)
+    f = rng.normal(size=(n, num_neurons)) + 1.5 * c @ strength
+    f[:, 0] = -1.0
+    f[:, 1] = np.where(np.arange(n) < 1, 2.0, -1.0)  # active once
+    return f, c
+
+
+def naive_similarity(metric, f, c, active, weights):
+    """Of every pair on the rows of positive weight, each repeated as often as it weighs."""
+    rows = np.repeat(np.arange(len(f)), weights.astype(int))
+    found = np.full((f.shape[1], c.shape[1]), np.nan)
+    for u in range(f.shape[1]):
+        for k in range(c.shape[1]):
+            x, a, y = f[rows, u], active[rows, u], c[rows, k]
+            if len(np.unique(a if metric == "iou" else x)) < 2 or len(np.unique(y)) < 2:
+                continue
+            if metric == "iou":
+                found[u, k] = (a & y).sum() / (a | y).sum()
+            elif metric == "correlation":
+                found[u, k] = np.corrcoef(x, y)[0, 1]
+            elif metric == "mad":
+                found[u, k] = x[y].mean() - x[~y].mean()
+            else:
+                r, m = rankdata(x), y.sum()
+                found[u, k] = (r[y].sum() - m * (m + 1) / 2) / (m * (len(y) - m))
+    return found
+
+
+def naive_scores(probe, metric, key, num_splits):
+    """Recorded scores by neuron, those of all data [U, C], and labels, as the docstring has it."""
+    f, c, active = (np.asarray(x) for x in (probe.activations, probe.concepts, probe.active))
+    f, weights = f.astype(float), np.asarray(probe.weights)
+    drawn = draw_all(
+        key, np.arange(num_splits), probe.groups,
+        scheme="subsample", num_units=probe.num_units, dtype=np.float32,
+    )  # fmt: skip
+    inside = np.asarray(drawn) > 0
+    halves = [
+        [naive_similarity(metric, f, c, active, weights * x) for x in (half, ~half)]
+        for half in inside
+    ]
+    whole = naive_similarity(metric, f, c, active, weights)
+
+    def best(s):
+        return -1 if np.isnan(s).all() else int(np.nanargmax(s))
+
+    def in_errors(lead, variance):
+        if np.isnan(lead):
+            return math.inf
+        if lead <= 0:
+            return 0.0
+        return min(lead / math.sqrt(variance), 1e3) if variance > 0 else 1e3
+
+    recorded, score, labels = [], np.zeros(whole.shape), []
+    for u in range(f.shape[1]):
+        label = [[best(half[u]) for half in both] for both in halves]
+        used = [s for s in range(num_splits) if min(label[s]) >= 0]
+        phi = {s: [SCALES[metric](halves[s][w][u]) for w in (0, 1)] for s in used}
+        filled = {s: [np.where(np.isnan(x), np.nanmean(x), x) for x in phi[s]] for s in used}
+        apart = {s: (filled[s][0] - filled[s][1]) / 2 for s in used}
+        own = []
+        for s in used if len(used) > 1 else []:
+            for w in (0, 1):
+                k, other = label[s][w], label[s][1 - w]
+                square = [(apart[t][k] - apart[t][other]) ** 2 for t in used if t != s]
+                own.append(in_errors(phi[s][w][k] - phi[s][w][other], 2 * np.mean(square)))
+        recorded.append(own)
+        labels.append(best(whole[u]))
+        for k in range(c.shape[1]):
+            square = [(apart[t][labels[u]] - apart[t][k]) ** 2 for t in used]
+            at = SCALES[metric](whole[u])
+            score[u, k] = in_errors(at[labels[u]] - at[k], np.mean(square) if used else 0)
+    return recorded, score, labels
+
+
+def naive_sets(recorded, score, labels, alpha):
+    pool = sorted(x for own in recorded for x in own)
+    number = sum(len(own) > 0 for own in recorded)
+    rank = math.ceil(round((1 - alpha) * (1 + 1 / number) * len(pool), 6))
+    cut = pool[rank - 1] if rank <= len(pool) else math.inf
+    mask = score <= cut
+    for u, label in enumerate(labels):
+        mask[u] |= label < 0 or not recorded[u]
+    return mask
+
+
+def probes(f, c, seed=3):
+    """Alone, in groups, and with weights."""
+    rng = np.random.default_rng(seed)
+    yield nt.make_probe(f, c, thresholds=0.8)
+    yield nt.make_probe(f, c, thresholds=0.8, groups=rng.integers(0, 50, len(f)))
+    yield nt.make_probe(f, c, thresholds=0.8, sample_weight=rng.integers(0, 4, len(f)))
+
+
+@pytest.mark.x64
+@pytest.mark.parametrize("metric", SCALES)
+def test_equals_a_loop(metric):
+    f, c = layer()
+    sizes = []
+    for probe in probes(f, c):
+        naive = naive_scores(probe, metric, KEY, 5)
+        absent = any(math.isinf(x) for own in naive[0] for x in own)
+        assert absent or metric != "auroc"  # a half without the other's label
+        for alpha in (0.1, 0.3, 0.5):
+            found = nt.conformal_sets(KEY, probe, metric, alpha=alpha, num_splits=5)
+            np.testing.assert_array_equal(found.mask, naive_sets(*naive, alpha))
+            sizes.append(int(found.size.sum()))
+    assert len(set(sizes)) > 5
+
+
+@pytest.mark.x32
+def test_what_every_set_satisfies():
+    f, c = layer(seed=1)
+    probe = next(probes(f, c))
+    label = np.asarray(nt.identify(probe, "iou").concept[:, 0])
+    before = np.zeros((f.shape[1], c.shape[1]), bool)
+    for alpha in (0.9, 0.6, 0.3, 0.1, 0.05):
+        sets = nt.conformal_sets(KEY, probe, alpha=alpha, num_splits=6)
+        mask = np.asarray(sets.mask)
+        assert mask[label < 0].all()
+        assert mask[np.flatnonzero(label >= 0), label[label >= 0]].all()
+        assert (mask >= before).all()
+        before = mask
+    assert label[0] == -1
+    assert mask[1].all()  # active once: one half never has a label
+    assert (sets.method, sets.target) == ("conformal", "replication")
+    assert "95% of the neurons of the layer, on average and not for each" in sets.guarantee
+    assert not np.asarray(sets.undecided).any()
+
+
+@pytest.mark.x32
+def test_routes_agree():
+    """Counted rows, matrix products, and sparse activations, some neurons at a time."""
+    f, c = layer(seed=2)
+    f = np.maximum(f - 0.5, 0)
+    for metric in ("iou", "auroc"):
+        dense = nt.make_probe(f, c, thresholds=0.3)
+        expected = np.asarray(nt.conformal_sets(KEY, dense, metric, num_splits=5).mask)
+        sparse = nt.make_probe(csr_array(f), c, thresholds=0.3)
+        found = nt.conformal_sets(KEY, sparse, metric, num_splits=5).mask
+        np.testing.assert_array_equal(found, expected)
+    binary = nt.make_probe(f, c, thresholds=0.3)
+    expected = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conformal, "countable", lambda *_: False)
+        found = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conformal, "COPIES", 10**6)  # one neuron at a time
+        found = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("metric", ["soft_wpmi", "auprc", "wpmi", "correlation_top_and_random"])
+def test_other_metrics(metric):
+    """Of metrics that are no function of six sums too the label is in, and others are out."""
+    rng = np.random.default_rng(0)
+    c = rng.random((300, 4)) < 0.3
+    f = rng.normal(size=(300, 20)) + 3 * c[:, np.arange(20) % 4]
+    probe = nt.make_probe(f, c, top_fraction=0.1)
+    sets = nt.conformal_sets(KEY, probe, metric, alpha=0.2, num_splits=4)
+    assert np.asarray(sets.mask)[range(20), np.arange(20) % 4].all()
+    assert sets.size.mean() < 2
+
+
+@pytest.mark.x32
+def test_each_class_has_its_own_quantile():
+    """Neurons that follow one concept need no rivals; those that follow none do."""
+    rng = np.random.default_rng(0)
+    c = rng.random((400, 5)) < 0.3
+    clear = np.arange(40) < 20
+    f = rng.normal(size=(400, 40)) + 3 * clear * c[:, np.arange(40) % 5]
+    probe = nt.make_probe(f, c, thresholds=0.5)
+    size = np.asarray(
+        nt.conformal_sets(KEY, probe, alpha=0.2, num_splits=8, classes=clear + 0).size
+    )
+    assert (size[clear] == 1).all()
+    alone = [
+        nt.conformal_sets(KEY, p, alpha=0.2, num_splits=8).size
+        for p in (probe.of_neurons(0, 20), probe.of_neurons(20, 40))
+    ]
+    np.testing.assert_array_equal(size, np.concatenate(alone))
+    together = np.asarray(nt.conformal_sets(KEY, probe, alpha=0.2, num_splits=8).size)
+    assert together[~clear].mean() < size[~clear].mean()
+
+
+@pytest.mark.x32
+def test_small_layers_say_so():
+    f, c = layer()
+    probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
+    with pytest.warns(nt.CoverageWarning, match="fewer than 20 neurons .* in the layer"):
+        sets = nt.conformal_sets(KEY, probe, alpha=0.1, num_splits=4)
+    assert "fewer than 20 neurons in the layer" in sets.guarantee
+    assert np.asarray(sets.mask).all()  # eight neurons can not speak of one in ten
+    with pytest.warns(nt.CoverageWarning, match="in class 3"):
+        nt.conformal_sets(
+            KEY, nt.make_probe(f, c, thresholds=0.8), num_splits=4,
+            classes=np.where(np.arange(24) < 22, 0, 3),
+        )  # fmt: skip
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 0.0}, "alpha must lie strictly between 0 and 1, got 0.0"),
+        ({"num_splits": 1}, "num_splits must be a whole number of at least 2, got 1"),
+        ({"num_splits": 0}, "num_splits .* got 0"),
+        ({"num_splits": 2.5}, "num_splits .* got 2.5"),
+        ({"classes": [0, 1]}, r"classes must be one whole number for each of the 24 neurons"),
+        ({"classes": np.zeros(24)}, r"classes .* got float64 of shape \(24,\)"),
+        ({"key": 0}, "key must be one JAX key, such as .* got int"),
+        ({"key": jax.random.split(KEY)}, r"key .* got an array of key<fry> of shape \(2,\)"),
+        ({"metric": "nonesuch"}, "unknown metric"),
+    ],
+)
+def test_refusals(options, message):
+    f, c = layer()
+    given = {"key": KEY, "probe": nt.make_probe(f, c), "num_splits": 2} | options
+    with pytest.raises(ValueError, match=message) as caught:
+        nt.conformal_sets(given.pop("key"), given.pop("probe"), **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.x32
+def test_example():
+    names = {"nt": nt, "jax": jax, "np": np}
+    (example,) = doctest.DocTestFinder().find(nt.conformal_sets, "conformal_sets", globs=names)
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def fresh(rng, strength, n=600, rare=False):
+    """A probing set of a law: near ties between concepts, each neuron to another degree."""
+    num_concepts, num_neurons = strength.shape
+    rate = np.where(np.arange(num_concepts) % 3 == 0, 0.02, 0.2) if rare else 0.2
+    c = rng.random((n, num_concepts)) < rate
+    f = rng.normal(size=(n, num_neurons)) + c @ strength
+    return nt.make_probe(f.astype(np.float32), c, thresholds=1.0)
+
+
+@pytest.mark.x32
+@pytest.mark.slow
+@pytest.mark.parametrize(("metric", "rare"), [("iou", False), ("iou", True), ("auroc", True)])
+def test_fresh_labels_are_covered(metric, rare, monkeypatch):
+    """The share of neurons whose fresh label is in the set, on average over probing sets.
+
+    One probing set is one draw: its neurons share the samples. The control takes the quantile of
+    scores that the halves' own labels would have if halves agreed with all data: too low.
+    """
+    alpha, num_sets, num_neurons = 0.2, 24, 120
+    world = np.random.default_rng(5)
+    strength = world.random((12, num_neurons)) * (world.random((12, num_neurons)) < 0.4)
+    share, control, size = [], [], []
+    for seed in range(num_sets):
+        rng = np.random.default_rng(seed)
+        probe, other = fresh(rng, strength, rare=rare), fresh(rng, strength, rare=rare)
+        label = np.asarray(nt.identify(other, metric).concept[:, 0])
+        sets = nt.conformal_sets(jax.random.key(seed), probe, metric, alpha=alpha, num_splits=20)
+        share.append(np.asarray(sets.mask)[range(num_neurons), label].mean())
+        size.append(float(sets.size.mean()))
+        with pytest.MonkeyPatch.context() as patch:
+            own = conformal._scores
+
+            def same_half(halves, whole, *, metric, own=own):
+                # the other half is replaced by all data, of which this half is a part
+                halves = np.array(halves)
+                halves[:, :, 1] = np.asarray(whole)[:, None]
+                return own(halves, whole, metric=metric)
+
+            patch.setattr(conformal, "_scores", same_half)
+            wrong = nt.conformal_sets(
+                jax.random.key(seed), probe, metric, alpha=alpha, num_splits=20
+            )
+        control.append(np.asarray(wrong.mask)[range(num_neurons), label].mean())
+    # four standard errors of a mean over independent probing sets
+    noise = 4 * np.std(share, ddof=1) / math.sqrt(num_sets)
+    assert noise < 0.06
+    assert np.mean(share) > 1 - alpha - noise
+    assert np.mean(control) < 1 - alpha - noise
+    assert np.mean(size) < 6
