@@ -69,7 +69,7 @@ def run(cell, datasets, alphas, num_replicates):
         slack = 3 * max(error, math.sqrt(alpha * (1 - alpha) / datasets / NEURONS))
         rows.append(
             cell._asdict() | {
-                "alpha": alpha, "kind": kind, "coverage": held.mean(), "standard_error": error,
+                "datasets": datasets, "alpha": alpha, "kind": kind, "coverage": held.mean(), "standard_error": error,
                 "size": float(np.mean([x[1][alpha, kind] for x in found])),
                 "untested": float(np.mean([x[2][alpha, kind] for x in found])),
                 "thin": float(np.mean([x[3] for x in found])),
@@ -228,7 +228,7 @@ def main():
     made = {
         "device": jax.devices()[0].device_kind, "jax": jax.__version__,
         "python": platform.python_version(), "date": datetime.date.today().isoformat(),
-        "datasets": datasets, "neurons": NEURONS, "replicates": replicates,
+        "neurons": NEURONS, "replicates": replicates,
     }  # fmt: skip
 
     def keep():
@@ -248,7 +248,7 @@ def main():
             if i % 8 == 7:
                 jax.clear_caches()
     bad, blind = [], False
-    if rows["planted"]:
+    if "planted" in arguments.parts:
         matplotlib.use("Agg")
         draw_coverage(rows["planted"], arguments.out / "coverage.png")
         draw_size(rows["planted"], arguments.out / "coverage_size.png")
