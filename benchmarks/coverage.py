@@ -69,7 +69,8 @@ def run(cell, datasets, alphas, num_replicates):
         slack = 3 * max(error, math.sqrt(alpha * (1 - alpha) / datasets / NEURONS))
         rows.append(
             cell._asdict() | {
-                "datasets": datasets, "alpha": alpha, "kind": kind, "coverage": held.mean(), "standard_error": error,
+                "datasets": datasets, "alpha": alpha, "kind": kind,
+                "coverage": held.mean(), "standard_error": error,
                 "size": float(np.mean([x[1][alpha, kind] for x in found])),
                 "untested": float(np.mean([x[2][alpha, kind] for x in found])),
                 "thin": float(np.mean([x[3] for x in found])),
