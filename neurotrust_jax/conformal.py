@@ -36,7 +36,7 @@ from .counts import Listed, countable, list_rows, over_counts, similarity_of_cou
 from .crossfit import blocks_of_neurons, keep_rows
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .sets import ConceptSets
+from .sets import ConceptSets, threshold_note
 from .similarity import check_joint, prepare, score_prepared, winner
 from .weights import draw_all
 
@@ -196,12 +196,7 @@ def _promise(probe: Probe, metric: Metric, alpha: float, classed: bool, few: lis
     )
     if few:
         text += f", with fewer than {FEWEST} neurons in {', '.join(few)}, which says little"
-    if metric.neuron_view == "binary" and not probe.thresholds_fixed:
-        text += (
-            f"; thresholds ({probe.threshold_source}) are taken as fixed beforehand, but they come "
-            "from the same data"
-        )
-    return text
+    return text + threshold_note(probe, metric)
 
 
 def _similarities(part: Probe, metric: Metric, halves: Array) -> tuple[Array, Array]:

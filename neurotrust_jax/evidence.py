@@ -12,18 +12,19 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from .concentration import Evidence
+from .parts import Coefficients, combine
 from .probe import Side
 from .sums import Sums, power_sum, weighted_sums, weighted_total
 from .views import LOG_FLOOR
 
-__all__ = ["Data", "Pairs", "Share", "combine"]
+__all__ = ["Data", "Pairs", "Share"]
 
 
 class Data(NamedTuple):
@@ -78,7 +79,6 @@ COLUMNS: Mapping[str, Callable[[Data], Array]] = MappingProxyType(
         "log": _log,
     }
 )
-Coefficients = tuple[int, int, int, int]  # of 1, f, c and f c
 BINARY = ("active", "present")
 RANGED = ("activation", "activation_squared", "square")
 
@@ -183,13 +183,6 @@ class Share(NamedTuple):
 
         blocks, x, y, xx, xy, yy = lax.map(one, f.T)
         return Evidence(x, x, y, blocks, d.bound, xx, xy, yy)
-
-
-def combine(coefficients: Coefficients, s: Any) -> Array:
-    """The combination of 1, f, c and f c from their sums, [U, C]."""
-    # what does not count is not computed
-    terms = zip(coefficients, (s.S, s.F, s.C, s.FC), strict=True)
-    return sum(k * x for k, x in terms if k) + jnp.zeros_like(s.FC)
 
 
 class Pairs(NamedTuple):

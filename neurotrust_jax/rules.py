@@ -13,6 +13,18 @@ import jax.numpy as jnp
 from jax import Array
 
 from .evidence import Pairs, Share
+from .parts import (
+    ABSENT,
+    ACTIVE,
+    ACTIVE_ABSENT,
+    AGREE,
+    ALWAYS,
+    BOTH,
+    EITHER,
+    INACTIVE,
+    NEITHER,
+    PRESENT,
+)
 from .views import LOG_FLOOR
 
 __all__ = ["RULES", "UNIFORM_RULES", "Rule"]
@@ -118,11 +130,6 @@ def _cosine(
     )
     return _quotient(top, (largest * jnp.sqrt(ff[0] * cc[0]), largest * jnp.sqrt(ff[1] * cc[1])))
 
-
-ALWAYS = (1, 0, 0, 0)
-ACTIVE, PRESENT, BOTH = (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)
-INACTIVE, ABSENT, NEITHER = (1, -1, 0, 0), (1, 0, -1, 0), (1, -1, -1, 1)
-EITHER, AGREE, ACTIVE_ABSENT = (0, 1, 1, -1), (1, -1, -1, 2), (0, 1, 0, -1)
 
 _binary = partial(Share, "active", "present")
 ACCURACY, IOU = _binary(AGREE, ALWAYS), _binary(BOTH, EITHER)

@@ -16,9 +16,11 @@ from .bounds import CoverageWarning
 from .calibrated import BoundOptions, calibrated_sets, chosen, replicate_rank
 from .certificate import certify
 from .checks import check_share
+from .metrics import Metric
+from .probe import Probe
 from .resampling import Bootstrap
 
-__all__ = ["ConceptSets", "concept_sets"]
+__all__ = ["ConceptSets", "concept_sets", "threshold_note"]
 
 METHODS = ("calibrated", "certified", "vote")
 TARGETS = ("best", "replication")
@@ -187,13 +189,19 @@ def _calibrated_promise(boot: Bootstrap, alpha: float, target: str) -> str:
     probe, metric = boot.probe, boot.definition
     units = "units" if probe is None else "samples" if probe.groups is None else "groups"
     text += f" of many {units}"
-    thresholded = metric is not None and metric.neuron_view == "binary"
-    if probe is not None and thresholded and not probe.thresholds_fixed:
-        text += (
-            f"; thresholds ({probe.threshold_source}) are taken as fixed beforehand, but they come "
-            "from the same data"
-        )
+    if probe is not None and metric is not None:
+        text += threshold_note(probe, metric)
     return text
+
+
+def threshold_note(probe: Probe, metric: Metric) -> str:
+    """What a promise must add where the thresholds come from the same data; else empty."""
+    if metric.neuron_view != "binary" or probe.thresholds_fixed:
+        return ""
+    return (
+        f"; thresholds ({probe.threshold_source}) are taken as fixed beforehand, but they come "
+        "from the same data"
+    )
 
 
 def vote_sets(boot: Bootstrap, alpha: float, target: str) -> ConceptSets:

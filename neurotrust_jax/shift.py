@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .bounds import intervals
-from .evidence import Share, combine
+from .evidence import Share
 from .metrics import METRICS, Metric, get_metric
+from .parts import combine
 from .probe import Probe
 from .reweighting import ShiftWarning
 from .rules import RULES
