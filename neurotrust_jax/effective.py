@@ -220,11 +220,13 @@ def _products(x: Array, t: Array) -> list[Array]:
 
 def _about_zero(x: Array, used: Array) -> Array:
     """Columns less their mean, over the largest magnitude; 0 in rows that do not count."""
+    size = jnp.abs(x).max(axis=0, keepdims=True)
     # twice, as the first mean of a narrow column is rounded
     for _ in range(2):
         mean = (used[:, None] * x).sum(axis=0, keepdims=True) / used.sum()
         x = jnp.where(used[:, None] > 0, x - mean, 0)
-    return _scaled(x)
+    rounding = ROUNDING * jnp.finfo(x.dtype).eps * size
+    return _scaled(jnp.where(jnp.abs(x).max(axis=0, keepdims=True) > rounding, x, 0))
 
 
 def _central_moments(
@@ -250,7 +252,9 @@ def _central_moments(
 
     def again(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         a, k = rows[i], columns[i]
-        deviation = _nothing(t[:, k] * (x[:, a] - mean[a, k]), t[:, k])
+        trials, column = t[:, k], x[:, a]
+        deviation = column - _quotient((trials * column).sum(), trials.sum())
+        deviation = _nothing(trials * deviation, trials)
         square, quartic = found
         return square.at[a, k].set((deviation**2).sum()), quartic.at[a, k].set((deviation**4).sum())
 

@@ -141,6 +141,17 @@ def test_a_part_without_spread_is_no_evidence(name):
 
 
 @pytest.mark.x32
+def test_a_constant_neuron_rests_on_nothing():
+    """Rounding of its mean is no spread, whatever its value and the metric."""
+    c = np.random.default_rng(0).random((5000, 6)) < np.linspace(0.01, 0.9, 6)
+    f = np.broadcast_to([-9.0, 0.1, 1e6 / 3], (5000, 3))
+    for name in ("cosine", "correlation", "mad", "auroc"):
+        for groups in (None, np.arange(5000) // 7):
+            probe = nt.make_probe(f, c, thresholds=0.0, groups=groups)
+            assert not np.asarray(effective_units(probe, nt.METRICS[name])).any(), name
+
+
+@pytest.mark.x32
 def test_ranks_of_a_rare_concept_and_of_one_large_group():
     rng = np.random.default_rng(2)
     f = rng.normal(size=(1000, 1))
