@@ -45,12 +45,11 @@ KEPT = 1e-5  # share of its terms below which a fourth power has lost its digits
 def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array:
     """Effective number of sampling units behind each pair, [U, C], from 0 to their number.
 
-    The least over the parts of the metric, see the head of this module. A part is a ratio H / T of
-    hits over trials, and ``J_g = (H_g - H / T T_g) / (T - T_g)`` is the change that leaving unit g
-    out makes. Where the changes of two parts may cancel (with groups, unequal weights, or concepts
-    between 0 and 1), their signed sum counts as one more. T - T_g is taken to be the same for
-    single samples of equal weight. Views that depend on the weights (ranks, means) are held as they
-    are on all data.
+    The least over the parts of the metric and, where there are several, their signed sum, since
+    their changes may cancel; see the head of this module. A part is a ratio H / T of hits over
+    trials, and ``J_g = (H_g - H / T T_g) / (T - T_g)`` is the change that leaving unit g out makes.
+    T - T_g is taken to be the same for single samples of equal weight. Views that depend on the
+    weights (ranks, means) are held as they are on all data.
 
     Parameters
     ----------
@@ -63,10 +62,12 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
     if metric.columns is None:
         evidence = effective_concept_units(probe)
         return jnp.broadcast_to(evidence, (probe.num_neurons, probe.num_concepts))
+    counted = metric.neuron_view == metric.concept_view == "binary"
     simple = (
         probe.groups is None
         and _equal(np.asarray(probe.sample_weight))
         and _apart(metric.parts)
+        and (counted or _given_by_one_side(metric.parts))
         and (_binary(probe.concepts) or not any(part.given_concept for part in metric.parts))
     )
 
@@ -84,7 +85,7 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
                         *data, part.groups, rows, parts=metric.parts, num_units=part.num_units
                     )
                 )
-            elif metric.neuron_view == metric.concept_view == "binary":
+            elif counted:
                 found.append(_of_shares(*data, parts=metric.parts))
             else:
                 found.append(_of_means(*data, parts=metric.parts))
@@ -124,6 +125,14 @@ def _apart(parts: tuple[Part, ...]) -> bool:
     """Whether no sample is a trial of two parts."""
     in_all = tuple(sum(x) for x in zip(*(part.trials for part in parts), strict=True))
     return len(parts) == 1 or in_all == ALWAYS
+
+
+def _given_by_one_side(parts: tuple[Part, ...]) -> bool:
+    """Whether the same side alone decides what is a trial of each part."""
+    return {(part.given_neuron, part.given_concept) for part in parts} in (
+        {(True, False)},
+        {(False, True)},
+    )
 
 
 def _binary(concepts: Array) -> bool:
@@ -292,11 +301,12 @@ def _of_units(
 ) -> Array:
     """One neuron after the other, so that memory stays at [units, C]."""
     used = (weights > 0).astype(f.dtype)
-    # a mean of one side alone is blind to shift and scale of that side
-    if rows is None and not any(part.given_neuron for part in parts):
-        f = _about_zero(f, used)
-    if not any(part.given_concept or part.trials == ALWAYS for part in parts):
-        c = _about_zero(c, used)
+    # a mean of one side where the other says so is blind to shift and scale of that side
+    if _given_by_one_side(parts):
+        if parts[0].given_neuron:
+            c = _about_zero(c, used)
+        elif rows is None:
+            f = _about_zero(f, used)
     weighted = weights[:, None] * c
     s, cs = (per_unit(x, groups, num_units) for x in (weights[:, None], weighted))
 

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
 from neurotrust_jax.effective import effective_concept_units, effective_units
-from neurotrust_jax.parts import ACTIVE, BOTH, PRESENT, Part
+from neurotrust_jax.parts import ACTIVE, ALWAYS, BOTH, PRESENT, Part
 
 N = 240
 
@@ -194,6 +194,14 @@ def test_own_parts_that_share_samples_are_counted_unit_by_unit():
     active, present = (np.asarray(x, float) for x in (probe.active, probe.present))
     expected = naive(active, present, np.ones(N), np.arange(N), parts, False)
     np.testing.assert_allclose(effective_units(probe, own), expected, rtol=2e-3)
+    # the mean product of two columns is over all samples, which neither side decides
+    product = nt.six_sum_metric(
+        "product", "raw", "binary", lambda s: s.FC / s.S, (-1.0, 1.0), "mean product",
+        (Part(BOTH, ALWAYS),),
+    )  # fmt: skip
+    raw = np.asarray(product.columns(product.prepare_neurons(probe.neurons), probe.labels, None)[0])
+    expected = naive(raw, present, np.ones(N), np.arange(N), product.parts, False)
+    np.testing.assert_allclose(effective_units(probe, product), expected, rtol=2e-3)
 
 
 @pytest.mark.x32
