@@ -191,8 +191,7 @@ def intervals_at(
     for level in levels:
         check_share(level.delta, "delta")
     w = probe.weights
-    each = np.asarray(w)
-    even = bool(((each == 0) | (each == each.max())).all())
+    even = probe.even_weights
     independent = probe.groups is None and even
     bound = _largest_unit(probe, largest_unit)
     largest = "" if independent else _in_samples(bound / float(w.max()), even)

@@ -65,10 +65,10 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
     counted = metric.neuron_view == metric.concept_view == "binary"
     simple = (
         probe.groups is None
-        and _equal(np.asarray(probe.sample_weight))
+        and probe.even_weights
         and _apart(metric.parts)
         and (counted or _given_by_one_side(metric.parts))
-        and (_binary(probe.concepts) or not any(part.given_concept for part in metric.parts))
+        and (probe.binary_concepts or not any(part.given_concept for part in metric.parts))
     )
 
     def of_neurons(part: Probe) -> Array:
@@ -116,11 +116,6 @@ def effective_concept_units(probe: Probe) -> Array:
     return _concept_units(probe.present, probe.weights, probe.groups, num_units=probe.num_units)
 
 
-def _equal(weights: np.ndarray) -> bool:
-    """Whether all samples that count weigh the same."""
-    return bool(((weights == 0) | (weights == weights.max())).all())
-
-
 def _apart(parts: tuple[Part, ...]) -> bool:
     """Whether no sample is a trial of two parts."""
     in_all = tuple(sum(x) for x in zip(*(part.trials for part in parts), strict=True))
@@ -133,10 +128,6 @@ def _given_by_one_side(parts: tuple[Part, ...]) -> bool:
         {(True, False)},
         {(False, True)},
     )
-
-
-def _binary(concepts: Array) -> bool:
-    return concepts.dtype == jnp.bool_ or bool(((concepts == 0) | (concepts == 1)).all())
 
 
 @partial(jax.jit, static_argnames="num_units")

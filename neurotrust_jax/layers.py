@@ -104,10 +104,8 @@ def rows_fit(probe: Probe, metric: Metric, scheme: str) -> bool:
 
 
 def _two_values(probe: Probe) -> bool:
-    concepts = probe.concepts
-    if concepts.dtype == jnp.bool_:
-        return True
-    return probe.concept_threshold > 0 and bool(((concepts == 0) | (concepts == 1)).all())
+    labels = probe.concepts.dtype == jnp.bool_ or probe.concept_threshold > 0
+    return labels and probe.binary_concepts
 
 
 def active_rows(probe: Probe) -> Layer:

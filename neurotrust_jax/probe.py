@@ -159,6 +159,18 @@ class Probe:
         return bool((weights == weights[0]).all())
 
     @property
+    def even_weights(self) -> bool:
+        """Whether all samples that count (of positive weight) weigh the same."""
+        weights = np.asarray(self.sample_weight)
+        return bool(((weights == 0) | (weights == weights.max())).all())
+
+    @property
+    def binary_concepts(self) -> bool:
+        """Whether every concept's score is 0 or 1."""
+        c = self.concepts
+        return c.dtype == jnp.bool_ or bool(((c == 0) | (c == 1)).all())
+
+    @property
     def active_rate(self) -> Array:
         """Realised (weighted) share of samples on which each neuron is active, [U]."""
         return self.each_neuron(lambda part: _weighted_share(part.active, part.weights))
