@@ -32,13 +32,12 @@ from .bounds import CoverageWarning
 from .calibrated import chosen
 from .candidates import stable_scale
 from .checks import check_key, check_share
-from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
-from .crossfit import blocks_of_neurons, keep_rows
+from .crossfit import blocks_of_neurons
+from .halves import draw_halves, half_similarities
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .sets import ConceptSets, threshold_note
-from .similarity import check_joint, prepare, score_prepared, winner
-from .weights import draw_all
+from .similarity import check_joint, winner
 
 __all__ = ["conformal_sets"]
 
@@ -131,12 +130,9 @@ def conformal_sets(
     check_key(key)
     check_joint(probe, metric)
 
-    halves = draw_all(
-        key, np.arange(num_splits), probe.groups,
-        scheme="subsample", num_units=probe.num_units, dtype=probe.weights.dtype,
-    ) > 0  # fmt: skip
+    halves = draw_halves(key, probe, num_splits)
     found = [
-        _scores(*_similarities(part, metric, halves), metric=metric)
+        _scores(*half_similarities(part, metric, halves), metric=metric)
         for _, part in blocks_of_neurons(probe, metric, 2 * COPIES * num_splits)
     ]
     recorded, score, label = (np.concatenate(x) for x in zip(*found, strict=True))
@@ -197,58 +193,6 @@ def _promise(probe: Probe, metric: Metric, alpha: float, classed: bool, few: lis
     if few:
         text += f", with fewer than {FEWEST} neurons in {', '.join(few)}, which says little"
     return text + threshold_note(probe, metric)
-
-
-def _similarities(part: Probe, metric: Metric, halves: Array) -> tuple[Array, Array]:
-    """Similarities on both halves of each split, [U, splits, 2, C], and on all data, [U, C]."""
-    if countable(part, metric):
-        on = part.neurons.present
-        listed = list_rows(on, part.labels.present)
-        return _by_counts(listed, on, part.weights[0], halves, metric=metric)
-    prepared = prepare(part, metric)
-    return (
-        _by_scores(prepared, part.weights, halves, metric=metric),
-        score_prepared(prepared, part.weights, metric=metric),
-    )
-
-
-@partial(jax.jit, static_argnames="metric")
-def _by_scores(prepared: Any, weights: Array, halves: Array, *, metric: Metric) -> Array:
-    def both(half: Array) -> Array:
-        parts = jnp.stack([keep_rows(metric, weights, rows) for rows in (half, ~half)])
-        return lax.map(lambda w: metric.score(prepared, w), parts)
-
-    return lax.map(both, halves).transpose(2, 0, 1, 3)
-
-
-@partial(jax.jit, static_argnames="metric")
-def _by_counts(
-    listed: Listed, on: Array, weight: Array, halves: Array, *, metric: Metric
-) -> tuple[Array, Array]:
-    """As :func:`_by_scores`, of rows to count: what one half lacks, the other half has."""
-    num_samples = halves.shape[1]
-    rows = jnp.arange(num_samples, dtype=jnp.int32)
-    together = over_counts(listed, rows, lambda _, count: count)
-    similarity = partial(similarity_of_counts, metric, weight)
-
-    def both(half: Array) -> Array:
-        size = half.sum(dtype=jnp.int32)
-        active, positives = (
-            (x & half[:, None]).sum(axis=0, dtype=jnp.int32) for x in (on, listed.table[:-1] > 0)
-        )
-
-        def scores(neurons: Array, count: Array) -> Array:
-            inside = similarity(size, active[neurons], positives, count)
-            outside = similarity(
-                num_samples - size, listed.length[neurons] - active[neurons],
-                listed.total - positives, together[neurons] - count,
-            )  # fmt: skip
-            return jnp.stack([inside, outside], axis=1)
-
-        return over_counts(listed, jnp.where(half, rows, num_samples), scores, positives)
-
-    whole = similarity(num_samples, listed.length, listed.total, together)
-    return lax.map(both, halves).transpose(1, 0, 2, 3), whole
 
 
 @partial(jax.jit, static_argnames="metric")

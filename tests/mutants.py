@@ -953,6 +953,10 @@ MUTANTS = [
          "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
     ),
     *of(
+        "halves.py",
+        ("listed.total - positives", "listed.total", f"{CONFORMAL} -k iou"),
+    ),
+    *of(
         "conformal.py",
         ("2 * variance)", "variance)", CONFORMAL),
         ("jnp.where(others, square, 0)", "square", CONFORMAL),
@@ -963,7 +967,6 @@ MUTANTS = [
         ("jnp.where(jnp.isnan(lead), jnp.inf, score)", "score", CONFORMAL),
         ("apart[:, best][:, None] - apart", "apart", CONFORMAL),
         ("stable_scale(metric, similarity)", "similarity", CONFORMAL),
-        ("listed.total - positives", "listed.total", f"{CONFORMAL} -k iou"),
         ("own = member == name", "own = member == member", "test_conformal.py -k each_class"),
         (" | full[:, None]", "", "test_conformal.py -k satisfies"),
     ),
