@@ -20,6 +20,8 @@ from .comparison import Comparison as Comparison
 from .comparison import Labelling as Labelling
 from .comparison import compare as compare
 from .conformal import conformal_sets as conformal_sets
+from .fit import LabelFit as LabelFit
+from .fit import label_fit as label_fit
 from .hierarchy import Answers as Answers
 from .hierarchy import merge_answers as merge_answers
 from .metrics import METRICS as METRICS

@@ -1,0 +1,206 @@
+"""How well labels fit: what the samples are that activate a neuron most, and its label up there.
+
+The best concept of a vocabulary may still fit poorly. Two signs need no statistics: the label is
+missing from most of the samples that activate the neuron most, or another concept is the most
+similar one once only the top of the activation counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import numpy as np
+from jax import Array
+
+from .metrics import Metric, get_metric
+from .probe import Probe
+from .similarity import identify, similarity, winner
+
+__all__ = ["LabelFit", "label_fit", "raised_thresholds"]
+
+TOP = 20  # sampling units that activate a neuron most
+SHARES = (0.5, 0.25, 0.1)  # of the samples on which a neuron is active
+FEWEST = 10  # active sampling units that a label needs
+COLUMNS = 64  # turned from columns to rows at a time
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("label", "top_units", "label_hits", "top_concept", "top_hits", "label_above"),
+    meta_fields=("shares",),
+)
+@dataclass(frozen=True, eq=False)
+class LabelFit:
+    """What the top of each neuron's activation says of its label.
+
+    Attributes
+    ----------
+    label : numpy.ndarray [U] of int
+        The labels that are looked at, -1 for none.
+    top_units : numpy.ndarray [U] of int
+        Number of most active sampling units that were looked at, each by its most active sample:
+        20, or all on which the neuron is active if these are fewer.
+    label_hits : numpy.ndarray [U] of int
+        On how many of these samples the label is present; 0 without a label.
+    top_concept : numpy.ndarray [U] of int
+        The concept that is present on more of them than on as many samples at large, by the most;
+        -1 where there is none.
+    top_hits : numpy.ndarray [U] of int
+        On how many of them it is present.
+    label_above : numpy.ndarray [U, K] of int
+        Label where only the most active share of the samples on which the neuron is active counts,
+        for each of ``shares``; -1 where these come from fewer than 10 sampling units, and for
+        metrics that read no threshold.
+    shares : tuple of float
+    """
+
+    label: np.ndarray
+    top_units: np.ndarray
+    label_hits: np.ndarray
+    top_concept: np.ndarray
+    top_hits: np.ndarray
+    label_above: np.ndarray
+    shares: tuple[float, ...]
+
+    @property
+    def poor(self) -> np.ndarray:
+        """Whether the label is missing from most of the neuron's most active units, [U] of bool.
+
+        False without a label, or where the neuron is active on fewer than 10 units.
+        """
+        return (
+            (self.label >= 0) & (self.top_units >= FEWEST) & (2 * self.label_hits < self.top_units)
+        )
+
+
+def label_fit(
+    probe: Probe, metric: str | Metric = "iou", *, label: np.ndarray | Array | None = None
+) -> LabelFit:
+    """Look at labels from the top of the activation.
+
+    Parameters
+    ----------
+    probe : Probe
+        Where concepts are probabilities, their presence says little on how a label fits: then no
+        unit is looked at, and only labels by share are given.
+    metric : str or Metric
+    label : array [U] of int, optional
+        Labels to look at, -1 for none; default those of highest similarity.
+
+    Returns
+    -------
+    LabelFit
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown, or label does not have one column for each neuron.
+
+    Examples
+    --------
+    >>> found = nt.label_fit(probe, "iou")
+    >>> bool(found.poor[3])
+    False
+    """
+    metric = get_metric(metric)
+    if label is None:
+        label = identify(probe, metric).concept[:, 0]
+    label = np.asarray(label)
+    if label.shape != (probe.num_neurons,) or not np.issubdtype(label.dtype, np.integer):
+        raise ValueError(
+            f"label must be one column for each of the {probe.num_neurons} neurons, got "
+            f"{label.dtype} of shape {list(label.shape)}"
+        )
+    hits, top_units, enough = _tops(probe)
+    if not probe.binary_concepts:
+        hits, top_units = np.zeros_like(hits), np.zeros_like(top_units)
+    excess = hits - top_units[:, None] * np.asarray(probe.concept_rate, np.float64)[None, :]
+    top_concept = excess.argmax(axis=1)
+    top_hits = np.take_along_axis(hits, top_concept[:, None], axis=1)[:, 0]
+    own = np.take_along_axis(hits, np.maximum(label, 0)[:, None], axis=1)[:, 0]
+    above = np.full((probe.num_neurons, len(SHARES)), -1)
+    if metric.neuron_view == "binary":
+        for k, share in enumerate(SHARES):
+            raised = replace(probe, thresholds=raised_thresholds(probe, share))
+            found = np.asarray(winner(similarity(raised, metric)))
+            above[:, k] = np.where(enough[:, k], found, -1)
+    return LabelFit(
+        label=label,
+        top_units=top_units,
+        label_hits=np.where(label >= 0, own, 0),
+        top_concept=np.where(top_hits > 0, top_concept, -1),
+        top_hits=top_hits,
+        label_above=above,
+        shares=SHARES,
+    )
+
+
+def raised_thresholds(probe: Probe, share: float) -> Array:
+    """Thresholds [U] that leave each neuron active on the top of its active samples.
+
+    Parameters
+    ----------
+    probe : Probe
+    share : float in (0, 1]
+        How much of the weight of the samples on which a neuron is active remains, rounded up to
+        whole samples. Samples that tie at the new threshold are active or not as those at the old
+        one are, see ``ties`` in :func:`make_probe`.
+
+    Returns
+    -------
+    Array [U]
+        Of a neuron that is never active its threshold as it is.
+    """
+    raised = np.array(probe.thresholds)
+    weights = np.asarray(probe.weights, np.float64)
+    for some, part in probe.in_neurons():
+        for u, (values, rows) in enumerate(_from_the_top(part), start=some.start):
+            if not len(rows):
+                continue
+            reached = np.cumsum(weights[rows])
+            last = int(np.searchsorted(reached, share * reached[-1] * (1 - 1e-9)))
+            if probe.inclusive:
+                raised[u] = values[last]
+            elif last + 1 < len(rows):
+                raised[u] = values[last + 1]
+    return jax.device_put(raised)
+
+
+def _from_the_top(part: Probe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Activations on the samples on which a neuron is active, highest first, and their rows."""
+    f, on = np.asarray(part.activations), np.asarray(part.active & (part.weights > 0)[:, None])
+    for start in range(0, part.num_neurons, COLUMNS):
+        some = slice(start, start + COLUMNS)
+        for column, active in zip(f[:, some].T, on[:, some].T, strict=True):
+            rows = np.flatnonzero(active)
+            values = column[rows]
+            order = np.argsort(-values, kind="stable")
+            yield values[order], rows[order]
+
+
+def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Presences among the most active units [U, C], these units [U], and whether they suffice.
+
+    The last is whether at least :data:`FEWEST` units are left at each of :data:`SHARES`, [U, K].
+    """
+    groups = None if probe.groups is None else np.asarray(probe.groups)
+    present = np.asarray(probe.present)
+    weights = np.asarray(probe.weights, np.float64)
+    hits = np.zeros((probe.num_neurons, probe.num_concepts), np.int32)
+    units = np.zeros(probe.num_neurons, int)
+    enough = np.zeros((probe.num_neurons, len(SHARES)), bool)
+    for some, part in probe.in_neurons():
+        for u, (_, rows) in enumerate(_from_the_top(part), start=some.start):
+            # the first place of each unit, in the order of activation
+            first = np.arange(len(rows))
+            if groups is not None:
+                first = np.sort(np.unique(groups[rows], return_index=True)[1])
+            top = rows[first[:TOP]]
+            units[u], hits[u] = len(top), present[top].sum(axis=0)
+            reached = np.cumsum(weights[rows])
+            last = np.searchsorted(reached, [s * reached[-1:].sum() * (1 - 1e-9) for s in SHARES])
+            enough[u] = (first[None, :] <= last[:, None]).sum(axis=1) >= FEWEST
+    return hits, units, enough
