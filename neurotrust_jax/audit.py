@@ -14,17 +14,24 @@ from .bounds import intervals
 from .certificate import Certificate, certify
 from .checks import check_count, check_share
 from .chunks import StageProgress
-from .hierarchy import lineages, merge_answers
+from .hierarchy import lineages, merge_answers, parents_in
 from .memory import room_for
 from .metrics import Metric, get_metric
 from .null import PermutationTest, permutation_test
-from .probe import Probe
+from .probe import LeftOut, Probe
+from .probing import rare_concepts
 from .resampling import bootstrap
 from .selection import WinnersCurse, winners_curse
 from .sets import concept_sets
 from .similarity import Identification, Reason, at_concept, identify
 from .stability import Stability, stability
 from .verdicts import Evidence, Judgement, Verdict, judge
+from .vocabulary import (
+    DEFAULT_MIN_POSITIVES,
+    judged_concepts,
+    left_out_text,
+    on_given_columns,
+)
 from .weights import check_scheme
 
 __all__ = ["Audit", "Leading", "audit"]
@@ -114,6 +121,14 @@ class Audit:
         Share of samples on which the neuron is active.
     positives : [C] of int
         Independent units (groups where given) on which the concept is present.
+    judged : [C] of bool
+        Whether the concept is on enough of them to be judged; others are in no set, and are no
+        label.
+    min_positives : int
+        How many are enough.
+    left_out : tuple of LeftOut
+        Names and units of the concepts that are not judged, the most common first; also of those
+        that :func:`make_probe` left out, which have no column.
     """
 
     layer: str
@@ -150,6 +165,9 @@ class Audit:
     verdict_reason: tuple[str, ...]
     active_rate: np.ndarray
     positives: np.ndarray
+    judged: np.ndarray
+    min_positives: int
+    left_out: tuple[LeftOut, ...]
 
     @property
     def agreement(self) -> np.ndarray:
@@ -177,6 +195,16 @@ class Audit:
         member = self.concept_set[neuron] & ~(tested & self.undecided[neuron])
         return [self.concept_names[c] for c in order if member[c]]
 
+    def left_out_text(self, *, limit: int = 10) -> str:
+        """Which concepts are not judged, and what it would take; empty if all are.
+
+        At most ``limit`` are named.
+        """
+        unit = "samples" if self.num_units == self.num_samples else "groups"
+        return left_out_text(
+            self.left_out, self.concept_names, self.min_positives, unit=unit, limit=limit
+        )
+
     def reason_text(self, neuron: int) -> str:
         """Why a neuron has no label, empty where it has one."""
         reason = Reason(int(self.reason[neuron]))
@@ -197,6 +225,7 @@ def audit(
     largest_unit: float | None = None,
     strata: Any = None,
     hierarchy: Any = None,
+    min_positives: int = DEFAULT_MIN_POSITIVES,
     layer: str = "",
     memory_limit: float | None = None,
     checkpoint: Path | str | None = None,
@@ -232,6 +261,12 @@ def audit(
     hierarchy : mapping of str to str, or int array [C], optional
         Parents of concepts; a set of concepts under one root is one answer, see
         :func:`merge_answers`.
+    min_positives : int
+        Concepts present in fewer sampling units (groups where given, else samples) are not judged:
+        they are no label and in no set, and :meth:`Audit.left_out_text` names them. The choice
+        looks at the concepts alone. 0 judges all. Where scores are probabilities and the metric
+        reads their values, as ``correlation`` does, all concepts are judged, since a probability
+        may never reach the threshold of presence.
     layer : str
         Name of the layer, for the record.
     memory_limit : float, optional
@@ -248,7 +283,8 @@ def audit(
     Raises
     ------
     ValueError
-        If an option is out of its range, before any work starts.
+        If an option is out of its range, or ``min_positives`` leaves no concept, before any work
+        starts.
     """
     check_share(alpha, "alpha")
     metric = get_metric(metric)
@@ -256,7 +292,14 @@ def audit(
         check_count(num_permutations, "num_permutations")
     check_count(num_replicates, "num_replicates")
     check_scheme(scheme)
-    lineages(probe.concept_names, hierarchy)  # a wrong one ends here
+    if min_positives != 0:
+        check_count(min_positives, "min_positives")
+    # a wrong one ends here
+    paths = lineages(probe.concept_names, hierarchy, left_out=[x.name for x in probe.left_out])
+    given, judged = probe, judged_concepts(probe, metric, min_positives)
+    if not judged.all():
+        probe = probe.of_concepts(np.flatnonzero(judged))
+        hierarchy = parents_in(paths[c] for c in np.flatnonzero(judged))
     room_for(probe, num_replicates, memory_limit, None)  # and so does too low a limit
     # a method that does not fit the metric ends here too, before the long work
     known: Any = {
@@ -290,7 +333,7 @@ def audit(
     certified = (verdict == Verdict.CERTIFIED)[:, None]
     mask, untested = np.where(certified, host(proof.mask), mask), untested & ~certified
     told("judging", 1, 1)
-    return Audit(
+    result = Audit(
         layer=layer,
         metric=metric.name,
         scheme=scheme,
@@ -329,7 +372,11 @@ def audit(
         verdict_reason=tuple(x.reason for x in judgements),
         active_rate=host(probe.active_rate),
         positives=host(proof.positives),
+        judged=judged,
+        min_positives=int(min_positives),
+        left_out=rare_concepts(given, judged),
     )
+    return on_given_columns(result, given, judged, leading=LEADING)
 
 
 def _at_concepts(values: Array, concept: Array) -> np.ndarray:

@@ -73,7 +73,7 @@ def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: 
     if checkpoint is None:
         return Kept(None)
     # names decide on no number
-    data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=()))
+    data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=(), left_out=()))
     rule = probe.inclusive, probe.concept_threshold
     versions = [version(name) for name in ("neurotrust-jax", "jaxlib")]
     return Kept(checkpoint, key, *data, rule, *options, versions)

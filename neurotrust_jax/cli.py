@@ -30,6 +30,7 @@ from rich.text import Text
 
 from .checks import check_seed
 from .io import FileError, as_cell, visible
+from .vocabulary import DEFAULT_MIN_POSITIVES, left_out_text
 
 if TYPE_CHECKING:
     from .audit import Audit
@@ -171,6 +172,13 @@ LargestUnit = Annotated[
         "without it no label is certified where there are groups or unequal weights."
     ),
 ]
+MinPositives = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Concepts present in fewer samples (or groups) are not judged, but named; 0 for none.",
+    ),
+]
 ActivationRange = Annotated[
     tuple[float, float] | None,
     typer.Option(
@@ -209,6 +217,7 @@ def demo(
     metric: MetricOption = "iou",
     replicates: Replicates = 1000,
     permutations: Permutations = 1000,
+    min_positives: MinPositives = DEFAULT_MIN_POSITIVES,
     alpha: Alpha = 0.1,
     seed: Seed = 0,
     rows: Rows = 25,
@@ -242,7 +251,7 @@ def demo(
             jax.random.fold_in(key, 2), layer.probe(), metric, alpha=alpha,
             num_replicates=replicates, num_permutations=permutations,
             largest_unit=layer.largest_unit, hierarchy=layer.data.concept_parent,
-            layer=layer.name, progress=progress,
+            min_positives=min_positives, layer=layer.name, progress=progress,
         )  # fmt: skip
 
     console.print(f"\nTask: {layer.achieved}.\n", highlight=False)
@@ -377,6 +386,7 @@ def audit_command(
     largest_unit: LargestUnit = None,
     replicates: Replicates = 1000,
     permutations: Permutations = 1000,
+    min_positives: MinPositives = DEFAULT_MIN_POSITIVES,
     alpha: Alpha = 0.1,
     seed: Seed = 0,
     memory: Annotated[
@@ -401,8 +411,8 @@ def audit_command(
     )  # fmt: skip
     options = Options(
         metric=metric, alpha=alpha, num_replicates=replicates, num_permutations=permutations,
-        activation_range=activation_range, largest_unit=largest_unit, top_fraction=top_fraction,
-        split=split, seed=seed,
+        activation_range=activation_range, largest_unit=largest_unit,
+        min_positives=min_positives, top_fraction=top_fraction, split=split, seed=seed,
     )  # fmt: skip
     try:
         with _bars() as progress:
@@ -482,6 +492,7 @@ def check(
     activation_range: ActivationRange = None,
     largest_unit: LargestUnit = None,
     replicates: Replicates = 1000,
+    min_positives: MinPositives = DEFAULT_MIN_POSITIVES,
     alpha: Alpha = 0.1,
     seed: Seed = 0,
     rows: Rows = 25,
@@ -544,7 +555,8 @@ def check(
     with _bars() as progress:
         found = judge_labels(
             jax.random.key(seed), probe, label, metric, alpha=alpha, num_replicates=replicates,
-            activation_range=activation_range, largest_unit=largest_unit,
+            min_positives=min_positives, activation_range=activation_range,
+            largest_unit=largest_unit,
             progress=lambda done, total: progress("resampling", done, total),
         )  # fmt: skip
     claimed = dict(zip(match_units(chosen, probe), chosen, strict=True))
@@ -563,6 +575,7 @@ def check(
             "shortfall": found.shortfall[u],
             "rivals": found.rivals[u],
             "stated_similarity": claimed[u].similarity,
+            "positives": int(found.positives[u]) if found.positives[u] >= 0 else "",
         }
         for u, name in enumerate(probe.neuron_names)
         if u in claimed
@@ -589,6 +602,12 @@ def check(
     for finding in Finding:
         if counts[finding]:
             console.print(f"{counts[finding]:>6,} {finding}: {SAYS[finding]}", highlight=False)
+    rare = left_out_text(
+        found.left_out, probe.concept_names, min_positives,
+        unit="samples" if probe.groups is None else "groups", limit=10,
+    )  # fmt: skip
+    if rare:
+        console.print(visible(rare), highlight=False, markup=False)
     if out is not None:
         with out.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(lines[0]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise, takewhile
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-__all__ = ["Answers", "Lineages", "lineages", "merge_answers"]
+__all__ = ["Answers", "Lineages", "lineages", "merge_answers", "parents_in"]
 
 Lineages: TypeAlias = tuple[tuple[str, ...], ...]
 
@@ -64,9 +64,14 @@ def merge_answers(mask: Any, concept_names: Sequence[str], hierarchy: Any = None
     return Answers(size, tuple(_shared(row) for row in members))
 
 
-def lineages(concept_names: Sequence[str], hierarchy: Any = None) -> Lineages:
-    """The path of each concept from its root down to itself; see :func:`merge_answers`."""
-    parent = _parents(tuple(concept_names), hierarchy)
+def lineages(
+    concept_names: Sequence[str], hierarchy: Any = None, *, left_out: Sequence[str] = ()
+) -> Lineages:
+    """The path of each concept from its root down to itself; see :func:`merge_answers`.
+
+    A hierarchy by name may name concepts that were ``left_out``, too.
+    """
+    parent = _parents(tuple(concept_names), hierarchy, left_out)
     paths = []
     for name in concept_names:
         path = [name]
@@ -81,11 +86,16 @@ def lineages(concept_names: Sequence[str], hierarchy: Any = None) -> Lineages:
     return tuple(paths)
 
 
-def _parents(names: tuple[str, ...], hierarchy: Any) -> dict[str, str]:
+def parents_in(paths: Iterable[tuple[str, ...]]) -> dict[str, str]:
+    """The hierarchy that some paths of :func:`lineages` come from: the parent of each child."""
+    return {child: parent for path in paths for parent, child in pairwise(path)}
+
+
+def _parents(names: tuple[str, ...], hierarchy: Any, left_out: Sequence[str]) -> dict[str, str]:
     if hierarchy is None:
         return {}
     if isinstance(hierarchy, Mapping):
-        known = {*names, *hierarchy.values()}
+        known = {*names, *left_out, *hierarchy.values()}
         for child in hierarchy:
             if child not in known:
                 raise ValueError(

@@ -15,7 +15,7 @@ from jax import Array
 from .sparse import SparseColumns
 from .sums import weighted_total
 
-__all__ = ["ENTRIES", "Probe", "Side", "compute_dtype"]
+__all__ = ["ENTRIES", "LeftOut", "Probe", "Side", "compute_dtype"]
 
 COLUMNS = 2048  # concepts at a time, where many would take too much memory as floats
 ENTRIES = 2**24  # of sparse activations written out at a time
@@ -36,6 +36,20 @@ class Side(NamedTuple):
     present: Array
 
 
+class LeftOut(NamedTuple):
+    """A concept that is too rare to be judged.
+
+    Attributes
+    ----------
+    name : str
+    positives : int
+        Sampling units (groups where given, else samples) in which it is present.
+    """
+
+    name: str
+    positives: int
+
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("activations", "concepts", "sample_weight", "thresholds", "groups"),
@@ -48,6 +62,7 @@ class Side(NamedTuple):
         "thresholds_fixed",
         "concept_names",
         "neuron_names",
+        "left_out",
     ),
 )
 @dataclass(frozen=True, eq=False)
@@ -86,6 +101,8 @@ class Probe:
         Whether they were set without looking at these samples.
     concept_names, neuron_names : tuple of str
         One name per column.
+    left_out : tuple of LeftOut
+        Concepts that :func:`make_probe` left out as too rare, the most common first.
     """
 
     activations: Array | SparseColumns
@@ -101,6 +118,7 @@ class Probe:
     thresholds_fixed: bool
     concept_names: tuple[str, ...]
     neuron_names: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def num_samples(self) -> int:
@@ -204,6 +222,14 @@ class Probe:
             activations=f.between(start, stop) if isinstance(f, SparseColumns) else f[:, some],
             thresholds=self.thresholds[some],
             neuron_names=self.neuron_names[some],
+        )
+
+    def of_concepts(self, columns: np.ndarray) -> Probe:
+        """The probe of the concepts in the given columns, in that order."""
+        return replace(
+            self,
+            concepts=self.concepts[:, columns],
+            concept_names=tuple(self.concept_names[c] for c in columns),
         )
 
     def in_neurons(self) -> Iterator[tuple[slice, Probe]]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .checks import check_share
+from .checks import check_count, check_share
 from .inputs import (
     as_activations,
     as_concepts,
@@ -21,11 +21,18 @@ from .inputs import (
     as_thresholds,
     as_weights,
 )
-from .probe import Probe, compute_dtype
+from .probe import LeftOut, Probe, compute_dtype
 from .sums import running_total
 from .views import ascending
 
-__all__ = ["make_probe", "rows_aside", "split_thresholds", "top_thresholds"]
+__all__ = [
+    "enough_units",
+    "make_probe",
+    "rare_concepts",
+    "rows_aside",
+    "split_thresholds",
+    "top_thresholds",
+]
 
 DEFAULT_TOP_FRACTION = 0.05
 
@@ -42,6 +49,7 @@ def make_probe(
     thresholds: Any = None,
     ties: Literal["strict", "inclusive"] = "strict",
     concept_threshold: float = 0.5,
+    min_positives: int = 0,
 ) -> Probe:
     """Validate what was measured on a probing dataset.
 
@@ -87,6 +95,11 @@ def make_probe(
         ``probe.active_rate`` tells the realised rate.
     concept_threshold : float in [0, 1]
         A probability at or above this counts as present in the metrics that need labels.
+    min_positives : int
+        Concepts present in fewer sampling units (groups where given, else samples; those of weight
+        0 do not count) are left out and named in ``probe.left_out``; 0 leaves out none. They are
+        too rare to be judged by this probing set. Their columns are gone: :func:`audit` has an
+        option of this name that keeps the columns as they were given. Not under ``jit``.
 
     Returns
     -------
@@ -96,8 +109,8 @@ def make_probe(
     ------
     ValueError
         On wrong shapes, masked or non-finite values, concepts outside [0, 1], names off by one or
-        repeated, bad weights, thresholds or options. The message repeats the value and names the
-        remedy.
+        repeated, bad weights, thresholds or options, or if ``min_positives`` leaves no concept. The
+        message repeats the value and names the remedy.
     TypeError
         On complex or non-numeric arrays, and groups that are not hashable.
     """
@@ -112,6 +125,8 @@ def make_probe(
         raise ValueError(f"concept_threshold must lie in [0, 1], got {concept_threshold}")
     if ties not in ("strict", "inclusive"):
         raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
+    if min_positives != 0:
+        check_count(min_positives, "min_positives")
 
     w = as_weights(sample_weight, n, compute_dtype(f))
     group_index, num_groups = as_groups(groups, n)
@@ -142,7 +157,43 @@ def make_probe(
         concept_names=as_names(concept_names, c.shape[1], "concept_names", "concept_"),
         neuron_names=as_names(neuron_names, f.shape[1], "neuron_names", ""),
     )
+    if min_positives:
+        enough = enough_units(probe, min_positives)
+        left_out = rare_concepts(probe, enough)
+        probe = replace(probe.of_concepts(np.flatnonzero(enough)), left_out=left_out)
     return probe if fraction is None else replace(probe, thresholds=top_thresholds(probe, fraction))
+
+
+def enough_units(probe: Probe, min_positives: int) -> np.ndarray:
+    """Which concepts are present in at least ``min_positives`` sampling units, [C] of bool.
+
+    Raises
+    ------
+    ValueError
+        If none is.
+    """
+    if isinstance(probe.concepts, jax.core.Tracer):
+        raise ValueError(
+            f"min_positives={min_positives} looks at the concepts, which can not be done under "
+            "jit; make the probe outside"
+        )
+    units = np.asarray(probe.positive_units)
+    enough = units >= min_positives
+    if not enough.any():
+        raise ValueError(
+            f"min_positives={min_positives} leaves no concept to judge: the most common one, "
+            f"{probe.concept_names[units.argmax()]!r}, is present in {units.max():,} of "
+            f"{probe.num_units:,} {'samples' if probe.groups is None else 'groups'}; take more "
+            "samples, or lower min_positives"
+        )
+    return enough
+
+
+def rare_concepts(probe: Probe, enough: np.ndarray) -> tuple[LeftOut, ...]:
+    """The concepts that a probe lacks already and those that lack units, the most common first."""
+    units = np.asarray(probe.positive_units)
+    now = tuple(LeftOut(probe.concept_names[c], int(units[c])) for c in np.flatnonzero(~enough))
+    return tuple(sorted(probe.left_out + now, key=lambda x: -x.positives))
 
 
 def split_thresholds(

@@ -14,13 +14,15 @@ import numpy as np
 from jax import Array
 
 from .bounds import intervals
-from .checks import check_share
+from .checks import check_count, check_share
 from .chunks import Progress
 from .io import FileError, from_cell, read_rows
 from .metrics import Metric, get_metric
-from .probe import Probe
+from .probe import LeftOut, Probe
+from .probing import rare_concepts
 from .resampling import bootstrap
 from .sets import concept_sets
+from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
 
 __all__ = [
     "Claim",
@@ -75,7 +77,7 @@ class Finding(StrEnum):
 SAYS = {
     Finding.SUPPORTED: "no other tested concept can be the best",
     Finding.OPEN: "it may be the best, and so may others",
-    Finding.UNTESTED: "too little evidence on it to test",
+    Finding.UNTESTED: "too rare to be judged, or too little evidence on it to test",
     Finding.REFUTED: "another concept is better",
     Finding.UNDEFINED: "no similarity is defined: neuron or concept does not vary",
     Finding.UNKNOWN: "its text is none of the concepts",
@@ -103,6 +105,11 @@ class Judged:
         Other tested concepts that may be the best.
     finding : [U] of Finding
     alpha : float
+    positives : [U] of int
+        Sampling units (groups where given, else samples) in which the label is present, -1 for
+        none. A label in fewer than ``min_positives`` is untested, and its numbers are NaN.
+    left_out : tuple of LeftOut
+        The concepts that were not judged, the most common first.
     """
 
     label: np.ndarray
@@ -116,6 +123,8 @@ class Judged:
     rivals: np.ndarray
     finding: list[Finding]
     alpha: float
+    positives: np.ndarray
+    left_out: tuple[LeftOut, ...]
 
 
 def read_labels(path: str | Path, *, first_unit: int = 0) -> list[Claim]:
@@ -316,6 +325,7 @@ def judge_labels(
     *,
     alpha: float = 0.1,
     num_replicates: int = 1000,
+    min_positives: int = DEFAULT_MIN_POSITIVES,
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: float | None = None,
     progress: Progress | None = None,
@@ -334,6 +344,9 @@ def judge_labels(
         Column of the concept claimed of each neuron, -1 for none, see :func:`match_labels`.
     metric, alpha, num_replicates, progress
         As for :func:`bootstrap` and :func:`concept_sets`.
+    min_positives : int
+        Concepts present in fewer sampling units are not judged, see :func:`audit`: a label among
+        them is untested, and they are no rivals of others.
     activation_range, largest_unit
         What is known of the data for the intervals, see :func:`intervals`.
 
@@ -344,9 +357,12 @@ def judge_labels(
     Raises
     ------
     ValueError
-        If the labels do not fit the probe, or an option is out of range.
+        If the labels do not fit the probe, an option is out of range, or ``min_positives`` leaves
+        no concept.
     """
     check_share(alpha, "alpha")
+    if min_positives != 0:
+        check_count(min_positives, "min_positives")
     metric = get_metric(metric)
     label = np.asarray(label)
     if label.shape != (probe.num_neurons,) or label.dtype.kind not in "iu":
@@ -359,6 +375,15 @@ def judge_labels(
             f"label must lie in [-1, {probe.num_concepts - 1}], the concepts, got {label.min()} to "
             f"{label.max()}"
         )
+    judged = judged_concepts(probe, metric, min_positives)
+    left_out = rare_concepts(probe, judged)
+    positives = np.where(label < 0, -1, np.asarray(probe.positive_units)[label])
+    # columns of the judged concepts, -1 for no label and for one that is too rare; the last for -1
+    place = np.append(np.where(judged, np.cumsum(judged) - 1, -1), -1)
+    claimed, label = label, place[label]
+    column = np.flatnonzero(judged)
+    if not judged.all():
+        probe = probe.of_concepts(column)
     known: Any = {"activation_range": activation_range, "largest_unit": largest_unit}
     limits = intervals(probe, metric, delta=alpha, simultaneous="concepts", **known)
     boot = bootstrap(key, probe, metric, num_replicates=num_replicates, progress=progress)
@@ -380,7 +405,7 @@ def judge_labels(
     findings = []
     for u, c in enumerate(label):
         if c < 0:
-            findings.append(Finding.UNKNOWN)
+            findings.append(Finding.UNKNOWN if claimed[u] < 0 else Finding.UNTESTED)
         elif np.isnan(value[u]):
             findings.append(Finding.UNDEFINED)
         elif not mask[u, c]:
@@ -390,15 +415,17 @@ def judge_labels(
         else:
             findings.append(Finding.SUPPORTED if tested[u].sum() == 1 else Finding.OPEN)
     return Judged(
-        label=label,
+        label=claimed,
         similarity=value,
         lower=own(lower),
         upper=own(upper),
         rank=np.where(np.isnan(value), 0, 1 + (known > value[:, None]).sum(axis=1)),
-        best=best,
+        best=np.where(best < 0, -1, column[best]),
         best_similarity=np.where(best < 0, np.nan, known[everyone, best]),
         shortfall=np.maximum(others.max(axis=1) - own(lower), 0),
         rivals=tested.sum(axis=1) - np.where(label < 0, 0, tested[everyone, label]),
         finding=findings,
         alpha=alpha,
+        positives=positives,
+        left_out=left_out,
     )

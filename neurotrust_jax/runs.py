@@ -50,6 +50,7 @@ from .report import (
     write_page,
 )
 from .sparse import SparseColumns
+from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
 from .weights import check_scheme
 
 __all__ = ["Files", "Options", "audit_files", "load_layer", "load_layers"]
@@ -115,6 +116,7 @@ class Options:
     method: str = "auto"
     activation_range: tuple[float, float] | None = None
     largest_unit: float | None = None
+    min_positives: int = DEFAULT_MIN_POSITIVES
     top_fraction: float | None = None
     split: float = 0.0
     seed: int = 0
@@ -126,6 +128,8 @@ class Options:
         check_count(self.num_replicates, "num_replicates")
         if self.num_permutations != 0:
             check_count(self.num_permutations, "num_permutations")
+        if self.min_positives != 0:
+            check_count(self.min_positives, "min_positives")
         check_scheme(self.scheme)
         if not 0 <= self.split < 1:
             raise ValueError(f"split must be 0, or a share below 1, got {self.split}")
@@ -334,6 +338,7 @@ def audit_files(
         told("checking", i, len(probes))
         probe = probe_of()
         lineages(probe.concept_names, hierarchy)
+        judged_concepts(probe, get_metric(options.metric), options.min_positives)
         if show is None and files.examples:
             show = _examples(files.examples, probe_of(whole=True), probe, options)
     told("checking", len(probes), len(probes))
@@ -361,7 +366,8 @@ def audit_files(
                     num_replicates=options.num_replicates,
                     num_permutations=options.num_permutations, scheme=options.scheme,
                     method=options.method, activation_range=options.activation_range,
-                    largest_unit=options.largest_unit, hierarchy=hierarchy, layer=layer,
+                    largest_unit=options.largest_unit, hierarchy=hierarchy,
+                    min_positives=options.min_positives, layer=layer,
                     memory_limit=memory_limit, checkpoint=folder / CHUNKS,
                     progress=partial(_of_layer, told, layer),
                 )  # fmt: skip

@@ -50,6 +50,7 @@ from neurotrust_jax.io import (
     read_names,
 )
 from neurotrust_jax.null import PermutationTest
+from neurotrust_jax.probe import LeftOut
 from neurotrust_jax.report import read_audit, write_audit
 from neurotrust_jax.selection import WinnersCurse
 from neurotrust_jax.stability import Stability
@@ -426,7 +427,8 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         winners_curse=WinnersCurse(one, one, np.full(num_neurons, np.nan), 5),
         null=PermutationTest(one, one, one, one > 0.5, one, one, one, 99, 50, 0.1, "iou"),
         verdict=np.arange(num_neurons) % 5, verdict_reason=("one of 2",) * num_neurons,
-        active_rate=one, positives=np.arange(num_concepts),
+        active_rate=one, positives=np.arange(num_concepts), judged=np.arange(num_concepts) > 0,
+        min_positives=1, left_out=(LeftOut("concept 0", 0), LeftOut("gone", 0)),
     )  # fmt: skip
 
 

@@ -299,7 +299,18 @@ MUTANTS = [
          "test_inputs.py::test_a_sign_kept_as_a_flag_is_resolved"),
     ),
     *of(
+        "vocabulary.py",
+        ("needed / k", "k / needed",
+         "test_vocabulary.py::test_the_text_says_how_much_larger_a_set_is_needed"),
+        ('metric.concept_view == "binary" or probe', 'metric.concept_view == "rank" or probe',
+         "test_vocabulary.py::test_probabilities_below_the_threshold_are_judged_by_metrics_that_read_them"),
+        ("column[label], -1)", "label, -1)",
+         "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),
+    ),
+    *of(
         "probing.py",
+        ("enough = units >= min_positives", "enough = units > min_positives",
+         "test_vocabulary.py::test_at_the_bound_a_concept_is_judged"),
         ("order = order[::-1]", "order = +order",
          "test_probe.py::test_top_fraction_without_ties_takes_exactly_that_many"),
         ("probe.top_fraction or DEFAULT_TOP_FRACTION", "DEFAULT_TOP_FRACTION",

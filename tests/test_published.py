@@ -175,3 +175,25 @@ def test_findings_are_those_of_the_sets(probe):
         judge_labels(KEY, probe, label[:3])
     with pytest.raises(ValueError, match=r"must lie in \[-1, 8\]"):
         judge_labels(KEY, probe, label + 5)
+
+
+@pytest.mark.x32
+def test_a_label_too_rare_to_be_judged_is_untested_and_no_rival(probe):
+    rare = np.zeros((1500, 2), bool)
+    rare[:4, 0] = rare[:2, 1] = True
+    p = nt.make_probe(
+        probe.activations, np.hstack([rare[:, :1], probe.concepts, rare[:, 1:]]), thresholds=0.0
+    )
+    without = judge_labels(KEY, probe, np.arange(7), num_replicates=50)
+    label = np.array([1, 0, 3, 4, 5, -1, 10])
+    found = judge_labels(KEY, p, label, num_replicates=50, min_positives=5)
+    assert found.finding[1] == found.finding[6] == Finding.UNTESTED
+    assert found.finding[5] == Finding.UNKNOWN
+    assert found.positives[[1, 5, 6]].tolist() == [4, -1, 2]
+    assert found.left_out == (("concept_0", 4), ("concept_10", 2))
+    assert np.isnan(found.similarity[[1, 5, 6]]).all()
+    for name in ("similarity", "lower", "upper", "rank", "rivals", "shortfall"):
+        ours, theirs = getattr(found, name), getattr(without, name)
+        np.testing.assert_array_equal(ours[[0, 2, 3, 4]], theirs[[0, 2, 3, 4]])
+    np.testing.assert_array_equal(found.label, label)
+    np.testing.assert_array_equal(found.best, np.where(without.best < 0, -1, without.best + 1))

@@ -77,6 +77,7 @@ def test_layers_from_disk(data, tmp_path):
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["complete"]
     assert set(manifest["inputs"]) == {"activations 0", "concepts", "names", "examples"}
+    assert manifest["options"]["min_positives"] == 10
     folders = [runs.folder_name(x) for x in ("block.1", "block/2")]
     audits = [report.read_audit(out / x / "audit.json") for x in folders]
     assert [a.layer for a in audits] == ["block.1", "block/2"]

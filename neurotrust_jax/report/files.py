@@ -15,6 +15,7 @@ import numpy as np
 from ..audit import LEADING, Audit, Leading
 from ..io import NUMBERS, FileError, as_cell
 from ..null import PermutationTest
+from ..probe import LeftOut
 from ..selection import WinnersCurse
 from ..similarity import Reason
 from ..stability import Stability
@@ -22,7 +23,7 @@ from ..verdicts import Verdict
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-6"
+FORMAT = "neurotrust-audit-7"
 PARTS = {
     "leading": Leading,
     "stability": Stability,
@@ -36,6 +37,7 @@ KINDS = {
     ),
     **dict.fromkeys(("vacuous", "explained", "certified_set", "concept_set", "undecided"), "b"),
     "inflated_set": "b",
+    "judged": "b",
 }
 MATRICES = ("certified_set", "concept_set", "undecided", "vote_share", "inflated_set")
 PLAIN: dict[Any, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
@@ -145,6 +147,8 @@ def _built(kind: type, content: dict[str, Any], sizes: tuple[int, int]) -> Any:
             if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
                 raise ValueError(f"{name} must be a list of texts")
             value = tuple(value)
+        elif name == "left_out":
+            value = tuple(_left_out(*entry) for entry in value)
         elif field.type in PLAIN:
             # to Python True is an integer
             if not isinstance(value, PLAIN[field.type]) or (
@@ -157,6 +161,13 @@ def _built(kind: type, content: dict[str, Any], sizes: tuple[int, int]) -> Any:
     if kind is Audit and len(arguments["verdict_reason"]) != sizes[0]:
         raise ValueError("verdict_reason must hold a text for each neuron")
     return kind(**arguments)
+
+
+def _left_out(name: Any, positives: Any) -> LeftOut:
+    whole = isinstance(positives, int) and not isinstance(positives, bool)
+    if not isinstance(name, str) or not whole or positives < 0:
+        raise ValueError(f"left_out holds [{name!r}, {positives!r}], not a name and a count")
+    return LeftOut(name, positives)
 
 
 def _rows(matrix: np.ndarray) -> list[dict[str, Any]]:
@@ -172,7 +183,7 @@ def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np
         expected = num_neurons, min(LEADING, num_concepts)
     elif name in MATRICES:
         expected = sizes
-    elif name == "positives":
+    elif name in ("positives", "judged"):
         expected = (num_concepts,)
     elif name == "fleiss_kappa" or name.endswith("_layer"):
         expected = ()
