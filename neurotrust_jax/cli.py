@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 import time
@@ -379,8 +380,14 @@ def audit_command(
     ] = None,
     top_fraction: TopFraction = None,
     split: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share of samples set aside for the thresholds.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of samples (or groups) set aside for the thresholds, so that bounds for "
+            "fixed thresholds hold; default 0.2 where thresholds come from the data, 0 for none.",
+        ),
+    ] = None,
     metric: MetricOption = "iou",
     activation_range: ActivationRange = None,
     largest_unit: LargestUnit = None,
@@ -428,6 +435,11 @@ def audit_command(
         if rows:
             console.print(neuron_table(result, rows=rows))
         console.print(f"\n{summary(result)}\n", highlight=False, markup=False)
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["options"]["split"]:
+        console.print(
+            f"Thresholds: {manifest['thresholds']}; --split 0 sets none aside.", highlight=False
+        )
     console.print(
         f"Wrote {out} in {time.perf_counter() - start:.0f} s. Open {out / 'report.html'} in a "
         "browser.",
@@ -549,7 +561,7 @@ def check(
     if out is not None and out.exists() and any(out.samefile(path) for path in inputs):
         raise typer.BadParameter(f"{out} would overwrite what is read", param_hint="--out")
     chosen, probe = _labels_and_probe(
-        descriptions, first_unit, layer, files, Options(metric=metric, seed=seed)
+        descriptions, first_unit, layer, files, Options(metric=metric, split=0, seed=seed)
     )
     label = match_labels(chosen, probe)
     with _bars() as progress:
@@ -707,7 +719,7 @@ def compare(
         (first, layer, metric, labels),
         (second, other_layer or layer, other_metric or metric, other_labels),
     ):
-        options = Options(metric=by, seed=seed, top_fraction=top_fraction)
+        options = Options(metric=by, split=0, seed=seed, top_fraction=top_fraction)
         claims, probe = _labels_and_probe(
             claimed, first_unit, which, files, options, any_name=files is second and not other_layer
         )

@@ -234,13 +234,16 @@ def split_thresholds(
         if not bool((side.sample_weight > 0).any()):
             raise ValueError(f"every sample of the {name} has weight 0; choose another key")
     groups, num_groups = as_groups(rest.groups, rest.num_samples)
+    size = f"{part.num_samples:,} samples"
+    if groups is not None:
+        size = f"{aside:,} groups ({size})"
     return replace(
         rest,
         thresholds=top_thresholds(part, float(top_fraction)),
         groups=groups,
         num_groups=num_groups,
         top_fraction=float(top_fraction),
-        threshold_source=f"top_fraction={top_fraction:g} of {aside:,} other units",
+        threshold_source=f"top_fraction={top_fraction:g} of {size} set aside for the thresholds",
         thresholds_fixed=True,
     )
 

@@ -57,6 +57,7 @@ __all__ = ["Files", "Options", "audit_files", "load_layer", "load_layers"]
 
 FORMAT = "neurotrust-run-1"
 SHOWN = 6  # examples of a neuron
+DEFAULT_SPLIT = 0.2
 CHUNKS = UNFINISHED + "chunks"  # what is done of a layer, until all of it is
 # a file of an audit of which not all was written
 PART = re.compile(
@@ -99,8 +100,10 @@ class Files:
 class Options:
     """How to audit; see :func:`neurotrust_jax.audit`, and :func:`make_probe` for ``top_fraction``.
 
-    ``split`` above 0 sets that share of the samples aside, on which thresholds are found. Neither
-    it nor ``top_fraction`` goes with thresholds from a file. ``seed`` is below 2**32.
+    ``split`` above 0 sets that share of the sampling units (groups where given, else samples)
+    aside, on which thresholds are found: bounds for fixed thresholds then hold on the others. None
+    is 0.2 where the metric reads thresholds and no file gives them, else 0. Neither ``split`` nor
+    ``top_fraction`` goes with thresholds from a file. ``seed`` is below 2**32.
 
     Raises
     ------
@@ -118,12 +121,12 @@ class Options:
     largest_unit: float | None = None
     min_positives: int = DEFAULT_MIN_POSITIVES
     top_fraction: float | None = None
-    split: float = 0.0
+    split: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Validate them before any file is read."""
-        get_metric(self.metric)
+        metric = get_metric(self.metric)
         check_share(self.alpha, "alpha")
         check_count(self.num_replicates, "num_replicates")
         if self.num_permutations != 0:
@@ -131,8 +134,13 @@ class Options:
         if self.min_positives != 0:
             check_count(self.min_positives, "min_positives")
         check_scheme(self.scheme)
-        if not 0 <= self.split < 1:
+        if self.split is not None and not 0 <= self.split < 1:
             raise ValueError(f"split must be 0, or a share below 1, got {self.split}")
+        if self.split and metric.neuron_view != "binary":
+            raise ValueError(
+                f"split={self.split:g} sets samples aside for thresholds, which {metric.name} does "
+                "not read; leave it out"
+            )
         if self.top_fraction is not None and not 0 < self.top_fraction <= 1:
             raise ValueError(f"top_fraction must lie in (0, 1], got {self.top_fraction}")
         check_seed(self.seed)
@@ -254,11 +262,35 @@ def _probes(
             matrix, concepts, concept_names=names, groups=groups, thresholds=thresholds,
             top_fraction=options.top_fraction,
         )  # fmt: skip
-        if options.split and not whole:
-            probe = split_thresholds(_split_key(options), probe, fraction=options.split)
-        return probe
+        return probe if whole else _after_split(probe, options, _split(files, options))
 
     return {layer: partial(probe_of, x.values) for layer, x in found.items()}
+
+
+def _split(files: Files, options: Options) -> float:
+    """Share of the sampling units that is set aside for the thresholds."""
+    if options.split is not None:
+        return options.split
+    reads = get_metric(options.metric).neuron_view == "binary"
+    return DEFAULT_SPLIT if reads and files.thresholds is None else 0.0
+
+
+def _after_split(probe: Probe, options: Options, share: float) -> Probe:
+    """The probe without what is set aside for its thresholds."""
+    if not share:
+        return probe
+    assert probe.top_fraction is not None
+    number = 0
+    if 0 < round(share * probe.num_units) < probe.num_units:
+        number = int(rows_aside(_split_key(options), probe, share)[0].sum())
+    if number * probe.top_fraction < 1:
+        unit = "samples" if probe.groups is None else "groups"
+        raise ValueError(
+            f"split={share:g} of {probe.num_units:,} {unit} sets {number:,} samples aside, too few "
+            f"for the threshold of the top {probe.top_fraction:g}; give --split 0 to set none "
+            "aside, a larger --split or --top-fraction, or more samples"
+        )
+    return split_thresholds(_split_key(options), probe, fraction=share)
 
 
 def _split_key(options: Options) -> Array:
@@ -340,9 +372,11 @@ def audit_files(
         lineages(probe.concept_names, hierarchy)
         judged_concepts(probe, get_metric(options.metric), options.min_positives)
         if show is None and files.examples:
-            show = _examples(files.examples, probe_of(whole=True), probe, options)
+            share = _split(files, options)
+            show = _examples(files.examples, probe_of(whole=True), probe, options, share)
     told("checking", len(probes), len(probes))
     manifest = _manifest(files, options, sorted(probes), told)
+    manifest["thresholds"] = _thresholds(probe, _split(files, options))
     _earlier(out / "manifest.json", manifest, force)
     out.mkdir(parents=True, exist_ok=True)
     with _alone_in(out):
@@ -418,14 +452,14 @@ def _alone_in(out: Path) -> Iterator[None]:
 
 
 def _examples(
-    path: Path, whole: Probe, used: Probe, options: Options
+    path: Path, whole: Probe, used: Probe, options: Options, share: float
 ) -> Callable[[Probe], Examples]:
     """Of a probe, what activates its neurons most; ``used`` may lack samples that are set aside."""
     show, groups = read_examples(path, whole.num_samples)
     if groups is None and whole.groups is not None:
         groups = np.asarray(whole.groups)
     if used.num_samples < whole.num_samples:
-        aside, _ = rows_aside(_split_key(options), whole, options.split)
+        aside, _ = rows_aside(_split_key(options), whole, share)
         row = np.flatnonzero(~aside)
         groups = None if groups is None else groups[row]
     else:
@@ -445,6 +479,13 @@ def _examples(
         return Examples(top, lambda sample: show(row[sample]))
 
     return of
+
+
+def _thresholds(probe: Probe, share: float) -> str:
+    """Where the thresholds come from, and why something was set aside."""
+    if not share:
+        return probe.threshold_source
+    return f"{probe.threshold_source}, {share:.0%} of all, so that bounds for fixed thresholds hold"
 
 
 def folder_name(layer: str) -> str:
@@ -476,7 +517,8 @@ def _manifest(
         "format": FORMAT,
         "inputs": inputs,
         "layers": layers,
-        "options": asdict(options) | {"top_fraction": top_fraction},
+        "options": asdict(options)
+        | {"top_fraction": top_fraction, "split": _split(files, options)},
         "command": " ".join(sys.argv[1:]),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {

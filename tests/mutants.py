@@ -299,6 +299,13 @@ MUTANTS = [
          "test_inputs.py::test_a_sign_kept_as_a_flag_is_resolved"),
     ),
     *of(
+        "runs.py",
+        ('reads = get_metric(options.metric).neuron_view == "binary"', "reads = True",
+         "test_runs.py::test_a_fifth_is_set_aside_where_thresholds_are_read_and_come_from_the_data"),
+        ("number * probe.top_fraction < 1", "number * probe.top_fraction < 0",
+         "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
+    ),
+    *of(
         "vocabulary.py",
         ("needed / k", "k / needed",
          "test_vocabulary.py::test_the_text_says_how_much_larger_a_set_is_needed"),

@@ -492,7 +492,7 @@ def test_auto_takes_what_is_valid():
     split = nt.split_thresholds(jax.random.key(0), quantile, top_fraction=0.1)
     found = nt.intervals(split, "iou")
     assert found.method == "exact"
-    assert "top_fraction=0.1 of 60 other units" in found.guarantee
+    assert "top_fraction=0.1 of 60 samples set aside for the thresholds" in found.guarantee
     with pytest.warns(nt.CoverageWarning, match="they come from the same data"):
         forced = nt.intervals(quantile, "iou", method="exact")
     assert "NOT VALID" in forced.guarantee

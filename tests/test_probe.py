@@ -171,7 +171,9 @@ def test_split_thresholds_come_from_the_part_set_aside(grouped):
         assert rest.num_units == 18
         assert not set(kept // 3) & set(aside // 3)  # whole groups
         np.testing.assert_array_equal(np.unique(rest.groups), np.arange(18))
-        assert rest.threshold_source == "top_fraction=0.2 of 12 other units"
+        assert rest.threshold_source == (
+            "top_fraction=0.2 of 12 groups (36 samples) set aside for the thresholds"
+        )
 
 
 @pytest.mark.x32
@@ -189,7 +191,9 @@ def test_a_split_takes_the_share_that_the_probe_was_made_with():
     again = nt.split_thresholds(
         jax.random.key(1), nt.split_thresholds(jax.random.key(0), probe, top_fraction=0.2)
     )
-    assert again.threshold_source == "top_fraction=0.2 of 100 other units"
+    assert again.threshold_source == (
+        "top_fraction=0.2 of 100 samples set aside for the thresholds"
+    )
 
 
 @pytest.mark.x32

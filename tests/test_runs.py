@@ -118,7 +118,18 @@ def test_sparse_features_and_groups(data, tmp_path):
     found = report.read_audit(tmp_path / "audit.json")
     assert found.finite_sample
     assert found.layer == "sparse"
-    assert (found.num_samples, found.num_units) == (600, 200)
+    # a fifth of the groups is set aside for the thresholds, and it is said why
+    assert (found.num_samples, found.num_units) == (480, 160)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["options"]["split"] == 0.2
+    assert manifest["thresholds"] == (
+        "top_fraction=0.05 of 40 groups (120 samples) set aside for the thresholds, 20% of all, so "
+        "that bounds for fixed thresholds hold"
+    )
+    assert found.thresholds.startswith("top_fraction=0.05 of 40 groups (120 samples) set aside")
+    assert "20% of all, so that bounds for fixed thresholds hold; --split 0 sets none" in " ".join(
+        result.output.split()
+    )
 
 
 def test_examples_of_a_split_are_those_of_its_own_rows(data):
@@ -128,7 +139,7 @@ def test_examples_of_a_split_are_those_of_its_own_rows(data):
     (probe_of,) = runs.load_layers(files, options).values()
     whole, used = probe_of(whole=True), probe_of()
     assert used.num_samples == 420
-    examples = runs._examples(data / "images.npy", whole, used, options)(used)
+    examples = runs._examples(data / "images.npy", whole, used, options, 0.3)(used)
     images, f = np.load(data / "images.npy"), np.load(data / "one.npy")
     left = np.isin(f[:, 0], np.asarray(used.activations)[:, 0])
     for u in range(5):
@@ -195,6 +206,8 @@ def here(data, tmp_path, monkeypatch):
     np.save(tmp_path / "thresholds.npy", np.zeros(5))
     np.save(tmp_path / "c.npy", np.load("concepts.npy")[:300])
     np.save(tmp_path / "f.npy", np.load("one.npy")[:300])
+    np.save(tmp_path / "few.npy", np.load("concepts.npy")[:90])
+    np.savez(tmp_path / "one.npz", groups=np.arange(90) // 45)
     return tmp_path
 
 
@@ -208,6 +221,15 @@ ARRAYS = "--activations one.npy --concepts concepts.npy"
          "thresholds.npy: thresholds from a file exclude split=0.3 (--split)"),
         (f"audit {ARRAYS} --out o --thresholds thresholds.npy --top-fraction 0.01",
          "exclude top_fraction=0.01 (--top-fraction)"),
+        (f"audit {ARRAYS} --out o --metric auroc --split 0.3",
+         "split=0.3 sets samples aside for thresholds, which auroc does not read; leave it out"),
+        ("audit --activations few.npy --concepts few.npy --out o",
+         "split=0.2 of 90 samples sets 18 samples aside, too few for the threshold of the top "
+         "0.05; give --split 0 to set none aside"),
+        ("audit --activations few.npy --concepts few.npy --groups one.npz --out o",
+         "split=0.2 of 2 groups sets 0 samples aside, too few"),
+        (f"audit {ARRAYS} --out o --min-positives 500",
+         "min_positives=500 leaves no concept to judge: the most common one"),
         (f"audit {ARRAYS} --out o --seed {2**63}", f"0 to 4294967295, got {2**63}"),
         (f"audit {ARRAYS} --out o --seed -1", "from 0 to 4294967295, got -1"),
         (f"audit {ARRAYS} --out file", "file: can not be a folder, since file is a file"),
@@ -279,7 +301,9 @@ def test_a_split_takes_the_share_of_active_samples_given(here):
     for given, share in ((None, 0.05), (0.2, 0.2)):
         options = runs.Options(split=0.3, top_fraction=given)
         (probe_of,) = runs.load_layers(files, options).values()
-        assert probe_of().threshold_source == f"top_fraction={share:g} of 180 other units"
+        assert probe_of().threshold_source == (
+            f"top_fraction={share:g} of 180 samples set aside for the thresholds"
+        )
         made = runs._manifest(files, options, [], lambda *x: None)
         assert made["options"]["top_fraction"] == share
     files = runs.Files(files.activations, files.concepts, thresholds=here / "thresholds.npy")
@@ -287,24 +311,43 @@ def test_a_split_takes_the_share_of_active_samples_given(here):
     assert made["options"]["top_fraction"] is None
 
 
+@pytest.mark.parametrize(
+    ("metric", "split", "thresholds", "share"),
+    [("iou", None, False, 0.2), ("f1", 0, False, 0), ("auroc", None, False, 0),
+     ("iou", None, True, 0), ("correlation", None, False, 0), ("wpmi", None, False, 0.2)],
+)  # fmt: skip
+def test_a_fifth_is_set_aside_where_thresholds_are_read_and_come_from_the_data(
+    here, metric, split, thresholds, share
+):
+    given = here / "thresholds.npy" if thresholds else None
+    files = runs.Files((here / "one.npy",), here / "concepts.npy", thresholds=given)
+    options = runs.Options(metric=metric, split=split)
+    (probe_of,) = runs.load_layers(files, options).values()
+    assert probe_of().num_samples == 600 * (1 - share)
+    assert probe_of().thresholds_fixed == (thresholds or share > 0)
+    assert probe_of(whole=True).num_samples == 600
+    made = runs._manifest(files, options, [], lambda *x: None)
+    assert made["options"]["split"] == share
+
+
 def test_files_that_hold_other_arrays(here):
     f, c, words = np.load("one.npy"), np.load("concepts.npy"), np.array(["x"] * 600)
     np.savez("all.npz", act=f, two=f[:, :2], concepts=c, groups=words, note=np.array("by me"))
-    path = here / "all.npz"
+    path, options = here / "all.npz", runs.Options(split=0)
     files = runs.Files((path,), path, groups=path)
-    (probe_of,) = runs.load_layers(files, runs.Options(), ("two",)).values()
+    (probe_of,) = runs.load_layers(files, options, ("two",)).values()
     assert probe_of().num_neurons == 2
     assert probe_of().num_groups == 1
-    assert runs.load_layer(files, runs.Options(), "act")().num_neurons == 5
+    assert runs.load_layer(files, options, "act")().num_neurons == 5
     with pytest.raises(
         runs.FileError, match=r"layer 'groups' must be .*; choose those that are lay"
     ):
-        runs.load_layers(files, runs.Options())
+        runs.load_layers(files, options)
     with pytest.raises(runs.FileError, match=r"'x'; .*the layers act, two, concepts, groups, note"):
-        runs.load_layer(files, runs.Options(), "x")
+        runs.load_layer(files, options, "x")
     np.savez("two.npz", a=c, b=c[:, :2])
     with pytest.raises(runs.FileError, match=r"holds 'a' \[600, 6\], 'b' .* call .* 'concepts'"):
-        runs.load_layers(runs.Files((path,), here / "two.npz"), runs.Options(), ("act",))
+        runs.load_layers(runs.Files((path,), here / "two.npz"), options, ("act",))
 
 
 def test_compare_takes_the_layers_named_and_what_is_the_others(here, monkeypatch):
