@@ -38,6 +38,7 @@ from .probe import Probe as Probe
 from .probing import make_probe as make_probe
 from .probing import split_thresholds as split_thresholds
 from .reading import array_chunks as array_chunks
+from .replication import replication_probability as replication_probability
 from .resampling import Bootstrap as Bootstrap
 from .resampling import bootstrap as bootstrap
 from .resampling import bootstrap_method as bootstrap_method
