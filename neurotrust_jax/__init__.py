@@ -9,8 +9,8 @@ from .agreement import jaccard as jaccard
 from .agreement import kendalls_w as kendalls_w
 from .agreement import nogueira as nogueira
 from .agreement import rank_biased_overlap as rank_biased_overlap
-from .audit import Audit as Audit
 from .audit import audit as audit
+from .audited import Audit as Audit
 from .bounds import CoverageWarning as CoverageWarning
 from .bounds import Intervals as Intervals
 from .bounds import intervals as intervals

@@ -2,213 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import Array
 
-from .bounds import intervals
+from .audited import LEADING, Audit, Leading, on_given_columns
+from .bounds import CoverageWarning, Intervals, intervals
 from .certificate import Certificate, certify
 from .checks import check_count, check_share
 from .chunks import StageProgress
+from .conformal import FEWEST, conformal_sets
+from .fit import label_fit
 from .hierarchy import lineages, merge_answers, parents_in
 from .memory import room_for
 from .metrics import Metric, get_metric
 from .null import PermutationTest, permutation_test
-from .probe import LeftOut, Probe
+from .probe import Probe
 from .probing import rare_concepts
+from .replication import replication_probability
 from .resampling import bootstrap
-from .selection import WinnersCurse, winners_curse
+from .selection import winners_curse
 from .sets import concept_sets
 from .similarity import Identification, Reason, at_concept, identify
-from .stability import Stability, stability
+from .stability import stability
 from .verdicts import Evidence, Judgement, Verdict, judge
-from .vocabulary import (
-    DEFAULT_MIN_POSITIVES,
-    judged_concepts,
-    left_out_text,
-    on_given_columns,
-)
+from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
 from .weights import check_scheme
 
-__all__ = ["Audit", "Leading", "audit"]
-
-LEADING = 8  # concepts of a neuron whose similarity an audit tells
-
-
-@dataclass(frozen=True, eq=False)
-class Leading:
-    """The most similar concepts of each neuron, the label first.
-
-    Attributes
-    ----------
-    concept : [U, K] of int
-        Their columns, -1 where fewer similarities are defined; K is 8, or all concepts if fewer.
-    similarity, lower, upper : [U, K]
-        As measured, and limits of the true ones, for all concepts of the neuron at once.
-    """
-
-    concept: np.ndarray
-    similarity: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """What is known about the labels of one layer, as NumPy arrays.
-
-    Attributes
-    ----------
-    layer, metric, scheme, thresholds : str
-        Where the activations come from and how they were judged.
-    alpha : float
-        Nominal error of sets and intervals.
-    num_replicates, num_samples, num_units : int
-        Bootstrap replicates, samples n, and independent units (groups where given).
-    concept_names, neuron_names : tuple of str
-    label : [U] of int
-        Column of the most similar concept, -1 where no similarity is defined.
-    similarity : [U]
-        Its similarity.
-    tied : [U] of int
-        Number of concepts sharing that similarity.
-    reason : [U] of int
-        :class:`Reason` code of a missing label, else 0.
-    guarantee : str
-        What the interval, the regret and the certified set promise, see :class:`Intervals`.
-    lower, upper : [U]
-        Interval of the label's true similarity, of level 1 - alpha for all concepts of the neuron
-        at once: that the label was chosen for its high similarity is accounted for. NaN without a
-        label.
-    leading : Leading
-        The most similar concepts with their intervals.
-    regret : [U]
-        No concept's true similarity exceeds the label's by more, see :func:`certify`.
-    certified_set : [U, C] of bool
-        Concepts that may truly be the most similar, see :func:`certify`.
-    vacuous : [U] of bool
-        Whether that set rules out no concept.
-    finite_sample : bool
-        Whether interval, regret and that set hold for every sample size, with nothing assumed but
-        independent units; only then a label can be certified.
-    stability : Stability
-        How much the labels of the replicates agree.
-    concept_set : [U, C] of bool
-        The calibrated set: it holds the population's best concept with probability 1 - alpha in
-        the limit of many units, see :func:`concept_sets`. Of a certified neuron the certified set,
-        whose one answer is what the verdict says.
-    set_guarantee : str
-        What the calibrated sets promise, see :attr:`ConceptSets.guarantee`.
-    undecided : [U, C] of bool
-        Members of that set on which there is too little evidence to test them.
-    answers : [U] of int
-        Number of answers in that set: concepts of one tree of the hierarchy are one.
-    vote_share : [U, C]
-        Share of replicates each concept wins.
-    winners_curse : WinnersCurse
-        The label's similarity, corrected for its having been chosen.
-    null : PermutationTest or None
-        Whether the neuron has to do with any concept at all.
-    verdict : [U] of int
-        :class:`Verdict` code.
-    verdict_reason : tuple of str
-        Why, in a clause.
-    active_rate : [U]
-        Share of samples on which the neuron is active.
-    positives : [C] of int
-        Independent units (groups where given) on which the concept is present.
-    judged : [C] of bool
-        Whether the concept is on enough of them to be judged; others are in no set, and are no
-        label.
-    min_positives : int
-        How many are enough.
-    left_out : tuple of LeftOut
-        Names and units of the concepts that are not judged, the most common first; also of those
-        that :func:`make_probe` left out, which have no column.
-    """
-
-    layer: str
-    metric: str
-    scheme: str
-    thresholds: str
-    alpha: float
-    num_replicates: int
-    num_samples: int
-    num_units: int
-    concept_names: tuple[str, ...]
-    neuron_names: tuple[str, ...]
-    label: np.ndarray
-    similarity: np.ndarray
-    tied: np.ndarray
-    reason: np.ndarray
-    guarantee: str
-    lower: np.ndarray
-    upper: np.ndarray
-    leading: Leading
-    regret: np.ndarray
-    certified_set: np.ndarray
-    vacuous: np.ndarray
-    finite_sample: bool
-    stability: Stability
-    concept_set: np.ndarray
-    set_guarantee: str
-    undecided: np.ndarray
-    answers: np.ndarray
-    vote_share: np.ndarray
-    winners_curse: WinnersCurse
-    null: PermutationTest | None
-    verdict: np.ndarray
-    verdict_reason: tuple[str, ...]
-    active_rate: np.ndarray
-    positives: np.ndarray
-    judged: np.ndarray
-    min_positives: int
-    left_out: tuple[LeftOut, ...]
-
-    @property
-    def agreement(self) -> np.ndarray:
-        """Share of replicates that give the same label, [U]."""
-        return np.asarray(self.stability.top1_agreement)
-
-    @property
-    def set_size(self) -> np.ndarray:
-        """Number of concepts in each neuron's set, [U]."""
-        return self.concept_set.sum(axis=1)
-
-    @property
-    def verdict_counts(self) -> dict[Verdict, int]:
-        """How many neurons got each verdict."""
-        return {v: int((self.verdict == v).sum()) for v in Verdict}
-
-    def description(self, neuron: int) -> str:
-        """The label in words, empty where there is none."""
-        label = self.label[neuron]
-        return self.concept_names[label] if label >= 0 else ""
-
-    def set_names(self, neuron: int, *, tested: bool = False) -> list[str]:
-        """Names of a set's (tested) concepts, those that win most replicates first."""
-        order = np.argsort(-self.vote_share[neuron], kind="stable")
-        member = self.concept_set[neuron] & ~(tested & self.undecided[neuron])
-        return [self.concept_names[c] for c in order if member[c]]
-
-    def left_out_text(self, *, limit: int = 10) -> str:
-        """Which concepts are not judged, and what it would take; empty if all are.
-
-        At most ``limit`` are named.
-        """
-        unit = "samples" if self.num_units == self.num_samples else "groups"
-        return left_out_text(
-            self.left_out, self.concept_names, self.min_positives, unit=unit, limit=limit
-        )
-
-    def reason_text(self, neuron: int) -> str:
-        """Why a neuron has no label, empty where it has one."""
-        reason = Reason(int(self.reason[neuron]))
-        return "" if reason is Reason.DEFINED else reason.text
+__all__ = ["audit"]
 
 
 def audit(
@@ -219,6 +44,7 @@ def audit(
     alpha: float = 0.1,
     num_replicates: int = 1000,
     num_permutations: int = 1000,
+    num_splits: int = 40,
     scheme: str = "multinomial",
     method: str = "auto",
     activation_range: tuple[Any, Any] | None = None,
@@ -246,6 +72,10 @@ def audit(
     num_permutations : int
         Permutations of :func:`permutation_test`; 0 leaves the test out, and no neuron is then
         called unexplained.
+    num_splits : int
+        Splits of the sampling units into halves, by which :func:`conformal_sets` and
+        :func:`replication_probability` are calibrated and the winner's curse is measured; at
+        least 2.
     scheme : str
         Resampling scheme, see :data:`neurotrust_jax.weights.SCHEMES`.
     method : str
@@ -291,6 +121,8 @@ def audit(
     if num_permutations != 0:
         check_count(num_permutations, "num_permutations")
     check_count(num_replicates, "num_replicates")
+    if check_count(num_splits, "num_splits") < 2:
+        raise ValueError(f"num_splits must be at least 2, got {num_splits}")
     check_scheme(scheme)
     if min_positives != 0:
         check_count(min_positives, "min_positives")
@@ -307,32 +139,54 @@ def audit(
     }  # fmt: skip
     bounds = intervals(probe, metric, delta=alpha, simultaneous="concepts", **known)
     proof = certify(probe, metric, delta=alpha, **known)
-    told = progress or (lambda stage, done, total: None)
+    in_the_limit = intervals(
+        probe, metric, delta=alpha, simultaneous="concepts", method="asymptotic"
+    )
+    stage = progress or (lambda stage, done, total: None)
     boot_key, null_key, split_key = jax.random.split(key, 3)
     null = None
     if num_permutations:
         null = permutation_test(
             null_key, probe, metric, num_permutations=num_permutations, strata=strata, alpha=alpha,
-            checkpoint=checkpoint, progress=lambda done, total: told("permuting", done, total),
+            checkpoint=checkpoint, progress=lambda done, total: stage("permuting", done, total),
         )  # fmt: skip
     boot = bootstrap(
         boot_key, probe, metric, num_replicates=num_replicates, scheme=scheme,
         memory_limit=memory_limit, checkpoint=checkpoint,
-        progress=lambda done, total: told("resampling", done, total),
+        progress=lambda done, total: stage("resampling", done, total),
     )  # fmt: skip
-    told("judging", 0, 1)
-    found = identify(probe, metric, min(LEADING, probe.num_concepts))
-    sets = concept_sets(
+    stage("judging", 0, 3)
+    host = jax.device_get
+    label = host(boot.label)
+    found = host(identify(probe, metric, min(LEADING, probe.num_concepts)))
+    calibrated = concept_sets(
         boot, alpha=alpha, interval_method=method, activation_range=activation_range,
         largest_unit=largest_unit,
     )  # fmt: skip
-    host = jax.device_get
-    mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
-    judgements = _judge(probe, hierarchy, host(found), null, host(proof), mask, untested, alpha)
+    stage("judging", 1, 3)
+    headline = calibrated
+    with warnings.catch_warnings():
+        # of a small layer, which the summary says
+        warnings.simplefilter("ignore", CoverageWarning)
+        if (label >= 0).sum() >= FEWEST:
+            headline = conformal_sets(split_key, probe, metric, alpha=alpha, num_splits=num_splits)
+        answer_probability = probability = replication_probability(
+            split_key, probe, metric, num_splits=num_splits
+        )
+        if hierarchy is not None:
+            answer_probability = replication_probability(
+                split_key, probe, metric, num_splits=num_splits, answers=_roots(probe, hierarchy)
+            )
+    curse = winners_curse(split_key, boot, num_splits=num_splits)
+    stage("judging", 2, 3)
+    mask, untested = np.asarray(headline.mask), np.asarray(calibrated.undecided)
+    known_facts = _Known(found, null, host(proof), mask, untested, np.asarray(answer_probability))
+    judgements = _judge(probe, hierarchy, known_facts, alpha)
     verdict = np.array([x.verdict for x in judgements])
     certified = (verdict == Verdict.CERTIFIED)[:, None]
-    mask, untested = np.where(certified, host(proof.mask), mask), untested & ~certified
-    told("judging", 1, 1)
+    mask = np.where(certified, host(proof.mask), mask)
+    fit = label_fit(probe, metric, label=label)
+    stage("judging", 3, 3)
     result = Audit(
         layer=layer,
         metric=metric.name,
@@ -340,33 +194,39 @@ def audit(
         thresholds=f"{probe.threshold_source}, {'>=' if probe.inclusive else '>'} threshold",
         alpha=alpha,
         num_replicates=boot.num_replicates,
+        num_splits=num_splits,
         num_samples=probe.num_samples,
         num_units=probe.num_units,
         concept_names=probe.concept_names,
         neuron_names=probe.neuron_names,
-        label=host(boot.label),
-        similarity=host(found.similarity)[:, 0],
-        tied=host(found.tied),
-        reason=host(found.reason),
+        label=label,
+        similarity=found.similarity[:, 0],
+        tied=found.tied,
+        reason=found.reason,
+        replication_probability=np.asarray(probability),
+        answer_probability=np.asarray(answer_probability),
         guarantee=bounds.guarantee,
-        lower=host(at_concept(bounds.lower, boot.label)),
-        upper=host(at_concept(bounds.upper, boot.label)),
-        leading=Leading(
-            host(found.concept),
-            host(found.similarity),
-            *(_at_concepts(x, found.concept) for x in (bounds.lower, bounds.upper)),
-        ),
+        lower=host(at_concept(bounds.lower, label)),
+        upper=host(at_concept(bounds.upper, label)),
+        asymptotic_lower=host(at_concept(in_the_limit.lower, label)),
+        asymptotic_upper=host(at_concept(in_the_limit.upper, label)),
+        asymptotic_guarantee=in_the_limit.guarantee,
+        why_wide=("",) * len(label),
+        leading=_leading(found, bounds, in_the_limit),
         regret=host(proof.regret),
         certified_set=host(proof.mask),
         vacuous=host(proof.vacuous),
         finite_sample=bounds.finite_sample,
         stability=host(stability(boot)),
         concept_set=mask,
-        set_guarantee=sets.guarantee,
-        undecided=untested,
+        set_guarantee=headline.guarantee,
         answers=merge_answers(mask, probe.concept_names, hierarchy).size,
+        calibrated_set=np.where(certified, host(proof.mask), np.asarray(calibrated.mask)),
+        calibrated_guarantee=calibrated.guarantee,
+        untested=untested & ~certified,
         vote_share=host(boot.vote_share),
-        winners_curse=host(winners_curse(split_key, boot)),
+        winners_curse=host(curse),
+        fit=fit,
         null=host(null),
         verdict=verdict,
         verdict_reason=tuple(x.reason for x in judgements),
@@ -376,32 +236,46 @@ def audit(
         min_positives=int(min_positives),
         left_out=rare_concepts(given, judged),
     )
-    return on_given_columns(result, given, judged, leading=LEADING)
+    return on_given_columns(result, given, judged)
 
 
-def _at_concepts(values: Array, concept: Array) -> np.ndarray:
-    """Values [U, C] at concepts [U, K], NaN at -1."""
-    chosen = np.asarray(concept)
-    return np.where(chosen < 0, np.nan, np.take_along_axis(np.asarray(values), chosen, axis=1))
+def _roots(probe: Probe, hierarchy: Any) -> np.ndarray:
+    """Number of the tree that each concept is in, [C]."""
+    roots = [path[0] for path in lineages(probe.concept_names, hierarchy)]
+    return np.unique(roots, return_inverse=True)[1]
 
 
-def _judge(
-    probe: Probe,
-    hierarchy: Any,
-    found: Identification,
-    null: PermutationTest | None,
-    proof: Certificate,
-    mask: np.ndarray,
-    untested: np.ndarray,
-    alpha: float,
-) -> list[Judgement]:
+def _leading(found: Identification, bounds: Intervals, in_the_limit: Intervals) -> Leading:
+    """The leading concepts, with their bounds of both kinds."""
+    concept = np.asarray(found.concept)
+
+    def at_leading(values: Array) -> np.ndarray:
+        there = np.take_along_axis(np.asarray(values), concept, axis=1)
+        return np.where(concept < 0, np.nan, there)
+
+    sides = bounds.lower, bounds.upper, in_the_limit.lower, in_the_limit.upper
+    return Leading(concept, np.asarray(found.similarity), *map(at_leading, sides))
+
+
+class _Known(NamedTuple):
+    """What is known of a layer's neurons, before it is judged."""
+
+    found: Identification
+    null: PermutationTest | None
+    proof: Certificate
+    mask: np.ndarray
+    untested: np.ndarray
+    probability: np.ndarray
+
+
+def _judge(probe: Probe, hierarchy: Any, known: _Known, alpha: float) -> list[Judgement]:
     """The evidence on each neuron brought before the rules."""
-    names = probe.concept_names
+    names, found, proof = probe.concept_names, known.found, known.proof
     unit = "samples" if probe.groups is None else "groups"
-    every, tested, proved = (
-        merge_answers(x, names, hierarchy) for x in (mask, mask & ~untested, proof.mask)
-    )
-    q_value = np.full(len(mask), np.nan) if null is None else np.asarray(null.q_value)
+    answers, proved = (merge_answers(x, names, hierarchy) for x in (known.mask, proof.mask))
+    q_value = np.full(len(known.mask), np.nan)
+    if known.null is not None:
+        q_value = np.asarray(known.null.q_value)
     judgements = []
     for u, label in enumerate(found.concept[:, 0]):
         evidence = Evidence(
@@ -409,9 +283,9 @@ def _judge(
             missing=Reason(int(found.reason[u])).text,
             q_value=float(q_value[u]),
             proved=(int(proved.size[u]) * proof.finite_sample, proved.name[u]),
-            tested=(int(tested.size[u]), tested.name[u]),
-            untested=int(every.size[u] - tested.size[u]),
-            label_tested=not untested[u, label],
+            answers=(int(answers.size[u]), answers.name[u]),
+            probability=float(known.probability[u]),
+            label_judged=not known.untested[u, label],
             positives=f"present in {proof.positives[label]:,} {unit}",
         )
         judgements.append(judge(evidence, alpha))

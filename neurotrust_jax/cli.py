@@ -34,7 +34,7 @@ from .io import FileError, as_cell, visible
 from .vocabulary import DEFAULT_MIN_POSITIVES, left_out_text
 
 if TYPE_CHECKING:
-    from .audit import Audit
+    from .audited import Audit
     from .chunks import StageProgress
     from .probe import Probe
     from .published import Claim
@@ -302,9 +302,7 @@ def _draw_examples(layer: TrainedLayer, result: Audit, path: Path) -> Path:
     from .datasets import LabelledImages
     from .report import plot_examples, plot_snippets
 
-    ranked = np.lexsort(
-        (-np.nan_to_num(result.similarity), -np.nan_to_num(result.agreement), result.verdict)
-    )
+    ranked = result.ranked
     pictures = isinstance(layer.data, LabelledImages)
     count = 14 if pictures else 8
     shown = ranked[np.unique(np.linspace(0, len(ranked) - 1, count).round().astype(int))]
@@ -379,6 +377,14 @@ def audit_command(
         typer.Option(exists=True, dir_okay=False, help="Threshold of each neuron [U]."),
     ] = None,
     top_fraction: TopFraction = None,
+    top_of_active: Annotated[
+        float | None,
+        typer.Option(
+            callback=_share,
+            help="Label the top of the activation: of the samples on which a neuron is active, "
+            "only the most active share counts.",
+        ),
+    ] = None,
     split: Annotated[
         float | None,
         typer.Option(
@@ -419,7 +425,8 @@ def audit_command(
     options = Options(
         metric=metric, alpha=alpha, num_replicates=replicates, num_permutations=permutations,
         activation_range=activation_range, largest_unit=largest_unit,
-        min_positives=min_positives, top_fraction=top_fraction, split=split, seed=seed,
+        min_positives=min_positives, top_fraction=top_fraction,
+        top_of_active=top_of_active, split=split, seed=seed,
     )  # fmt: skip
     try:
         with _bars() as progress:

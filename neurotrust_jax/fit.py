@@ -7,7 +7,6 @@ similar one once only the top of the activation counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,13 +17,13 @@ from jax import Array
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .similarity import identify, similarity, winner
+from .thresholds import from_the_top, raised_thresholds
 
-__all__ = ["LabelFit", "label_fit", "raised_thresholds"]
+__all__ = ["LabelFit", "label_fit"]
 
 TOP = 20  # sampling units that activate a neuron most
 SHARES = (0.5, 0.25, 0.1)  # of the samples on which a neuron is active
 FEWEST = 10  # active sampling units that a label needs
-COLUMNS = 64  # turned from columns to rows at a time
 
 
 @partial(
@@ -138,49 +137,6 @@ def label_fit(
     )
 
 
-def raised_thresholds(probe: Probe, share: float) -> Array:
-    """Thresholds [U] that leave each neuron active on the top of its active samples.
-
-    Parameters
-    ----------
-    probe : Probe
-    share : float in (0, 1]
-        How much of the weight of the samples on which a neuron is active remains, rounded up to
-        whole samples. Samples that tie at the new threshold are active or not as those at the old
-        one are, see ``ties`` in :func:`make_probe`.
-
-    Returns
-    -------
-    Array [U]
-        Of a neuron that is never active its threshold as it is.
-    """
-    raised = np.array(probe.thresholds)
-    weights = np.asarray(probe.weights, np.float64)
-    for some, part in probe.in_neurons():
-        for u, (values, rows) in enumerate(_from_the_top(part), start=some.start):
-            if not len(rows):
-                continue
-            reached = np.cumsum(weights[rows])
-            last = int(np.searchsorted(reached, share * reached[-1] * (1 - 1e-9)))
-            if probe.inclusive:
-                raised[u] = values[last]
-            elif last + 1 < len(rows):
-                raised[u] = values[last + 1]
-    return jax.device_put(raised)
-
-
-def _from_the_top(part: Probe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Activations on the samples on which a neuron is active, highest first, and their rows."""
-    f, on = np.asarray(part.activations), np.asarray(part.active & (part.weights > 0)[:, None])
-    for start in range(0, part.num_neurons, COLUMNS):
-        some = slice(start, start + COLUMNS)
-        for column, active in zip(f[:, some].T, on[:, some].T, strict=True):
-            rows = np.flatnonzero(active)
-            values = column[rows]
-            order = np.argsort(-values, kind="stable")
-            yield values[order], rows[order]
-
-
 def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Presences among the most active units [U, C], these units [U], and whether they suffice.
 
@@ -193,7 +149,7 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     units = np.zeros(probe.num_neurons, int)
     enough = np.zeros((probe.num_neurons, len(SHARES)), bool)
     for some, part in probe.in_neurons():
-        for u, (_, rows) in enumerate(_from_the_top(part), start=some.start):
+        for u, (_, rows) in enumerate(from_the_top(part), start=some.start):
             # the first place of each unit, in the order of activation
             first = np.arange(len(rows))
             if groups is not None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -22,8 +20,7 @@ from .inputs import (
     as_weights,
 )
 from .probe import LeftOut, Probe, compute_dtype
-from .sums import running_total
-from .views import ascending
+from .thresholds import DEFAULT_TOP_FRACTION, check_top, raised_thresholds, top_thresholds
 
 __all__ = [
     "enough_units",
@@ -31,10 +28,7 @@ __all__ = [
     "rare_concepts",
     "rows_aside",
     "split_thresholds",
-    "top_thresholds",
 ]
-
-DEFAULT_TOP_FRACTION = 0.05
 
 
 def make_probe(
@@ -47,6 +41,7 @@ def make_probe(
     sample_weight: Any = None,
     top_fraction: float | None = None,
     thresholds: Any = None,
+    top_of_active: float | None = None,
     ties: Literal["strict", "inclusive"] = "strict",
     concept_threshold: float = 0.5,
     min_positives: int = 0,
@@ -86,6 +81,10 @@ def make_probe(
         depend on the probing data.
     thresholds : float or array [U], optional
         Thresholds fixed beforehand; excludes ``top_fraction``.
+    top_of_active : float in (0, 1], optional
+        Count a neuron as active on the most active share of these samples only, to label the top of
+        its activation: 0.1 makes the top tenth of a sparse feature's positive activations active.
+        Thresholds are raised to that end, and then depend on the probing data.
     ties : {"strict", "inclusive"}
         ``"strict"``: active means above the threshold, and ties at the boundary of
         ``top_fraction`` are left out, so the realised rate is at most ``top_fraction``.
@@ -127,6 +126,8 @@ def make_probe(
         raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
     if min_positives != 0:
         check_count(min_positives, "min_positives")
+    if top_of_active is not None:
+        check_top(top_of_active, "top_of_active")
 
     w = as_weights(sample_weight, n, compute_dtype(f))
     group_index, num_groups = as_groups(groups, n)
@@ -138,7 +139,7 @@ def make_probe(
         fraction, source = None, "given"
     else:
         fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
-        _check_top_fraction(fraction)
+        check_top(fraction, "top_fraction")
         source = f"top_fraction={fraction:g}"
         t = jax.device_put(np.zeros(f.shape[1], f.dtype))
 
@@ -161,7 +162,19 @@ def make_probe(
         enough = enough_units(probe, min_positives)
         left_out = rare_concepts(probe, enough)
         probe = replace(probe.of_concepts(np.flatnonzero(enough)), left_out=left_out)
-    return probe if fraction is None else replace(probe, thresholds=top_thresholds(probe, fraction))
+    if fraction is not None:
+        probe = replace(probe, thresholds=top_thresholds(probe, fraction))
+    return probe if top_of_active is None else _raised(probe, probe, top_of_active)
+
+
+def _raised(probe: Probe, data: Probe, share: float) -> Probe:
+    """With thresholds that leave the top of the active samples of some data active."""
+    return replace(
+        probe,
+        thresholds=raised_thresholds(data, share),
+        threshold_source=f"the top {share:g} of those above: {probe.threshold_source}",
+        thresholds_fixed=data is not probe,
+    )
 
 
 def enough_units(probe: Probe, min_positives: int) -> np.ndarray:
@@ -197,7 +210,12 @@ def rare_concepts(probe: Probe, enough: np.ndarray) -> tuple[LeftOut, ...]:
 
 
 def split_thresholds(
-    key: Array, probe: Probe, *, top_fraction: float | None = None, fraction: float = 0.5
+    key: Array,
+    probe: Probe,
+    *,
+    top_fraction: float | None = None,
+    top_of_active: float | None = None,
+    fraction: float = 0.5,
 ) -> Probe:
     """Set the thresholds on a random part of the probing set and keep the rest for probing.
 
@@ -212,6 +230,8 @@ def split_thresholds(
     top_fraction : float in (0, 1], optional
         See :func:`make_probe`; a quantile of the part set aside. Default that of the probe, or 0.05
         where its thresholds were given.
+    top_of_active : float in (0, 1], optional
+        See :func:`make_probe`; of the part set aside.
     fraction : float in (0, 1)
         Share of the units (samples, or groups) that is set aside.
 
@@ -227,7 +247,9 @@ def split_thresholds(
     """
     if top_fraction is None:
         top_fraction = probe.top_fraction or DEFAULT_TOP_FRACTION
-    _check_top_fraction(top_fraction)
+    check_top(top_fraction, "top_fraction")
+    if top_of_active is not None:
+        check_top(top_of_active, "top_of_active")
     in_part, aside = rows_aside(key, probe, fraction)
     part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
     for name, side in (("part set aside", part), ("rest", rest)):
@@ -237,15 +259,17 @@ def split_thresholds(
     size = f"{part.num_samples:,} samples"
     if groups is not None:
         size = f"{aside:,} groups ({size})"
-    return replace(
+    part = replace(part, thresholds=top_thresholds(part, float(top_fraction)))
+    found = replace(
         rest,
-        thresholds=top_thresholds(part, float(top_fraction)),
+        thresholds=part.thresholds,
         groups=groups,
         num_groups=num_groups,
         top_fraction=float(top_fraction),
         threshold_source=f"top_fraction={top_fraction:g} of {size} set aside for the thresholds",
         thresholds_fixed=True,
     )
+    return found if top_of_active is None else _raised(found, part, top_of_active)
 
 
 def rows_aside(key: Array, probe: Probe, fraction: float) -> tuple[np.ndarray, int]:
@@ -261,38 +285,3 @@ def rows_aside(key: Array, probe: Probe, fraction: float) -> tuple[np.ndarray, i
     chosen = np.zeros(probe.num_units, bool)
     chosen[order[:aside]] = True
     return chosen if probe.groups is None else chosen[np.asarray(probe.groups)], aside
-
-
-def top_thresholds(probe: Probe, fraction: float) -> Array:
-    """Threshold of each neuron so that the top ``fraction`` of the weight is active, [U]."""
-
-    def of_part(part: Probe) -> Array:
-        f = jnp.asarray(part.activations)
-        return _top_thresholds(f, ascending(f), part.sample_weight, fraction, probe.inclusive)
-
-    return probe.each_neuron(of_part)
-
-
-def _check_top_fraction(fraction: float) -> None:
-    if not 0 < fraction <= 1:
-        raise ValueError(f"top_fraction must lie in (0, 1], got {fraction}")
-
-
-@partial(jax.jit, static_argnames="inclusive")
-def _top_thresholds(f: Array, order: Array, w: Array, fraction: float, inclusive: bool) -> Array:
-    n = f.shape[0]
-    order = order[::-1]
-    reached = running_total(w[order])
-    total = w.sum()
-    # Whole weights are counts: a fraction of them is rounded up (the factor keeps 0.05 * 600 at 30
-    # in floating point), and half a count tells "reached" from "just short" safely.
-    budget = total * fraction
-    whole = jnp.all(w == jnp.round(w))
-    budget = jnp.where(whole, jnp.ceil(budget * (1 - 4 * jnp.finfo(w.dtype).eps)), budget)
-    half = jnp.where(whole, 0.5, 0.0).astype(w.dtype)
-    below = reached < budget - half if inclusive else reached <= budget + half
-    index = below.sum(axis=0)
-    at = jnp.take_along_axis(
-        f, jnp.take_along_axis(order, jnp.minimum(index, n - 1)[None, :], axis=0), axis=0
-    )[0]
-    return jnp.where(index < n, at, -jnp.inf).astype(f.dtype)

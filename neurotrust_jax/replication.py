@@ -75,7 +75,12 @@ class _Parts(NamedTuple):
 
 
 def replication_probability(
-    key: Array, probe: Probe, metric: str | Metric = "iou", *, num_splits: int = 40
+    key: Array,
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    num_splits: int = 40,
+    answers: Any = None,
 ) -> Array:
     """Probability that a fresh probing set of the same size gives each neuron the same label.
 
@@ -97,6 +102,9 @@ def replication_probability(
     metric : str or Metric
     num_splits : int
         Splits into halves, at least 2; a tenth as many deals into quarters.
+    answers : array [C] of int, optional
+        Concepts of one number are one answer: the probability is then that a fresh probing set
+        gives the label or another of its answer. Default: each concept is its own.
 
     Returns
     -------
@@ -106,7 +114,8 @@ def replication_probability(
     Raises
     ------
     ValueError
-        If num_splits is below 2, the key is not one JAX key, or the metric is unknown.
+        If num_splits is below 2, answers does not have one number for each concept, the key is not
+        one JAX key, or the metric is unknown.
 
     Warns
     -----
@@ -131,13 +140,14 @@ def replication_probability(
     metric = get_metric(metric)
     check_key(key)
     check_joint(probe, metric)
+    numbers = _answers(answers, probe.num_concepts)
 
     num_deals = -(-num_splits // SPLITS_A_DEAL)
     halves = draw_halves(key, probe, num_splits)
     quarters = draw_quarters(key, probe, num_deals)
     together = COPIES * (2 * num_splits + 4 * num_deals)
     found = [
-        _observe(*half_similarities(part, metric, halves, quarters), metric=metric)
+        _observe(*half_similarities(part, metric, halves, quarters), numbers, metric=metric)
         for _, part in blocks_of_neurons(probe, metric, together)
     ]
     on_halves, on_quarters, feature, label, missing = jax.tree.map(
@@ -158,9 +168,22 @@ def replication_probability(
     return jnp.asarray(result, probe.weights.dtype)
 
 
+def _answers(answers: Any, num_concepts: int) -> np.ndarray:
+    """Number of the answer that each concept is, [C] of int32."""
+    if answers is None:
+        return np.arange(num_concepts, dtype=np.int32)
+    found = np.asarray(answers)
+    if found.shape != (num_concepts,) or not np.issubdtype(found.dtype, np.integer):
+        raise ValueError(
+            f"answers must be one whole number for each of the {num_concepts} concepts, got "
+            f"{found.dtype} of shape {list(found.shape)}"
+        )
+    return np.unique(found, return_inverse=True)[1].astype(np.int32)
+
+
 @partial(jax.jit, static_argnames="metric")
 def _observe(
-    halves: Array, whole: Array, quarters: Array, *, metric: Metric
+    halves: Array, whole: Array, quarters: Array, answers: Array, *, metric: Metric
 ) -> tuple[_Parts, _Parts, Array, Array, Array]:
     """What halves and quarters show, features of all data [U, 2], labels [U], and halves without.
 
@@ -169,6 +192,10 @@ def _observe(
     num_splits, num_deals = halves.shape[1], quarters.shape[1]
     num_concepts = whole.shape[1]
     split = jnp.repeat(jnp.arange(num_splits, dtype=jnp.int32), 2)
+
+    def answer(label: Array) -> Array:
+        return jnp.where(label >= 0, answers[jnp.maximum(label, 0)], -1)
+
     tiny = 64 * float(jnp.finfo(whole.dtype).eps)
 
     def neuron(own: tuple[Array, Array, Array]) -> tuple[_Parts, _Parts, Array, Array, Array]:
@@ -192,7 +219,7 @@ def _observe(
             if split is not None:
                 mine = of_label[split, jnp.arange(len(label), dtype=jnp.int32)]
                 total = total - (mine[:, None] - apart[split]) ** 2
-                number = number - used[split]
+                number = number - used[split].astype(values.dtype)
             varies = total > tiny * size
             error = jnp.sqrt(jnp.where(varies, share * total, 1) / jnp.maximum(number, 1)[:, None])
             values = stable_scale(metric, values)
@@ -201,18 +228,20 @@ def _observe(
             clear = jnp.where((size > 0) | (lead > 0), jnp.inf, 0)
             score = jnp.where(varies, lead / error, clear)
             score = jnp.where((number > 0)[:, None], score, 0)
-            concepts = jnp.arange(num_concepts, dtype=jnp.int32)[None, :]
-            score = jnp.where(jnp.isnan(lead) | (concepts == at[:, None]), jnp.inf, score)
+            same = answers[None, :] == answers[at][:, None]
+            score = jnp.where(jnp.isnan(lead) | same, jnp.inf, score)
             near = jnp.exp(-(score**2) / 4).sum(axis=1)
             return jnp.stack([jnp.clip(score.min(axis=1), 0, FARTHEST), jnp.log1p(near)], axis=1)
 
         of_halves = features(on_halves.reshape(-1, num_concepts), label.reshape(-1), 2, split)
-        agree = (label[:, 0] == label[:, 1]).astype(whole.dtype)
+        given = answer(label)
+        agree = (given[:, 0] == given[:, 1]).astype(whole.dtype)
         agree = jnp.repeat(jnp.where(used, agree, jnp.nan), 2)
 
         dealt = winner(on_quarters.reshape(-1, num_concepts)).reshape(num_deals, 4)
         of_quarters = features(on_quarters.reshape(-1, num_concepts), dealt.reshape(-1), 4, None)
-        same = (dealt[:, :, None] == dealt[:, None, :]).sum(axis=2) - 1
+        given = answer(dealt)
+        same = (given[:, :, None] == given[:, None, :]).sum(axis=2) - 1
         others = (dealt >= 0).sum(axis=1, keepdims=True) - 1
         shares = same.astype(whole.dtype) / jnp.maximum(others, 1).astype(whole.dtype)
         shares = jnp.where((dealt >= 0) & (others > 0), shares, jnp.nan)

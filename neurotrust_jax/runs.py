@@ -23,7 +23,8 @@ from filelock import FileLock, Timeout
 from jax import Array
 
 from .arrays import remedy
-from .audit import Audit, audit
+from .audit import audit
+from .audited import Audit
 from .checks import check_count, check_seed, check_share
 from .chunks import StageProgress
 from .folders import UNFINISHED, check_folder, written
@@ -39,7 +40,7 @@ from .io import (
 )
 from .metrics import get_metric
 from .probe import Probe
-from .probing import DEFAULT_TOP_FRACTION, make_probe, rows_aside, split_thresholds
+from .probing import make_probe, rows_aside, split_thresholds
 from .report import (
     Examples,
     most_active,
@@ -50,6 +51,7 @@ from .report import (
     write_page,
 )
 from .sparse import SparseColumns
+from .thresholds import DEFAULT_TOP_FRACTION, check_top
 from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
 from .weights import check_scheme
 
@@ -98,7 +100,10 @@ class Files:
 
 @dataclass(frozen=True)
 class Options:
-    """How to audit; see :func:`neurotrust_jax.audit`, and :func:`make_probe` for ``top_fraction``.
+    """How to audit; see :func:`neurotrust_jax.audit`.
+
+    ``top_fraction`` and ``top_of_active`` are those of :func:`make_probe`; the latter also raises
+    thresholds from a file.
 
     ``split`` above 0 sets that share of the sampling units (groups where given, else samples)
     aside, on which thresholds are found: bounds for fixed thresholds then hold on the others. None
@@ -121,6 +126,7 @@ class Options:
     largest_unit: float | None = None
     min_positives: int = DEFAULT_MIN_POSITIVES
     top_fraction: float | None = None
+    top_of_active: float | None = None
     split: float | None = None
     seed: int = 0
 
@@ -141,8 +147,14 @@ class Options:
                 f"split={self.split:g} sets samples aside for thresholds, which {metric.name} does "
                 "not read; leave it out"
             )
-        if self.top_fraction is not None and not 0 < self.top_fraction <= 1:
-            raise ValueError(f"top_fraction must lie in (0, 1], got {self.top_fraction}")
+        for name in ("top_fraction", "top_of_active"):
+            if (share := getattr(self, name)) is not None:
+                check_top(share, name)
+        if self.top_of_active is not None and metric.neuron_view != "binary":
+            raise ValueError(
+                f"top_of_active={self.top_of_active:g} raises thresholds, which {metric.name} does "
+                "not read; leave it out"
+            )
         check_seed(self.seed)
 
 
@@ -258,11 +270,13 @@ def _probes(
         thresholds = _vector(files.thresholds, matrix.shape[1], "thresholds")
 
     def probe_of(matrix: Any, *, whole: bool = False) -> Probe:
+        share = _split(files, options)
         probe = make_probe(
             matrix, concepts, concept_names=names, groups=groups, thresholds=thresholds,
             top_fraction=options.top_fraction,
+            top_of_active=None if whole or share else options.top_of_active,
         )  # fmt: skip
-        return probe if whole else _after_split(probe, options, _split(files, options))
+        return probe if whole else _after_split(probe, options, share)
 
     return {layer: partial(probe_of, x.values) for layer, x in found.items()}
 
@@ -290,7 +304,9 @@ def _after_split(probe: Probe, options: Options, share: float) -> Probe:
             f"for the threshold of the top {probe.top_fraction:g}; give --split 0 to set none "
             "aside, a larger --split or --top-fraction, or more samples"
         )
-    return split_thresholds(_split_key(options), probe, fraction=share)
+    return split_thresholds(
+        _split_key(options), probe, fraction=share, top_of_active=options.top_of_active
+    )
 
 
 def _split_key(options: Options) -> Array:

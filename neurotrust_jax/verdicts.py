@@ -16,11 +16,12 @@ class Verdict(IntEnum):
     CERTIFIED
         Proved at every sample size: no other concept is better.
     STABLE
-        The calibrated set holds one answer.
+        The concept set holds one answer, and a fresh probing set gives it with a probability of at
+        least 1 - alpha.
     AMBIGUOUS
-        It holds several that were tested, and none of these can be ruled out.
+        The set holds several answers, or one that a fresh probing set gives less often.
     UNDECIDED
-        No label, or concepts that may be as good are on too little evidence to test.
+        There is no label, or too little evidence on it to judge it.
     UNEXPLAINED
         Chance among as many concepts finds as similar a label.
     """
@@ -36,6 +37,22 @@ class Verdict(IntEnum):
         """The verdict in a word."""
         return self.name.lower()
 
+    @property
+    def rule(self) -> str:
+        """What it says of a label, in a sentence."""
+        return RULES[self]
+
+
+RULES = {
+    Verdict.CERTIFIED: "Proved at every sample size: no other concept is better.",
+    Verdict.STABLE: "The concept set holds one answer, and a fresh probing set is likely to give "
+    "it again.",
+    Verdict.AMBIGUOUS: "The set holds several answers, or a fresh probing set may well give "
+    "another.",
+    Verdict.UNDECIDED: "There is no label, or too little evidence on it to judge it.",
+    Verdict.UNEXPLAINED: "Chance among as many concepts finds as similar a label.",
+}
+
 
 class Evidence(NamedTuple):
     """What is known of one neuron.
@@ -48,12 +65,14 @@ class Evidence(NamedTuple):
         Why there is none.
     q_value : float
         Of the permutation test, adjusted over the layer; NaN where it was not done.
-    proved, tested : tuple (int, str)
-        Answers left by the certificate (0 if it holds in the limit only), and of the tested members
-        of the calibrated set: their number, and their name if there is one.
-    untested : int
-        Answers that only untested members of the set add.
-    label_tested : bool
+    proved : tuple (int, str)
+        Answers that the certificate leaves (0 if it holds in the limit only), and their common name
+        if there is one.
+    answers : tuple (int, str)
+        The same of the concept set.
+    probability : float
+        That a fresh probing set gives the label, or another of the same answer.
+    label_judged : bool
         Whether the label itself is on enough evidence.
     positives : str
         What the label was seen on.
@@ -63,9 +82,9 @@ class Evidence(NamedTuple):
     missing: str
     q_value: float
     proved: tuple[int, str]
-    tested: tuple[int, str]
-    untested: int
-    label_tested: bool
+    answers: tuple[int, str]
+    probability: float
+    label_judged: bool
     positives: str
 
 
@@ -81,9 +100,9 @@ def judge(x: Evidence, alpha: float) -> Judgement:
 
     A label that chance may find is no explanation, though it were surely the best of all: with
     accuracy, the rarest concept is best for every rarely active neuron. Then what is proved comes
-    before what is tested, and a set is an answer only if nothing in it is untested.
+    before what is likely, and a set of one answer is a firm one only if that answer is likely to
+    come out again: the set covers on average over the layer, the probability is the neuron's own.
     """
-    untested = f", {x.untested} untested" if x.untested else ""
     if not x.label:
         return Judgement(Verdict.UNDECIDED, f"no label: {x.missing}")
     if x.q_value > alpha:
@@ -93,15 +112,19 @@ def judge(x: Evidence, alpha: float) -> Judgement:
         )
     if x.proved[0] == 1:
         return Judgement(Verdict.CERTIFIED, f"proved best{_under(x.proved[1], x.label)}")
-    if not x.label_tested:
+    if not x.label_judged:
         return Judgement(
             Verdict.UNDECIDED, f"too little evidence on the label itself ({x.positives})"
         )
-    if x.tested[0] > 1:
-        return Judgement(Verdict.AMBIGUOUS, f"one of {x.tested[0]}{untested}")
-    if untested:
-        return Judgement(Verdict.UNDECIDED, f"best of those tested{untested}")
-    return Judgement(Verdict.STABLE, f"all others are ruled out{_under(x.tested[1], x.label)}")
+    if x.answers[0] > 1:
+        return Judgement(Verdict.AMBIGUOUS, f"among {x.answers[0]}")
+    if not x.probability >= 1 - alpha:
+        return Judgement(
+            Verdict.AMBIGUOUS,
+            f"no close rival{_under(x.answers[1], x.label)}, but a fresh probing set may give "
+            "another label",
+        )
+    return Judgement(Verdict.STABLE, f"the only answer{_under(x.answers[1], x.label)}")
 
 
 def _under(answer: str, label: str) -> str:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +14,9 @@ from .metrics import Metric
 from .probe import LeftOut, Probe
 from .probing import enough_units
 
-if TYPE_CHECKING:
-    from .audit import Audit
-
-__all__ = ["DEFAULT_MIN_POSITIVES", "judged_concepts", "left_out_text", "on_given_columns"]
+__all__ = ["DEFAULT_MIN_POSITIVES", "judged_concepts", "left_out_text"]
 
 DEFAULT_MIN_POSITIVES = 10
-MATRICES = ("certified_set", "concept_set", "undecided", "vote_share")  # of an Audit, [U, C]
 
 
 def judged_concepts(probe: Probe, metric: Metric, min_positives: int) -> np.ndarray:
@@ -91,44 +85,3 @@ def left_out_text(
             f"about {every:,} times as large for all"
         )
     return f"{text}{'' if len(seen) == len(left_out) else ' that occur at all'}."
-
-
-def on_given_columns(result: Audit, probe: Probe, judged: np.ndarray, *, leading: int) -> Audit:
-    """An audit of the judged concepts alone, with its columns those of the probe that was given.
-
-    Concepts that were not judged are in no set and win no replicate. At most ``leading`` of each
-    neuron's concepts are listed as the most similar ones.
-    """
-    if judged.all():
-        return result
-    column = np.flatnonzero(judged)
-
-    def spread(values: Any) -> Any:
-        wide = np.zeros((len(values), len(judged)), values.dtype)
-        wide[:, column] = values
-        return wide
-
-    def given(label: np.ndarray) -> np.ndarray:
-        return np.where(label >= 0, column[label], -1).astype(label.dtype)
-
-    def padded(values: np.ndarray, fill: float) -> np.ndarray:
-        missing = min(leading, len(judged)) - values.shape[1]
-        return np.pad(values, ((0, 0), (0, missing)), constant_values=fill)
-
-    listed = result.leading
-    matrices: dict[str, Any] = {name: spread(getattr(result, name)) for name in MATRICES}
-    return replace(
-        result,
-        concept_names=probe.concept_names,
-        label=given(result.label),
-        leading=replace(
-            listed,
-            concept=padded(given(listed.concept), -1),
-            similarity=padded(listed.similarity, np.nan),
-            lower=padded(listed.lower, np.nan),
-            upper=padded(listed.upper, np.nan),
-        ),
-        stability=replace(result.stability, inflated_set=spread(result.stability.inflated_set)),
-        positives=np.asarray(probe.positive_units),
-        **matrices,
-    )

@@ -76,11 +76,12 @@ def test_a_verdict_never_contradicts_the_set_beside_it():
     assert certified.any()
     np.testing.assert_array_equal(found.concept_set[certified], proof[certified])
     assert (found.concept_set[certified].sum(axis=1) == 1).all()
-    assert not found.undecided[certified].any()
+    np.testing.assert_array_equal(found.calibrated_set[certified], proof[certified])
+    assert not found.untested[certified].any()
     assert (found.answers[certified] == 1).all()
     # a method of intervals reaches the set: at no level do the widest bounds rule out more
     wide = nt.audit(KEY, probe, "iou", num_replicates=99, num_permutations=0, method="hoeffding")
-    assert (found.undecided <= wide.undecided).all()
+    assert (found.untested <= wide.untested).all()
     assert (found.certified_set <= wide.certified_set).all()
     single = found.set_size == 1
     for verdict in (nt.Verdict.CERTIFIED, nt.Verdict.STABLE):
@@ -96,22 +97,38 @@ def test_audit_says_what_its_parts_say(probe, audited):
     np.testing.assert_array_equal(audited.vote_share, np.asarray(boot.vote_share))
     null = nt.permutation_test(null_key, probe, "iou", num_permutations=99, alpha=0.1)
     parts = (audited.stability, nt.stability(boot)), (audited.null, null)
-    for ours, theirs in (*parts, (audited.winners_curse, nt.winners_curse(split_key, boot))):
+    for ours, theirs in (
+        *parts,
+        (audited.winners_curse, nt.winners_curse(split_key, boot, num_splits=40)),
+    ):
         jax.tree.map(np.testing.assert_array_equal, ours, jax.device_get(theirs))
     sets = nt.concept_sets(boot, alpha=0.1)
-    np.testing.assert_array_equal(audited.concept_set, np.asarray(sets.mask))
-    np.testing.assert_array_equal(audited.undecided, np.asarray(sets.undecided))
+    for ours, theirs in (
+        (audited.concept_set, sets.mask),  # the layer is too small for others
+        (audited.calibrated_set, sets.mask),
+        (audited.untested, sets.undecided),
+    ):
+        np.testing.assert_array_equal(ours, np.asarray(theirs))
+    assert audited.set_guarantee == audited.calibrated_guarantee == sets.guarantee
     bounds = nt.intervals(probe, "iou", delta=0.1, simultaneous="concepts")
     proof = nt.certify(probe, "iou", delta=0.1)
     for u in range(6):
         assert audited.lower[u] == bounds.lower[u, audited.label[u]]
         assert audited.upper[u] == bounds.upper[u, audited.label[u]]
+    limit = nt.intervals(probe, "iou", delta=0.1, simultaneous="concepts", method="asymptotic")
+    assert audited.asymptotic_lower[3] == limit.lower[3, 3]
+    assert audited.asymptotic_upper[3] == limit.upper[3, 3]
+    assert audited.asymptotic_guarantee == limit.guarantee
+    fit = nt.label_fit(probe, "iou")
+    jax.tree.map(np.testing.assert_array_equal, audited.fit, fit)
     found = nt.identify(probe, "iou", 8)
     np.testing.assert_array_equal(audited.leading.concept, np.asarray(found.concept))
     np.testing.assert_array_equal(audited.leading.similarity, np.asarray(found.similarity))
     for ours, theirs in (
         (audited.leading.lower, bounds.lower),
         (audited.leading.upper, bounds.upper),
+        (audited.leading.asymptotic_lower, limit.lower),
+        (audited.leading.asymptotic_upper, limit.upper),
     ):
         assert ours[2, 5] == theirs[2, found.concept[2, 5]]
     assert (audited.leading.concept[6] == -1).all()
@@ -131,12 +148,43 @@ def test_audit_says_what_its_parts_say(probe, audited):
     ).all()
     for u in range(6):
         assert audited.description(u) in audited.set_names(u)
-        assert audited.description(u) in audited.set_names(u, tested=True)
     assert audited.answers[6] == 8  # two of nine concepts are one answer
     assert audited.verdict[6] == nt.Verdict.UNDECIDED
     assert audited.verdict_reason[6] == "no label: never active"
     assert set(audited.verdict[:6]) <= {nt.Verdict.CERTIFIED, nt.Verdict.STABLE}
     assert sum(audited.verdict_counts.values()) == 7
+
+
+def test_the_headline_set_of_a_layer_is_the_conformal_one():
+    """Of weak labels it is smaller than the calibrated one; verdicts follow it."""
+    rng = np.random.default_rng(0)
+    c = rng.random((800, 6)) < 0.25
+    f = rng.normal(size=(800, 30)) + 0.7 * c[:, np.arange(30) % 6] + 0.6 * c[:, np.arange(30) % 5]
+    probe = nt.make_probe(f, c, thresholds=1.0)
+    found = nt.audit(KEY, probe, num_replicates=99, num_permutations=0, num_splits=20)
+    split_key = jax.random.split(KEY, 3)[2]
+    sets = nt.conformal_sets(split_key, probe, num_splits=20)
+    certified = found.verdict == nt.Verdict.CERTIFIED
+    np.testing.assert_array_equal(found.concept_set[~certified], np.asarray(sets.mask)[~certified])
+    assert found.set_guarantee == sets.guarantee
+    assert found.concept_set.sum() < found.calibrated_set.sum()
+    probability = nt.replication_probability(split_key, probe, num_splits=20)
+    np.testing.assert_array_equal(found.replication_probability, np.asarray(probability))
+    np.testing.assert_array_equal(found.answer_probability, found.replication_probability)
+    single, likely = found.set_size == 1, found.replication_probability >= 0.9
+    np.testing.assert_array_equal(found.verdict == nt.Verdict.STABLE, single & likely & ~certified)
+    several = [f"among {n}" for n in found.set_size[~single]]
+    assert [found.verdict_reason[u] for u in np.flatnonzero(~single)] == several
+    assert 3 < single.sum() < 27
+    # of one tree all are one answer, and any of them is it
+    tree = nt.audit(
+        KEY, probe, num_replicates=99, num_permutations=0, num_splits=20,
+        hierarchy={f"concept_{i}": "any" for i in range(6)},
+    )  # fmt: skip
+    assert (tree.answers == 1).all()
+    assert (tree.answer_probability > 0.95).all()
+    np.testing.assert_array_equal(tree.replication_probability, found.replication_probability)
+    assert (tree.verdict <= nt.Verdict.STABLE).all()
 
 
 def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
@@ -148,7 +196,7 @@ def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
     unexplained = judged.verdict == nt.Verdict.UNEXPLAINED
     np.testing.assert_array_equal(unexplained, ~np.asarray(judged.null.explained))
     assert unexplained.sum() >= 4
-    assert told[-1] == ("judging", 1, 1)
+    assert told[-1] == ("judging", 3, 3)
     assert ("resampling", 50, 50) in told
     assert ("permuting", 99, 99) in told
     without = nt.audit(KEY, probe, num_permutations=0, **options)
@@ -158,6 +206,8 @@ def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
         nt.audit(KEY, probe, hierarchy={"concept_9": "x"})
     with pytest.raises(ValueError, match="num_permutations must be"):
         nt.audit(KEY, probe, num_permutations=-1)
+    with pytest.raises(ValueError, match="num_splits must be at least 2, got 1"):
+        nt.audit(KEY, probe, num_splits=1)
 
 
 def same_fields(theirs, ours):
@@ -187,6 +237,7 @@ def test_files_read_back(audited, tmp_path):
     ):  # fmt: skip
         assert float(rows[0][column]) == pytest.approx(float(values[0]), rel=1e-5)
         assert rows[6][column] == ""
+    assert rows[6]["replication_probability"] == rows[6]["label_top_10%"] == rows[6]["fit"] == ""
     assert rows[6]["description"] == rows[6]["set"] == rows[6]["positives"] == ""
     assert (rows[6]["certified_size"], rows[6]["set_answers"]) == ("9", "8")  # none is ruled out
     assert (rows[6]["verdict"], rows[6]["reason"]) == ("undecided", "no label: never active")
@@ -222,10 +273,16 @@ def test_table_shows_the_best_first_and_reasons_last(audited):
     lines = [line for line in text.splitlines() if "concept, " in line or "never" in line]
     assert len(lines) == 7
     assert "never active" in lines[-1]
-    shown = [float(line.split("│")[3]) for line in lines[:-1]]
-    assert shown == sorted(shown, reverse=True)
+    shown = [line.split("│")[1].strip() for line in lines]
+    assert shown == [audited.neuron_names[u] for u in audited.ranked]
+    order = [tuple(x[u] for x in (audited.verdict, -audited.replication_probability))
+             for u in audited.ranked[:-1]]  # fmt: skip
+    assert order == sorted(order)
     summary = report.summary(audited)
-    assert "6 of 7 neurons have a label, from 1,500 samples in 300 groups" in summary
+    firm = (audited.replication_probability >= 0.9).sum()
+    assert summary.startswith(f"For {firm} of 7 neurons a fresh probing set would give the same")
+    assert "1,500 samples in 300 groups and 9 concepts by iou" in summary
+    assert "6 neurons have a label" in summary
     counts = [f"{n} {v.text}" for v, n in audited.verdict_counts.items() if n]
     assert f"Verdicts: {', '.join(counts)}." in summary
     assert "99 permutations" in summary
@@ -243,18 +300,23 @@ def test_figures_hold_what_they_say(audited, probe):
     report.plot_verdicts(counts, axes[4])
     widths = [[bar.get_width() for bar in bars] for bars in axes[4].containers]
     assert widths == [[counts[name].get(v, 0) for name in counts] for v in nt.Verdict]
-    assert report.plot_agreement(audited, axes[0]) is axes[0]
+    assert report.plot_replication(audited, axes[0]) is axes[0]
     shown = np.concatenate([c.get_offsets() for c in axes[0].collections])
-    assert sorted(shown[:, 1]) == pytest.approx(sorted(audited.agreement[:6]))
+    assert sorted(shown[:, 1]) == pytest.approx(sorted(audited.replication_probability[:6]))
     report.plot_set_sizes(audited, axes[1])
-    heights = [sum(bar.get_height() for bar in bars) for bars in axes[1].containers]
-    untested = audited.undecided[:6].sum()
-    assert heights == [audited.set_size[:6].sum() - untested, untested]
+    heights = [bar.get_height() for bar in axes[1].containers[0]]
+    assert heights == sorted(audited.set_size[:6])
+    np.testing.assert_array_equal(
+        axes[1].lines[0].get_ydata(), np.sort(audited.calibrated_set[:6].sum(axis=1))
+    )
     report.plot_intervals(audited, axes[3])
-    segments = [s for lines in axes[3].collections[:-1] for s in lines.get_segments()]
-    drawn = sorted((float(s[0][1]), float(s[1][1])) for s in segments)
-    expected = sorted(zip(audited.lower[:6], audited.upper[:6], strict=True))
-    np.testing.assert_allclose(drawn, expected, rtol=1e-6)
+    for lines, low, high in (
+        (axes[3].collections[0], audited.lower, audited.upper),
+        (axes[3].collections[1], audited.asymptotic_lower, audited.asymptotic_upper),
+    ):
+        drawn = sorted((float(s[0][1]), float(s[1][1])) for s in lines.get_segments())
+        expected = sorted(zip(low[:6], high[:6], strict=True))
+        np.testing.assert_allclose(drawn, expected, rtol=1e-6)
     images = np.zeros((1500, 4, 4, 1))
     images[:, 0, 0, 0] = np.arange(1500) / 1500
     activations = np.asarray(probe.activations)[:, 2]
@@ -316,7 +378,7 @@ def test_demo_runs_end_to_end(tmp_path):
     assert accuracy > 85  # chance is 10; a linear model reaches 95 with all of the data
     assert (tmp_path / "cache" / "models").exists()
     written = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    figures = {f"{x}.{y}" for x in ("agreement", "intervals", "set_sizes", "verdicts")
+    figures = {f"{x}.{y}" for x in ("replication", "intervals", "set_sizes", "verdicts")
                for y in ("png", "svg")}  # fmt: skip
     assert written == {"report.html", "descriptions.csv", "audit.json", "examples.png"} | figures
     result = report.read_audit(tmp_path / "audit.json")

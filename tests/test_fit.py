@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
-from neurotrust_jax.fit import raised_thresholds
+from neurotrust_jax.thresholds import raised_thresholds
 
 pytestmark = pytest.mark.x32
 SHARES = 0.5, 0.25, 0.1
@@ -63,6 +63,28 @@ def test_raised_thresholds_leave_the_share_active(weighted, ties):
     np.testing.assert_array_equal(
         replace(probe, thresholds=raised_thresholds(probe, 1.0)).active, probe.active
     )
+
+
+def test_the_top_of_the_activation_may_be_labelled():
+    probe = awkward()
+    options = {"thresholds": 0.3, "groups": np.asarray(probe.groups)}
+    found = nt.make_probe(probe.activations, probe.concepts, top_of_active=0.25, **options)
+    np.testing.assert_array_equal(found.thresholds, raised_thresholds(probe, 0.25))
+    assert not found.thresholds_fixed
+    assert found.threshold_source == "the top 0.25 of those above: given"
+    key = jax.random.key(0)
+    apart = nt.split_thresholds(key, probe, top_fraction=0.2, top_of_active=0.25)
+    plain = nt.split_thresholds(key, probe, top_fraction=0.2)
+    assert apart.thresholds_fixed
+    assert (np.asarray(apart.thresholds) >= np.asarray(plain.thresholds)).all()
+    rate = np.asarray(apart.active_rate / plain.active_rate)[:-1]
+    assert ((rate > 0.05) & (rate < 0.5)).all()
+    for make in (
+        lambda: nt.make_probe(probe.activations, probe.concepts, top_of_active=0.0),
+        lambda: nt.split_thresholds(key, probe, top_of_active=1.5),
+    ):
+        with pytest.raises(ValueError, match=r"top_of_active must lie in \(0, 1\], got"):
+            make()
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -1,5 +1,6 @@
 """The page holds what the audit says, is inert and offline, and works in a browser."""
 
+import html
 import json
 import re
 import shutil
@@ -65,6 +66,8 @@ def many(audit, times, num_concepts=200):
         found,
         neuron_names=tuple(map(str, range(7 * times))),
         verdict_reason=audit.verdict_reason * times,
+        why_wide=audit.why_wide * times,
+        judged=np.ones(num_concepts, bool),
         concept_names=tuple(f"concept {i}" for i in range(num_concepts)),
         positives=np.resize(audit.positives, num_concepts),
     )
@@ -80,11 +83,15 @@ def test_what_is_said(audited, tmp_path):
         audited.description(u) for u in range(6)
     ]
     for u in range(7):
-        tested = audited.concept_set[u] & ~audited.undecided[u]
-        assert sorted(layer["tested"][u]) == np.flatnonzero(tested).tolist()
+        assert sorted(layer["set"][u]) == np.flatnonzero(audited.concept_set[u]).tolist()
         assert data["verdicts"][layer["verdict"][u]]["name"] == nt.Verdict(audited.verdict[u]).text
     assert "<title>My layer</title>" in text
-    assert audited.guarantee in text
+    np.testing.assert_allclose(
+        layer["probability"][:6], audited.replication_probability[:6], rtol=1e-3
+    )
+    assert np.argsort(layer["place"]).tolist() == audited.ranked.tolist()
+    for promise in (audited.guarantee, audited.asymptotic_guarantee, audited.set_guarantee):
+        assert html.escape(promise).replace("&#x27;", "&#39;") in text
     assert not re.search(r"(?<![\w.-])(nan|inf|NaN|Infinity)(?![\w.-])", text.split("</main>")[0])
 
 
@@ -181,6 +188,16 @@ def test_in_a_browser(audited, tmp_path, browser, width):
     expect(count).to_have_text("1 of 2,058 neurons")
     page.select_option("#verdict", "")
     expect(count).to_have_text("7 of 2,058 neurons")
+
+    # the surest come first, whichever verdict does
+    order = [audited.neuron_names[u] for u in audited.ranked]
+    units = page.locator(".tabulator-cell[tabulator-field=unit]")
+    assert units.all_inner_texts() == order
+    page.locator(".tabulator-col[tabulator-field=verdict]").click()
+    page.wait_for_timeout(300)
+    kinds = [audited.verdict[int(u)] for u in order]
+    turned = sorted(range(7), key=lambda i: -kinds[i])  # of each verdict as before
+    assert units.all_inner_texts() == [order[i] for i in turned]
 
     page.locator(".tabulator-col[tabulator-field=description]").click()
     page.wait_for_timeout(300)

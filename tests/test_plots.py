@@ -8,7 +8,7 @@ import pytest
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
-from neurotrust_jax.audit import Leading
+from neurotrust_jax.audited import Leading
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -37,9 +37,8 @@ def audited():
         "neuron_names": tuple("0123"),
         "label": leading[:, 0],
         "reason": np.array([0, 0, nt.Reason.NEVER_ACTIVE, 0]),
-        "leading": Leading(leading, value, value - 0.2, value + 0.3),
+        "leading": Leading(leading, value, value - 0.4, value + 0.5, value - 0.2, value + 0.3),
         "concept_set": member,
-        "undecided": member & (np.arange(12) == 11),
         "answers": np.array([2, 2, 12, 3]),
         "vote_share": votes,
         "verdict": np.full(4, nt.Verdict.AMBIGUOUS),
@@ -68,8 +67,8 @@ def test_leading_concepts_show_interval_votes_and_membership(audited, ax):
     drawn = segments(ax)
     drawn = drawn[np.argsort(drawn[:, 0, 1])]  # by row
     np.testing.assert_allclose(drawn[:, :, 1], np.repeat(np.arange(4)[:, None], 2, axis=1))
-    np.testing.assert_allclose(drawn[:, 0, 0], leading.lower[1], rtol=1e-6)
-    np.testing.assert_allclose(drawn[:, 1, 0], leading.upper[1], rtol=1e-6)
+    np.testing.assert_allclose(drawn[:, 0, 0], leading.asymptotic_lower[1], rtol=1e-6)
+    np.testing.assert_allclose(drawn[:, 1, 0], leading.asymptotic_upper[1], rtol=1e-6)
     names = [tick.get_text() for tick in ax.get_yticklabels()]
     assert names == [audited.concept_names[c] for c in leading.concept[1]]
     assert names[0] == audited.description(1)
@@ -78,17 +77,14 @@ def test_leading_concepts_show_interval_votes_and_membership(audited, ax):
     texts = {(x.get_text(), round(x.get_position()[1])) for x in ax.texts if x.get_text()}
     for row, c in enumerate(leading.concept[1]):
         word = "yes" if audited.concept_set[1, c] else "no"
-        word = "untested" if audited.undecided[1, c] else word
         assert (word, row) in texts
         assert (f"{audited.vote_share[1, c]:.0%}", row) in texts
     points = [c for c in ax.collections if isinstance(c, mpl.collections.PathCollection)]
-    in_set, untested, ruled_out = (c.get_offsets() for c in points)
+    in_set, ruled_out = (c.get_offsets() for c in points)
     member = audited.concept_set[1, leading.concept[1]]
-    tested = member & ~audited.undecided[1, leading.concept[1]]
-    assert (tested.sum(), (member & ~tested).sum(), (~member).sum()) == (2, 1, 1)
-    np.testing.assert_allclose(in_set[:, 0], leading.similarity[1][tested], rtol=1e-6)
+    assert (member.sum(), (~member).sum()) == (3, 1)
+    np.testing.assert_allclose(in_set[:, 0], leading.similarity[1][member], rtol=1e-6)
     np.testing.assert_allclose(ruled_out[:, 0], leading.similarity[1][~member], rtol=1e-6)
-    np.testing.assert_allclose(untested[:, 0], leading.similarity[1][member & ~tested], rtol=1e-6)
     assert ax.get_title(loc="left") == "unit 1, ambiguous: 3 concepts in the set, 2 answers"
 
 

@@ -11,8 +11,8 @@ from neurotrust_jax.verdicts import Evidence, judge
 NAMES = ("acute", "grave", "above", "below", "letter")
 BY_NAME = {"acute": "above", "grave": "above", "above": "diacritic", "below": "diacritic"}
 PLAIN = Evidence(
-    label="acute", missing="", q_value=0.01, proved=(3, ""), tested=(1, "acute"), untested=0,
-    label_tested=True, positives="present in 12 samples",
+    label="acute", missing="", q_value=0.01, proved=(3, ""), answers=(1, "acute"),
+    probability=0.95, label_judged=True, positives="present in 12 samples",
 )  # fmt: skip
 
 
@@ -84,27 +84,29 @@ def test_a_mask_of_another_width_is_refused():
 @pytest.mark.parametrize(
     ("change", "verdict", "reason"),
     [
-        ({}, "stable", "all others are ruled out"),
-        ({"tested": (1, "above")}, "stable", "all others are ruled out, as above"),
+        ({}, "stable", "the only answer"),
+        ({"answers": (1, "above")}, "stable", "the only answer, as above"),
         ({"proved": (1, "acute")}, "certified", "proved best"),
         ({"proved": (1, "above")}, "certified", "proved best, as above"),
-        ({"proved": (0, "")}, "stable", "all others are ruled out"),
-        ({"tested": (4, "")}, "ambiguous", "one of 4"),
-        ({"tested": (4, ""), "untested": 2}, "ambiguous", "one of 4, 2 untested"),
-        ({"untested": 2}, "undecided", "best of those tested, 2 untested"),
+        ({"proved": (0, "")}, "stable", "the only answer"),
+        ({"answers": (4, "")}, "ambiguous", "among 4"),
+        ({"answers": (4, ""), "probability": 0.99}, "ambiguous", "among 4"),
+        ({"probability": 0.9}, "stable", "the only answer"),  # at 1 - alpha itself
+        ({"probability": 0.89}, "ambiguous", "no close rival, but a fresh probing set may"),
+        ({"probability": 0.89, "answers": (1, "above")}, "ambiguous", "no close rival, as above,"),
+        ({"probability": float("nan")}, "ambiguous", "no close rival, but"),
         ({"q_value": 0.2}, "unexplained", "chance among the concepts finds as similar a label"),
         # the best of all, by base rates alone
         ({"q_value": 0.2, "proved": (1, "acute")}, "unexplained", "chance"),
-        ({"q_value": float("nan")}, "stable", "all others are ruled out"),
-        ({"label_tested": False}, "undecided", "too little evidence on the label itself (present"),
-        ({"label_tested": False, "proved": (1, "acute")}, "certified", "proved best"),
+        ({"q_value": float("nan")}, "stable", "the only answer"),
+        ({"label_judged": False}, "undecided", "too little evidence on the label itself (present"),
+        ({"label_judged": False, "proved": (1, "acute")}, "certified", "proved best"),
         (
-            {"label_tested": False, "tested": (3, "")},
+            {"label_judged": False, "answers": (3, "")},
             "undecided",
             "too little evidence on the label",
         ),
-        ({"untested": 2, "tested": (0, "")}, "undecided", "best of those tested, 2 untested"),
-        ({"q_value": 0.1}, "stable", "all others are ruled out"),  # explained at alpha itself
+        ({"q_value": 0.1}, "stable", "the only answer"),  # explained at alpha itself
         ({"label": "", "missing": "never active"}, "undecided", "no label: never active"),
         ({"label": "", "q_value": 0.5, "missing": "x"}, "undecided", "no label: x"),
     ],

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 RARE, COMMON = [0, 4, 8], [1, 2, 3, 5, 6, 7]
 OPTIONS = {"num_replicates": 40, "num_permutations": 19}
+COLUMNS = "label", "leading.concept", "fit.label", "fit.top_concept", "fit.label_above"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given(data, metr
         )  # fmt: skip
         theirs = dict(arrays(alone))
         for name, ours in arrays(found):
-            if name in ("label", "leading.concept"):
+            if name in COLUMNS:
                 expected = np.where(theirs[name] < 0, -1, np.array(COMMON)[theirs[name]])
                 ours = ours[:, :6] if name == "leading.concept" else ours
             elif name in ("positives", "judged"):

@@ -8,10 +8,10 @@ from .files import write_descriptions as write_descriptions
 from .page import Examples as Examples
 from .page import write_page as write_page
 from .plots import most_active as most_active
-from .plots import plot_agreement as plot_agreement
 from .plots import plot_examples as plot_examples
 from .plots import plot_intervals as plot_intervals
 from .plots import plot_leading as plot_leading
+from .plots import plot_replication as plot_replication
 from .plots import plot_set_sizes as plot_set_sizes
 from .plots import plot_snippets as plot_snippets
 from .plots import plot_verdicts as plot_verdicts

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..audit import LEADING, Audit, Leading
+from ..audited import LEADING, Audit, Leading
+from ..fit import SHARES, LabelFit
 from ..io import NUMBERS, FileError, as_cell
 from ..null import PermutationTest
 from ..probe import LeftOut
@@ -28,18 +29,25 @@ PARTS = {
     "leading": Leading,
     "stability": Stability,
     "winners_curse": WinnersCurse,
+    "fit": LabelFit,
     "null": PermutationTest,
 }
 # of an array its kind, floats unless here, and its shape, [U] unless here
 KINDS = {
     **dict.fromkeys(
-        ("label", "tied", "reason", "answers", "verdict", "positives", "concept"), "iu"
+        (
+            "label", "tied", "reason", "answers", "verdict", "positives", "concept", "top_units",
+            "label_hits", "top_concept", "top_hits", "label_above",
+        ),
+        "iu",
     ),
-    **dict.fromkeys(("vacuous", "explained", "certified_set", "concept_set", "undecided"), "b"),
-    "inflated_set": "b",
-    "judged": "b",
-}
-MATRICES = ("certified_set", "concept_set", "undecided", "vote_share", "inflated_set")
+    **dict.fromkeys(("vacuous", "explained", "certified_set", "concept_set", "judged"), "b"),
+    **dict.fromkeys(("calibrated_set", "untested", "inflated_set"), "b"),
+}  # fmt: skip
+MATRICES = (
+    "certified_set", "concept_set", "calibrated_set", "untested", "vote_share", "inflated_set",
+)  # fmt: skip
+COLUMNS = ("label", "concept", "top_concept", "label_above")  # of concepts, -1 for none
 PLAIN: dict[Any, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
 
 
@@ -71,21 +79,31 @@ def _row(audit: Audit, u: int) -> dict[str, Any]:
         "unit": audit.neuron_names[u],
         "description": audit.description(u),
         "similarity": _cell(audit.similarity[u]),
+        "replication_probability": _cell(audit.replication_probability[u]),
+        "set_size": audit.set_size[u],
+        "set_answers": audit.answers[u],
+        "set": "; ".join(map(as_cell, audit.set_names(u))) if known else "",
+        "verdict": Verdict(int(audit.verdict[u])).text,
+        "reason": audit.verdict_reason[u],
+        "fit": audit.fit_text(u),
         "similarity_corrected": _cell(audit.winners_curse.corrected[u]),
         "similarity_split": _cell(audit.winners_curse.split[u]),
         "lower": _cell(audit.lower[u]),
         "upper": _cell(audit.upper[u]),
+        "asymptotic_lower": _cell(audit.asymptotic_lower[u]),
+        "asymptotic_upper": _cell(audit.asymptotic_upper[u]),
+        "why_wide": audit.why_wide[u],
         "regret": _cell(audit.regret[u]),
         "certified_size": audit.certified_set[u].sum(),
         "agreement": _cell(audit.agreement[u]),
-        "set_size": audit.set_size[u],
-        "set_untested": audit.undecided[u].sum(),
-        "set_answers": audit.answers[u],
-        "set": "; ".join(map(as_cell, audit.set_names(u))) if known else "",
+        "calibrated_size": audit.calibrated_set[u].sum(),
+        "calibrated_untested": audit.untested[u].sum(),
         "p_value": _cell(null.p_value[u]) if null else "",
         "q_value": _cell(null.q_value[u]) if null else "",
-        "verdict": Verdict(int(audit.verdict[u])).text,
-        "reason": audit.verdict_reason[u],
+        **{
+            f"label_top_{share:.0%}": audit.concept_names[c] if c >= 0 else ""
+            for share, c in zip(audit.fit.shares, audit.fit.label_above[u], strict=True)
+        },
         "tied": audit.tied[u],
         "active_rate": _cell(audit.active_rate[u]),
         "positives": audit.positives[label] if known else "",
@@ -147,6 +165,10 @@ def _built(kind: type, content: dict[str, Any], sizes: tuple[int, int]) -> Any:
             if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
                 raise ValueError(f"{name} must be a list of texts")
             value = tuple(value)
+        elif name == "shares":
+            if value != list(SHARES):
+                raise ValueError(f"shares must be {list(SHARES)}")
+            value = SHARES
         elif name == "left_out":
             value = tuple(_left_out(*entry) for entry in value)
         elif field.type in PLAIN:
@@ -158,8 +180,9 @@ def _built(kind: type, content: dict[str, Any], sizes: tuple[int, int]) -> Any:
         elif name != "null":
             value = _array(value, name, sizes, wide=kind is Leading)
         arguments[name] = value
-    if kind is Audit and len(arguments["verdict_reason"]) != sizes[0]:
-        raise ValueError("verdict_reason must hold a text for each neuron")
+    for name in ("verdict_reason", "why_wide") if kind is Audit else ():
+        if len(arguments[name]) != sizes[0]:
+            raise ValueError(f"{name} must hold a text for each neuron")
     return kind(**arguments)
 
 
@@ -183,6 +206,8 @@ def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np
         expected = num_neurons, min(LEADING, num_concepts)
     elif name in MATRICES:
         expected = sizes
+    elif name == "label_above":
+        expected = num_neurons, len(SHARES)
     elif name in ("positives", "judged"):
         expected = (num_concepts,)
     elif name == "fleiss_kappa" or name.endswith("_layer"):
@@ -193,9 +218,10 @@ def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np
     if shape != expected or len(values) != (shape[0] if shape else 1):
         raise ValueError(f"{name} must have shape {list(expected)}, got {list(shape)}")
     # columns, of which -1 is none, and codes
-    least = -1 if name in ("label", "concept") else 0
-    below = {"label": num_concepts, "concept": num_concepts, "verdict": len(Verdict),
-             "reason": len(Reason)}.get(name)  # fmt: skip
+    least = -1 if name in COLUMNS else 0
+    below = {
+        **dict.fromkeys(COLUMNS, num_concepts), "verdict": len(Verdict), "reason": len(Reason),
+    }.get(name)  # fmt: skip
 
     def number(value: Any) -> Any:
         if kinds == "f":

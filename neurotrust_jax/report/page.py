@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from ..audit import Audit
+from ..audited import Audit
 from ..io import visible
 from ..similarity import Reason
 from ..verdicts import Verdict
@@ -38,13 +38,6 @@ ACROSS = 16  # tiles in a row of a sheet, and rows in a sheet
 BUDGET = 6_000_000  # characters of all sheets
 # how tiles are made, until all sheets are within the budget: largest side, and JPEG's quality
 TILES = ((64, None), (64, 75), (48, 65), (32, 65), (24, 60), (16, 60))
-RULES = {
-    Verdict.CERTIFIED: "Proved at every sample size: no other concept is better.",
-    Verdict.STABLE: "The calibrated set holds one answer; all others are ruled out.",
-    Verdict.AMBIGUOUS: "Several tested concepts stay in play, and none can be ruled out.",
-    Verdict.UNDECIDED: "No label, or too little evidence to test all that may be as good.",
-    Verdict.UNEXPLAINED: "Chance among as many concepts finds as similar a label.",
-}
 
 
 class Examples(NamedTuple):
@@ -176,7 +169,7 @@ def _version() -> str:
 
 
 def _verdict(verdict: Verdict) -> dict[str, str]:
-    return {"name": verdict.text, "colour": VERDICTS[verdict], "rule": RULES[verdict]}
+    return {"name": verdict.text, "colour": VERDICTS[verdict], "rule": verdict.rule}
 
 
 def _head(audit: Audit) -> dict[str, Any]:
@@ -191,9 +184,12 @@ def _head(audit: Audit) -> dict[str, Any]:
         "alpha": f"{audit.alpha:g}",
         "replicates": f"{audit.num_replicates:,}",
         "guarantee": visible(audit.guarantee),
+        "asymptotic_guarantee": visible(audit.asymptotic_guarantee),
         "set_guarantee": visible(audit.set_guarantee),
+        "calibrated_guarantee": visible(audit.calibrated_guarantee),
+        "splits": f"{audit.num_splits:,}",
         "permutations": f"{audit.null.num_permutations:,}" if audit.null else "",
-        "unit": _unit(audit),
+        "unit": audit.unit_name,
         "units": f"{audit.num_units:,}",
         "samples": f"{audit.num_samples:,}",
         "concepts": f"{len(audit.concept_names):,}",
@@ -206,17 +202,14 @@ def _head(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _unit(audit: Audit) -> str:
-    return "samples" if audit.num_units == audit.num_samples else "groups"
-
-
 def _sentences(audit: Audit) -> Iterator[tuple[str, str]]:
     """Each sentence of the summary, its first word apart where that is its subject."""
     for line in clean_lines(summary(audit)):
         line = re.sub(r"\bnan\b", "– (not defined)", line)
         line = re.sub(r"-?\binf\b", "– (no finite limit)", line)
         subject = re.match(r"(\w+): ", line)
-        yield (subject[1], line[subject.end() :]) if subject else ("", line)
+        rest = line[subject.end() :] if subject else line
+        yield subject[1] if subject else "", rest[:1].upper() + rest[1:]
 
 
 def clean_lines(text: str) -> list[str]:
@@ -230,8 +223,10 @@ def _layer(audit: Audit, top: Any) -> dict[str, Any]:
     curse, null, stability = audit.winners_curse, audit.null, audit.stability
     lead = audit.leading
     order = np.argsort(-audit.vote_share, axis=1, kind="stable")
-    tested = audit.concept_set & ~audit.undecided
-    untested = audit.concept_set & audit.undecided
+    place = np.empty(len(audit.label), int)
+    place[audit.ranked] = np.arange(len(place))
+    notes = _notes(audit)
+    texts = {text: i for i, text in enumerate(dict.fromkeys(x for pair in notes for x in pair))}
     votes = [[int(c) for c in row[:MOST_VOTES]] for row in order]
     votes = [
         [c for c in row if share[c] > LEAST_SHARE]
@@ -243,7 +238,7 @@ def _layer(audit: Audit, top: Any) -> dict[str, Any]:
         "level": f"{1 - audit.alpha:.0%}",
         "alpha": audit.alpha,
         "replicates": audit.num_replicates,
-        "unit": _unit(audit),
+        "unit": audit.unit_name,
         "guarantee": visible(audit.guarantee),
         "concepts": [visible(x) for x in audit.concept_names],
         "positives": _numbers(audit.positives),
@@ -255,8 +250,14 @@ def _layer(audit: Audit, top: Any) -> dict[str, Any]:
         "reason": [reasons[x] for x in audit.verdict_reason],
         "tied": _numbers(audit.tied),
         "similarity": _numbers(audit.similarity),
-        "lower": _numbers(audit.lower),
-        "upper": _numbers(audit.upper),
+        "probability": _numbers(audit.replication_probability),
+        "place": _numbers(place),
+        "lower": _numbers(audit.asymptotic_lower),
+        "upper": _numbers(audit.asymptotic_upper),
+        "sureLower": _numbers(audit.lower),
+        "sureUpper": _numbers(audit.upper),
+        "texts": [visible(x) for x in texts],
+        "notes": [[texts[x] for x in pair] for pair in notes],
         "corrected": _numbers(curse.corrected),
         "split": _numbers(curse.split),
         "agreement": _numbers(audit.agreement),
@@ -273,26 +274,27 @@ def _layer(audit: Audit, top: Any) -> dict[str, Any]:
         "leading": {
             "concept": _numbers(lead.concept),
             "similarity": _numbers(lead.similarity),
-            "lower": _numbers(lead.lower),
-            "upper": _numbers(lead.upper),
+            "lower": _numbers(lead.asymptotic_lower),
+            "upper": _numbers(lead.asymptotic_upper),
         },
+        "set": [[int(c) for c in audit.set_members(u)[:MOST_IN_SET]] for u in range(len(place))],
+        "setSize": _numbers(audit.set_size),
+        "calibratedSize": _numbers(audit.calibrated_set.sum(axis=1)),
+        "numUntested": _numbers(audit.untested.sum(axis=1)),
+        "shares": list(audit.fit.shares),
+        "above": [_numbers(row) for row in audit.fit.label_above],
         "voted": votes,
         "votes": [
             _numbers(share[row])
             for row, share in zip(votes, audit.vote_share, strict=True)
         ],
-        "tested": _members(tested, order),
-        "numTested": _numbers(tested.sum(axis=1)),
-        "untested": _members(untested, order),
-        "numUntested": _numbers(untested.sum(axis=1)),
         "examples": top,
     }  # fmt: skip
 
 
-def _members(mask: np.ndarray, order: np.ndarray) -> list[list[int]]:
-    """Concepts of each set, those that win most replicates first."""
-    sorted_mask = np.take_along_axis(mask, order, axis=1)
-    return [row[m][:MOST_IN_SET].tolist() for row, m in zip(order, sorted_mask, strict=True)]
+def _notes(audit: Audit) -> list[tuple[str, str]]:
+    """Of each neuron how its label fits, and why its guaranteed interval is wide; or nothing."""
+    return [(audit.fit_text(u), audit.why_wide[u]) for u in range(len(audit.label))]
 
 
 def _numbers(values: Any) -> list[float | int | str | None]:

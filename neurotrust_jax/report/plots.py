@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import Array
 
-from ..audit import Audit
+from ..audited import Audit
 from ..folders import written
 from ..io import snippet, visible
 from ..verdicts import Verdict
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "most_active",
-    "plot_agreement",
     "plot_examples",
     "plot_intervals",
     "plot_leading",
+    "plot_replication",
     "plot_set_sizes",
     "plot_snippets",
     "plot_verdicts",
@@ -74,14 +74,15 @@ def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Ax
     return ax
 
 
-def plot_agreement(audit: Audit, ax: Axes) -> Axes:
-    """Agreement of every labelled neuron against its similarity, by verdict."""
+def plot_replication(audit: Audit, ax: Axes) -> Axes:
+    """How likely a fresh probing set gives each label, against its similarity, by verdict."""
+    ax.axhline(1 - audit.alpha, color="#666666", lw=0.8, ls="--", zorder=0)
     for (verdict, colour), marker in zip(VERDICTS.items(), "osDv^", strict=True):
         chosen = (audit.label >= 0) & (audit.verdict == verdict)
         if chosen.any():
             ax.scatter(
                 audit.similarity[chosen],
-                audit.agreement[chosen],
+                audit.replication_probability[chosen],
                 color=colour,
                 edgecolor="#444444",
                 linewidth=0.4,
@@ -91,32 +92,31 @@ def plot_agreement(audit: Audit, ax: Axes) -> Axes:
             )
     ax.set(
         xlabel=f"similarity of the label ({audit.metric})",
-        ylabel=f"share of {audit.num_replicates:,} resamplings that give the same label",
+        ylabel="probability that a fresh probing set gives the label",
         ylim=(-0.03, 1.03),
     )
-    ax.set_title(f"{_shown(audit.layer)}: how stable is the label?", parse_math=False)
+    ax.set_title(f"{_shown(audit.layer)}: will the label come out again?", parse_math=False)
     ax.legend(loc="lower right")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
 
 def plot_intervals(audit: Audit, ax: Axes) -> Axes:
-    """Interval of every label's true similarity, neurons in order of the measured one."""
+    """Intervals of every label's true similarity, neurons in order of the measured one.
+
+    Thin grey lines are the intervals that hold for every sample size, thick ones the asymptotic.
+    """
     labelled = np.flatnonzero(audit.label >= 0)
     order = labelled[np.argsort(-audit.similarity[labelled], kind="stable")]
     rank = np.arange(1, len(order) + 1)
-    size = audit.certified_set[order].sum(axis=1)
-    vacuous = audit.vacuous[order]
-    for chosen, colour, name in (
-        (size == 1, BLUE, "certified best"),
-        ((size > 1) & ~vacuous, GREEN, "some concepts ruled out"),
-        ((size > 1) & vacuous, GREY, "vacuous: none ruled out"),
-    ):
-        neurons = order[chosen]
-        ax.vlines(
-            rank[chosen], audit.lower[neurons], audit.upper[neurons], color=colour, lw=1.6,
-            alpha=0.8, label=f"{name}: {chosen.sum()} neurons",
-        )  # fmt: skip
+    ax.vlines(
+        rank, audit.lower[order], audit.upper[order], color="#CCCCCC", lw=1,
+        label="interval for every sample size" + ("" if audit.finite_sample else ", as it assumes"),
+    )  # fmt: skip
+    ax.vlines(
+        rank, audit.asymptotic_lower[order], audit.asymptotic_upper[order], color=BLUE, lw=1.8,
+        alpha=0.8, label="asymptotic interval",
+    )  # fmt: skip
     ax.scatter(rank, audit.similarity[order], color="black", s=7, zorder=3, label="measured")
     ax.set(
         xlabel="neurons with a label, by measured similarity",
@@ -132,21 +132,17 @@ def plot_intervals(audit: Audit, ax: Axes) -> Axes:
 
 
 def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
-    """Size of every labelled neuron's set: concepts tested, and on too little evidence to test."""
+    """Size of every labelled neuron's set, and of the wider one for that neuron alone."""
     labelled = audit.label >= 0
-    untested = audit.undecided[labelled].sum(axis=1)
-    tested = audit.set_size[labelled] - untested
-    order = np.lexsort((untested, tested))
-    rank = np.arange(1, len(order) + 1)
-    ax.bar(rank, tested[order], color=BLUE, width=1, label="tested, not ruled out")
-    ax.bar(
-        rank, untested[order], bottom=tested[order], color="#CCCCCC", width=1,
-        label="on too little evidence to test",
-    )  # fmt: skip
+    ours = np.sort(audit.set_size[labelled])
+    alone = np.sort(audit.calibrated_set[labelled].sum(axis=1))
+    rank = np.arange(1, len(ours) + 1)
+    ax.bar(rank, ours, color=BLUE, width=1, label="right on average over the layer")
+    ax.step(rank, alone, where="mid", color="#888888", lw=1.5, label="right for each neuron alone")
     ax.set(
-        xlabel="neurons with a label, by number of tested concepts",
+        xlabel="neurons with a label, by size of the set",
         ylabel=f"concepts in the {1 - audit.alpha:.0%} set",
-        ylim=(0, 1.2 * max(audit.set_size.max(), 1)),
+        ylim=(0, 1.2 * max(ours.max(initial=1), alone.max(initial=1))),
     )
     ax.set_title(f"{_shown(audit.layer)}: how many concepts stay in play?", parse_math=False)
     ax.legend(loc="upper left", frameon=False)
@@ -158,8 +154,8 @@ def plot_leading(audit: Audit, neuron: int, ax: Axes) -> Axes:
     """The leading concepts of one neuron: similarity, interval, votes, and place in its set.
 
     One row for each concept of ``audit.leading``, the label on top. To the right stand the share of
-    replicates that the concept wins, and whether it is in the set: yes, no (ruled out), or untested
-    (in the set, on too little evidence to test). Of a neuron without a label, the reason.
+    replicates that the concept wins, and whether it is in the set. Of a neuron without a label, the
+    reason.
 
     Parameters
     ----------
@@ -173,16 +169,15 @@ def plot_leading(audit: Audit, neuron: int, ax: Axes) -> Axes:
     shown = audit.leading.concept[neuron] >= 0
     concepts = audit.leading.concept[neuron][shown]
     measured, lower, upper = (
-        getattr(audit.leading, part)[neuron][shown] for part in ("similarity", "lower", "upper")
+        getattr(audit.leading, part)[neuron][shown]
+        for part in ("similarity", "asymptotic_lower", "asymptotic_upper")
     )
-    untested = audit.undecided[neuron, concepts]
-    tested = audit.concept_set[neuron, concepts] & ~untested
+    inside = audit.concept_set[neuron, concepts]
     rows = np.arange(len(concepts))
     place = ax.get_yaxis_transform()  # along the axes' width, at the row
     for member, word, colour, marker in (
-        (tested, "yes", BLUE, "o"),
-        (untested, "untested", GREY, "s"),
-        (~(tested | untested), "no", ORANGE, "X"),
+        (inside, "yes", BLUE, "o"),
+        (~inside, "no", ORANGE, "X"),
     ):
         ax.hlines(rows[member], lower[member], upper[member], color=colour, lw=2.5, alpha=0.8)
         ax.scatter(measured[member], rows[member], color=colour, marker=marker, s=36, zorder=3)
@@ -373,7 +368,7 @@ def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
     for name, size, plot in (
         ("verdicts", (8, 1.6), lambda ax: plot_verdicts({audit.layer: audit.verdict_counts}, ax)),
         ("intervals", (7, 4.5), lambda ax: plot_intervals(audit, ax)),
-        ("agreement", (7, 4.5), lambda ax: plot_agreement(audit, ax)),
+        ("replication", (7, 4.5), lambda ax: plot_replication(audit, ax)),
         ("set_sizes", (7, 4.5), lambda ax: plot_set_sizes(audit, ax)),
     ):
         figure = Figure(figsize=size, layout="constrained")
@@ -421,7 +416,7 @@ def _titled(audit: Audit, neuron: int, ax: Axes) -> Axes:
         title = (
             f"unit {name}: {_shown(audit.description(neuron))}   "
             f"({audit.metric} {audit.similarity[neuron]:.2f}, "
-            f"agreement {audit.agreement[neuron]:.0%})   "
+            f"again with probability {audit.replication_probability[neuron]:.2f})   "
             f"{verdict}: {visible(audit.verdict_reason[neuron])}"
         )
     ax.set_title(title, loc="left", fontsize=9, parse_math=False)

@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from ..audit import Audit
+from ..audited import Audit
 from ..io import visible
 from ..verdicts import Verdict
 
@@ -20,40 +20,55 @@ STYLES = {
     Verdict.UNEXPLAINED: "red",
 }
 LONGEST = 200  # characters of a name or a reason
+NAMED = 3  # concepts of a set
 
 
 def summary(audit: Audit) -> str:
-    """A few sentences on the whole layer."""
+    """A few sentences on the whole layer, the most important first."""
     labelled = audit.label >= 0
-    unit = "samples" if audit.num_units == audit.num_samples else "groups"
+    total = len(audit.label)
     data = f"{audit.num_samples:,} samples"
-    if unit == "groups":
-        data += f" in {audit.num_units:,} groups"
+    if audit.unit_name != "samples":
+        data += f" in {audit.num_units:,} {audit.unit_name}"
     if not labelled.any():
-        return f"No neuron of {len(audit.label)} has a label ({data})."
-    known = labelled & ~audit.vacuous
-    tested = (audit.concept_set & ~audit.undecided).sum(axis=1)[labelled]
-    untested = audit.undecided.sum(axis=1)[labelled]
-    verdicts = ", ".join(f"{n} {v.text}" for v, n in audit.verdict_counts.items() if n)
+        return f"No neuron of {total:,} has a label ({data})."
+    level = f"{1 - audit.alpha:.0%}"
+    firm = labelled & (audit.replication_probability >= 1 - audit.alpha)
+    answers = audit.answers[labelled]
+    verdicts = ", ".join(f"{n:,} {v.text}" for v, n in audit.verdict_counts.items() if n)
     naive, fair = (
         np.nanmedian(x[labelled]) for x in (audit.similarity, audit.winners_curse.corrected)
     )
+    width, sure_width = (
+        np.median((high - low)[labelled])
+        for low, high in (
+            (audit.asymptotic_lower, audit.asymptotic_upper), (audit.lower, audit.upper),
+        )
+    )  # fmt: skip
     lines = [
-        f"{labelled.sum()} of {len(audit.label)} neurons have a label, from {data} and "
-        f"{len(audit.concept_names)} concepts by {audit.metric} ({audit.thresholds}).",
+        f"For {firm.sum():,} of {total:,} neurons a fresh probing set would give the same label "
+        f"with at least {level} probability.",
+        f"Sets: the median {level} set has {_counted(np.median(answers), 'answer')}, and "
+        f"{np.mean(answers == 1):.0%} of the sets have one.",
         f"Verdicts: {verdicts}.",
-        f"Faithfulness: the certificates of {known.sum()} rule out some concept; half of the "
-        f"labels may fall short of the best by up to {np.median(audit.regret[labelled]):.2f}. The "
-        f"median label's similarity is {naive:.2f} as measured, {fair:.2f} corrected for its "
-        "having been chosen.",
-        f"Stability: resampling the {unit} {audit.num_replicates:,} times gives the same label "
-        f"{np.mean(audit.agreement[labelled]):.0%} of the time. The median {1 - audit.alpha:.0%} "
-        f"set has {np.median(tested):g} tested concepts and {np.median(untested):g} on too little "
-        "evidence to test.",
+        f"Data: {data} and {audit.num_judged:,} concepts by {audit.metric} ({audit.thresholds}); "
+        f"{labelled.sum():,} neurons have a label.",
     ]
+    if audit.fit.poor.any():
+        lines.append(
+            f"Fit: the label of {audit.fit.poor.sum():,} neurons is missing from most of the "
+            f"{audit.unit_name} that activate them most."
+        )
+    lines.append(
+        f"Faithfulness: the median label's {audit.metric} is {naive:.2f} as measured, {fair:.2f} "
+        f"corrected for its having been chosen. Its {level} interval is {width:.2f} wide "
+        f"(asymptotic), {sure_width:.2f} with the guarantee for every sample size."
+    )
+    if audit.left_out:
+        lines.append(f"Vocabulary: {audit.left_out_text()}")
     if audit.null is not None:
         lines.append(
-            f"Chance: {int(np.sum(audit.null.explained))} neurons have to do with some concept "
+            f"Chance: {int(np.sum(audit.null.explained)):,} neurons have to do with some concept "
             f"(permutation test, {audit.null.num_permutations:,} permutations, false discovery "
             f"rate {audit.null.alpha:g})."
         )
@@ -61,7 +76,7 @@ def summary(audit: Audit) -> str:
 
 
 def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
-    """The neurons of highest similarity, one row each.
+    """The neurons of the best verdicts, one row each, the surest label of each verdict first.
 
     Parameters
     ----------
@@ -69,44 +84,58 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     rows : int or None
         How many neurons to show; None for all.
     """
-    order = np.argsort(
-        -np.where(np.isnan(audit.similarity), -np.inf, audit.similarity), kind="stable"
-    )
-    shown = order if rows is None else order[:rows]
+    shown = audit.ranked if rows is None else audit.ranked[:rows]
     table = Table(
-        title=_plain(f"{audit.layer or 'layer'}: {len(shown)} of {len(order)} neurons"),
+        title=_plain(
+            f"{audit.layer or 'layer'}: {len(shown):,} of {len(audit.label):,} neurons, best first"
+        ),
         caption=Text(
-            f"interval: {visible(audit.guarantee)}. Set: {visible(audit.set_guarantee)}; untested: "
-            "on too little evidence to test, and not ruled out."
+            "same label: probability that a fresh probing set of the same size gives it. Set: "
+            f"{visible(audit.set_guarantee)}. Interval: {visible(audit.asymptotic_guarantee)}."
         ),
     )
     table.add_column("unit", justify="right")
     table.add_column("concept")
+    table.add_column("same label", justify="right")
     table.add_column(_plain(audit.metric), justify="right")
     table.add_column("interval", justify="right", no_wrap=True)
     table.add_column("positives", justify="right")
-    table.add_column("agreement", justify="right")
     table.add_column("verdict", overflow="fold")
     for u in shown:
         verdict = Verdict(int(audit.verdict[u]))
         judged = Text.assemble(
-            (verdict.text, STYLES[verdict]), ": ", _plain(audit.verdict_reason[u])
-        )
+            (verdict.text, STYLES[verdict]), " " if verdict is Verdict.AMBIGUOUS else ": ",
+            _plain(audit.verdict_reason[u]),
+        )  # fmt: skip
         if audit.label[u] < 0:
             table.add_row(_plain(audit.neuron_names[u]), *["-"] * 5, judged)
             continue
-        if verdict is Verdict.AMBIGUOUS:
+        if verdict is Verdict.AMBIGUOUS and audit.set_size[u] > 1:
             judged.append(_plain(f" (or {_rivals(audit, u)})"))
+        if audit.fit.poor[u]:
+            judged.append(_plain(f"; {audit.fit_text(u)}"))
+        low, high = audit.asymptotic_lower[u], audit.asymptotic_upper[u]
         table.add_row(
             _plain(audit.neuron_names[u]),
             _plain(audit.description(u)),
+            _chance(audit.replication_probability[u]),
             f"{audit.similarity[u]:.3f}",
-            "-" if np.isnan(audit.lower[u]) else f"{audit.lower[u]:.2f} to {audit.upper[u]:.2f}",
+            "-" if np.isnan(low) else f"{low:.2f} to {high:.2f}",
             f"{audit.positives[audit.label[u]]:,}",
-            f"{audit.agreement[u]:.0%}",
             judged,
         )
     return table
+
+
+def _chance(value: float) -> str:
+    """A probability in percent; none is said to be certain."""
+    if np.isnan(value):
+        return "-"
+    return "> 99%" if value > 0.99 else "< 1%" if value < 0.01 else f"{value:.0%}"
+
+
+def _counted(count: float, noun: str) -> str:
+    return f"{count:g} {noun}" + ("s" if count != 1 else "")
 
 
 def _plain(text: str) -> Text:
@@ -116,7 +145,5 @@ def _plain(text: str) -> Text:
 
 
 def _rivals(audit: Audit, neuron: int) -> str:
-    names = [
-        name for name in audit.set_names(neuron, tested=True) if name != audit.description(neuron)
-    ]
-    return ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
+    names = [name for name in audit.set_names(neuron) if name != audit.description(neuron)]
+    return ", ".join(names[: NAMED - 1]) + (", ..." if len(names) >= NAMED else "")

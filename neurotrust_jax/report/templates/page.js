@@ -13,6 +13,7 @@
   const bdi = (text) => make("bdi", {}, text);
   const number = (x, digits = 3) => (typeof x === "number" ? x.toFixed(digits) : none);
   const percent = (x) => (typeof x === "number" ? `${Math.round(100 * x)}%` : none);
+  const chance = (x) => (typeof x !== "number" ? none : x > 0.99 ? "> 99%" : x < 0.01 ? "< 1%" : percent(x));
   const p = (x) => (typeof x !== "number" ? none : x < 0.001 ? "< 0.001" : x.toFixed(3));
   const range = (low, high) =>
     typeof low === "number" && typeof high === "number" ? `${number(low, 2)} to ${number(high, 2)}` : none;
@@ -26,14 +27,15 @@
         id: `${l}-${u}`, l, u, layer: layer.name, unit,
         description: label < 0 ? "" : layer.concepts[label],
         similarity: layer.similarity[u], interval: range(layer.lower[u], layer.upper[u]),
-        lower: layer.lower[u], agreement: layer.agreement[u],
-        tested: layer.numTested[u], untested: layer.numUntested[u],
+        lower: layer.lower[u], probability: layer.probability[u], agreement: layer.agreement[u],
+        answers: label < 0 ? null : layer.answers[u], place: layer.place[u],
+        note: layer.texts[layer.notes[u][0]],
         q: layer.q ? layer.q[u] : null, verdict: data.verdicts[layer.verdict[u]].name,
         order: layer.verdict[u], reason: layer.reasons[layer.reason[u]],
       });
     });
   });
-  for (const row of rows) row.text = `${row.layer} ${row.unit} ${row.description} ${row.reason}`.toLowerCase();
+  for (const row of rows) row.text = `${row.layer} ${row.unit} ${row.description} ${row.reason} ${row.note}`.toLowerCase();
 
   // ------------------------------------------------------------------ table
   const told = (field) => (cell) => bdi(cell.getData()[field]);
@@ -45,23 +47,28 @@
     return make("span", {}, dot, verdict.name);
   };
   const numeric = { sorter: "number", sorterParams: { alignEmptyValues: "bottom" }, hozAlign: "right" };
+  // the strongest of each verdict comes first, whichever verdict does
+  const byVerdict = (a, b, x, y, column, dir) => {
+    const [one, other] = [x.getData(), y.getData()];
+    return one.order - other.order || (dir === "desc" ? -1 : 1) * (one.place - other.place);
+  };
   const columns = [
     { title: "layer", field: "layer", formatter: told("layer"), width: 120, responsive: 7, visible: data.layers.length > 1 },
     { title: "unit", field: "unit", formatter: told("unit"), sorter: "alphanum", width: 74, responsive: 0 },
     { title: "label", field: "description", formatter: told("description"), minWidth: 120, widthGrow: 3, responsive: 0 },
+    { title: "same label", field: "probability", ...numeric, formatter: shown(chance), width: 124, responsive: 0, headerTooltip: "Probability that a fresh probing set of the same size gives this label" },
+    { title: "answers", field: "answers", ...numeric, width: 100, responsive: 3, headerTooltip: "Answers in the neuron's set: concepts of one tree of the hierarchy are one" },
     { title: data.layers.length === 1 ? data.layers[0].metric : "similarity", field: "similarity", ...numeric, formatter: shown((x) => number(x)), width: 104, responsive: 2 },
-    { title: "interval", field: "lower", ...numeric, formatter: told("interval"), width: 120, responsive: 4 },
-    { title: "agreement", field: "agreement", ...numeric, formatter: shown(percent), width: 122, responsive: 3 },
-    { title: "tested set", field: "tested", ...numeric, width: 122, responsive: 5 },
-    { title: "untested", field: "untested", ...numeric, width: 110, responsive: 8 },
-    { title: "q-value", field: "q", ...numeric, formatter: shown(p), width: 104, responsive: 6 },
-    { title: "verdict", field: "verdict", formatter: badge, sorter: (a, b, x, y) => x.getData().order - y.getData().order, width: 128, responsive: 0 },
-    { title: "reason", field: "reason", formatter: told("reason"), minWidth: 150, widthGrow: 3, responsive: 9 },
+    { title: "interval", field: "lower", ...numeric, formatter: told("interval"), width: 120, responsive: 4, headerTooltip: "Asymptotic interval of the true similarity, for all concepts of the neuron at once" },
+    { title: "agreement", field: "agreement", ...numeric, formatter: shown(percent), width: 116, responsive: 7, headerTooltip: "Share of resamples of these data that give the same label" },
+    { title: "q-value", field: "q", ...numeric, formatter: shown(p), width: 96, responsive: 6 },
+    { title: "verdict", field: "verdict", formatter: badge, sorter: byVerdict, width: 128, responsive: 0 },
+    { title: "reason", field: "reason", formatter: (cell) => bdi([cell.getData().reason, cell.getData().note].filter(Boolean).join("; ")), minWidth: 170, widthGrow: 3, responsive: 9 },
   ];
   const table = new Tabulator("#table", {
     data: rows, columns, index: "id", height: "min(620px, 75vh)", layout: "fitColumns",
     responsiveLayout: "hide", placeholder: "No neuron fits.",
-    initialSort: [{ column: "similarity", dir: "desc" }, { column: "verdict", dir: "asc" }],
+    initialSort: [{ column: "verdict", dir: "asc" }],
     rowFormatter(row) {
       const element = row.getElement();
       element.tabIndex = 0;
@@ -149,7 +156,7 @@
         name: layer.concepts[concept], similarity: layer.leading.similarity[i],
         lower: layer.leading.lower[i], upper: layer.leading.upper[i],
         votes: vote < 0 ? 0 : layer.votes[u][vote], positives: layer.positives[concept],
-        kept: layer.tested[u].includes(concept) ? "yes" : layer.untested[u].includes(concept) ? "untested" : "no",
+        kept: layer.set[u].includes(concept) ? "yes" : "no",
       });
     }
     return found;
@@ -209,6 +216,8 @@
       make("p", {}, bdi(row.layer)),
       make("p", {}, dot, make("b", {}, verdict.name), ": ", bdi(row.reason)),
     );
+    if (row.description) detail.append(make("p", {}, "A fresh probing set gives this label with a probability of ", make("b", {}, chance(row.probability)), "."));
+    if (row.note) detail.append(make("p", { class: "note" }, bdi(row.note)));
     if (layer.examples && layer.examples.top[u].length) {
       const places = new Map(layer.examples.samples.map((x, i) => [x, layer.examples.places[i]]));
       const tiles = make("div", { class: "tiles" }, ...layer.examples.top[u].map((x) => sample(places.get(x))));
@@ -233,13 +242,25 @@
     detail.append(
       make("h4", {}, `${layer.level} set`),
       facts([
-        ["tested, may be the best", layer.numTested[u] ? names(layer, layer.tested[u], layer.numTested[u]) : "none"],
-        ["untested, not ruled out", layer.numUntested[u] ? names(layer, layer.untested[u], layer.numUntested[u]) : "none"],
+        ["concepts in it", names(layer, layer.set[u], layer.setSize[u])],
         ["answers", String(layer.answers[u])],
+        ["for this neuron alone", `${layer.calibratedSize[u]} concepts, ${layer.numUntested[u]} of them untested`],
       ]),
+    );
+    const above = layer.shares.map((share, k) => [share, layer.above[u][k]]).filter(([, concept]) => concept >= 0);
+    if (above.length) {
+      detail.append(
+        make("h4", {}, "Label if only the top of the activation counts"),
+        facts(above.map(([share, concept]) => [`top ${percent(share)} of its active samples`, bdi(layer.concepts[concept])])),
+      );
+    }
+    const why = layer.texts[layer.notes[u][1]];
+    detail.append(
       make("h4", {}, "In figures"),
       facts([
-        ["similarity", `${number(layer.similarity[u])}, ${range(layer.lower[u], layer.upper[u])}`],
+        ["similarity", number(layer.similarity[u])],
+        ["interval, asymptotic", range(layer.lower[u], layer.upper[u])],
+        ["interval for every sample size", make("span", {}, range(layer.sureLower[u], layer.sureUpper[u]), why ? ": " : "", bdi(why))],
         ["corrected for choice", number(layer.corrected[u])],
         ["on data that did not choose", number(layer.split[u])],
         ["agreement", `${percent(layer.agreement[u])} of ${layer.replicates.toLocaleString("en")} resamples`],
