@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "TrainedLayer", "excerpts", "train_layer"]
 
 TOP_FRACTION = 0.05
-EXCERPT = 512  # tokens of a file that models are trained and judged on, beside the transformer
-PROBED = 128  # tokens of a file that are probed
+# tokens of a file on which language models are judged and probed, and the autoencoder is trained
+EXCERPT = 512
 ORDER = 4  # of the n-grams that a language model is compared with
 LANGUAGE_MODEL: dict[str, Any] = {"num_steps": 2400, "batch_size": 8, "learning_rate": 4e-3}
 AUTOENCODER: dict[str, Any] = {"num_features": 1024, "k": 16, "num_steps": 3000}
@@ -221,14 +221,13 @@ def _language(key: Array, told: StageProgress) -> _Language:
             progress=lambda done, total: told("training the transformer", done, total),
         ),
     )  # fmt: skip
-    judged = held_out[excerpts(data.groups[held_out])]
-    test = data.tokens[judged], data.groups[judged]
+    rows = held_out[excerpts(data.groups[held_out])]
+    test = data.tokens[rows], data.groups[rows]
     told("comparing with n-grams", 0, 2)
     bits = models.evaluate(model, *test)
     told("comparing with n-grams", 1, 2)
     rival = models.ngram_bits(tokens, groups, *test, len(data.vocabulary), ORDER)
     told("comparing with n-grams", 2, 2)
-    rows = held_out[excerpts(data.groups[held_out], PROBED)]
     return _Language(
         model, data, rows, seen[excerpts(groups)],
         achieved="predict the next token of Python source. Bits a token on "
@@ -247,7 +246,7 @@ def _transformer_layer(key: Array, task: str, told: StageProgress) -> TrainedLay
     thresholds = _thresholds(read(data.tokens[seen], data.groups[seen]))
     told("reading activations", 2, 2)
     return TrainedLayer(
-        f"{task} {path}", data, rows, activations, thresholds, PROBED, read, achieved
+        f"{task} {path}", data, rows, activations, thresholds, EXCERPT, read, achieved
     )
 
 
@@ -286,7 +285,7 @@ def _autoencoder_layer(key: Array, task: str, told: StageProgress) -> TrainedLay
         rows=rows,
         activations=activations,
         thresholds=np.zeros(activations.shape[1], np.float32),  # active where it is not zero
-        largest_unit=PROBED,
+        largest_unit=EXCERPT,
         read=read,
         achieved=f"{achieved}. The autoencoder's {model.k} features of {activations.shape[1]:,} "
         f"leave {left:.1%} of the variance of {path}",

@@ -7,12 +7,14 @@ its comparisons, raises a false alarm with probability below 1e-4.
 import sys
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.ft2font import FT2Font, LoadFlags
+from scipy import sparse
 from scipy.stats import norm
 from sklearn.metrics import (
     accuracy_score,
@@ -516,6 +518,52 @@ def test_excerpts_are_the_middle_of_each_group_that_is_long_enough():
     rows = tasks.excerpts(groups, 4)
     np.testing.assert_array_equal(rows, [3, 4, 5, 6, 10, 11, 12, 13, 17, 18, 19, 20])
     assert len(tasks.excerpts(groups, 11)) == 0
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize("task", ["python-transformer", "python-sae"])
+def test_language_tasks_probe_as_much_of_each_file_held_out_as_they_say(task, monkeypatch):
+    """Without the training: what is probed, and how large a group can be."""
+    sizes = np.array([600, 512, 511, 900, 2000, 700, 513, 800])
+    groups = np.repeat(np.arange(8), sizes)
+    data = SimpleNamespace(
+        tokens=np.arange(len(groups)), groups=groups, vocabulary=("a",), concept_names=("late",),
+        concepts=groups[:, None] > 3,
+    )  # fmt: skip
+    read = []
+
+    def activations(model, tokens, groups, path):
+        read.append(groups)
+        return np.stack([tokens % 7, tokens % 5], axis=1).astype(np.float32)
+
+    class Model:
+        k = 1
+
+        def __init__(self, *sizes, **options):
+            pass
+
+        def __call__(self, stream):
+            return stream
+
+    monkeypatch.setattr(tasks.datasets, "python_source", lambda: data)
+    monkeypatch.setattr(tasks, "_trained", lambda key, name, model, *rest: model)
+    for name, stub in (
+        ("Transformer", Model), ("SparseAutoencoder", Model), ("token_activations", activations),
+        ("evaluate", lambda *x: 1.0), ("ngram_bits", lambda *x: 2.0),
+        ("sparse_features", lambda model, stream: sparse.csr_array(stream)),
+    ):  # fmt: skip
+        monkeypatch.setattr(tasks.models, name, stub)
+    layer = tasks.train_layer(jax.random.key(0), task)
+    probed, number = np.unique(layer.groups, return_counts=True)
+    assert 0 < len(probed) < 7
+    assert 2 not in probed  # too short
+    assert (number == 512).all()
+    assert layer.largest_unit == 512
+    assert layer.probe().num_units == len(probed)
+    # thresholds, or features, come from files that are not probed
+    others = [some for some in read if not np.array_equal(some, layer.groups)]
+    assert len(others) == 1
+    assert not set(others[0]) & set(probed)
 
 
 @pytest.mark.x32
