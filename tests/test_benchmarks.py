@@ -32,6 +32,8 @@ def test_concept_sets_cover_and_the_vote_rule_does_not(tmp_path, request):
     found = run_quick("coverage", tmp_path, request)
     assert {x["structure"] for x in found["hostile"]} >= {"independent"}
     assert {x["case"] for x in found["compare"]} >= {"given, given", "chosen, given"}
+    covers = {x["kind"]: x["covers"] for x in found["conformal"]}
+    assert covers == {"conformal": True, "vote": False}
     rows = found["planted"]
     for figure in ("coverage", "coverage_size"):
         assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
