@@ -313,7 +313,10 @@ def main():
     parser.add_argument("--metrics", nargs="+", choices=FULL["metrics"])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--draws", type=int, metavar="N", help="probing sets of each kind")
-    parser.add_argument("--report", action="store_true", help="measure nothing, read what is kept")
+    parser.add_argument(
+        "--report", action="store_true",
+        help="figures, tables and the README's table again, of what is kept",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=HERE / "results", metavar="FOLDER")
     arguments = parser.parse_args()
     size = dict(QUICK if arguments.quick else FULL)
@@ -339,6 +342,8 @@ def main():
         )  # fmt: skip
     report.draw(found, arguments.out)
     console.print(*report.tables(found), sep="\n")
+    if arguments.report:
+        console.print(report.markdown(found), markup=False, highlight=False, soft_wrap=True)
     bad = list(failures(found, size))
     for line in bad:
         console.print(line, style="bold red")

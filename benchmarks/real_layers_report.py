@@ -126,14 +126,27 @@ def _panels(layers, **options):
 
 
 def _marker(rows, x):
-    """By size of the probing set, among those of the layer."""
+    """By size of the probing set, among those of the layer; a real layer has one."""
     sizes = sorted({y["n"] for y in rows if y["layer"] == x["layer"]})
     return MARKERS[sizes.index(x["n"])]
 
 
+def _marker_labels(rows):
+    """What the markers say, where a layer has several sizes."""
+    several = {layer: sorted({x["n"] for x in rows if x["layer"] == layer}) for layer in
+               {x["layer"] for x in rows}}  # fmt: skip
+    sizes = max(several.values(), key=len)
+    return [
+        (f"n = {n:,}", marker, "#444444") for n, marker in zip(sizes, MARKERS, strict=False)
+        if len(sizes) > 1
+    ]  # fmt: skip
+
+
 def _legend(figure, ax, labels):
     handles = [ax.plot([], [], style, color=c, label=text)[0] for text, style, c in labels]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(labels), frameon=False)
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=min(len(labels), 5), frameon=False
+    )
 
 
 def draw_coverage(rows, path):
@@ -153,6 +166,7 @@ def draw_coverage(rows, path):
         levels = sorted({100 * (1 - x["alpha"]) for x in rows})
         ends = [levels[0] - 2, levels[-1] + 2]
         ax.plot(ends, ends, color="#444444", lw=1)
+        ax.set_ylim(top=101)
         ax.set_xticks(levels)
     for ax in grid[:, 0]:
         ax.set_ylabel("fresh label in the set, %")
@@ -160,7 +174,10 @@ def draw_coverage(rows, path):
         ax.set_xlabel("nominal, %")
     _legend(
         figure, axes[0],
-        [*((m, "o", METRIC_COLOURS[m]) for m in metrics), ("vote rule", "o", "#BBBBBB")],
+        [
+            *((m, "o", METRIC_COLOURS[m]) for m in metrics), ("vote rule", "o", "#BBBBBB"),
+            *_marker_labels(rows),
+        ],
     )  # fmt: skip
     figure.savefig(path, dpi=160)
     plt.close(figure)
@@ -170,17 +187,17 @@ def draw_sizes(rows, path):
     """Mean and median size of 90% sets by iou: those of an audit before, and conformal ones."""
     rows = [
         x for x in rows
-        if (x["metric"], x["alpha"], x["data"]) == ("iou", ALPHA, "probing sets")
-        and x["kind"] in KIND_COLOURS
+        if (x["metric"], x["alpha"]) == ("iou", ALPHA) and x["kind"] in KIND_COLOURS
     ]  # fmt: skip
-    names = list(dict.fromkeys((x["layer"], x["n"]) for x in rows))
-    figure, ax = plt.subplots(figsize=(7, 0.32 * len(names) + 1.4), layout="constrained")
+    names = list(dict.fromkeys(_probing_set(x) for x in rows))
+    figure, ax = plt.subplots(figsize=(7, 0.4 * len(names) + 1.4), layout="constrained")
+    kinds = list(KIND_COLOURS)
     for x in rows:
-        y = names.index((x["layer"], x["n"]))
+        y = names.index(_probing_set(x)) + 0.2 * (kinds.index(x["kind"]) - 1)
         for name, style in (("size", "o"), ("median_size", "|")):
-            ax.plot(x[name], y, style, color=KIND_COLOURS[x["kind"]], ms=6 if style == "o" else 11)
-    ax.set_yticks(range(len(names)), [f"{layer}, n = {n:,}" for layer, n in names])
-    ax.invert_yaxis()
+            ax.plot(x[name], y, style, color=KIND_COLOURS[x["kind"]], ms=5 if style == "o" else 9)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set(xscale="log", xlabel="concepts in the 90% set: mean (dot) and median (line), by iou")
     ticks = [1, 2, 5, 10, 20, 50, 100]
     ax.set_xticks(ticks, map(str, ticks))
@@ -190,6 +207,10 @@ def draw_sizes(rows, path):
     _legend(figure, ax, [(kind, "o", colour) for kind, colour in KIND_COLOURS.items()])
     figure.savefig(path, dpi=160)
     plt.close(figure)
+
+
+def _probing_set(row):
+    return f"{row['layer']}, {'all groups' if row['data'] == 'all' else format(row['n'], ',')}"
 
 
 def draw_reliability(rows, path):
@@ -210,7 +231,8 @@ def draw_reliability(rows, path):
     for ax in axes[-grid.shape[1] :]:
         ax.set_xlabel("stated, %")
     text = {"probability": "probability of replication", "agreement": "agreement of replicates"}
-    _legend(figure, axes[0], [(text[name], "o", c) for name, c in MEASURE_COLOURS.items()])
+    labels = [(text[name], "o", c) for name, c in MEASURE_COLOURS.items()]
+    _legend(figure, axes[0], labels + _marker_labels(rows))
     figure.savefig(path, dpi=160)
     plt.close(figure)
 
