@@ -166,8 +166,8 @@ def draw_coverage(rows, path):
         levels = sorted({100 * (1 - x["alpha"]) for x in rows})
         ends = [levels[0] - 2, levels[-1] + 2]
         ax.plot(ends, ends, color="#444444", lw=1)
-        ax.set_ylim(top=101)
         ax.set_xticks(levels)
+    axes[0].set_ylim(top=101)
     for ax in grid[:, 0]:
         ax.set_ylabel("fresh label in the set, %")
     for ax in axes[-grid.shape[1] :]:
