@@ -4,8 +4,9 @@ Counts how often each method's set holds the best concept, and the label of a fr
 how large the sets are, in worlds of known truth (`worlds.py`): planted ties, gaps and structures,
 and hostile ones (rare best concepts, groups of unequal sizes or few of them, thresholds from the
 same data, metrics of a fixed number of samples under subsampling). Then asks the same of the
-intervals of `compare`. Writes ``coverage.json`` and two figures, and exits with status 1 if a
-calibrated or certified set, or a comparison, misses more often than it may, or a control does not.
+intervals of `compare`, and of conformal sets on average over a layer's neurons. Writes
+``coverage.json`` and two figures, and exits with status 1 if a calibrated, certified or conformal
+set, or a comparison, misses more often than it may, or a control does not.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from itertools import product
 from pathlib import Path
 
 import coverage_compare
+import coverage_conformal
 import jax
 import matplotlib
 import numpy as np
@@ -32,7 +34,7 @@ import neurotrust_jax as nt
 
 HERE = Path(__file__).parent
 KINDS = ("vote", "calibrated", "certified", "vote, replication", "calibrated, replication")
-PARTS = ("planted", "hostile", "compare")
+PARTS = ("planted", "hostile", "compare", "conformal")
 
 
 def one(cell, seed, alphas, num_replicates):
@@ -209,7 +211,7 @@ def main():
     parser.add_argument("--out", type=Path, default=HERE / "results", metavar="FOLDER")
     parser.add_argument("--datasets", type=int, metavar="N")
     arguments = parser.parse_args()
-    cells = {"planted": [], "hostile": []}
+    cells = {"conformal": list(coverage_conformal.cells_of(arguments.quick))}
     if arguments.quick:
         cells["planted"], alphas = list(laws(("iou",), (2, 10), (300,), (0.2,))), (0.1,)
         cells["hostile"] = [x for x in hostile_laws(300) if x.metric == "iou" and x.gap == 0][:2]
@@ -241,10 +243,11 @@ def main():
             keep()
             continue
         rows[part] = []
+        measure = coverage_conformal.rows_of if part == "conformal" else run
         # one shape after another, and few compiled functions at a time
         cells[part].sort(key=lambda x: (x.n, x.groups, x.num_concepts))
         for i, cell in enumerate(track(cells[part], part, console=Console(stderr=True))):
-            rows[part] += run(cell, datasets, alphas, replicates)
+            rows[part] += measure(cell, datasets, alphas, replicates)
             keep()  # what is done
             if i % 8 == 7:
                 jax.clear_caches()
@@ -261,11 +264,15 @@ def main():
         blind = bool(ties) and all(x["covers"] for x in ties)
     if rows["hostile"]:
         console.print(hostile(rows["hostile"], alphas[-2] if len(alphas) > 1 else alphas[0]))
-    for part in ("planted", "hostile"):
+    if rows["conformal"]:
+        console.print(coverage_conformal.summary(rows["conformal"]))
+    for part in ("planted", "hostile", "conformal"):
         bad += [x for x in rows[part] if not x["covers"] and not x["kind"].startswith("vote")]
     bad += [x for x in rows["compare"] if not (x["covers"] and x["neurons_cover"])]
     chosen = [x for x in rows["compare"] if x["case"] == "chosen, given"]
     blind |= bool(chosen) and all(x["control_coverage"] > 0.5 for x in chosen)
+    votes = [x for x in rows["conformal"] if x["kind"] == "vote" and x["gap"] == 0]
+    blind |= bool(votes) and all(x["covers"] for x in votes)
     for x in bad:
         console.print(f"too low: {x}", style="bold red")
     if blind:

@@ -120,11 +120,11 @@ def _sizes(cell):
     return np.full(int(cell.groups), cell.n // int(cell.groups))
 
 
-def draw(cell, seed):
+def draw(cell, seed, neurons=NEURONS):
     """A probing set."""
     rng = np.random.default_rng(seed)
     if cell.structure == "rare best":
-        return _draw_rare(cell, rng)
+        return _draw_rare(cell, rng, neurons)
     rho, threshold = law(cell)
     n, groups = cell.n, None
     if cell.groups not in ("", "copies"):
@@ -139,7 +139,7 @@ def draw(cell, seed):
         return math.sqrt(WITHIN) * shared + math.sqrt(1 - WITHIN) * own
 
     cause = normal(1)
-    f = SHARED * cause + math.sqrt(1 - SHARED**2) * normal(NEURONS)
+    f = SHARED * cause + math.sqrt(1 - SHARED**2) * normal(neurons)
     noise = normal(cell.num_concepts)
     if cell.structure == "correlated":
         noise = math.sqrt(0.5) * (noise + rng.standard_normal((n, 1)))
@@ -153,12 +153,13 @@ def draw(cell, seed):
     return nt.make_probe(f.astype(np.float32), c, groups=groups, **chosen)
 
 
-def _draw_rare(cell, rng):
+def _draw_rare(cell, rng, neurons):
     """Neurons fire twice as often where the first concept is, and know nothing of the others."""
     frequency = np.r_[RARE, np.full(cell.num_concepts - 1, COMMON)]
     c = rng.random((cell.n, cell.num_concepts)) < frequency
     rate = np.where(c[:, :1], LIFT * ACTIVE, ACTIVE)
-    f = np.where(rng.random((cell.n, NEURONS)) < rate, 0.5 + rng.random((cell.n, NEURONS)), 0)
+    shape = cell.n, neurons
+    f = np.where(rng.random(shape) < rate, 0.5 + rng.random(shape), 0)
     return nt.make_probe(f.astype(np.float32), c, thresholds=0.0)
 
 

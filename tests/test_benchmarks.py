@@ -7,19 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytestmark = [pytest.mark.x32, pytest.mark.slow]
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def run_quick(name, folder, request):
+def run_quick(name, folder, request, **environment):
     # exits with 1 where something misses too often or a negative control does not
     run = subprocess.run(
         [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--out", folder],
         capture_output=True,
         text=True,
-        env=os.environ | {"NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust"))},
+        env=os.environ
+        | {"NEUROTRUST_CACHE": str(request.config.cache.mkdir("neurotrust"))}
+        | environment,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return json.loads((folder / f"{name}.json").read_text())
@@ -29,6 +32,8 @@ def test_concept_sets_cover_and_the_vote_rule_does_not(tmp_path, request):
     found = run_quick("coverage", tmp_path, request)
     assert {x["structure"] for x in found["hostile"]} >= {"independent"}
     assert {x["case"] for x in found["compare"]} >= {"given, given", "chosen, given"}
+    covers = {x["kind"]: x["covers"] for x in found["conformal"]}
+    assert covers == {"conformal": True, "vote": False}
     rows = found["planted"]
     for figure in ("coverage", "coverage_size"):
         assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
@@ -108,3 +113,31 @@ def test_agreement_tells_labels_that_last(tmp_path, request):
     worth = {x["measure"]: x["auroc_fresh"] for x in rows}
     assert worth["top1_agreement"] > 0.75
     assert worth["positives"] < 0.65  # says nothing of the neuron
+
+
+def test_real_layers(tmp_path, request):
+    # a stand-in for the file of real activations, which need not be at hand: 400 groups of 1 to 3
+    # samples, two neurons for each concept, one clear and one faint
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(400), rng.integers(1, 4, 400))
+    concepts = (rng.random((400, 10)) < 0.15)[groups]
+    strength = np.repeat([4.0, 1.5], 10)
+    conv = rng.normal(size=(len(groups), 20)) + strength * np.tile(concepts, 2)
+    np.savez(
+        tmp_path / "magika.npz", conv=conv.astype(np.float16), concepts=concepts, groups=groups,
+        names=np.array([f"concept {c}" for c in range(10)]),
+    )  # fmt: skip
+    found = run_quick("real_layers", tmp_path, request, NEUROTRUST_REAL=str(tmp_path))
+    for figure in ("coverage", "sizes", "reliability"):
+        assert (tmp_path / f"real_layers_{figure}.png").stat().st_size > 10_000
+    layers = {"magika conv", "digits-mlp"}
+    for part in ("sets", "probability", "verdicts"):
+        assert {x["layer"] for x in found[part]} == layers
+    for layer in layers:
+        size = {
+            x["kind"]: x["size"] for x in found["sets"]
+            if x["layer"] == layer and x["data"] == "probing sets"
+        }  # fmt: skip
+        assert size["conformal"] < size["calibrated, replication"]
+    assert {x["measure"] for x in found["probability"]} == {"probability", "agreement"}
+    assert sum(x["neurons"] for x in found["verdicts"] if x["data"] == "all") == 20
