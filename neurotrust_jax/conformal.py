@@ -32,8 +32,7 @@ from .bounds import CoverageWarning
 from .calibrated import chosen
 from .candidates import stable_scale
 from .checks import check_key, check_share
-from .crossfit import blocks_of_neurons
-from .halves import draw_halves, half_similarities
+from .halves import read_halves
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .sets import ConceptSets, threshold_note
@@ -43,7 +42,6 @@ __all__ = ["conformal_sets"]
 
 FEWEST = 20  # neurons, below which their average is no statement on a layer
 LARGEST = 1e3  # standard errors: a lead without any spread is finite too
-COPIES = 4  # arrays of all similarities of the halves that are alive at once
 TOGETHER = 64  # neurons scored side by side
 
 
@@ -130,12 +128,8 @@ def conformal_sets(
     check_key(key)
     check_joint(probe, metric)
 
-    halves = draw_halves(key, probe, num_splits)
-    found = [
-        _scores(*half_similarities(part, metric, halves), metric=metric)
-        for _, part in blocks_of_neurons(probe, metric, 2 * COPIES * num_splits)
-    ]
-    recorded, score, label = (np.concatenate(x) for x in zip(*found, strict=True))
+    readers = [lambda x: _scores(x.similarity, x.whole, metric=metric)]
+    ((recorded, score, label),) = read_halves(key, probe, metric, num_splits, readers)
 
     recorded = recorded.reshape(len(label), -1)
     cut = np.full(len(label), np.inf)

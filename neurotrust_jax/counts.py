@@ -10,7 +10,7 @@ takes 20. Sums of ranks where a rare concept is present take additions of 32 bit
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -115,10 +115,12 @@ def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:
 def over_counts(
     listed: Listed,
     moved: Array,
-    fn: Callable[[Array, Array], Array],
+    fn: Callable[[Array, Array], Any],
     total: Array | None = None,
-) -> Array:
-    """``fn`` of lists [width] and their sums [width, D] of int32, giving [width, ...], for all.
+) -> Any:
+    """``fn`` of lists [width] and their sums [width, D] of int32, for all lists.
+
+    It gives an array [width, ...], or a pytree of such arrays.
 
     A sum is that of the table over the rows of a list, where row i has that of row ``moved[i]``, or
     none where that is n. ``total`` [D] is the sum of all rows then, unless it is as before.
@@ -134,7 +136,7 @@ def over_counts(
             found = found + listed.table[rows].astype(narrow)
         return found
 
-    def block(own: tuple[Array, ...]) -> Array:
+    def block(own: tuple[Array, ...]) -> Any:
         start, stop, lists, others = own
 
         def stretch(i: Array, total: Array) -> Array:
@@ -147,7 +149,7 @@ def over_counts(
         return fn(lists, jnp.where(others[:, None], every[None, :] - found, found))
 
     each = lax.map(block, (listed.start, listed.stop, listed.lists, listed.others))
-    return each.reshape(-1, *each.shape[2:])[listed.place]
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[listed.place], each)
 
 
 def similarity_of_counts(

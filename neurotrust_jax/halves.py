@@ -1,9 +1,14 @@
-"""Similarities on random halves and quarters of the sampling units, for all pairs at once."""
+"""Random halves and quarters of the sampling units, and what they say of all neurons at once.
+
+Conformal sets, the probability of replication and the winner's curse read the same halves: one
+pass serves all of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +16,16 @@ import numpy as np
 from jax import Array, lax
 
 from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
-from .crossfit import keep_rows
+from .crossfit import blocks_of_neurons, keep_rows, sums_at, sums_of
 from .metrics import Metric
 from .probe import Probe
-from .similarity import prepare, score_prepared
+from .similarity import at_concept, prepare, score_prepared, winner
+from .sums import Sums
 from .weights import draw_all
 
-__all__ = ["draw_halves", "draw_quarters", "half_similarities"]
+__all__ = ["OnHalves", "draw_halves", "draw_quarters", "half_similarities", "read_halves"]
 
+COPIES = 4  # arrays of all similarities of the parts that are alive at once
 QUARTERS = 2**32 - 1  # folded into the key of the quarters; splits fold in 0, 1, ...
 
 
@@ -41,27 +48,109 @@ def draw_quarters(key: Array, probe: Probe, num_deals: int) -> Array:
     return dealt[:, None, :] == jnp.arange(4, dtype=jnp.int32)[None, :, None]
 
 
+class OnHalves(NamedTuple):
+    """What halves, quarters and all data say of some neurons.
+
+    Attributes
+    ----------
+    similarity : Array [U, S, 2, C]
+        Similarities on both halves of each split.
+    whole : Array [U, C]
+        Those on all data.
+    quarters : Array [U, D, 4, C], or None
+        Those on quarters, where these are asked for.
+    label : Array [S, 2, U] of int32
+        Label that each half gives, -1 for none.
+    crossed : Sums of Array [S, 2, U], or Array [S, 2, U]
+        The six sums of that label on the other half; of a metric that is no function of them its
+        similarity there.
+    """
+
+    similarity: Array
+    whole: Array
+    quarters: Array | None
+    label: Array
+    crossed: Any
+
+
+def read_halves(
+    key: Array,
+    probe: Probe,
+    metric: Metric,
+    num_splits: int,
+    readers: Sequence[Callable[[OnHalves], Any]],
+    *,
+    num_deals: int = 0,
+) -> list[Any]:
+    """What several readers make of the same halves, in one pass over the neurons.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+    probe : Probe
+    metric : Metric
+    num_splits : int
+        Splits into halves.
+    readers : sequence of callable
+        ``reader(OnHalves)`` gives arrays [U, ...], or a pytree of them, of some neurons.
+    num_deals : int
+        Deals into quarters, none unless given.
+
+    Returns
+    -------
+    list
+        Of each reader its arrays, as NumPy arrays of all neurons.
+    """
+    halves = draw_halves(key, probe, num_splits)
+    quarters = draw_quarters(key, probe, num_deals) if num_deals else None
+    arrays = COPIES * (2 * num_splits + 4 * num_deals)
+    found = []
+    for _, part in blocks_of_neurons(probe, metric, arrays):
+        on_halves = half_similarities(part, metric, halves, quarters)
+        found.append([jax.device_get(read(on_halves)) for read in readers])
+    return [jax.tree.map(lambda *x: np.concatenate(x), *each) for each in zip(*found, strict=True)]
+
+
 def half_similarities(
     part: Probe, metric: Metric, halves: Array, quarters: Array | None = None
-) -> tuple[Array, ...]:
-    """Similarities on both halves of each split, [U, splits, 2, C], and on all data, [U, C].
-
-    Where ``quarters`` are given, on these as well, [U, deals, 4, C].
-    """
+) -> OnHalves:
+    """What halves [S, n] and quarters [D, 4, n] of bool say of all neurons of a probe."""
     if countable(part, metric):
         on = part.neurons.present
         listed = list_rows(on, part.labels.present)
-        found = _by_counts(listed, on, part.weights[0], halves, metric=metric)
-        if quarters is None:
-            return found
-        return *found, _counted(listed, on, part.weights[0], quarters, metric=metric)
-    prepared = prepare(part, metric)
-    scores = partial(_scored, prepared, part.weights, metric=metric)
-    found = (
-        scores(jnp.stack([halves, ~halves], 1)),
-        score_prepared(prepared, part.weights, metric=metric),
-    )
-    return found if quarters is None else (*found, scores(quarters))
+        counted = listed, on, part.weights[0]
+        similarity, whole, label, crossed = _by_counts(*counted, halves, metric=metric)
+        dealt = None if quarters is None else _counted(*counted, quarters, metric=metric)
+    else:
+        prepared = prepare(part, metric)
+        similarity, label, crossed = _by_scores(prepared, part.weights, halves, metric=metric)
+        whole = score_prepared(prepared, part.weights, metric=metric)
+        scored = partial(_scored, prepared, part.weights, metric=metric)
+        dealt = None if quarters is None else scored(quarters)
+    return OnHalves(similarity, whole, dealt, label, crossed)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _by_scores(
+    prepared: Any, weights: Array, halves: Array, *, metric: Metric
+) -> tuple[Array, Array, Any]:
+    """Similarities on halves, their labels, and these on the other halves."""
+
+    def both(half: Array) -> tuple[Array, Array, Any]:
+        parts = [keep_rows(metric, weights, rows) for rows in (half, ~half)]
+        scores = [metric.score(prepared, w) for w in parts]
+        label = [winner(x) for x in scores]
+        crossed = [
+            at_concept(x, y)
+            if metric.finalise is None
+            else sums_at(sums_of(metric, prepared, w), y)
+            for w, x, y in zip(parts[::-1], scores[::-1], label, strict=True)
+        ]
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *crossed)
+        return jnp.stack(scores), jnp.stack(label), stacked
+
+    scores, label, crossed = lax.map(both, halves)
+    return scores.transpose(2, 0, 1, 3), label, crossed
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -97,28 +186,40 @@ def _counted(listed: Listed, on: Array, weight: Array, parts: Array, *, metric: 
 @partial(jax.jit, static_argnames="metric")
 def _by_counts(
     listed: Listed, on: Array, weight: Array, halves: Array, *, metric: Metric
-) -> tuple[Array, Array]:
-    """As :func:`_counted` of halves: what one half lacks, the other half has."""
+) -> tuple[Array, Array, Array, Sums]:
+    """As :func:`_by_scores`, of rows to count: what one half lacks, the other half has."""
     num_samples = halves.shape[1]
     rows = jnp.arange(num_samples, dtype=jnp.int32)
     together = over_counts(listed, rows, lambda _, count: count)
     similarity = partial(similarity_of_counts, metric, weight)
 
-    def both(half: Array) -> Array:
+    def both(half: Array) -> tuple[Array, Array, Sums]:
         size = half.sum(dtype=jnp.int32)
         active, positives = (
             (x & half[:, None]).sum(axis=0, dtype=jnp.int32) for x in (on, listed.table[:-1] > 0)
         )
+        sizes = jnp.stack([size, num_samples - size])
+        has = jnp.stack([positives, listed.total - positives])
+        on_half = jnp.stack([active, listed.length - active])
 
-        def scores(neurons: Array, count: Array) -> Array:
-            inside = similarity(size, active[neurons], positives, count)
-            outside = similarity(
-                num_samples - size, listed.length[neurons] - active[neurons],
-                listed.total - positives, together[neurons] - count,
-            )  # fmt: skip
-            return jnp.stack([inside, outside], axis=1)
+        def counted(neurons: Array, count: Array) -> tuple[Array, Array, Array]:
+            hits = jnp.stack([count, together[neurons] - count])
+            of_half = zip(sizes, on_half[:, neurons], has, hits, strict=True)
+            scores = jnp.stack([similarity(*x) for x in of_half], axis=1)
+            label = jnp.stack([winner(scores[:, 0]), winner(scores[:, 1])])
+            at = jnp.maximum(label, 0)
+            crossed = jnp.take_along_axis(hits[::-1], at[:, :, None], axis=2)[:, :, 0]
+            return scores, label.T, crossed.T
 
-        return over_counts(listed, jnp.where(half, rows, num_samples), scores, positives)
+        moved = jnp.where(half, rows, num_samples)
+        scores, label, crossed = over_counts(listed, moved, counted, positives)
+        label, crossed = label.T, crossed.T  # [2, U]
+        positive = jnp.take_along_axis(has[::-1], jnp.maximum(label, 0), axis=1)
+        size_of = jnp.broadcast_to(sizes[::-1, None], label.shape)
+        f = on_half[::-1]
+        return scores, label, Sums(size_of, f, positive, f, positive, crossed)
 
     whole = similarity(num_samples, listed.length, listed.total, together)
-    return lax.map(both, halves).transpose(1, 0, 2, 3), whole
+    scores, label, sums = lax.map(both, halves)
+    weighted = jax.tree.map(lambda x: weight * x.astype(weight.dtype), sums)
+    return scores.transpose(1, 0, 2, 3), whole, label, weighted

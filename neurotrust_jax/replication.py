@@ -45,8 +45,7 @@ from jax import Array, lax
 from .bounds import CoverageWarning
 from .candidates import stable_scale
 from .checks import check_count, check_key
-from .crossfit import blocks_of_neurons
-from .halves import draw_halves, draw_quarters, half_similarities
+from .halves import read_halves
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .similarity import check_joint, winner
@@ -59,7 +58,6 @@ SPLITS_A_DEAL = 10  # four quarters cost as much as two splits
 FARTHEST = 6.0  # standard errors: a larger lead says no more
 TYPICAL = (0.8, 0.8, -0.7)  # intercept, and slopes of lead and rivals, in layers of all kinds
 PENALTY = (1.0, 0.3, 0.3)  # in neurons: how far a layer's own data must go to move them
-COPIES = 2  # arrays of all similarities of the parts that are alive at once
 TOGETHER = 64  # neurons side by side
 STEPS = 60
 
@@ -143,15 +141,11 @@ def replication_probability(
     numbers = _answers(answers, probe.num_concepts)
 
     num_deals = -(-num_splits // SPLITS_A_DEAL)
-    halves = draw_halves(key, probe, num_splits)
-    quarters = draw_quarters(key, probe, num_deals)
-    together = COPIES * (2 * num_splits + 4 * num_deals)
-    found = [
-        _observe(*half_similarities(part, metric, halves, quarters), numbers, metric=metric)
-        for _, part in blocks_of_neurons(probe, metric, together)
+    readers = [
+        lambda x: _observe(x.similarity, x.whole, x.quarters, numbers, metric=metric),
     ]
-    on_halves, on_quarters, feature, label, missing = jax.tree.map(
-        lambda *x: np.concatenate(x), *found
+    ((on_halves, on_quarters, feature, label, missing),) = read_halves(
+        key, probe, metric, num_splits, readers, num_deals=num_deals
     )
     probability, number = _calibrated(on_halves, on_quarters, feature[label >= 0])
     if number < FEWEST_NEURONS or probe.num_units < FEWEST_UNITS:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from .checks import check_count
-from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
-from .crossfit import keep_rows, pooled_similarity, sums_at, sums_of
+from .crossfit import pooled_similarity
+from .halves import OnHalves, read_halves
 from .metrics import Metric
-from .probe import Probe
 from .resampling import Bootstrap
-from .similarity import at_concept, prepare, winner
-from .sums import Sums
-from .weights import draw_all
+from .similarity import at_concept
 
-__all__ = ["WinnersCurse", "winners_curse"]
+__all__ = ["WinnersCurse", "curse_of", "split_reader", "winners_curse"]
 
 
 @partial(
@@ -92,26 +89,26 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
             "a bootstrap in passes does not keep its data, which halves are made of; label the "
             "halves of a probe"
         )
-    naive = at_concept(boot.similarity, boot.label)
-    halves = draw_all(
-        key, np.arange(num_splits), boot.probe.groups,
-        scheme="subsample", num_units=boot.probe.num_units, dtype=boot.probe.weights.dtype,
-    )  # fmt: skip
     metric = boot.definition
+    (split,) = read_halves(key, boot.probe, metric, num_splits, [split_reader(metric)])
+    return curse_of(boot, split, num_splits)
 
-    def split(part: Probe) -> Array:
-        if not countable(part, metric):
-            return _split(prepare(part, metric), part.weights, halves, metric=metric)
-        on = part.neurons.present
-        listed = list_rows(on, part.labels.present)
-        return _split_by_counts(listed, on, part.weights[0], halves, metric=metric)
 
+def split_reader(metric: Metric) -> Callable[[OnHalves], Array]:
+    """Reader of halves: the similarity [U] of their labels on the other halves, pooled."""
+    return lambda found: _pooled(found.label, found.crossed, metric=metric)
+
+
+def curse_of(boot: Bootstrap, split: Any, num_splits: int) -> WinnersCurse:
+    """The winner's curse, where halves were read before."""
+    assert boot.definition is not None
+    metric, naive = boot.definition, at_concept(boot.similarity, boot.label)
     return WinnersCurse(
         naive=naive,
         corrected=_corrected(
             naive, boot.similarity, boot.winners, boot.winning_similarity, metric=metric
         ),
-        split=boot.probe.each_neuron(split),
+        split=jnp.asarray(split),
         num_splits=num_splits,
     )
 
@@ -127,65 +124,8 @@ def _corrected(
 
 
 @partial(jax.jit, static_argnames="metric")
-def _split(prepared: Any, weights: Array, halves: Array, *, metric: Metric) -> Array:
-    def both_ways(half: Array) -> tuple[Array, Any]:
-        parts = [keep_rows(metric, weights, rows) for rows in (half > 0, half <= 0)]
-        scores = [metric.score(prepared, w) for w in parts]
-        label = jnp.stack([winner(x) for x in scores])
-        other = zip(parts[::-1], scores[::-1], label, strict=True)
-        found = [
-            at_concept(x, y)
-            if metric.finalise is None
-            else sums_at(sums_of(metric, prepared, w), y)
-            for w, x, y in other
-        ]
-        return label, jax.tree.map(lambda *x: jnp.stack(x), *found)
-
-    return _pooled(metric, *jax.lax.map(both_ways, halves))
-
-
-def _pooled(metric: Metric, label: Array, found: Any) -> Array:
+def _pooled(label: Array, crossed: Any, *, metric: Metric) -> Array:
     """What all halves [splits, 2, U] say of the labels that their other halves give, [U]."""
-    label, found = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (label, found))
-    dtype = jax.tree.leaves(found)[0].dtype
-    return pooled_similarity(metric, label, found, jnp.ones(len(label), dtype))
-
-
-@partial(jax.jit, static_argnames="metric")
-def _split_by_counts(
-    listed: Listed, on: Array, weight: Array, halves: Array, *, metric: Metric
-) -> Array:
-    """As :func:`_split`, of rows to count: what one half lacks, the other half has."""
-    num_samples = halves.shape[1]
-    rows = jnp.arange(num_samples, dtype=jnp.int32)
-    together = over_counts(listed, rows, lambda _, count: count)
-    similarity = partial(similarity_of_counts, metric, weight)
-
-    def both_ways(half: Array) -> tuple[Array, Sums]:
-        inside = half > 0
-        size = inside.sum(dtype=jnp.int32)
-        active, positives = (
-            (x & inside[:, None]).sum(axis=0, dtype=jnp.int32) for x in (on, listed.table[:-1] > 0)
-        )
-        sizes = jnp.stack([size, num_samples - size])
-        has = jnp.stack([positives, listed.total - positives])
-
-        def crossed(neurons: Array, count: Array) -> Array:
-            """Labels of both halves, and the counts of the other half: [width, 4, 2]."""
-            own = active[neurons]
-            on_half = jnp.stack([own, listed.length[neurons] - own])
-            both = jnp.stack([count, together[neurons] - count])
-            label = jnp.stack(
-                [winner(similarity(*x)) for x in zip(sizes, on_half, has, both, strict=True)]
-            )
-            at = jnp.maximum(label, 0)
-            positive = jnp.take_along_axis(has[::-1], at, axis=1)
-            hits = jnp.take_along_axis(both[::-1], at[:, :, None], axis=2)[:, :, 0]
-            return jnp.stack([label, on_half[::-1], positive, hits]).transpose(2, 0, 1)
-
-        found = over_counts(listed, jnp.where(inside, rows, num_samples), crossed, positives)
-        label, f, c, fc = found.transpose(1, 2, 0)
-        return label, Sums(jnp.broadcast_to(sizes[::-1, None], f.shape), f, c, f, c, fc)
-
-    label, sums = jax.lax.map(both_ways, halves)
-    return _pooled(metric, label, jax.tree.map(lambda x: weight * x.astype(weight.dtype), sums))
+    label, crossed = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (label, crossed))
+    dtype = jax.tree.leaves(crossed)[0].dtype
+    return pooled_similarity(metric, label, crossed, jnp.ones(len(label), dtype))

@@ -877,18 +877,11 @@ MUTANTS = [
         ("(on ^ others).T", "on.T", PRODUCT),
         ("BURSTS = 31", "BURSTS = 33", PRODUCT),
         ("(f > 0) & (f < size)", "(f >= 0) & (f <= size)", HALVES),
-        ("each.shape[2:])[listed.place]", "each.shape[2:])[: len(listed.place)]", PRODUCT),
+        ("x.shape[2:])[listed.place]", "x.shape[2:])[: len(listed.place)]", PRODUCT),
     ),
     *of(
         "selection.py",
-        ("listed.total - positives", "listed.total", HALVES),
-        ("together[neurons] - count", "together[neurons]", HALVES),
-        ("listed.length[neurons] - own", "own", HALVES),
         ("naive - optimism", "naive + optimism", HALVES),
-        ("has[::-1], at", "has, at", HALVES),
-        ("zip(parts[::-1], scores[::-1], label, strict=True)",
-         "zip(parts, scores, label, strict=True)", HALVES),
-        ('scheme="subsample"', 'scheme="multinomial"', HALVES),
     ),
     *of(
         "crossfit.py",
@@ -993,6 +986,13 @@ MUTANTS = [
     *of(
         "halves.py",
         ("listed.total - positives", "listed.total", f"{CONFORMAL} -k iou"),
+        ("together[neurons] - count", "together[neurons]", HALVES),
+        ("listed.length - active", "active", HALVES),
+        ("has[::-1], jnp", "has, jnp", HALVES),
+        ("hits[::-1], at", "hits, at", HALVES),
+        ("zip(parts[::-1], scores[::-1], label, strict=True)",
+         "zip(parts, scores, label, strict=True)", HALVES),
+        ('scheme="subsample"', 'scheme="multinomial"', HALVES),
     ),
     *of(
         "conformal.py",

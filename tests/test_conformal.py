@@ -177,7 +177,7 @@ def test_routes_agree():
         found = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
     np.testing.assert_array_equal(found, expected)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conformal, "COPIES", 10**6)  # one neuron at a time
+        patch.setattr(half_similarities, "COPIES", 10**6)  # one neuron at a time
         found = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
     np.testing.assert_array_equal(found, expected)
 
