@@ -8,7 +8,7 @@ import pytest
 
 import neurotrust_jax as nt
 from neurotrust_jax.probe import LeftOut
-from neurotrust_jax.vocabulary import left_out_text
+from neurotrust_jax.vocabulary import judged_concepts, left_out_text
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
@@ -51,12 +51,12 @@ def test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given(data, metr
     # c0 is left out, and its parent stays; c4 has a child and is none of the concepts judged
     tree = {"c0": "c1", "c2": "c1", "c3": "c4", "c4": "top"}
     column = np.array([1, -1, 1, 4, -1, -1, -1, -1, -1])
+    alone = nt.audit(
+        KEY, made(data, COMMON), metric, min_positives=0, **OPTIONS,
+        hierarchy={k: v for k, v in tree.items() if k in ("c2", "c3")},
+    )  # fmt: skip
     for hierarchy in (tree, column):
         found = nt.audit(KEY, made(data), metric, min_positives=10, hierarchy=hierarchy, **OPTIONS)
-        alone = nt.audit(
-            KEY, made(data, COMMON), metric, min_positives=0, **OPTIONS,
-            hierarchy={k: v for k, v in tree.items() if k in ("c2", "c3")},
-        )  # fmt: skip
         theirs = dict(arrays(alone))
         for name, ours in arrays(found):
             if name in COLUMNS:
@@ -87,11 +87,10 @@ def test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given(data, metr
 
 
 def test_at_the_bound_a_concept_is_judged(data):
-    assert nt.audit(KEY, made(data), "iou", min_positives=9, **OPTIONS).judged[0]
-    every = nt.audit(KEY, made(data), "iou", min_positives=0, **OPTIONS)
-    assert every.judged.all()
-    assert every.label[3] == 0
-    assert every.left_out_text() == ""
+    iou = nt.METRICS["iou"]
+    assert np.flatnonzero(~judged_concepts(made(data), iou, 9)).tolist() == [4, 8]
+    assert np.flatnonzero(~judged_concepts(made(data), iou, 1)).tolist() == [8]
+    assert judged_concepts(made(data), iou, 0).all()
 
 
 def test_a_probe_leaves_out_what_is_rare_and_an_audit_still_names_it(data):
@@ -117,13 +116,14 @@ def test_a_probe_leaves_out_what_is_rare_and_an_audit_still_names_it(data):
 
 def test_probabilities_below_the_threshold_are_judged_by_metrics_that_read_them(data):
     f, c, _ = data
-    probe = nt.make_probe(f, np.where(c, 0.4, 0.1), thresholds=1.0)
-    assert nt.audit(KEY, probe, "correlation", min_positives=10, **OPTIONS).judged.all()
-    with pytest.raises(ValueError, match="min_positives=10 leaves no concept to judge"):
-        nt.audit(KEY, probe, "iou", min_positives=10, **OPTIONS)
-    sharp = nt.make_probe(f, c, thresholds=1.0)
-    found = nt.audit(KEY, sharp, "correlation", min_positives=19, **OPTIONS)
-    assert np.flatnonzero(~found.judged).tolist() == RARE
+    soft, sharp = (nt.make_probe(f, x, thresholds=1.0) for x in (np.where(c, 0.4, 0.1), c))
+    for name in ("correlation", "wpmi", "simulation_auroc"):
+        metric = nt.METRICS[name]
+        assert judged_concepts(soft, metric, 10).all()
+        assert np.flatnonzero(~judged_concepts(sharp, metric, 19)).tolist() == RARE
+    for name in ("iou", "auroc", "mad"):
+        with pytest.raises(ValueError, match="min_positives=10 leaves no concept to judge"):
+            nt.audit(KEY, soft, name, min_positives=10, **OPTIONS)
 
 
 def test_no_concept_left_and_bad_numbers_are_refused_before_any_work(data):
