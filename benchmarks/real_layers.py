@@ -13,9 +13,9 @@ verdicts     whether labels called stable come out again, and those called certi
     python benchmarks/real_layers.py --layers glyphs-cnn --parts sets --metrics iou
     python benchmarks/real_layers.py --report                         # figures and tables again
 
-A run of some layers, parts or metrics leaves what is there of the others. The real layers are
-looked for in the folder that the environment variable ``NEUROTRUST_REAL`` names, or else in
-``shared/real`` beside the repository.
+A run of some layers, parts or metrics leaves what is there of the others, and several processes
+may run side by side. Real layers are looked for in the folder that the environment variable
+``NEUROTRUST_REAL`` names, or else in ``shared/real`` beside the repository.
 """
 
 import argparse
@@ -39,7 +39,6 @@ import neurotrust_jax as nt
 
 HERE = Path(__file__).parent
 POPULATIONS = ("digits-mlp", "glyphs-cnn", "python-transformer", "python-sae")
-PARTS = ("sets", "probability", "verdicts")
 CONTROLLED = ("iou", "auroc")  # metrics for which replicates are drawn too
 ALPHA = 0.1
 BINS = 10
@@ -189,11 +188,13 @@ def calibration(pairs):
 
 def one_tree(world, names, label, best):
     """Whether each label is a truly best concept, or of the tree of one, [U]."""
-    found = []
-    for own, row in zip(label, best, strict=True):
-        pairs = np.eye(len(names), dtype=bool)[own] | np.eye(len(names), dtype=bool)[row]
-        found.append(bool((nt.merge_answers(pairs, names, world.hierarchy).size == 1).any()))
-    return np.array(found)
+    roots = []
+    for name in names:
+        while name in world.hierarchy:
+            name = world.hierarchy[name]
+        roots.append(name)
+    roots = np.array(roots)
+    return (best & (roots == roots[label][:, None])).any(axis=1)
 
 
 def verdicts_part(world, metric, size):
@@ -233,6 +234,9 @@ def verdicts_part(world, metric, size):
         counts = audited(0, world.whole).verdict_counts
         rows += [{"data": "all", "verdict": v.text, "neurons": n} for v, n in counts.items()]
     return rows
+
+
+PARTS = {"sets": sets_part, "probability": probability_part, "verdicts": verdicts_part}
 
 
 def failures(found, size):
@@ -275,8 +279,19 @@ def finite(x):
     return None if isinstance(x, float) and not math.isfinite(x) else x
 
 
-def run(found, arguments, size, keep, console):
-    """Measure what was asked for, and keep it after each layer, part and metric."""
+def place(row):
+    """Where a row stands among others."""
+    return FULL["layers"].index(row["layer"]), FULL["metrics"].index(row["metric"])
+
+
+def kept(path):
+    """The rows of each part measured so far, and the seconds that they took."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return {part: found.get(part, []) for part in PARTS} | {"seconds": found.get("seconds", {})}
+
+
+def run(arguments, size, path, made, console):
+    """Measure what was asked for, and keep it after each layer, metric and part."""
     for layer in arguments.layers or size["layers"]:
         if layer in LAYERS and not (REAL / LAYERS[layer][0]).exists():
             console.print(f"{layer}: skipped, no {LAYERS[layer][0]} in {REAL}")
@@ -286,19 +301,22 @@ def run(found, arguments, size, keep, console):
             for part in arguments.parts:
                 start = time.perf_counter()
                 rows = [
-                    {"layer": layer, "metric": metric, "n": world.n, **row}
+                    {
+                        "layer": layer, "metric": metric, "n": world.n,
+                        "draws": size["audits" if part == "verdicts" else "draws"], **row,
+                    }
                     for world in worlds
-                    for row in globals()[f"{part}_part"](world, metric, size)
-                ]
-                others = [
-                    x for x in found[part] if (x["layer"], x["metric"]) != (layer, metric)
+                    for row in PARTS[part](world, metric, size)
                 ]  # fmt: skip
-                found[part] = others + finite(rows)
-                seconds = time.perf_counter() - start
-                if rows:
-                    found["seconds"][f"{layer}, {metric}, {part}"] = round(seconds, 1)
-                    console.print(f"{layer}, {metric}, {part}: {seconds:.0f} s")
-                keep()
+                if not rows:
+                    continue
+                found = kept(path)  # again each time: another process may measure other layers
+                others = [x for x in found[part] if (x["layer"], x["metric"]) != (layer, metric)]
+                found[part] = sorted(others + finite(rows), key=place)
+                seconds = round(time.perf_counter() - start, 1)
+                found["seconds"][f"{layer}, {metric}, {part}"] = seconds
+                path.write_text(json.dumps(made | found, indent=1) + "\n")
+                console.print(f"{layer}, {metric}, {part}: {seconds:.0f} s")
             jax.clear_caches()  # compiled functions take memory maps, of which there are few
             for world in worlds:
                 world.bootstrap.cache_clear()
@@ -311,7 +329,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a few draws of two small layers")
     parser.add_argument("--layers", nargs="+", choices=FULL["layers"])
     parser.add_argument("--metrics", nargs="+", choices=FULL["metrics"])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--draws", type=int, metavar="N", help="probing sets of each kind")
     parser.add_argument(
         "--report", action="store_true",
@@ -326,8 +344,6 @@ def main():
     warnings.simplefilter("ignore", nt.CoverageWarning)  # the vote rule is here on purpose
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "real_layers.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
-    found = {part: found.get(part, []) for part in PARTS} | {"seconds": found.get("seconds", {})}
     made = {
         "device": jax.devices()[0].device_kind, "jax": jax.__version__,
         "python": platform.python_version(), "date": datetime.date.today().isoformat(),
@@ -335,11 +351,8 @@ def main():
     }  # fmt: skip
     console = Console(width=150)
     if not arguments.report:
-        run(
-            found, arguments, size,
-            lambda: path.write_text(json.dumps(made | found, indent=1) + "\n"),
-            Console(stderr=True),
-        )  # fmt: skip
+        run(arguments, size, path, made, Console(stderr=True))
+    found = kept(path)
     report.draw(found, arguments.out)
     console.print(*report.tables(found), sep="\n")
     if arguments.report:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,12 @@ def test_agreement_tells_labels_that_last(tmp_path, request):
     worth = {x["measure"]: x["auroc_fresh"] for x in rows}
     assert worth["top1_agreement"] > 0.75
     assert worth["positives"] < 0.65  # says nothing of the neuron
+
+
+def test_the_table_of_real_layers_is_what_was_measured():
+    report = runpy.run_path(str(BENCHMARKS / "real_layers_report.py"))
+    found = json.loads((BENCHMARKS / "results" / "real_layers.json").read_text())
+    assert report["markdown"](found) in (BENCHMARKS / "README.md").read_text(encoding="utf-8")
 
 
 def test_real_layers(tmp_path, request):
