@@ -42,7 +42,7 @@ from neurotrust_jax.planning import generalization_gap
 
 HERE = Path(__file__).parent
 DELTA = 0.05
-FIXED = ("exact", "tightest", "chernoff", "bernstein", "hoeffding")
+FIXED = ("exact", "betting", "chernoff", "bernstein", "hoeffding")
 BINARY = (*FIXED, "dkw", "asymptotic")
 METHODS = {
     "accuracy": BINARY,
@@ -50,8 +50,8 @@ METHODS = {
     "precision": BINARY,
     "recall": BINARY,
     "f1": BINARY,
-    "auroc": ("tightest", "chernoff", "hoeffding", "agarwal", "asymptotic"),
-    "correlation": ("tightest", "chernoff", "bernstein", "hoeffding", "asymptotic"),
+    "auroc": ("chernoff", "hoeffding", "agarwal", "asymptotic"),
+    "correlation": ("betting", "chernoff", "bernstein", "hoeffding", "asymptotic"),
 }
 PARTS = ("gap", "coverage", "width", "auroc", "controls", "cost", "planning")
 
@@ -546,7 +546,7 @@ def misses(probe, metric, method, truth, count):
 def ignored_groups(num_datasets, tick):
     """Each row stands there four times: as independent samples, and as groups."""
     n, copies, world = 300, 4, planted_world(0.5)
-    settings = {"ungrouped exact": ("exact", False), "grouped tightest": ("tightest", True)}
+    settings = {"ungrouped exact": ("exact", False), "grouped betting": ("betting", True)}
     tests = ("accuracy", "iou")
     found = {(metric, name): [] for metric in tests for name in settings}
     rows = np.repeat(np.arange(n), copies)
@@ -724,7 +724,7 @@ def order(names, known):
     return [x for x in known if x in names]
 
 
-ALL_METHODS = ("exact", "tightest", "chernoff", "bernstein", "hoeffding", "agarwal", "dkw",
+ALL_METHODS = ("exact", "betting", "chernoff", "bernstein", "hoeffding", "agarwal", "dkw",
                "asymptotic")  # fmt: skip
 
 
@@ -788,7 +788,7 @@ def tables(results, parts):
             ("metric", "method", *(f"n={n}" for n in sizes)), body,
         )  # fmt: skip
     if "auroc" in parts:
-        names = ("hoeffding", "chernoff", "tightest", "agarwal", "asymptotic", "oracle")
+        names = ("hoeffding", "chernoff", "agarwal", "asymptotic", "oracle")
         yield table(
             "AUROC: half-widths",
             ("world", "frequency", "n", *names),

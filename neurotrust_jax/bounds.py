@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,24 +14,35 @@ import numpy as np
 from jax import Array
 
 from .checks import check_share
-from .concentration import LIMITS, Evidence, dkw
 from .effective import MIN_UNITS, effective_units, student_ratio
-from .evidence import Data, Pairs, Share
+from .evidence import Data, Pairs
+from .finite_sample import finite_sample_limits
 from .influence import standard_error
-from .metrics import METRICS, Metric, get_metric
+from .interval_methods import (
+    CoverageWarning,
+    assumptions,
+    independent_units,
+    resolve,
+    threshold_source,
+)
+from .metrics import Metric, get_metric
 from .probe import Probe
-from .rules import PREVALENCE, RULES, UNIFORM_RULES
+from .rules import RULES
 from .similarity import similarity, undefined_reason
 from .sums import per_unit
 
-__all__ = ["CoverageWarning", "Intervals", "Level", "intervals", "intervals_at", "promise"]
+__all__ = [
+    "CoverageWarning",
+    "Intervals",
+    "LargestUnit",
+    "Level",
+    "intervals",
+    "intervals_at",
+    "promise",
+]
 
-METHODS = ("auto", *LIMITS, "agarwal", "dkw", "asymptotic")
+LargestUnit = float | Literal["pair"] | None
 SIMULTANEOUS = ("none", "concepts", "all")
-
-
-class CoverageWarning(UserWarning):
-    """A statement may hold less often than it says."""
 
 
 @partial(
@@ -109,7 +119,7 @@ def intervals(
     method: str = "auto",
     simultaneous: str = "none",
     activation_range: tuple[Any, Any] | None = None,
-    largest_unit: float | None = None,
+    largest_unit: LargestUnit = None,
 ) -> Intervals:
     """Intervals that hold the true similarity with probability 1 - delta.
 
@@ -126,22 +136,28 @@ def intervals(
         For every sample size: ``"exact"`` (Clopper and Pearson, 1934, given the number of samples
         that meet the condition: active, present, either), ``"chernoff"`` and ``"hoeffding"``
         (Hoeffding, 1963; for AUROC as a two-sample U-statistic), ``"bernstein"`` (Maurer and
-        Pontil, 2009), ``"tightest"`` (Chernoff and Bernstein, at half of delta each), ``"agarwal"``
+        Pontil, 2009), ``"betting"`` (Waudby-Smith and Ramdas, 2024; all but AUROC), ``"agarwal"``
         (Agarwal et al., 2005, AUROC only), all for thresholds fixed beforehand; ``"dkw"`` (Massart,
         1990) for all thresholds at once. In the limit: ``"asymptotic"`` (infinitesimal jackknife,
         with Student's quantile for the effective units of each pair; the whole range where these
         are fewer than three). ``"auto"``: dkw where a metric of active samples meets thresholds
-        from the same data, else exact, else tightest, else, for metrics without limits, asymptotic.
+        from the same data, else exact, else betting, else (AUROC) chernoff, else asymptotic, for
+        metrics without other limits. Betting reads the units one by one for the eight most similar
+        concepts of each neuron, where at most 2,048 units count, and only their mean squares for
+        the others, whose limits are somewhat wider; both hold at the same error.
     simultaneous : {"none", "concepts", "all"}
         Divide delta by the number of concepts, or of pairs (Bonferroni).
     activation_range : pair of float or array [U], optional
         Smallest and largest activation possible, known beforehand. With it ``mad``,
         ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
-    largest_unit : float, optional
+    largest_unit : float or "pair", optional
         Largest total weight that a unit (a group, or a sample) can have, known beforehand, in units
         of the heaviest sample's weight (of equal weights: the most samples in a group). With groups
         or unequal weights, limits for every sample size rest on it; unless it is given they assume
-        that no unit weighs more than the largest seen, and say so in ``assumes``.
+        that no unit weighs more than the largest seen, and say so in ``assumes``. ``"pair"``, for
+        groups and all metrics but AUROC, assumes less of large groups and more of the pair: that no
+        group has more samples that count for it (for iou: neuron active or concept present) than
+        the most seen.
 
     Returns
     -------
@@ -184,7 +200,7 @@ def intervals_at(
     levels: list[Level],
     method: str,
     activation_range: tuple[Any, Any] | None,
-    largest_unit: float | None,
+    largest_unit: LargestUnit,
 ) -> list[Intervals]:
     """Intervals at each level, all by one method."""
     metric = get_metric(metric)
@@ -193,11 +209,14 @@ def intervals_at(
     w = probe.weights
     even = probe.even_weights
     independent = probe.groups is None and even
-    bound = _largest_unit(probe, largest_unit)
+    per_pair = largest_unit == "pair"
+    if per_pair:
+        _check_per_pair(probe, metric)
+    bound = _largest_unit(probe, None if largest_unit == "pair" else largest_unit)
     largest = "" if independent else _in_samples(bound / float(w.max()), even)
-    known = largest_unit is not None
+    known = largest_unit is not None and not per_pair
     low, high = _known_range(probe, activation_range)
-    method = _resolve(probe, metric, method, independent, activation_range is not None)
+    method = resolve(probe, metric, method, independent, activation_range is not None)
     counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
     }  # fmt: skip
@@ -216,7 +235,10 @@ def intervals_at(
             return value, found
         data = _data(part, bound, low[some], high[some])
         units = None if independent else probe.num_units
-        return value, _finite_sample(data, value, shares, metric, method, units)
+        found = finite_sample_limits(data, value, shares, metric, method, units, per_pair)
+        return value, [
+            _on_side(ends, side, metric) for ends, (_, side) in zip(found, shares, strict=True)
+        ]
 
     parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
     value, limits = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
@@ -231,9 +253,9 @@ def intervals_at(
             method=method,
             delta=float(level.delta),
             simultaneous=level.simultaneous,
-            units=_units(probe, even, largest if known else ""),
-            thresholds=_thresholds(probe, metric, method),
-            assumes=_assumptions(probe, metric, method, "" if known else largest),
+            units=independent_units(probe, even, largest if known else ""),
+            thresholds=threshold_source(probe, metric, method),
+            assumes=assumptions(probe, metric, method, "" if known else largest, per_pair),
         )
         for level, (lower, upper) in zip(levels, limits, strict=True)
     ]
@@ -269,6 +291,20 @@ def _largest_unit(probe: Probe, largest_unit: float | None) -> float:
     return float(largest_unit) * heaviest
 
 
+def _check_per_pair(probe: Probe, metric: Metric) -> None:
+    if probe.groups is None:
+        raise ValueError(
+            "largest_unit='pair' is for groups, and this probe has none; leave it out, or give "
+            "groups= to make_probe"
+        )
+    rule = RULES.get(metric.name)
+    if rule is not None and any(isinstance(part, Pairs) for part in rule.parts):
+        raise ValueError(
+            f"largest_unit='pair' does not fit {metric.name!r}, which counts pairs of samples; "
+            "give the largest number of samples that a group can have"
+        )
+
+
 def _in_samples(weight: float, even: bool) -> str:
     """A weight, in units of the heaviest sample's."""
     if not even:
@@ -294,140 +330,6 @@ def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Ar
                 f"{float(high[column]):g}]; give the range the network can reach"
             )
     return low, high
-
-
-def _resolve(probe: Probe, metric: Metric, method: str, independent: bool, ranged: bool) -> str:
-    """The method to use, after checking that it fits."""
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    rules = RULES if METRICS.get(metric.name) is metric else {}
-    rule = rules.get(metric.name)
-    needs_range = rule is not None and any(part.needs_range for part in rule.parts) and not ranged
-    fit = ["asymptotic"]
-    if rule is not None and not needs_range:
-        fit += ["hoeffding", "chernoff", "tightest"]
-        if independent and all(part.binomial for part in rule.parts):
-            fit.append("exact")
-        if not any(isinstance(part, Pairs) for part in rule.parts):
-            fit.append("bernstein")
-        elif independent:
-            fit.append("agarwal")
-    if rules and metric.name in UNIFORM_RULES:
-        fit.append("dkw")
-    data_driven = _thresholds_from_data(probe, metric)
-    if method == "auto":
-        if data_driven:
-            return "dkw" if "dkw" in fit else "asymptotic"
-        return next(m for m in ("exact", "tightest", "asymptotic") if m in fit)
-    if method not in fit:
-        why = "groups or unequal weights are not binomial; " if method == "exact" else ""
-        if needs_range:
-            why = "limits for every sample size need activation_range=(low, high); "
-        raise ValueError(
-            f"method {method!r} does not fit {metric.name!r} on this probe: {why}"
-            f"these do: {', '.join(fit)}"
-        )
-    if data_driven and method not in ("dkw", "asymptotic"):
-        warnings.warn(
-            f"method {method!r} takes the thresholds as fixed, but they come from the same data "
-            f"({probe.threshold_source}): misses may be more frequent than delta; use "
-            "split_thresholds, or method='dkw'",
-            CoverageWarning,
-            stacklevel=4,
-        )
-    return method
-
-
-def _units(probe: Probe, even: bool, largest: str) -> str:
-    if probe.groups is None:
-        units = f"{probe.num_samples:,} samples" + ("" if even else " of unequal weight")
-    else:
-        units = f"{probe.num_units:,} groups"
-    return units + (f", none heavier than {largest}" if largest else "")
-
-
-def _assumptions(probe: Probe, metric: Metric, method: str, largest: str) -> str:
-    """What limits for every sample size take for granted, in a clause."""
-    if method == "asymptotic":
-        return ""
-    clauses = []
-    if largest and probe.groups is None:
-        clauses.append("no sample is heavier than the heaviest seen")
-    elif largest:
-        clauses.append(f"no group is heavier than the heaviest seen ({largest})")
-    if method != "dkw" and _thresholds_from_data(probe, metric):
-        clauses.append("the thresholds are as good as fixed beforehand")
-    return " and ".join(clauses)
-
-
-def _thresholds_from_data(probe: Probe, metric: Metric) -> bool:
-    return metric.neuron_view == "binary" and not probe.thresholds_fixed
-
-
-def _thresholds(probe: Probe, metric: Metric, method: str) -> str:
-    if metric.neuron_view != "binary":
-        return ""
-    if method == "dkw":
-        return "any (all at once)"
-    if method == "asymptotic":
-        return f"those in use ({probe.threshold_source})"
-    flaw = "" if probe.thresholds_fixed else ", NOT VALID: they come from the same data"
-    return f"taken as fixed beforehand ({probe.threshold_source}{flaw})"
-
-
-def _finite_sample(
-    d: Data,
-    value: Array,
-    shares: list[tuple[float, str]],
-    metric: Metric,
-    method: str,
-    num_units: int | None,
-) -> list[tuple[Array, Array]]:
-    """Limits of all pairs at each error and side, two [U, C]; units None: samples of one weight."""
-    uniform, grouped = method == "dkw", num_units is not None
-    rule = (UNIFORM_RULES if uniform else RULES)[metric.name]
-    evidence = []
-    for part in rule.parts:
-        law = method
-        if isinstance(part, Pairs) and method == "agarwal":
-            part, law = part._replace(mcdiarmid=True), "hoeffding"
-        elif uniform and part is PREVALENCE:
-            law = "tightest" if grouped else "exact"
-        squares = law in ("tightest", "bernstein")
-        evidence.append((law, _evidence(d, value, part, num_units=num_units, squares=squares)))
-    found = []
-    for share, side in shares:
-        tail = jnp.asarray(share / rule.num_tails(side), value.dtype)
-        ends = [_limits(x, tail, law, grouped and law == "dkw") for law, x in evidence]
-        limits = _carried(ends, d.low, d.high, metric, uniform)
-        found.append(_on_side(limits, side, metric))
-    return found
-
-
-@partial(jax.jit, static_argnames=("part", "num_units", "squares"))
-def _evidence(
-    d: Data, value: Array, part: Share | Pairs, *, num_units: int | None, squares: bool
-) -> Evidence:
-    return part.evidence(d, value, num_units=num_units, squares=squares)
-
-
-# apart from the evidence, as one compilation then serves the parts of all metrics
-@partial(jax.jit, static_argnames=("law", "grouped"))
-def _limits(evidence: Evidence, tail: Array, law: str, grouped: bool) -> tuple[Array, Array]:
-    if law == "dkw":
-        return dkw(evidence, tail, grouped=grouped)
-    return LIMITS[law](evidence, tail)
-
-
-@partial(jax.jit, static_argnames=("metric", "uniform"))
-def _carried(
-    ends: list[tuple[Array, Array]], low: Array, high: Array, metric: Metric, uniform: bool
-) -> tuple[Array, Array]:
-    rule = (UNIFORM_RULES if uniform else RULES)[metric.name]
-    lower, upper = (list(x) for x in zip(*ends, strict=True))
-    ends_of = rule.carry(lower, upper, (low[:, None], high[:, None]))
-    lowest, highest = (jnp.clip(x, *metric.range) for x in ends_of)
-    return lowest, highest
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .bounds import Intervals, Level, intervals_at, promise
+from .bounds import Intervals, LargestUnit, Level, intervals_at, promise
 from .checks import check_share
 from .metrics import Metric
 from .probe import Probe
@@ -79,7 +79,7 @@ def certify(
     method: str = "auto",
     simultaneous: str = "concepts",
     activation_range: tuple[Any, Any] | None = None,
-    largest_unit: float | None = None,
+    largest_unit: LargestUnit = None,
 ) -> Certificate:
     """Certify each neuron's label: how good it is at least, and which concepts could be better.
 

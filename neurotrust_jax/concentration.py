@@ -14,16 +14,25 @@ that; whoever reads one side alone spends the whole error on it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.scipy.special import ndtri
 
-__all__ = ["LIMITS", "Evidence", "dkw", "replicate_limits"]
+__all__ = [
+    "Evidence",
+    "Interval",
+    "bernstein",
+    "chernoff",
+    "dkw",
+    "each",
+    "edge",
+    "excess",
+    "hoeffding",
+    "replicate_limits",
+]
 
 Interval = tuple[Array, Array]
 
@@ -39,10 +48,12 @@ class Evidence(NamedTuple):
         Mean of Y.
     blocks : Array [U, C]
         Number N of independent blocks, those without trials left out.
-    bound : Array []
+    bound : Array [] or [U, C]
         The largest value M that Y can take.
     hits_squared, cross, trials_squared : Array [U, C] or None
         Means of X², XY and Y², where the variance is known.
+    most_trials : Array [U, C] or None
+        The largest Y seen, where blocks are groups.
     """
 
     hits_low: Array
@@ -53,6 +64,7 @@ class Evidence(NamedTuple):
     hits_squared: Array | None = None
     cross: Array | None = None
     trials_squared: Array | None = None
+    most_trials: Array | None = None
 
     @property
     def ratio(self) -> Interval:
@@ -89,7 +101,7 @@ def dkw(evidence: Evidence, tail: Array, *, grouped: bool) -> Interval:
         first = (jnp.exp(-4 * y**2) + jnp.exp(4 * y * (MASSART - y))) / 2
         return first + 4 * jnp.sqrt(jnp.pi / 2) * y * jnp.exp(-2 * y**2) > tail
 
-    return _symmetric(evidence, _edge(accepted, jnp.ones_like(tail), 9 * jnp.ones_like(tail)))
+    return _symmetric(evidence, edge(accepted, jnp.ones_like(tail), 9 * jnp.ones_like(tail)))
 
 
 MASSART = math.sqrt(math.log(2) / 2)  # least deviation, times sqrt(N), of the one-sided inequality
@@ -144,29 +156,6 @@ def bernstein(evidence: Evidence, tail: Array) -> Interval:
     return _limits(evidence, side)
 
 
-def exact(evidence: Evidence, tail: Array) -> Interval:
-    """Clopper and Pearson's limits (1934), by the tails of the binomial.
-
-    Only where blocks are single samples of weight one, so that the hits are Binomial(N, r).
-    """
-    hits = jnp.round(evidence.hits_low * evidence.blocks)
-    misses = evidence.blocks - hits
-    logit, other = _each(lambda x: _binomial_logit(x, evidence.blocks, tail), hits, misses)
-    lower, upper = jax.nn.sigmoid(logit), jax.nn.sigmoid(-other)
-    return jnp.where(hits > 0, lower, 0), jnp.where(misses > 0, upper, 1)
-
-
-def tightest(evidence: Evidence, tail: Array) -> Interval:
-    """Chernoff's limits, cut with Bernstein's at half the tail each, if variance is known."""
-    if evidence.hits_squared is None:
-        return chernoff(evidence, tail)
-    (low, high), (other_low, other_high) = (
-        chernoff(evidence, tail / 2),
-        bernstein(evidence, tail / 2),
-    )
-    return jnp.maximum(low, other_low), jnp.minimum(high, other_high)
-
-
 COARSE_STEPS = 12  # of bisection: the ends may be this much too wide, 1 in 4,096 of the way
 
 
@@ -190,38 +179,26 @@ def replicate_limits(evidence: Evidence, log_error: Array) -> Interval:
         return (evidence.blocks * -jnp.expm1(-entropy) <= log_error) & jnp.isfinite(entropy)
 
     zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
-    return _each(lambda outside: _edge(accepted, middle, outside, COARSE_STEPS), zero, one)
-
-
-LIMITS: Mapping[str, Callable[[Evidence, Array], Interval]] = MappingProxyType(
-    {
-        "exact": exact,
-        "tightest": tightest,
-        "chernoff": chernoff,
-        "bernstein": bernstein,
-        "hoeffding": hoeffding,
-    }
-)
-"""Lower and upper limits, each at error ``tail``, by name of the method."""
+    return each(lambda outside: edge(accepted, middle, outside, COARSE_STEPS), zero, one)
 
 
 def _limits(evidence: Evidence, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
     """Outermost ratios that are accepted, on either side of the measured one."""
     low, high = evidence.ratio
-    return _each(
-        lambda x: _edge(side(x[0]), *x[1:]),
+    return each(
+        lambda x: edge(side(x[0]), *x[1:]),
         (evidence.hits_low, low, jnp.zeros_like(low)),
         (evidence.hits_high, high, jnp.ones_like(high)),
     )
 
 
-def _each(function: Callable[[Any], Array], one: Any, other: Any) -> Interval:
+def each(function: Callable[[Any], Array], one: Any, other: Any) -> Interval:
     """A function of one and of the other, which is compiled once."""
     first, second = lax.map(function, jax.tree.map(lambda *x: jnp.stack(x), one, other))
     return first, second
 
 
-def _edge(
+def edge(
     accepted: Callable[[Array], Array], inside: Array, outside: Array, steps: int | None = None
 ) -> Array:
     """Where acceptance ends on the way from ``inside`` to ``outside``, rounded outwards.
@@ -250,76 +227,13 @@ def _edge(
 
 def _relative_entropy(p: Array, q: Array) -> Array:
     """Relative entropy of the coin p to the coin q, accurate for p near q and at the ends."""
-    return q * _excess((p - q) / jnp.where(q > 0, q, 1), p, q) + (1 - q) * _excess(
+    return q * excess((p - q) / jnp.where(q > 0, q, 1), p, q) + (1 - q) * excess(
         (q - p) / jnp.where(q < 1, 1 - q, 1), 1 - p, 1 - q
     )
 
 
-def _excess(d: Array, p: Array, q: Array) -> Array:
+def excess(d: Array, p: Array, q: Array) -> Array:
     """(1 + d) ln(1 + d) - d for 1 + d = p / q; infinite where q is 0 and p is not."""
     inner = jnp.where(d > -1, d, 0)
     value = jnp.where(d > -1, (1 + inner) * jnp.log1p(inner) - inner, 1)
     return jnp.where((q <= 0) & (p > 0), jnp.inf, jnp.maximum(value, 0))
-
-
-# ln n! - (n ln n - n) for n = 0..7; beyond, Stirling's series is right to 1e-9
-_LOG_FACTORIAL_EXCESS = tuple(
-    math.lgamma(n + 1) - (n * math.log(n) - n if n else 0) for n in range(8)
-)
-_TERMS = 64  # of the continued fraction; 40 give six digits at N = 1e6 and a tail of 0.025
-_NEWTON_STEPS = 5
-
-
-def _binomial_logit(hits: Array, trials: Array, tail: Array) -> Array:
-    """Logit of the p at which P(Binomial(trials, p) >= hits) equals ``tail``, hits being positive.
-
-    The logarithm of the tail is concave in logit p (the law is an exponential family with a
-    log-concave tail), so Newton's method, once left of the root, approaches it from the left: every
-    iterate is a valid, slightly low limit.
-    """
-    x = jnp.maximum(hits, 1)
-    n = jnp.maximum(trials, x)
-    target = jnp.log(tail)
-    z = -ndtri(tail)
-    start = (x + z**2 / 2 - z * jnp.sqrt(x * (n - x) / n + z**2 / 4)) / (n + z**2)  # Wilson
-    start = jnp.clip(start, jnp.finfo(x.dtype).tiny * n, 1 - jnp.finfo(x.dtype).eps)
-
-    def step(_: int, logit: Array) -> Array:
-        p, q = jax.nn.sigmoid(logit), jax.nn.sigmoid(-logit)
-        over = _tail_over_mass(x, n, p, q)
-        log_tail = _log_mass(x, n, p, q) + jnp.log(over)
-        return logit - (log_tail - target) * over / (q * x)
-
-    return lax.fori_loop(0, _NEWTON_STEPS, step, jnp.log(start) - jnp.log1p(-start))
-
-
-def _tail_over_mass(x: Array, n: Array, p: Array, q: Array) -> Array:
-    """P(X >= x) / P(X = x) of a binomial: the incomplete beta function's continued fraction.
-
-    Gauss (1812), DLMF 8.17.22 at a = x, b = n - x + 1, evaluated backwards.
-    """
-    b = n - x + 1
-
-    def two_terms(i: Array, value: Array) -> Array:
-        m = (_TERMS // 2 - i).astype(x.dtype)
-        value = 1 + m * (b - m) * p / ((x + 2 * m - 1) * (x + 2 * m)) / value
-        m = m - 1
-        return 1 - (x + m) * (n + 1 + m) * p / ((x + 2 * m) * (x + 2 * m + 1)) / value
-
-    value = lax.fori_loop(0, _TERMS // 2, two_terms, jnp.ones_like(x))
-    return q / value
-
-
-def _log_mass(x: Array, n: Array, p: Array, q: Array) -> Array:
-    """Logarithm of P(Binomial(n, p) = x), without the cancellation of log-gammas (Loader, 2000)."""
-    counts = _log_factorial_excess(n) - _log_factorial_excess(x) - _log_factorial_excess(n - x)
-    away = n * p * _excess((x - n * p) / (n * p), x, p)
-    return counts - away - n * q * _excess((n * p - x) / (n * q), n - x, q)
-
-
-def _log_factorial_excess(n: Array) -> Array:
-    table = jnp.asarray(_LOG_FACTORIAL_EXCESS, n.dtype)
-    large = jnp.maximum(n, 8)
-    series = (1 / 12 - (1 / 360 - 1 / (1260 * large**2)) / large**2) / large
-    stirling = jnp.log(2 * jnp.pi * large) / 2 + series
-    return jnp.where(n < 8, table[jnp.clip(n, 0, 7).astype(jnp.int32)], stirling)

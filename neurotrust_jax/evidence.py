@@ -83,6 +83,9 @@ BINARY = ("active", "present")
 RANGED = ("activation", "activation_squared", "square")
 
 
+Basis = tuple[Array, Array, Array, Array]  # sums of 1, f, c and f c
+
+
 class Share(NamedTuple):
     """A ratio of the means of two combinations of 1, f, c and f c, the second a condition.
 
@@ -114,7 +117,7 @@ class Share(NamedTuple):
 
         ``num_units`` is None where samples are independent and of one weight.
         """
-        f, c = COLUMNS[self.neuron](d), COLUMNS[self.concept](d)
+        f, c = self.columns(d)
         if d.groups is not None:
             return self._grouped(f, c, d, d.groups, num_units)
         counts = weighted_sums(f, c, (d.weights > 0).astype(f.dtype))
@@ -157,6 +160,37 @@ class Share(NamedTuple):
                 total = total + k * power_sum(f, c, weights, *power)
         return total
 
+    def columns(self, d: Data) -> tuple[Array, Array]:
+        """The columns f [n, U] and c [n, C]."""
+        return COLUMNS[self.neuron](d), COLUMNS[self.concept](d)
+
+    def blocks(
+        self, column: Array, c: Array, d: Data, num_units: int | None
+    ) -> tuple[Array, Array]:
+        """Hits X and trials Y of every block, [N, K], of one neuron's column and some concepts'."""
+        w = d.weights
+        weighted, scores = w * column, w[:, None] * c
+        basis = w[:, None], weighted[:, None], scores, weighted[:, None] * c
+        if d.groups is None:
+            return self._combined(basis)
+        s, fs, cs, fc = (jax.ops.segment_sum(x, d.groups, num_units) for x in basis)
+        return self._of_groups((s, fs, cs, fc))
+
+    def _combined(self, basis: Basis) -> tuple[Array, Array]:
+        """Hits and trials from the sums of 1, f, c and f c."""
+        zero = jnp.zeros_like(basis[3])
+        x, y = (
+            sum((k * b for k, b in zip(coefficients, basis, strict=True) if k), zero)
+            for coefficients in (self.hits, self.trials)
+        )
+        return x, y
+
+    def _of_groups(self, basis: Basis) -> tuple[Array, Array]:
+        """Hits and trials of groups, without what floating point leaves of sums that cancel."""
+        x, y = self._combined(basis)
+        y = jnp.where(y > 1e-6 * basis[0].max(), y, 0)
+        return jnp.clip(x, 0, y), y
+
     def _grouped(
         self, f: Array, c: Array, d: Data, groups: Array, num_groups: int | None
     ) -> Evidence:
@@ -166,23 +200,21 @@ class Share(NamedTuple):
             return jax.ops.segment_sum(x, groups, num_groups)
 
         w = d.weights
-        s, cs = total(w), total(w[:, None] * c)
+        s, cs = total(w)[:, None], total(w[:, None] * c)
 
         def one(column: Array) -> tuple[Array, ...]:
             weighted = w * column
-            basis = s[:, None], total(weighted)[:, None], cs, total(weighted[:, None] * c)
-            x = sum(k * b for k, b in zip(self.hits, basis, strict=True) if k) + jnp.zeros_like(cs)
-            y = sum(k * b for k, b in zip(self.trials, basis, strict=True) if k) + 0 * x
-            # sums that should cancel leave crumbs in floating point
-            some = y > 1e-6 * d.bound
-            y = jnp.where(some, y, 0)
-            x = jnp.clip(x, 0, y)
-            blocks = some.sum(axis=0, dtype=f.dtype)
+            x, y = self._of_groups((s, total(weighted)[:, None], cs, total(weighted[:, None] * c)))
+            blocks = (y > 0).sum(axis=0, dtype=f.dtype)
             means = (x, y, x * x, x * y, y * y)
-            return blocks, *(m.sum(axis=0) / jnp.where(blocks > 0, blocks, 1) for m in means)
+            return (
+                blocks,
+                y.max(axis=0),
+                *(m.sum(axis=0) / jnp.where(blocks > 0, blocks, 1) for m in means),
+            )
 
-        blocks, x, y, xx, xy, yy = lax.map(one, f.T)
-        return Evidence(x, x, y, blocks, d.bound, xx, xy, yy)
+        blocks, most, x, y, xx, xy, yy = lax.map(one, f.T)
+        return Evidence(x, x, y, blocks, d.bound, xx, xy, yy, most)
 
 
 class Pairs(NamedTuple):

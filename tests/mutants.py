@@ -106,7 +106,10 @@ OUTWARDS = "test_bounds.py::test_ends_of_replicates_are_rounded_outwards_from_th
 SPENT = "test_bounds.py -k 'no_more_than_their_error and x64-exact'"
 DIVIDED = "test_bounds.py -k divides_its_error"
 NAMED = "test_bounds.py -k that_the_rule_names"
-HALF_EACH = "test_bounds.py::test_tightest_cuts_two_limits_at_half_of_the_error_each"
+TWO_POINTS = "test_betting.py::test_limits_from_moments_are_those_of_two_points"
+LEADING_ONLY = "test_betting.py::test_leading_concepts_get_the_narrower_limits"
+PER_PAIR = "test_betting.py::test_a_bound_for_each_pair_is_that_of_its_own_groups"
+WIDE = "test_betting.py::test_a_wide_interval_says_why"
 EACH_SIDE = "test_bounds.py::test_each_side_takes_the_hits_that_widen_it -k chernoff"
 THREE_PARTS = "test_bounds.py::test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta"
 NOT_THERE = "test_bounds.py::test_rows_of_weight_zero_are_no_evidence -k recall"
@@ -412,30 +415,6 @@ MUTANTS = [
             "xx - 2 * r * xy + r**2 * yy",
             limits("bernstein"),
         ),
-        ("x, evidence.blocks, tail)", "x, evidence.blocks, 2 * tail)", EXACT),
-        (
-            "jax.nn.sigmoid(-other)",
-            "jax.nn.sigmoid(other)",
-            EXACT,
-        ),
-        (
-            "tail), hits, misses)",
-            "tail), hits, misses - 1)",
-            EXACT,
-        ),
-        ("jnp.where(misses > 0, upper, 1)", "upper", EXACT),
-        ("jnp.where(hits > 0, lower, 0)", "lower", EXACT),
-        ("bernstein(evidence, tail / 2),", "bernstein(evidence, tail),", HALF_EACH),
-        (
-            "chernoff(evidence, tail / 2),\n",
-            "chernoff(evidence, tail),\n",
-            HALF_EACH,
-        ),
-        (
-            "jnp.maximum(low, other_low), jnp.minimum(high, other_high)",
-            "jnp.minimum(low, other_low), jnp.maximum(high, other_high)",
-            limits("tightest"),
-        ),
         ("4 * jnp.sqrt(jnp.pi / 2) * y", "2 * jnp.sqrt(jnp.pi / 2) * y", limits("dkw")),
         ("jnp.exp(4 * y * (MASSART - y))", "jnp.exp(-4 * y**2)", limits("dkw")),
         ("jnp.minimum(tail, 0.5)", "tail", "test_bounds.py -k massart"),
@@ -453,7 +432,56 @@ MUTANTS = [
             EACH_SIDE,
         ),
         ("(q <= 0) & (p > 0)", "(q < 0) & (p > 0)", OUTWARDS),
+    ),
+    *of("binomial.py",
+        ("x, evidence.blocks, tail)", "x, evidence.blocks, 2 * tail)", EXACT),
+        (
+            "jax.nn.sigmoid(-other)",
+            "jax.nn.sigmoid(other)",
+            EXACT,
+        ),
+        (
+            "tail), hits, misses)",
+            "tail), hits, misses - 1)",
+            EXACT,
+        ),
+        ("jnp.where(misses > 0, upper, 1)", "upper", EXACT),
+        ("jnp.where(hits > 0, lower, 0)", "lower", EXACT),
         ("    b = n - x + 1\n", "    b = n - x\n", EXACT),
+    ),
+    *of(
+        "betting.py",
+        ("jnp.sqrt(-2 * jnp.log(tail) * r", "jnp.sqrt(-8 * jnp.log(tail) * r", limits("betting")),
+        ("jnp.log(total / logs.shape[axis])", "jnp.log(total)", limits("betting")),
+        ("z = jnp.minimum(hits / r[None, :] - y, LARGEST)",
+         "z = jnp.minimum(hits / r[None, :] - hits, LARGEST)", limits("betting")),
+        ("(y - x, 1 - ratio,", "(y - x, ratio,", limits("betting")),
+        ("x, y = x / bound[None, :], y / bound[None, :]\n", "", limits("betting")),
+        ("zz = (square / r - 2 * cross) / r", "zz = (square / r - cross) / r", TWO_POINTS),
+        ("jnp.maximum(zz - z**2, 0) / ww", "jnp.maximum(zz, 0) / ww", TWO_POINTS),
+        ("won = (z + zz) /", "won = zz /", TWO_POINTS),
+        ("yy - 2 * xy + xx, yy - xy", "yy - 2 * xy + xx, xy", TWO_POINTS),
+        (".prod(axis=0)).sum(axis=0)", ".max(axis=0)).sum(axis=0)", limits("betting")),
+    ),
+    *of("finite_sample.py",
+        ("old.at[neuron, chosen].set(new)", "old.at[neuron, chosen[:, ::-1]].set(new)",
+         limits("betting")),
+        ("jnp.where(n <= MOST_BLOCKS, new, old)", "jnp.where(n < 0, new, old)", LEADING_ONLY),
+        ("jnp.where(some, evidence.most_trials, evidence.bound)", "evidence.bound", PER_PAIR),
+        ("jnp.cumsum(some, axis=0) - 1, length)", "jnp.cumsum(some, axis=0), length)",
+         limits("betting")),
+        ("x / rule.num_tails(side)", "2 * x / rule.num_tails(side)", SPENT),
+        ("x / rule.num_tails(side)", "x / (2 * len(rule.parts))", SPENT),
+        ('law = "betting" if grouped else "exact"', 'law = "hoeffding"', THREE_PARTS),
+    ),
+    *of("interval_methods.py",
+        ("elif largest and probe.groups is None:", "elif largest and probe.groups is not None:",
+         "test_bounds.py -k 'what_is_assumed'"),
+        (
+            'metric.neuron_view == "binary" and not probe.thresholds_fixed',
+            'metric.neuron_view != "binary" and not probe.thresholds_fixed',
+            "test_bounds.py::test_auto_takes_what_is_valid",
+        ),
     ),
     *of(
         "bounds.py",
@@ -467,11 +495,7 @@ MUTANTS = [
             "share",
             "test_bounds.py::test_asymptotic_interval_is_value_and_standard_error",
         ),
-        ("share / rule.num_tails(side)", "2 * share / rule.num_tails(side)", SPENT),
-        ("share / rule.num_tails(side)", "share / (2 * len(rule.parts))", SPENT),
-        ("if largest and probe.groups is None:", "if largest and probe.groups is not None:",
-         "test_bounds.py -k 'what_is_assumed'"),
-        ('method, "" if known else largest)', "method, largest)",
+        ('method, "" if known else largest, per_pair)', "method, largest, per_pair)",
          "test_bounds.py -k largest_group"),
         ("not self.asymptotic and not self.assumes", "not self.asymptotic",
          "test_bounds.py -k largest_group"),
@@ -515,16 +539,6 @@ MUTANTS = [
     ),
     *of(
         "bounds.py",
-        (
-            'metric.neuron_view == "binary" and not probe.thresholds_fixed',
-            'metric.neuron_view != "binary" and not probe.thresholds_fixed',
-            "test_bounds.py::test_auto_takes_what_is_valid",
-        ),
-        (
-            'law = "tightest" if grouped else "exact"',
-            'law = "hoeffding"',
-            THREE_PARTS,
-        ),
         (
             "math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)",
             "math.isfinite(largest_unit)",
