@@ -20,10 +20,15 @@ coefficients of real layers are alike (:data:`TYPICAL`), so the fit is a penalis
 from there: a small layer leans on them, a large one on its own data.
 
 **From halves and quarters to all data.** Two rules extrapolate from n/4 and n/2 to n. The first
-continues the intercepts, a_n = 2 a_{n/2} - a_{n/4}. The second continues the log-odds of the
-layer's mean agreement in the same way and takes the intercept that gives this mean. The first
-errs where the features of parts differ from those of all data, the second where the steps of the
-log-odds are not equal; the mean of the two is better than either.
+continues the intercepts by nine tenths of their last step,
+
+    a_n = a_{n/2} + 0.9 (a_{n/2} - a_{n/4}).
+
+The second continues the log-odds of the layer's mean agreement in the same way and takes the
+intercept that gives this mean. The first errs where the features of parts differ from those of all
+data, the second where the steps of the log-odds differ; the mean of the two is better than either.
+Steps are damped because they shrink as agreement rises: rare agreement is in proportion to n, a
+step of log 2, and rare disagreement to n^(-1/2), a step of half of that.
 
 Last, a fresh probing set may give no label. A share r of halves without one makes it a share r^2
 of sets twice as large (absence is geometric in the size), and the probability is multiplied by
@@ -58,6 +63,7 @@ SPLITS_A_DEAL = 10  # four quarters cost as much as two splits
 FARTHEST = 6.0  # standard errors: a larger lead says no more
 TYPICAL = (0.8, 0.8, -0.7)  # intercept, and slopes of lead and rivals, in layers of all kinds
 PENALTY = (1.0, 0.3, 0.3)  # in neurons: how far a layer's own data must go to move them
+DAMPING = 0.9  # of the step from n/2 to n, relative to that from n/4 to n/2
 TOGETHER = 64  # neurons side by side
 STEPS = 60
 
@@ -202,22 +208,21 @@ def _observe(
         apart = jnp.where(used[:, None], known[:, 0] - known[:, 1], 0) / 2  # [splits, C]
         square = (apart**2).sum(axis=0)
 
-        def features(values: Array, label: Array, share: int, split: Array | None) -> Array:
+        def features(scaled: Array, label: Array, share: int, split: Array | None) -> Array:
             """Lead and rivals of the labels [P] of parts with similarities [P, C]."""
             at = jnp.maximum(label, 0)
             of_label = apart[:, at]  # [splits, P]
             together = jnp.matmul(of_label.T, apart, precision=lax.Precision.HIGHEST)
             size = square[at][:, None] + square[None, :]
             total = size - 2 * together
-            number = used.sum().astype(values.dtype)[None]
+            number = used.sum().astype(scaled.dtype)[None]
             if split is not None:
                 mine = of_label[split, jnp.arange(len(label), dtype=jnp.int32)]
                 total = total - (mine[:, None] - apart[split]) ** 2
-                number = number - used[split].astype(values.dtype)
+                number = number - used[split].astype(scaled.dtype)
             varies = total > tiny * size
             error = jnp.sqrt(jnp.where(varies, share * total, 1) / jnp.maximum(number, 1)[:, None])
-            values = stable_scale(metric, values)
-            lead = jnp.take_along_axis(values, at[:, None], axis=1) - values
+            lead = jnp.take_along_axis(scaled, at[:, None], axis=1) - scaled
             # without any spread, equal columns are no rivals, but what is never seen to vary may be
             clear = jnp.where((size > 0) | (lead > 0), jnp.inf, 0)
             score = jnp.where(varies, lead / error, clear)
@@ -227,13 +232,15 @@ def _observe(
             near = jnp.exp(-(score**2) / 4).sum(axis=1)
             return jnp.stack([jnp.clip(score.min(axis=1), 0, FARTHEST), jnp.log1p(near)], axis=1)
 
-        of_halves = features(on_halves.reshape(-1, num_concepts), label.reshape(-1), 2, split)
+        of_halves = features(scaled.reshape(-1, num_concepts), label.reshape(-1), 2, split)
         given = answer(label)
         agree = (given[:, 0] == given[:, 1]).astype(whole.dtype)
         agree = jnp.repeat(jnp.where(used, agree, jnp.nan), 2)
 
         dealt = winner(on_quarters.reshape(-1, num_concepts)).reshape(num_deals, 4)
-        of_quarters = features(on_quarters.reshape(-1, num_concepts), dealt.reshape(-1), 4, None)
+        of_quarters = features(
+            stable_scale(metric, on_quarters.reshape(-1, num_concepts)), dealt.reshape(-1), 4, None
+        )
         given = answer(dealt)
         same = (given[:, :, None] == given[:, None, :]).sum(axis=2) - 1
         others = (dealt >= 0).sum(axis=1, keepdims=True) - 1
@@ -244,7 +251,7 @@ def _observe(
         return (
             _Parts(of_halves, agree),
             _Parts(of_quarters, shares.reshape(-1)),
-            features(on_all[None], best, 1, None)[0],
+            features(stable_scale(metric, on_all[None]), best, 1, None)[0],
             best[0],
             (label < 0).mean(dtype=whole.dtype),
         )
@@ -274,8 +281,8 @@ def _calibrated(halves: _Parts, quarters: _Parts, feature: np.ndarray) -> tuple[
     if min(number) == 0 or len(score) == 0:
         return _logistic(found[0] + score), number[0]
     first, second = (_log_odds(_logistic(rows @ found).mean()) for rows in design)
-    continued = 2 * found[0] - found[1]
-    matching = _intercept(score, _logistic(2 * first - second))
+    continued = found[0] + DAMPING * (found[0] - found[1])
+    matching = _intercept(score, _logistic(first + DAMPING * (first - second)))
     return _logistic((continued + matching) / 2 + score), number[0]
 
 

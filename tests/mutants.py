@@ -150,6 +150,7 @@ SAME_LABELS = "test_comparison.py::test_labels_given_are_those_of_all_replicates
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
 CONFORMAL = "test_conformal.py::test_equals_a_loop"
+REPLICATED = "test_replication.py::test_equals_a_loop"
 UNITS = "test_effective.py::test_equals_a_loop_over_units"
 STREAMED = "test_streaming.py::test_effective_units_of_rows_in_blocks"
 RIVALS = "test_sets.py::test_rivals_seen_a_few_times_rule_nothing_out"
@@ -1007,6 +1008,26 @@ MUTANTS = [
         ("zip(parts[::-1], scores[::-1], label, strict=True)",
          "zip(parts, scores, label, strict=True)", HALVES),
         ('scheme="subsample"', 'scheme="multinomial"', HALVES),
+        ("jax.random.permutation(k, part)", "part", "test_replication.py -k equal_parts"),
+    ),
+    *of(
+        "replication.py",
+        ("label.reshape(-1), 2, split)", "label.reshape(-1), 1, split)", f"{REPLICATED} -k iou"),
+        ("dealt.reshape(-1), 4, None", "dealt.reshape(-1), 2, None", f"{REPLICATED} -k iou"),
+        ("total = total - (mine", "total = total - 0 * (mine", f"{REPLICATED} -k iou"),
+        ("number = number - used", "number = number - 0 * used", f"{REPLICATED} -k iou"),
+        ("jnp.where(jnp.isnan(scaled), typical, scaled)", "jnp.nan_to_num(scaled)",
+         f"{REPLICATED} -k auroc"),
+        ("-(score**2) / 4", "-(score**2) / 2", f"{REPLICATED} -k iou"),
+        ("(size > 0) | (lead > 0)", "lead > 0", f"{REPLICATED} -k iou"),
+        (".sum(axis=2) - 1", ".sum(axis=2)", f"{REPLICATED} -k iou"),
+        ("(dealt >= 0) & (others > 0)", "dealt >= 0", f"{REPLICATED} -k iou"),
+        ("continued = found[0] + DAMPING", "continued = found[0] + 0 * DAMPING",
+         f"{REPLICATED} -k iou"),
+        ("first + DAMPING * (first - second)", "first", f"{REPLICATED} -k iou"),
+        ("count / max(len(rows), 1)", "1.0", f"{REPLICATED} -k iou"),
+        ("- penalty * (found - typical)", "- penalty * found", f"{REPLICATED} -k iou"),
+        ("1 - missing[label >= 0] ** 2", "1 - 0 * missing[label >= 0]", f"{REPLICATED} -k iou"),
     ),
     *of(
         "conformal.py",
