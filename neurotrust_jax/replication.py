@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -50,12 +51,18 @@ from jax import Array, lax
 from .bounds import CoverageWarning
 from .candidates import stable_scale
 from .checks import check_count, check_key
-from .halves import read_halves
+from .halves import OnHalves, read_halves
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .similarity import check_joint, winner
 
-__all__ = ["replication_probability"]
+__all__ = [
+    "answer_numbers",
+    "deals_for",
+    "parts_reader",
+    "probability_of",
+    "replication_probability",
+]
 
 FEWEST_NEURONS = 20
 FEWEST_UNITS = 8  # so that a quarter has two
@@ -144,31 +151,46 @@ def replication_probability(
     metric = get_metric(metric)
     check_key(key)
     check_joint(probe, metric)
-    numbers = _answers(answers, probe.num_concepts)
-
-    num_deals = -(-num_splits // SPLITS_A_DEAL)
-    readers = [
-        lambda x: _observe(x.similarity, x.whole, x.quarters, numbers, metric=metric),
-    ]
-    ((on_halves, on_quarters, feature, label, missing),) = read_halves(
-        key, probe, metric, num_splits, readers, num_deals=num_deals
+    reader = parts_reader(metric, answer_numbers(answers, probe.num_concepts))
+    (observed,) = read_halves(
+        key, probe, metric, num_splits, [reader], num_deals=deals_for(num_splits)
     )
-    probability, number = _calibrated(on_halves, on_quarters, feature[label >= 0])
-    if number < FEWEST_NEURONS or probe.num_units < FEWEST_UNITS:
-        units = "samples" if probe.groups is None else "groups"
-        warnings.warn(
-            f"labels on halves of {probe.num_units} {units} for {number} neurons; a calibration "
-            f"needs {FEWEST_UNITS} {units} and {FEWEST_NEURONS} neurons: the probability of "
-            "replication leans on what is typical of other layers",
-            CoverageWarning,
-            stacklevel=2,
-        )
-    result = np.full(label.shape, np.nan)
-    result[label >= 0] = probability * (1 - missing[label >= 0] ** 2)
-    return jnp.asarray(result, probe.weights.dtype)
+    probability, shortage = probability_of(observed, probe)
+    if shortage:
+        warnings.warn(shortage, CoverageWarning, stacklevel=2)
+    return jnp.asarray(probability, probe.weights.dtype)
 
 
-def _answers(answers: Any, num_concepts: int) -> np.ndarray:
+def deals_for(num_splits: int) -> int:
+    """How many deals into quarters go with so many splits into halves."""
+    return -(-num_splits // SPLITS_A_DEAL)
+
+
+def parts_reader(metric: Metric, answers: np.ndarray) -> Callable[[OnHalves], Any]:
+    """Reader of halves and quarters for :func:`probability_of`; ``answers`` [C] of int32."""
+    return lambda x: _observe(x.similarity, x.whole, x.quarters, answers, metric=metric)
+
+
+def probability_of(observed: Any, probe: Probe) -> tuple[np.ndarray, str]:
+    """The probability of replication [U], where parts were read before.
+
+    The text says what is too small for a calibration; it is empty where nothing is.
+    """
+    on_halves, on_quarters, feature, label, missing = observed
+    found, number = _calibrated(on_halves, on_quarters, feature[label >= 0])
+    probability = np.full(label.shape, np.nan)
+    probability[label >= 0] = found * (1 - missing[label >= 0] ** 2)
+    if number >= FEWEST_NEURONS and probe.num_units >= FEWEST_UNITS:
+        return probability, ""
+    units = "samples" if probe.groups is None else "groups"
+    return probability, (
+        f"labels on halves of {probe.num_units} {units} for {number} neurons; a calibration "
+        f"needs {FEWEST_UNITS} {units} and {FEWEST_NEURONS} neurons: the probability of "
+        "replication leans on what is typical of other layers"
+    )
+
+
+def answer_numbers(answers: Any, num_concepts: int) -> np.ndarray:
     """Number of the answer that each concept is, [C] of int32."""
     if answers is None:
         return np.arange(num_concepts, dtype=np.int32)

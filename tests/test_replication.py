@@ -13,7 +13,6 @@ from test_conformal import SCALES, layer, naive_similarity, probes
 
 import neurotrust_jax as nt
 from neurotrust_jax import halves as half_similarities
-from neurotrust_jax import replication
 from neurotrust_jax.halves import draw_halves, draw_quarters
 
 KEY = jax.random.key(11)
