@@ -67,3 +67,5 @@ from .stability import inflated_argmax as inflated_argmax
 from .stability import stability as stability
 from .streaming import bootstrap_stream as bootstrap_stream
 from .verdicts import Verdict as Verdict
+from .wide_intervals import LabelIntervals as LabelIntervals
+from .wide_intervals import label_intervals as label_intervals

@@ -38,6 +38,7 @@ __all__ = [
     "Level",
     "intervals",
     "intervals_at",
+    "largest_weight",
     "promise",
 ]
 
@@ -212,7 +213,7 @@ def intervals_at(
     per_pair = largest_unit == "pair"
     if per_pair:
         _check_per_pair(probe, metric)
-    bound = _largest_unit(probe, None if largest_unit == "pair" else largest_unit)
+    bound = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
     largest = "" if independent else _in_samples(bound / float(w.max()), even)
     known = largest_unit is not None and not per_pair
     low, high = _known_range(probe, activation_range)
@@ -277,7 +278,7 @@ def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
     return Data(probe.neurons, probe.labels, share, probe.groups, largest, low, high)
 
 
-def _largest_unit(probe: Probe, largest_unit: float | None) -> float:
+def largest_weight(probe: Probe, largest_unit: float | None) -> float:
     """Largest total weight that a unit can have."""
     heaviest = float(probe.weights.max())
     bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units))) / heaviest

@@ -208,3 +208,49 @@ def test_a_bound_for_each_pair_is_that_of_its_own_groups():
         nt.intervals(probe(), "iou", largest_unit="pair")
     with pytest.raises(ValueError, match="'pair' does not fit 'auroc'"):
         nt.intervals(p, "auroc", largest_unit="pair")
+
+
+@pytest.mark.x32
+def test_a_wide_interval_says_why():
+    """One large group beside small ones, a rare concept, and thresholds from the same data."""
+    rng = np.random.default_rng(0)
+    groups = np.r_[np.arange(300) // 2, np.full(100, 150)]
+    c = rng.random((400, 3)) < [0.4, 0.4, 0.0]
+    c[[0, 50, 100], 2] = True
+    weights = np.ones(400)
+    weights[100] = 0  # not there, nor are its neuron and concept
+    c[200, 2] = True
+    f = np.where(rng.random((400, 3)) < 0.9, c, ~c) * 1.0
+    f[:, 2] = c[:, 2]
+    f[300:], c[300:] = 0, False  # the large group holds nothing of either
+    given = {"groups": groups, "thresholds": 0.5, "sample_weight": weights}
+
+    def told(p, metric="iou", **options):
+        found = nt.intervals(p, metric, delta=0.1, simultaneous="concepts", **options)
+        return found, nt.label_intervals(p, metric, found, **options)
+
+    found, seen = told(nt.make_probe(f, c, **given))
+    assert list(seen.label) == [0, 1, 2]
+    own = np.arange(3), seen.label
+    np.testing.assert_array_equal(seen.lower, np.asarray(found.lower)[own])
+    assert "the largest group holds 100 of 399 samples" in seen.why_wide[0]
+    assert "largest_unit='pair', or the asymptotic one" in seen.why_wide[0]
+    assert seen.why_wide[2].startswith(
+        "the concept occurs together with the neuron in 3 groups, too few"
+    )
+    width = [x - y for x, y in ((seen.upper, seen.lower), (seen.pair_upper, seen.pair_lower),
+                                (seen.asymptotic_upper, seen.asymptotic_lower))]  # fmt: skip
+    assert (width[1][:2] < 0.7 * width[0][:2]).all()
+    assert (width[2][:2] < width[1][:2]).all()
+    assert "most seen" in seen.pair_guarantee
+    assert "asymptotically" in seen.asymptotic_guarantee
+    _, known = told(nt.make_probe(f, c, **given), largest_unit=200)
+    assert "must allow for groups of 200 samples" in known.why_wide[0]
+    _, even = told(nt.make_probe(f[:300], c[:300], groups=groups[:300], thresholds=0.5))
+    assert even.why_wide[:2] == ("", "")
+    _, alone = told(nt.make_probe(f, c, top_fraction=0.3))
+    assert "thresholds come from the same data" in alone.why_wide[2]
+    assert np.isnan(alone.pair_lower).all()
+    assert not alone.pair_guarantee
+    with pytest.raises(ValueError, match="found must hold the intervals of 'accuracy'"):
+        nt.label_intervals(nt.make_probe(f, c, **given), "accuracy", found)

@@ -236,7 +236,7 @@ def test_auroc_given_the_labels():
 def test_grouped_auroc_from_pairs_of_groups(metric):
     """The U-statistic spelled out: sums over ordered pairs of groups of hits and of trials."""
     p = probe(groups=UNEVEN)
-    data = bounds._data(p, bounds._largest_unit(p, None), *bounds._known_range(p, None))
+    data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
     found = Pairs(metric).evidence(data, nt.similarity(p, metric), num_units=p.num_units)
     f, y = np.asarray(p.activations), columns(p)[1]
     score, label = (f, y) if metric == "auroc" else (np.asarray(p.concepts, float), columns(p)[0])
@@ -270,7 +270,7 @@ def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
     """Every pair rightly ordered: those inside groups must not push the ratio beyond 1."""
     y = np.tile([True, False], 20)
     p = nt.make_probe(y[:, None] * 1.0, y[:, None], groups=np.arange(40) // 2, thresholds=0.5)
-    data = bounds._data(p, bounds._largest_unit(p, None), *bounds._known_range(p, None))
+    data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
     found = Pairs("auroc").evidence(data, nt.similarity(p, "auroc"), num_units=20)
     assert found.hits_high[0, 0] == found.trials[0, 0] == 380 / 380
     low, high = found.ratio
