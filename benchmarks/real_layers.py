@@ -261,7 +261,9 @@ def failures(found, size):
             yield f"calibration error: {x}"
     for x in found["verdicts"]:
         again, right = x.get("again"), x.get("right")
-        slack = 3 * (x.get("again_error") or 0)
+        # on small probing sets few labels are stable, and neurons too are then few
+        nominal = math.sqrt(ALPHA * (1 - ALPHA) / max(x["neurons"] * x["draws"], 1))
+        slack = 3 * max(x.get("again_error") or 0, nominal)
         if x["verdict"] == "stable" and again is not None and again < 1 - ALPHA - slack:
             yield f"stable labels do not come out again: {x}"
         if x["verdict"] == "certified" and right is not None and right < 1:
