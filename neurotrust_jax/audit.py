@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,27 +10,29 @@ import numpy as np
 from jax import Array
 
 from .audited import LEADING, Audit, Leading, on_given_columns
-from .bounds import CoverageWarning, Intervals, intervals
+from .bounds import Intervals, intervals
 from .certificate import Certificate, certify
 from .checks import check_count, check_share
 from .chunks import StageProgress
-from .conformal import FEWEST, conformal_sets
+from .conformal import conformal_of, scores_reader
 from .fit import label_fit
+from .halves import read_halves
 from .hierarchy import lineages, merge_answers, parents_in
 from .memory import room_for
 from .metrics import Metric, get_metric
 from .null import PermutationTest, permutation_test
 from .probe import Probe
 from .probing import rare_concepts
-from .replication import replication_probability
+from .replication import answer_numbers, deals_for, parts_reader, probability_of
 from .resampling import bootstrap
-from .selection import winners_curse
+from .selection import curse_of, split_reader
 from .sets import concept_sets
-from .similarity import Identification, Reason, at_concept, identify
+from .similarity import Identification, Reason, identify
 from .stability import stability
 from .verdicts import Evidence, Judgement, Verdict, judge
 from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
 from .weights import check_scheme
+from .wide_intervals import label_intervals
 
 __all__ = ["audit"]
 
@@ -155,7 +156,7 @@ def audit(
         memory_limit=memory_limit, checkpoint=checkpoint,
         progress=lambda done, total: stage("resampling", done, total),
     )  # fmt: skip
-    stage("judging", 0, 3)
+    stage("judging", 0, 4)
     host = jax.device_get
     label = host(boot.label)
     found = host(identify(probe, metric, min(LEADING, probe.num_concepts)))
@@ -163,30 +164,31 @@ def audit(
         boot, alpha=alpha, interval_method=method, activation_range=activation_range,
         largest_unit=largest_unit,
     )  # fmt: skip
-    stage("judging", 1, 3)
-    headline = calibrated
-    with warnings.catch_warnings():
-        # of a small layer, which the summary says
-        warnings.simplefilter("ignore", CoverageWarning)
-        if (label >= 0).sum() >= FEWEST:
-            headline = conformal_sets(split_key, probe, metric, alpha=alpha, num_splits=num_splits)
-        answer_probability = probability = replication_probability(
-            split_key, probe, metric, num_splits=num_splits
-        )
-        if hierarchy is not None:
-            answer_probability = replication_probability(
-                split_key, probe, metric, num_splits=num_splits, answers=_roots(probe, hierarchy)
-            )
-    curse = winners_curse(split_key, boot, num_splits=num_splits)
-    stage("judging", 2, 3)
+    stage("judging", 1, 4)
+    readers = [split_reader(metric), scores_reader(metric)]
+    answers = [None] if hierarchy is None else [None, _roots(probe, hierarchy)]
+    readers += [parts_reader(metric, answer_numbers(x, probe.num_concepts)) for x in answers]
+    split, scores, *parts = read_halves(
+        split_key, probe, metric, num_splits, readers, num_deals=deals_for(num_splits)
+    )
+    stage("judging", 2, 4)
+    conformal, too_few = conformal_of(scores, probe, metric, alpha)
+    headline = calibrated if too_few else conformal
+    replicated = [probability_of(x, probe) for x in parts]
+    (probability, shortage), (answer_probability, _) = replicated[0], replicated[-1]
     mask, untested = np.asarray(headline.mask), np.asarray(calibrated.undecided)
-    known_facts = _Known(found, null, host(proof), mask, untested, np.asarray(answer_probability))
+    known_facts = _Known(found, null, host(proof), mask, untested, answer_probability)
     judgements = _judge(probe, hierarchy, known_facts, alpha)
     verdict = np.array([x.verdict for x in judgements])
     certified = (verdict == Verdict.CERTIFIED)[:, None]
     mask = np.where(certified, host(proof.mask), mask)
+    stage("judging", 3, 4)
     fit = label_fit(probe, metric, label=label)
-    stage("judging", 3, 3)
+    of_label = label_intervals(
+        probe, metric, bounds, in_the_limit=in_the_limit, activation_range=activation_range,
+        largest_unit=largest_unit,
+    )  # fmt: skip
+    stage("judging", 4, 4)
     result = Audit(
         layer=layer,
         metric=metric.name,
@@ -203,15 +205,19 @@ def audit(
         similarity=found.similarity[:, 0],
         tied=found.tied,
         reason=found.reason,
-        replication_probability=np.asarray(probability),
-        answer_probability=np.asarray(answer_probability),
-        guarantee=bounds.guarantee,
-        lower=host(at_concept(bounds.lower, label)),
-        upper=host(at_concept(bounds.upper, label)),
-        asymptotic_lower=host(at_concept(in_the_limit.lower, label)),
-        asymptotic_upper=host(at_concept(in_the_limit.upper, label)),
-        asymptotic_guarantee=in_the_limit.guarantee,
-        why_wide=("",) * len(label),
+        replication_probability=probability,
+        answer_probability=answer_probability,
+        replication_guarantee=_replication_promise(probe, shortage),
+        guarantee=of_label.guarantee,
+        lower=of_label.lower,
+        upper=of_label.upper,
+        pair_guarantee=of_label.pair_guarantee,
+        pair_lower=of_label.pair_lower,
+        pair_upper=of_label.pair_upper,
+        asymptotic_guarantee=of_label.asymptotic_guarantee,
+        asymptotic_lower=of_label.asymptotic_lower,
+        asymptotic_upper=of_label.asymptotic_upper,
+        why_wide=of_label.why_wide,
         leading=_leading(found, bounds, in_the_limit),
         regret=host(proof.regret),
         certified_set=host(proof.mask),
@@ -225,7 +231,7 @@ def audit(
         calibrated_guarantee=calibrated.guarantee,
         untested=untested & ~certified,
         vote_share=host(boot.vote_share),
-        winners_curse=host(curse),
+        winners_curse=host(curse_of(boot, split, num_splits)),
         fit=fit,
         null=host(null),
         verdict=verdict,
@@ -237,6 +243,14 @@ def audit(
         left_out=rare_concepts(given, judged),
     )
     return on_given_columns(result, given, judged)
+
+
+def _replication_promise(probe: Probe, shortage: str) -> str:
+    units = "samples" if probe.groups is None else "groups"
+    return shortage or (
+        "probability that a fresh probing set of the same size gives the label, calibrated on "
+        f"halves and quarters of the {units}, on average over the layer's neurons"
+    )
 
 
 def _roots(probe: Probe, hierarchy: Any) -> np.ndarray:

@@ -75,12 +75,20 @@ class Audit:
         :func:`replication_probability`. NaN without a label.
     answer_probability : [U]
         Probability that it gives this label or another of the same tree of the hierarchy.
+    replication_guarantee : str
+        What these probabilities are, or what is too small for them to be calibrated.
     guarantee : str
         What the interval, the regret and the certified set promise, see :class:`Intervals`.
     lower, upper : [U]
         Interval of the label's true similarity, of level 1 - alpha for all concepts of the neuron
         at once: that the label was chosen for its high similarity is accounted for. NaN without a
         label.
+    pair_lower, pair_upper : [U]
+        The same interval, on the assumption that no group has more samples that count for neuron
+        and label (for iou: neuron active or concept present) than the most seen; NaN where there
+        are no groups or that assumption does not apply.
+    pair_guarantee : str
+        What that interval promises; empty where there is none.
     asymptotic_lower, asymptotic_upper : [U]
         The same interval in the limit of many units: narrower, most so where groups are of very
         unequal sizes or where no bound holds for every sample size.
@@ -161,9 +169,13 @@ class Audit:
     reason: np.ndarray
     replication_probability: np.ndarray
     answer_probability: np.ndarray
+    replication_guarantee: str
     guarantee: str
     lower: np.ndarray
     upper: np.ndarray
+    pair_lower: np.ndarray
+    pair_upper: np.ndarray
+    pair_guarantee: str
     asymptotic_lower: np.ndarray
     asymptotic_upper: np.ndarray
     asymptotic_guarantee: str

@@ -158,7 +158,7 @@ def replication_probability(
     probability, shortage = probability_of(observed, probe)
     if shortage:
         warnings.warn(shortage, CoverageWarning, stacklevel=2)
-    return jnp.asarray(probability, probe.weights.dtype)
+    return jnp.asarray(probability)
 
 
 def deals_for(num_splits: int) -> int:
@@ -178,7 +178,7 @@ def probability_of(observed: Any, probe: Probe) -> tuple[np.ndarray, str]:
     """
     on_halves, on_quarters, feature, label, missing = observed
     found, number = _calibrated(on_halves, on_quarters, feature[label >= 0])
-    probability = np.full(label.shape, np.nan)
+    probability = np.full(label.shape, np.nan, probe.weights.dtype)
     probability[label >= 0] = found * (1 - missing[label >= 0] ** 2)
     if number >= FEWEST_NEURONS and probe.num_units >= FEWEST_UNITS:
         return probability, ""

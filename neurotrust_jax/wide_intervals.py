@@ -61,6 +61,7 @@ def label_intervals(
     metric: str | Metric,
     found: Intervals,
     *,
+    in_the_limit: Intervals | None = None,
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: float | None = None,
 ) -> LabelIntervals:
@@ -77,6 +78,8 @@ def label_intervals(
         As in :func:`intervals`.
     found : Intervals
         What :func:`intervals` gave with them.
+    in_the_limit : Intervals, optional
+        The asymptotic ones at the same level, where they are at hand.
 
     Returns
     -------
@@ -101,8 +104,8 @@ def label_intervals(
         return [np.asarray(at_concept(x, label)) for x in (given.lower, given.upper)]
 
     ends = of_label(found)
-    limit = found
-    if not found.asymptotic:
+    limit = found if found.asymptotic else in_the_limit
+    if limit is None:
         limit = intervals(probe, metric, method="asymptotic", **level)
     pair_ends, pair_guarantee = [np.full(len(label), np.nan)] * 2, ""
     if found.method == "betting" and probe.groups is not None:

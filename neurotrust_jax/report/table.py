@@ -90,7 +90,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             f"{audit.layer or 'layer'}: {len(shown):,} of {len(audit.label):,} neurons, best first"
         ),
         caption=Text(
-            "same label: probability that a fresh probing set of the same size gives it. Set: "
+            f"same label: {visible(audit.replication_guarantee)}. Set: "
             f"{visible(audit.set_guarantee)}. Interval: {visible(audit.asymptotic_guarantee)}."
         ),
     )

@@ -260,6 +260,7 @@
       facts([
         ["similarity", number(layer.similarity[u])],
         ["interval, asymptotic", range(layer.lower[u], layer.upper[u])],
+        ...(typeof layer.pairLower[u] === "number" ? [["interval if no group counts for more", range(layer.pairLower[u], layer.pairUpper[u])]] : []),
         ["interval for every sample size", make("span", {}, range(layer.sureLower[u], layer.sureUpper[u]), why ? ": " : "", bdi(why))],
         ["corrected for choice", number(layer.corrected[u])],
         ["on data that did not choose", number(layer.split[u])],
