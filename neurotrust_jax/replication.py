@@ -15,9 +15,10 @@ come from the differences between halves, as in :mod:`neurotrust_jax.conformal`,
 for halves and taken four times for quarters; a split has no part in those of its own halves.
 
 **Fit.** Where both parts give a label, P(they agree) is the logistic function of
-``a_m + b1 lead - b2 rivals``, with one intercept a_m per size m and slopes for both sizes. The
-coefficients of real layers are alike (:data:`TYPICAL`), so the fit is a penalised one that starts
-from there: a small layer leans on them, a large one on its own data.
+``a_m + (b1 + b3 log2(m/n)) lead + b2 rivals``, with an intercept a_m for each size m. A lead tells
+more on more data, above all for metrics of ranks. The coefficients of real layers are alike
+(:data:`TYPICAL`), so the fit is a penalised one that starts from there: a small layer leans on
+them, a large one on its own data.
 
 **From halves and quarters to all data.** Two rules extrapolate from n/4 and n/2 to n. The first
 continues the intercepts by nine tenths of their last step,
@@ -68,8 +69,8 @@ FEWEST_NEURONS = 20
 FEWEST_UNITS = 8  # so that a quarter has two
 SPLITS_A_DEAL = 10  # four quarters cost as much as two splits
 FARTHEST = 6.0  # standard errors: a larger lead says no more
-TYPICAL = (0.8, 0.8, -0.7)  # intercept, and slopes of lead and rivals, in layers of all kinds
-PENALTY = (1.0, 0.3, 0.3)  # in neurons: how far a layer's own data must go to move them
+TYPICAL = (0.8, 0.8, -0.7, 0.0)  # a_m, b1, b2, b3 in layers of all kinds
+PENALTY = (1.0, 0.3, 0.3, 5.0)  # of (difference from typical)^2 / 2, where a neuron weighs 1
 DAMPING = 0.9  # of the step from n/2 to n, relative to that from n/4 to n/2
 TOGETHER = 64  # neurons side by side
 STEPS = 60
@@ -291,15 +292,16 @@ def _calibrated(halves: _Parts, quarters: _Parts, feature: np.ndarray) -> tuple[
     for size, parts in enumerate((halves, quarters)):
         known = ~np.isnan(parts.agreement)
         count = int(known.any(axis=1).sum())  # each size weighs as much as it has neurons
-        rows = np.zeros((int(known.sum()), 4))  # intercepts of halves and of quarters, slopes
+        rows = np.zeros((int(known.sum()), 5))  # two intercepts, and b1 to b3
         rows[:, size] = 1
-        rows[:, 2:] = parts.feature[known]
+        rows[:, 2:4] = parts.feature[known]
+        rows[:, 4] = -(size + 1) * rows[:, 2]
         design.append(rows)
         outcome.append(parts.agreement[known])
         weight.append(np.full(len(rows), count / max(len(rows), 1)))
         number.append(count)
     found = _fit(*(np.concatenate(x) for x in (design, outcome, weight)))
-    score = feature.astype(float) @ found[2:]
+    score = feature.astype(float) @ found[2:4]
     if min(number) == 0 or len(score) == 0:
         return _logistic(found[0] + score), number[0]
     first, second = (_log_odds(_logistic(rows @ found).mean()) for rows in design)

@@ -1030,6 +1030,7 @@ MUTANTS = [
         ("(dealt >= 0) & (others > 0)", "dealt >= 0", f"{REPLICATED} -k iou"),
         ("continued = found[0] + DAMPING", "continued = found[0] + 0 * DAMPING",
          f"{REPLICATED} -k iou"),
+        ("-(size + 1) * rows", "-1 * rows", f"{REPLICATED} -k iou"),
         ("first + DAMPING * (first - second)", "first", f"{REPLICATED} -k iou"),
         ("count / max(len(rows), 1)", "1.0", f"{REPLICATED} -k iou"),
         ("- penalty * (found - typical)", "- penalty * found", f"{REPLICATED} -k iou"),

@@ -88,10 +88,11 @@ def naive_probability(probe, metric, key, num_splits):
         features.append(naive_features(at, labels[-1], list(apart.values()), 1))
 
     rows, outcome, size, neuron = map(np.array, (rows, outcome, size, neuron))
+    rows = np.column_stack([rows, -(size + 1) * rows[:, 0]])
     weight = np.zeros(len(rows))
     for m in (0, 1):
         weight[size == m] = len(set(neuron[size == m])) / (size == m).sum()
-    typical, penalty = np.array([0.8, 0.8, 0.8, -0.7]), np.array([1, 1, 0.3, 0.3])
+    typical, penalty = np.array([0.8, 0.8, 0.8, -0.7, 0]), np.array([1, 1, 0.3, 0.3, 5])
 
     def loss(b):
         x = b[size] + rows @ b[2:]
@@ -101,7 +102,7 @@ def naive_probability(probe, metric, key, num_splits):
     b = minimize(loss, typical, method="BFGS", options={"gtol": 1e-8}).x
     fitted = expit(b[size] + rows @ b[2:])
     first, second = (logit(fitted[size == m].mean()) for m in (0, 1))
-    score = np.array(features) @ b[2:]
+    score = np.array(features) @ b[2:4]
     known = np.array(labels) >= 0
     aim = expit(first + 0.9 * (first - second))
     shift = brentq(lambda a: expit(a + score[known]).mean() - aim, -60, 60)
