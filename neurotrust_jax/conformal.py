@@ -14,6 +14,11 @@ s_label - s_c, over 2, the variance on all data is the mean of d^2 over the spli
 replication: McCarthy, 1969), and that on a half is twice as much. This takes no formula of the
 metric, holds for groups and weights, and counts what label and concept have in common. A split has
 no part in the standard error of its own scores: the surprise that they record would hide itself.
+
+One quantile for a whole layer would cover neurons with a clear label more often than those with
+close rivals. Where there are enough neurons each quantile is that of a class of neurons: those
+whose lead over the runner-up has a similar rank within the layer. Leads grow with the number of
+samples, ranks do not, so the halves have the same classes as all data.
 """
 
 from __future__ import annotations
@@ -42,6 +47,7 @@ from .similarity import check_joint, winner
 __all__ = ["conformal_sets"]
 
 FEWEST = 20  # neurons, below which their average is no statement on a layer
+CLASS = 100  # neurons that a class by lead has at least
 LARGEST = 1e3  # standard errors: a lead without any spread is finite too
 COPIES = 4  # arrays of all similarities of the halves that are alive at once
 TOGETHER = 64  # neurons scored side by side
@@ -54,22 +60,22 @@ def conformal_sets(
     *,
     alpha: float = 0.1,
     num_splits: int = 40,
-    classes: Any = None,
+    classes: Any = "lead",
 ) -> ConceptSets:
     """Sets that hold the label of a fresh probing set, on average over the layer's neurons.
 
     The sampling units (groups where given, else samples) are split into halves ``num_splits``
     times. On each half a concept's score T is the lead of the half's label over it in standard
     errors, 0 for the label (see the head of this module). Of the m scores of the labels that the
-    *other* halves give, pooled over neurons, splits and both directions, q is the
-    ``ceil((1 - alpha) (1 + 1 / U) m)``-th smallest, with U the number of neurons that have any. The
-    set is ``{c : T(c) <= q}`` with T from all data. Where q does not exist, as for few neurons and
-    a small alpha, every set is full.
+    *other* halves give, pooled over the neurons of a class, splits and both directions, q is the
+    ``ceil((1 - alpha) (1 + 1 / U) m)``-th smallest, with U the number of neurons in the class that
+    have any. The set is ``{c : T(c) <= q}`` with T from all data. Where q does not exist, as for
+    few neurons and a small alpha, every set is full.
 
     On the halves themselves this covers by construction, whatever the score. From there to all data
     and a fresh probing set of that size is a calibration: it supposes that leads in standard errors
-    behave alike at both sizes. It speaks of the layer's neurons on average; neurons with close
-    rivals are covered less often than those with one clear label. ``classes`` evens this out.
+    behave alike at both sizes. It speaks of the neurons of a class on average. Within a class those
+    with close rivals are covered less often than those with one clear label.
 
     A similarity that is undefined is no label. A concept that a half lacks has an infinite score
     there, which counts in the pool; for the standard errors it has the neuron's mean similarity.
@@ -91,25 +97,30 @@ def conformal_sets(
         The fresh label may be outside the sets of this share of the neurons.
     num_splits : int
         Splits into halves, at least 2.
-    classes : array [U] of int, optional
-        Class of each neuron (by activity, say), chosen without a look at its labels; q is then that
-        of the neuron's class, U the number of neurons in it, and the average that over the class.
+    classes : "lead", None, or array [U] of int
+        Neurons that share one q. By default those with similar leads of the label over the
+        runner-up, by rank within the layer, in as many classes of equal size as can have 100
+        neurons each: a single one for a layer of fewer than 200. On a half a neuron is in the class
+        of its rank there. None takes the whole layer as one class. An array gives the class of each
+        neuron (by activity, say), chosen without a look at its labels.
 
     Returns
     -------
     ConceptSets
-        With ``method="conformal"`` and ``target="replication"``; the label is always in.
+        With ``method="conformal"`` and ``target="replication"``; the label is always in, and
+        ``score`` has T.
 
     Raises
     ------
     ValueError
-        If alpha, num_splits or the shape of classes is wrong, or the metric is unknown.
+        If alpha, num_splits or classes is wrong, or the metric is unknown.
 
     Warns
     -----
     CoverageWarning
         With scores of fewer than 20 neurons, or of a class: the average is then over few, which
-        depend on each other; :func:`concept_sets` speaks of each neuron.
+        depend on each other; q is then large or does not exist. Calibrated :func:`concept_sets`
+        with ``target="replication"`` speak of each neuron.
 
     Examples
     --------
@@ -125,7 +136,7 @@ def conformal_sets(
     if int(num_splits) != num_splits or num_splits < 2:
         raise ValueError(f"num_splits must be a whole number of at least 2, got {num_splits}")
     num_splits = int(num_splits)
-    member = _members(classes, probe.num_neurons)
+    given = _given_classes(classes, probe.num_neurons)
     metric = get_metric(metric)
     check_key(key)
     check_joint(probe, metric)
@@ -135,44 +146,67 @@ def conformal_sets(
         _scores(*half_similarities(part, metric, halves), metric=metric)
         for _, part in blocks_of_neurons(probe, metric, 2 * COPIES * num_splits)
     ]
-    recorded, score, label = (np.concatenate(x) for x in zip(*found, strict=True))
-
-    recorded = recorded.reshape(len(label), -1)
+    recorded, lead, score, lead_on_all, label = (
+        np.concatenate(x) for x in zip(*found, strict=True)
+    )
+    known = ~np.isnan(recorded)
+    usable = known.any(axis=(1, 2))
+    full = (label < 0) | ~usable
+    if given is None:
+        number = max(int((~full).sum()) // CLASS, 1) if classes is not None else 1
+        own = _classes_by_lead(np.where(full, np.nan, lead_on_all), number)
+        drawn = _classes_by_lead(lead, number)
+    else:
+        own = given
+        drawn = np.broadcast_to(given[:, None, None], recorded.shape)
     cut = np.full(len(label), np.inf)
     few = []
-    for name in np.unique(member):
-        own = member == name
-        pool = recorded[own]
-        known = ~np.isnan(pool)
-        number = int(known.any(axis=1).sum())
-        cut[own] = _quantile(pool[known], alpha, number)
-        if number < FEWEST:
-            few.append("the layer" if classes is None else f"class {name}")
+    for name in np.unique(own):
+        inside = own == name
+        size = int((inside & usable).sum())
+        cut[inside] = _quantile(recorded[known & (drawn == name)], alpha, size)
+        if size < FEWEST:
+            few.append("the layer" if given is None else f"class {name}")
     if few:
         warnings.warn(
             f"fewer than {FEWEST} neurons with labels on both halves in {', '.join(few)}: "
-            "coverage on average over so few says little; use concept_sets for each neuron",
+            "coverage on average over so few says little; for each neuron use "
+            'concept_sets(bootstrap(...), target="replication")',
             CoverageWarning,
             stacklevel=2,
         )
-    full = (label < 0) | np.isnan(recorded).all(axis=1)
     mask = jnp.asarray((score <= cut[:, None]) | full[:, None])
     mask = mask | chosen(jnp.asarray(label), probe.num_concepts)
-    promise = _promise(probe, metric, alpha, classes is not None, few)
-    return ConceptSets(mask, jnp.zeros_like(mask), alpha, "conformal", "replication", promise)
+    if given is not None:
+        among = "each class"
+    else:
+        among = "the layer" if number == 1 else f"each of {number} classes of similar lead"
+    promise = _promise(probe, metric, alpha, among, few)
+    return ConceptSets(
+        mask, jnp.zeros_like(mask), alpha, "conformal", "replication", promise, jnp.asarray(score)
+    )
 
 
-def _members(classes: Any, num_neurons: int) -> np.ndarray:
-    """Class of each neuron, [U]."""
-    if classes is None:
-        return np.zeros(num_neurons, int)
+def _given_classes(classes: Any, num_neurons: int) -> np.ndarray | None:
+    """Class of each neuron where the caller gives it, [U]."""
+    if classes is None or (isinstance(classes, str) and classes == "lead"):
+        return None
     member = np.asarray(classes)
     if member.shape != (num_neurons,) or not np.issubdtype(member.dtype, np.integer):
+        given = f"{member.dtype} of shape {member.shape}"
+        what = repr(classes) if isinstance(classes, str) else given
         raise ValueError(
-            f"classes must be one whole number for each of the {num_neurons} neurons, got "
-            f"{member.dtype} of shape {member.shape}"
+            f'classes must be "lead", None, or one whole number for each of the {num_neurons} '
+            f"neurons, got {what}"
         )
     return member
+
+
+def _classes_by_lead(lead: np.ndarray, number: int) -> np.ndarray:
+    """Class of each neuron by the rank of its lead among those that have one, [U, ...] of int."""
+    count = (~np.isnan(lead)).sum(axis=0)
+    rank = lead.argsort(axis=0, kind="stable").argsort(axis=0)  # NaN is last
+    return np.minimum(rank * number // np.maximum(count, 1), number - 1)
 
 
 def _quantile(pool: np.ndarray, alpha: float, num_neurons: int) -> float:
@@ -183,12 +217,12 @@ def _quantile(pool: np.ndarray, alpha: float, num_neurons: int) -> float:
     return float(np.sort(pool)[rank - 1]) if rank <= len(pool) else math.inf
 
 
-def _promise(probe: Probe, metric: Metric, alpha: float, classed: bool, few: list[str]) -> str:
+def _promise(probe: Probe, metric: Metric, alpha: float, among: str, few: list[str]) -> str:
     units = "samples" if probe.groups is None else "groups"
     text = (
         f"sets hold the label of a fresh probing set of the same size for {100 * (1 - alpha):g}% "
-        f"of the {'neurons of each class' if classed else 'neurons of the layer'}, on average and "
-        f"not for each neuron alone; calibrated on halves of the {units}"
+        f"of the neurons of {among}, on average and not for each neuron alone; calibrated on "
+        f"halves of the {units}"
     )
     if few:
         text += f", with fewer than {FEWEST} neurons in {', '.join(few)}, which says little"
@@ -196,42 +230,57 @@ def _promise(probe: Probe, metric: Metric, alpha: float, classed: bool, few: lis
 
 
 @partial(jax.jit, static_argnames="metric")
-def _scores(halves: Array, whole: Array, *, metric: Metric) -> tuple[Array, Array, Array]:
-    """Scores of the other halves' labels, [U, splits, 2], of all concepts, [U, C], and labels, [U].
+def _scores(
+    halves: Array, whole: Array, *, metric: Metric
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Scores on halves and on all data, with the label's lead over the runner-up.
 
-    Recorded scores are NaN where there is nothing to compare.
+    On the halves: scores of the labels that the other halves give, and leads, both
+    [U, splits, 2] and NaN where there is nothing to compare. On all data: scores of all concepts
+    [U, C], leads [U], and labels [U].
     """
     num_splits = halves.shape[1]
     others = ~jnp.eye(num_splits, dtype=bool)[:, :, None]
 
-    def neuron(own: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+    def neuron(own: tuple[Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
         similarity, on_all = own
         label = winner(similarity.reshape(2 * num_splits, -1)).reshape(num_splits, 2)
         used = (label >= 0).all(axis=1)
-        at, there = jnp.maximum(label, 0), jnp.maximum(label[:, ::-1], 0)
+        at = jnp.maximum(label, 0)
         scaled = stable_scale(metric, similarity)
         typical = jnp.nanmean(scaled, axis=2, keepdims=True)
         known = jnp.where(jnp.isnan(scaled), typical, scaled)
         apart = jnp.where(used[:, None], known[:, 0] - known[:, 1], 0) / 2  # [splits, C]
-
-        def at_concept(concept: Array) -> Array:
-            return jnp.take_along_axis(scaled, concept[:, :, None], axis=2)[:, :, 0]
-
-        square = (apart[:, at] - apart[:, there]) ** 2  # [splits, splits, 2]
         number = used.sum().astype(scaled.dtype)
-        variance = jnp.where(others, square, 0).sum(axis=0) / jnp.maximum(number - 1, 1)
-        recorded = _in_errors(at_concept(at) - at_concept(there), 2 * variance)
-        recorded = jnp.where(used[:, None] & (number > 1), recorded, jnp.nan)
 
-        on_all_data = winner(on_all[None])[0]
-        best = jnp.maximum(on_all_data, 0)
+        def lead_over(concept: Array) -> Array:
+            square = (apart[:, at] - apart[:, concept]) ** 2  # [splits, splits, 2]
+            variance = jnp.where(others, square, 0).sum(axis=0) / jnp.maximum(number - 1, 1)
+            of_label, of_concept = (
+                jnp.take_along_axis(scaled, x[:, :, None], axis=2)[:, :, 0] for x in (at, concept)
+            )
+            lead = _in_errors(of_label - of_concept, 2 * variance)
+            return jnp.where(used[:, None] & (number > 1), lead, jnp.nan)
+
+        label_on_all = winner(on_all[None])[0]
+        best = jnp.maximum(label_on_all, 0)
         scaled_all = stable_scale(metric, on_all)
         square = (apart[:, best][:, None] - apart) ** 2
         variance = square.sum(axis=0) / jnp.maximum(number, 1)
-        return recorded, _in_errors(scaled_all[best] - scaled_all, variance), on_all_data
+        score = _in_errors(scaled_all[best] - scaled_all, variance)
+        return (
+            lead_over(at[:, ::-1]), lead_over(_runner_up(similarity, at)),
+            score, score[_runner_up(on_all, best)], label_on_all,
+        )  # fmt: skip
 
     batch = min(TOGETHER, halves.shape[0])
     return lax.map(neuron, (halves, whole), batch_size=batch)
+
+
+def _runner_up(similarity: Array, label: Array) -> Array:
+    """The most similar concept but the label, [..., C] to [...]."""
+    rival = ~jax.nn.one_hot(label, similarity.shape[-1], dtype=bool)
+    return jnp.where(rival & ~jnp.isnan(similarity), similarity, -jnp.inf).argmax(axis=-1)
 
 
 def _in_errors(lead: Array, variance: Array) -> Array:

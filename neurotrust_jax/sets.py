@@ -28,7 +28,7 @@ TARGETS = ("best", "replication")
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("mask", "undecided"),
+    data_fields=("mask", "undecided", "score"),
     meta_fields=("alpha", "method", "target", "guarantee"),
 )
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,10 @@ class ConceptSets:
         ``"replication"``, the label a fresh probing set of the same size would give.
     guarantee : str
         What the sets promise, of whom, and what that takes for granted.
+    score : Array [U, C] or None
+        For conformal sets how far each concept is from the label: the label's lead over it in
+        standard errors, 0 for the label, infinite where there is nothing to compare. Members of a
+        set in this order are its closest first. None for other methods.
     """
 
     mask: Array
@@ -60,6 +64,7 @@ class ConceptSets:
     method: str
     target: str
     guarantee: str
+    score: Array | None = None
 
     @property
     def size(self) -> Array:

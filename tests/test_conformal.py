@@ -58,7 +58,10 @@ def naive_similarity(metric, f, c, active, weights):
 
 
 def naive_scores(probe, metric, key, num_splits):
-    """Recorded scores by neuron, those of all data [U, C], and labels, as the docstring has it."""
+    """Recorded scores by neuron, those of all data [U, C], and labels, as the docstring has it.
+
+    Last the leads over the runner-up, by neuron as the recorded ones and on all data.
+    """
     f, c, active = (np.asarray(x) for x in (probe.activations, probe.concepts, probe.active))
     f, weights = f.astype(float), np.asarray(probe.weights)
     drawn = draw_all(
@@ -82,36 +85,57 @@ def naive_scores(probe, metric, key, num_splits):
             return 0.0
         return min(lead / math.sqrt(variance), 1e3) if variance > 0 else 1e3
 
-    recorded, score, labels = [], np.zeros(whole.shape), []
+    def second(s, label):
+        return best(np.where(np.arange(len(s)) == label, np.nan, s))
+
+    recorded, score, labels, leads, on_all = [], np.zeros(whole.shape), [], [], []
     for u in range(f.shape[1]):
         label = [[best(half[u]) for half in both] for both in halves]
         used = [s for s in range(num_splits) if min(label[s]) >= 0]
         phi = {s: [SCALES[metric](halves[s][w][u]) for w in (0, 1)] for s in used}
         filled = {s: [np.where(np.isnan(x), np.nanmean(x), x) for x in phi[s]] for s in used}
         apart = {s: (filled[s][0] - filled[s][1]) / 2 for s in used}
-        own = []
+        own, lead = {}, {}
         for s in used if len(used) > 1 else []:
             for w in (0, 1):
-                k, other = label[s][w], label[s][1 - w]
-                square = [(apart[t][k] - apart[t][other]) ** 2 for t in used if t != s]
-                own.append(in_errors(phi[s][w][k] - phi[s][w][other], 2 * np.mean(square)))
+                k = label[s][w]
+                for found, other in (
+                    (own, label[s][1 - w]), (lead, second(halves[s][w][u], k)),
+                ):  # fmt: skip
+                    square = [(apart[t][k] - apart[t][other]) ** 2 for t in used if t != s]
+                    at = in_errors(phi[s][w][k] - phi[s][w][other], 2 * np.mean(square))
+                    found[s, w] = at
         recorded.append(own)
+        leads.append(lead)
         labels.append(best(whole[u]))
         for k in range(c.shape[1]):
             square = [(apart[t][labels[u]] - apart[t][k]) ** 2 for t in used]
             at = SCALES[metric](whole[u])
             score[u, k] = in_errors(at[labels[u]] - at[k], np.mean(square) if used else 0)
-    return recorded, score, labels
+        on_all.append(score[u, second(whole[u], labels[u])])
+    return recorded, score, labels, leads, on_all
 
 
-def naive_sets(recorded, score, labels, alpha):
-    pool = sorted(x for own in recorded for x in own)
-    number = sum(len(own) > 0 for own in recorded)
-    rank = math.ceil(round((1 - alpha) * (1 + 1 / number) * len(pool), 6))
-    cut = pool[rank - 1] if rank <= len(pool) else math.inf
-    mask = score <= cut
-    for u, label in enumerate(labels):
-        mask[u] |= label < 0 or not recorded[u]
+def classes_of(leads, number):
+    """Class of each neuron that has a lead: the rank of its lead, in parts of equal size."""
+    order = sorted(leads, key=lambda u: (leads[u], u))
+    return {u: rank * number // len(order) for rank, u in enumerate(order)}
+
+
+def naive_sets(recorded, score, labels, leads, on_all, alpha, number=1):
+    usable = [u for u, own in enumerate(recorded) if own and labels[u] >= 0]
+    mask = np.ones(score.shape, bool)
+    own = classes_of({u: on_all[u] for u in usable}, number)
+    pools = [[] for _ in range(number)]
+    for half in {half for lead in leads for half in lead}:
+        drawn = classes_of({u: x[half] for u, x in enumerate(leads) if half in x}, number)
+        for u, name in drawn.items():
+            pools[name].append(recorded[u][half])
+    for name, pool in enumerate(pools):
+        inside = [u for u in usable if own[u] == name]
+        rank = math.ceil(round((1 - alpha) * (1 + 1 / len(inside)) * len(pool), 6))
+        cut = sorted(pool)[rank - 1] if rank <= len(pool) else math.inf
+        mask[inside] = score[inside] <= cut
     return mask
 
 
@@ -125,18 +149,30 @@ def probes(f, c, seed=3):
 
 @pytest.mark.x64
 @pytest.mark.parametrize("metric", SCALES)
-def test_equals_a_loop(metric):
+def test_equals_a_loop(metric, monkeypatch):
     f, c = layer()
-    sizes = []
+    sizes, differ = [], []
     for probe in probes(f, c):
         naive = naive_scores(probe, metric, KEY, 5)
-        absent = any(math.isinf(x) for own in naive[0] for x in own)
+        absent = any(math.isinf(x) for own in naive[0] for x in own.values())
         assert absent or metric != "auroc"  # a half without the other's label
         for alpha in (0.1, 0.3, 0.5):
             found = nt.conformal_sets(KEY, probe, metric, alpha=alpha, num_splits=5)
             np.testing.assert_array_equal(found.mask, naive_sets(*naive, alpha))
             sizes.append(int(found.size.sum()))
+        labelled = np.asarray(naive[2]) >= 0
+        np.testing.assert_allclose(found.score[labelled], naive[1][labelled], rtol=1e-6)
+        monkeypatch.setattr(conformal, "CLASS", 7)
+        monkeypatch.setattr(conformal, "FEWEST", 0)
+        classed = nt.conformal_sets(KEY, probe, metric, alpha=0.4, num_splits=5)
+        np.testing.assert_array_equal(classed.mask, naive_sets(*naive, 0.4, number=3))
+        assert "each of 3 classes of similar lead" in classed.guarantee
+        alone = nt.conformal_sets(KEY, probe, metric, alpha=0.4, num_splits=5, classes=None)
+        np.testing.assert_array_equal(alone.mask, naive_sets(*naive, 0.4))
+        differ.append((np.asarray(alone.mask) != np.asarray(classed.mask)).any())
+        monkeypatch.undo()
     assert len(set(sizes)) > 5
+    assert any(differ)
 
 
 @pytest.mark.x32
@@ -151,6 +187,10 @@ def test_what_every_set_satisfies():
         assert mask[label < 0].all()
         assert mask[np.flatnonzero(label >= 0), label[label >= 0]].all()
         assert (mask >= before).all()
+        score = np.asarray(sets.score)
+        inside = np.where(mask, score, 0).max(axis=1)
+        assert (score > inside[:, None])[~mask].all()  # nobody outside is closer than a member
+        assert (score[np.flatnonzero(label >= 0), label[label >= 0]] == 0).all()
         before = mask
     assert label[0] == -1
     assert mask[1].all()  # active once: one half never has a label
@@ -239,8 +279,9 @@ def test_small_layers_say_so():
         ({"num_splits": 1}, "num_splits must be a whole number of at least 2, got 1"),
         ({"num_splits": 0}, "num_splits .* got 0"),
         ({"num_splits": 2.5}, "num_splits .* got 2.5"),
-        ({"classes": [0, 1]}, r"classes must be one whole number for each of the 24 neurons"),
-        ({"classes": np.zeros(24)}, r"classes .* got float64 of shape \(24,\)"),
+        ({"classes": [0, 1]}, r'classes must be "lead", None, or one whole number for each of'),
+        ({"classes": np.zeros(24)}, r"classes .* the 24 neurons, got float64 of shape \(24,\)"),
+        ({"classes": "led"}, "classes .* got 'led'"),
         ({"key": 0}, "key must be one JAX key, such as .* got int"),
         ({"key": jax.random.split(KEY)}, r"key .* got an array of key<fry> of shape \(2,\)"),
         ({"metric": "nonesuch"}, "unknown metric"),
@@ -311,3 +352,34 @@ def test_fresh_labels_are_covered(metric, rare, monkeypatch):
     assert np.mean(share) > 1 - alpha - noise
     assert np.mean(control) < 1 - alpha - noise
     assert np.mean(size) < 6
+
+
+@pytest.mark.x32
+@pytest.mark.slow
+def test_each_class_by_lead_is_covered(monkeypatch):
+    """Neurons with close rivals as often as those with a clear label.
+
+    The control has one quantile for all: the clear half needs none, and takes from the others.
+    """
+    monkeypatch.setattr(conformal, "CLASS", 40)
+    alpha, num_sets, num_neurons = 0.2, 24, 120
+    world = np.random.default_rng(5)
+    strength = 0.8 * world.random((12, num_neurons))
+    strength[:, ::2] = 3 * (np.arange(12)[:, None] == np.arange(0, num_neurons, 2) % 12)
+    share = {"lead": [], None: []}
+    for seed in range(num_sets):
+        rng = np.random.default_rng(seed)
+        probe, other = fresh(rng, strength), fresh(rng, strength)
+        label = np.asarray(nt.identify(other, "iou").concept[:, 0])
+        for classes, found in share.items():
+            sets = nt.conformal_sets(
+                jax.random.key(seed), probe, "iou", alpha=alpha, num_splits=20, classes=classes
+            )
+            held = np.asarray(sets.mask)[range(num_neurons), label]
+            found.append(held[1::2].mean())
+            assert np.asarray(sets.size)[::2].mean() < 2  # the clear ones
+    for classes, found in share.items():
+        # four standard errors of a mean over independent probing sets
+        noise = 4 * np.std(found, ddof=1) / math.sqrt(num_sets)
+        assert noise < 0.1
+        assert (np.mean(found) > 1 - alpha - noise) == (classes == "lead")
