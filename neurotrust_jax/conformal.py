@@ -47,6 +47,7 @@ from .similarity import check_joint, winner
 __all__ = ["conformal_of", "conformal_sets", "scores_reader"]
 
 FEWEST = 20  # neurons, below which their average is no statement on a layer
+FEWEST_UNITS = 30  # sampling units: of 12, sets of 90% held 82%, of 20 88%, of 60 what they should
 CLASS = 100  # neurons that a class by lead has at least
 LARGEST = 1e3  # standard errors: a lead without any spread is finite too
 TOGETHER = 64  # neurons scored side by side
@@ -83,6 +84,10 @@ def conformal_sets(
     probing sets that give a label. A neuron without a label, or with fewer than two splits in which
     both halves give one, has the full set.
 
+    Concepts in very few sampling units are the weak point: a fresh probing set that happens to have
+    some of them may give one of these as label. Leave them out, as ``min_positives`` of
+    :func:`make_probe` does, and an audit.
+
     The cost is that of 2 ``num_splits`` similarities from prepared data. For metrics of 0 and 1
     under equal weights it is much less on a CPU, where rows are counted.
 
@@ -117,7 +122,8 @@ def conformal_sets(
     Warns
     -----
     CoverageWarning
-        With scores of fewer than 20 neurons, or of a class: the average is then over few, which
+        With fewer than 30 sampling units, whose halves say too little. With scores of fewer than 20
+        neurons, or of a class: the average is then over few, which
         depend on each other; q is then large or does not exist. Calibrated :func:`concept_sets`
         with ``target="replication"`` speak of each neuron.
 
@@ -141,12 +147,11 @@ def conformal_sets(
     check_joint(probe, metric)
 
     (scores,) = read_halves(key, probe, metric, num_splits, [scores_reader(metric)])
-    sets, few = conformal_of(scores, probe, metric, alpha, classes)
-    if few:
+    sets, shortage = conformal_of(scores, probe, metric, alpha, classes)
+    if shortage:
         warnings.warn(
-            f"fewer than {FEWEST} neurons with labels on both halves in {', '.join(few)}: "
-            "coverage on average over so few says little; for each neuron use "
-            'concept_sets(bootstrap(...), target="replication")',
+            f"{shortage}: conformal sets may hold the label less often than {1 - alpha:g}; for "
+            'each neuron use concept_sets(bootstrap(...), target="replication")',
             CoverageWarning,
             stacklevel=2,
         )
@@ -160,8 +165,8 @@ def scores_reader(metric: Metric) -> Callable[[OnHalves], Any]:
 
 def conformal_of(
     scores: Any, probe: Probe, metric: Metric, alpha: float, classes: Any = "lead"
-) -> tuple[ConceptSets, list[str]]:
-    """Conformal sets where halves were read before, and what is too small for them."""
+) -> tuple[ConceptSets, str]:
+    """Conformal sets where halves were read before, and what is too small for them, if anything."""
     given = _given_classes(classes, probe.num_neurons)
     recorded, lead, score, lead_on_all, label = scores
     known = ~np.isnan(recorded)
@@ -188,11 +193,20 @@ def conformal_of(
         among = "each class"
     else:
         among = "the layer" if number == 1 else f"each of {number} classes of similar lead"
-    promise = _promise(probe, metric, alpha, among, few)
+    shortage = []
+    if few:
+        shortage.append(
+            f"fewer than {FEWEST} neurons with labels on both halves in {', '.join(few)}"
+        )
+    if probe.num_units < FEWEST_UNITS:
+        units = "samples" if probe.groups is None else "groups"
+        shortage.append(f"only {probe.num_units} {units}, of {FEWEST_UNITS} that are needed")
+    lacking = " and ".join(shortage)
+    promise = _promise(probe, metric, alpha, among, lacking)
     sets = ConceptSets(
         mask, jnp.zeros_like(mask), alpha, "conformal", "replication", promise, jnp.asarray(score)
     )
-    return sets, few
+    return sets, lacking
 
 
 def _given_classes(classes: Any, num_neurons: int) -> np.ndarray | None:
@@ -225,15 +239,15 @@ def _quantile(pool: np.ndarray, alpha: float, num_neurons: int) -> float:
     return float(np.sort(pool)[rank - 1]) if rank <= len(pool) else math.inf
 
 
-def _promise(probe: Probe, metric: Metric, alpha: float, among: str, few: list[str]) -> str:
+def _promise(probe: Probe, metric: Metric, alpha: float, among: str, lacking: str) -> str:
     units = "samples" if probe.groups is None else "groups"
     text = (
         f"sets hold the label of a fresh probing set of the same size for {100 * (1 - alpha):g}% "
         f"of the neurons of {among}, on average and not for each neuron alone; calibrated on "
         f"halves of the {units}"
     )
-    if few:
-        text += f", with fewer than {FEWEST} neurons in {', '.join(few)}, which says little"
+    if lacking:
+        text += f", from {lacking}, which says little"
     return text + threshold_note(probe, metric)
 
 

@@ -262,8 +262,14 @@ def test_small_layers_say_so():
     probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
     with pytest.warns(nt.CoverageWarning, match="fewer than 20 neurons .* in the layer"):
         sets = nt.conformal_sets(KEY, probe, alpha=0.1, num_splits=4)
-    assert "fewer than 20 neurons in the layer" in sets.guarantee
+    assert "from fewer than 20 neurons with labels on both halves in the layer" in sets.guarantee
     assert np.asarray(sets.mask).all()  # eight neurons can not speak of one in ten
+    groups = np.arange(len(f)) % 29
+    with pytest.warns(nt.CoverageWarning, match="only 29 groups, of 30 that are needed"):
+        sets = nt.conformal_sets(
+            KEY, nt.make_probe(f, c, thresholds=0.8, groups=groups), num_splits=4
+        )
+    assert "from only 29 groups" in sets.guarantee
     with pytest.warns(nt.CoverageWarning, match="in class 3"):
         nt.conformal_sets(
             KEY, nt.make_probe(f, c, thresholds=0.8), num_splits=4,
