@@ -145,8 +145,8 @@ def _size(probe: Probe, largest_unit: float | None) -> str:
         return f"the guarantee must allow for groups of {samples} samples (largest_unit)"
     return (
         f"the largest group holds {samples} of {np.count_nonzero(weights):,} samples, and the "
-        "guarantee must allow for groups of that size: give largest_unit= where a design rules "
-        "them out"
+        "guarantee must allow for groups of that size: give large groups less weight "
+        "(sample_weight=)"
     )
 
 
@@ -183,7 +183,7 @@ def _reasons(
             )
         elif size and not found.asymptotic:
             more = "the interval of largest_unit='pair', or " if other[u] else ""
-            reasons.append(f"{size}; or read {more}the asymptotic one")
+            reasons.append(f"{size}, or read {more}the asymptotic one")
         else:
             reasons.append(
                 f"the concept {meets} in {together[u]} {units}, too few for a bound at this level: "
