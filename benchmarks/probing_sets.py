@@ -16,6 +16,7 @@ LAYERS = {  # file and array of each real layer
     "ocr svtr": ("ocr.npz", "svtr"),
     "ocr cnn": ("ocr.npz", "cnn"),
 }
+FIXED = ("soft_wpmi", "wpmi_topk")  # metrics of a fixed number of samples
 ASIDE = 0.2  # share of the groups that thresholds come from
 MIN_POSITIVES = 10  # sampling units of a probing set in which a concept must be expected
 TOGETHER = 500  # halves tried at a time
@@ -137,7 +138,13 @@ class Draws(_ProbingSets):
 
     @lru_cache(8)  # noqa: B019
     def best(self, metric):
-        """Whether each concept is truly the most similar, [U, C]."""
+        """Whether each concept is truly the most similar, [U, C].
+
+        None for metrics of a fixed number of samples, such as the 100 most active: what these are
+        depends on the size of the probing set.
+        """
+        if metric in FIXED:
+            return None
         truth = np.asarray(nt.similarity(self._probe(slice(None)), metric), np.float64)
         truth = np.where(np.isnan(truth), -np.inf, truth)
         return (truth >= truth.max(axis=1, keepdims=True) - 1e-7) & np.isfinite(truth)

@@ -186,15 +186,14 @@ def calibration(pairs):
     }  # fmt: skip
 
 
-def one_tree(world, names, label, best):
-    """Whether each label is a truly best concept, or of the tree of one, [U]."""
+def trees(world, names):
+    """Name of the tree that each concept is in, [C]."""
     roots = []
     for name in names:
-        while name in world.hierarchy:
+        while world.hierarchy and name in world.hierarchy:
             name = world.hierarchy[name]
         roots.append(name)
-    roots = np.array(roots)
-    return (best & (roots == roots[label][:, None])).any(axis=1)
+    return np.array(roots)
 
 
 def verdicts_part(world, metric, size):
@@ -209,26 +208,32 @@ def verdicts_part(world, metric, size):
         )  # fmt: skip
 
     best = world.best(metric)
-    found = {v: {"neurons": [], "again": [], "right": []} for v in nt.Verdict}
+    found = {v: {"neurons": [], "again": [], "exactly": [], "right": []} for v in nt.Verdict}
     for seed in range(size["audits"]):
         probe, _ = world.draw(seed)
         done, fresh = audited(seed, probe), world.fresh_labels(seed, metric)
-        again = (fresh == done.label).mean(axis=0)
+        root = trees(world, done.concept_names)
+        # an answer is a tree; without a label there is none
+        same = (root[fresh] == root[done.label]) & (fresh >= 0) & (done.label >= 0)
+        again, exactly = same.mean(axis=0), (fresh == done.label).mean(axis=0)
         right = np.full(len(again), np.nan)
         if best is not None:
-            right = one_tree(world, done.concept_names, done.label, best)
+            right = (best & (root == root[done.label][:, None])).any(axis=1)
         for verdict, values in found.items():
             own = (done.verdict == verdict) & (done.label >= 0)
             values["neurons"].append(int((done.verdict == verdict).sum()))
             values["again"].append(mean_of(again[own]))
+            values["exactly"].append(mean_of(exactly[own]))
             values["right"].append(mean_of(right[own]))
     rows = []
     for verdict, values in found.items():
-        (again, error), (right, _) = (mean_and_error(values[x]) for x in ("again", "right"))
+        (again, error), (exactly, _), (right, _) = (
+            mean_and_error(values[x]) for x in ("again", "exactly", "right")
+        )
         rows.append({
             "data": "probing sets", "verdict": verdict.text,
             "neurons": float(np.mean(values["neurons"])), "again": again, "again_error": error,
-            "right": right,
+            "same_label": exactly, "right": right,
         })  # fmt: skip
     if isinstance(world, Halves):
         counts = audited(0, world.whole).verdict_counts

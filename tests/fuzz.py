@@ -40,7 +40,8 @@ from rich.table import Table
 from scipy import sparse
 
 from neurotrust_jax import published, runs
-from neurotrust_jax.audit import Audit, Leading
+from neurotrust_jax.audited import Audit, Leading
+from neurotrust_jax.fit import SHARES, LabelFit
 from neurotrust_jax.io import (
     FileError,
     read_array,
@@ -371,7 +372,7 @@ def is_audit(found: Any) -> bool:
     """An audit that can be written and described."""
     num_neurons, num_concepts = len(found.neuron_names), len(found.concept_names)
     shapes = {(num_neurons, num_concepts)}
-    shapes |= {x.shape for x in (found.certified_set, found.concept_set, found.undecided)}
+    shapes |= {x.shape for x in (found.certified_set, found.concept_set, found.untested)}
     vectors = {x.shape for x in (found.label, found.similarity, found.regret, found.verdict)}
     return (
         isinstance(found, Audit)
@@ -412,18 +413,27 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
     top = two[:, :8].astype(int)
     return Audit(
         layer="block", metric="iou", scheme="multinomial", thresholds="fixed", alpha=0.1,
-        num_replicates=10, num_samples=50, num_units=50, concept_names=names,
+        num_replicates=10, num_splits=4, num_samples=50, num_units=50, concept_names=names,
         neuron_names=tuple(map(str, range(num_neurons))), label=np.arange(num_neurons) % 3,
         similarity=one, tied=np.ones(num_neurons, int), reason=np.zeros(num_neurons, np.int32),
-        guarantee="all of it", set_guarantee="some of it",
+        guarantee="all of it", set_guarantee="some of it", replication_guarantee="likely",
+        replication_probability=one, answer_probability=one,
         lower=one / 2, upper=np.where(one > 0.5, np.inf, one),
-        leading=Leading(top, top * 0.5, top * 0.25, top * 0.75), regret=one, certified_set=two,
+        pair_lower=one / 2, pair_upper=one, pair_guarantee="perhaps",
+        asymptotic_lower=one / 2, asymptotic_upper=one, asymptotic_guarantee="in the end",
+        why_wide=("too few samples",) * num_neurons,
+        leading=Leading(top, *(top * x for x in (0.5, 0.25, 0.75, 0.3, 0.6))), regret=one,
+        certified_set=two,
         vacuous=one > 0.5, finite_sample=True,
         stability=Stability(
             one, one, one, one, one, one, one, one, two, scalar, scalar, scalar, scalar, scalar,
             0.05, 0.1,
         ),
-        concept_set=two, undecided=~two, answers=two.sum(axis=1), vote_share=two / 2,
+        concept_set=two, calibrated_set=two, calibrated_guarantee="more", untested=~two,
+        answers=two.sum(axis=1), vote_share=two / 2,
+        fit=LabelFit(
+            *(np.arange(num_neurons) % 3,) * 5, np.full((num_neurons, len(SHARES)), -1), SHARES
+        ),
         winners_curse=WinnersCurse(one, one, np.full(num_neurons, np.nan), 5),
         null=PermutationTest(one, one, one, one > 0.5, one, one, one, 99, 50, 0.1, "iou"),
         verdict=np.arange(num_neurons) % 5, verdict_reason=("one of 2",) * num_neurons,

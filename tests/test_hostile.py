@@ -59,7 +59,9 @@ def hostile():
         set_guarantee=NAMES[0],
         verdict=np.arange(count) % 5, verdict_reason=tuple(f"proved best, as {x}" for x in NAMES),
         tied=np.ones(count, int), vote_share=np.eye(count), concept_set=np.eye(count) > 0,
-        undecided=np.zeros((count, count), bool), certified_set=np.eye(count) > 0,
+        untested=np.zeros((count, count), bool), certified_set=np.eye(count) > 0,
+        calibrated_set=np.eye(count) > 0, why_wide=NAMES, calibrated_guarantee=NAMES[0],
+        asymptotic_guarantee=NAMES[0], pair_guarantee=NAMES[0], replication_guarantee=NAMES[0],
     )  # fmt: skip
 
 

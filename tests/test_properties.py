@@ -352,10 +352,13 @@ def made_up(draw, part):
         elif isinstance(value, np.ndarray):
             elements = None
             if value.dtype.kind == "i":  # columns, where -1 is none, codes, and counts
-                low = -1 if field.name in ("label", "concept") else 0
-                coded = field.name in ("label", "concept", "verdict", "reason")
+                columns = ("label", "concept", "top_concept", "label_above")
+                low = -1 if field.name in columns else 0
+                coded = field.name in (*columns, "verdict", "reason")
                 elements = st.integers(low, 2 if coded else 2**31 - 1)
             fresh[field.name] = draw(hnp.arrays(value.dtype, value.shape, elements=elements))
+        elif field.name == "shares":
+            fresh[field.name] = value
         elif isinstance(value, tuple):
             fresh[field.name] = tuple(draw(st.text()) for _ in value)
         elif isinstance(value, bool | int | float | str):
