@@ -46,12 +46,14 @@ BELOW = 0.05  # how far below its level a class of neurons may be
 FULL = {
     "layers": (*LAYERS, *POPULATIONS),
     "metrics": ("iou", "auroc", "correlation", "accuracy", "soft_wpmi"),
-    "alphas": (0.2, 0.1, 0.05), "samples": (500, 2000, 8000), "neurons": 192, "draws": 10,
+    "alphas": (0.2, 0.1, 0.05), "samples": (500, 2000, 8000), "neurons": 192, "draws": 6,
+    "probability_draws": 30,
     "fresh": 5, "replicates": 200, "audits": 4, "permutations": 200, "calibration_error": 0.03,
 }  # fmt: skip
 QUICK = FULL | {
     "layers": ("magika conv", "digits-mlp"), "metrics": ("iou",), "alphas": (0.1,),
-    "samples": (500,), "neurons": 32, "draws": 5, "replicates": 100, "audits": 2,
+    "samples": (500,), "neurons": 32, "draws": 5, "probability_draws": 5,
+    "replicates": 100, "audits": 2,
     "calibration_error": 0.2,
 }  # fmt: skip
 
@@ -154,7 +156,8 @@ def probability_part(world, metric, size):
     if metric not in CONTROLLED:
         return []
     found = {"probability": [], "agreement": []}
-    for seed in range(size["draws"]):
+    # the mean over a layer differs from one probing set to the next
+    for seed in range(size["probability_draws"]):
         probe, _ = world.draw(seed)
         boot = world.bootstrap(seed, metric, size["replicates"])
         label, fresh = np.asarray(boot.label), world.fresh_labels(seed, metric)
@@ -241,6 +244,7 @@ def verdicts_part(world, metric, size):
     return rows
 
 
+DRAWS = {"sets": "draws", "probability": "probability_draws", "verdicts": "audits"}
 PARTS = {"sets": sets_part, "probability": probability_part, "verdicts": verdicts_part}
 
 
@@ -310,7 +314,7 @@ def run(arguments, size, path, made, console):
                 rows = [
                     {
                         "layer": layer, "metric": metric, "n": world.n,
-                        "draws": size["audits" if part == "verdicts" else "draws"], **row,
+                        "draws": size[DRAWS[part]], **row,
                     }
                     for world in worlds
                     for row in PARTS[part](world, metric, size)
@@ -346,7 +350,7 @@ def main():
     arguments = parser.parse_args()
     size = dict(QUICK if arguments.quick else FULL)
     if arguments.draws:
-        size |= {"draws": arguments.draws, "audits": min(arguments.draws, size["audits"])}
+        size |= {name: min(arguments.draws, size[name]) for name in DRAWS.values()}
 
     warnings.simplefilter("ignore", nt.CoverageWarning)  # the vote rule is here on purpose
     arguments.out.mkdir(parents=True, exist_ok=True)
