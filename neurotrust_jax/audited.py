@@ -254,9 +254,10 @@ class Audit:
         fit, top = self.fit, self.fit.top_units[neuron]
         if not fit.poor[neuron]:
             return ""
+        hits = fit.label_hits[neuron]
         text = (
-            f"the label is on only {fit.label_hits[neuron]} of the {top} {self.unit_name} that "
-            "activate it most"
+            f"the label is on {f'only {hits}' if hits else 'none'} of the {top} {self.unit_name} "
+            "that activate it most"
         )
         if 2 * fit.top_hits[neuron] < top:
             return f"{text} and no concept on half of them: the best of a poor lot"

@@ -124,7 +124,8 @@ def judge(x: Evidence, alpha: float) -> Judgement:
             f"no close rival{_under(x.answers[1], x.label)}, but a fresh probing set may give "
             "another label",
         )
-    return Judgement(Verdict.STABLE, f"the only answer{_under(x.answers[1], x.label)}")
+    often = "" if x.answers[1] == x.label else f", in {x.probability:.0%} of fresh probing sets"
+    return Judgement(Verdict.STABLE, f"the only answer{_under(x.answers[1], x.label)}{often}")
 
 
 def _under(answer: str, label: str) -> str:

@@ -85,7 +85,7 @@ def test_a_mask_of_another_width_is_refused():
     ("change", "verdict", "reason"),
     [
         ({}, "stable", "the only answer"),
-        ({"answers": (1, "above")}, "stable", "the only answer, as above"),
+        ({"answers": (1, "above")}, "stable", "the only answer, as above, in 95% of fresh"),
         ({"proved": (1, "acute")}, "certified", "proved best"),
         ({"proved": (1, "above")}, "certified", "proved best, as above"),
         ({"proved": (0, "")}, "stable", "the only answer"),

@@ -252,6 +252,7 @@ def _layer(audit: Audit, top: Any) -> dict[str, Any]:
         "tied": _numbers(audit.tied),
         "similarity": _numbers(audit.similarity),
         "probability": _numbers(audit.replication_probability),
+        "answered": _numbers(audit.answer_probability),
         "place": _numbers(place),
         "lower": _numbers(audit.asymptotic_lower),
         "upper": _numbers(audit.asymptotic_upper),

@@ -33,7 +33,10 @@ def summary(audit: Audit) -> str:
     if not labelled.any():
         return f"No neuron of {total:,} has a label ({data})."
     level = f"{1 - audit.alpha:.0%}"
-    firm = labelled & (audit.replication_probability >= 1 - audit.alpha)
+    firm, answered = (
+        int((labelled & (x >= 1 - audit.alpha)).sum())
+        for x in (audit.replication_probability, audit.answer_probability)
+    )
     answers = audit.answers[labelled]
     verdicts = ", ".join(f"{n:,} {v.text}" for v, n in audit.verdict_counts.items() if n)
     naive, fair = (
@@ -46,8 +49,9 @@ def summary(audit: Audit) -> str:
         )
     )  # fmt: skip
     lines = [
-        f"For {firm.sum():,} of {total:,} neurons a fresh probing set would give the same label "
-        f"with at least {level} probability.",
+        f"For {firm:,} of {total:,} neurons a fresh probing set would give the same label "
+        f"with at least {level} probability"
+        + (f", for {answered:,} the same answer." if answered > firm else "."),
         f"Sets: the median {level} set has {_counted(np.median(answers), 'answer')}, and "
         f"{np.mean(answers == 1):.0%} of the sets have one.",
         f"Verdicts: {verdicts}.",
@@ -99,8 +103,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     table.add_column("same label", justify="right")
     table.add_column(_plain(audit.metric), justify="right")
     table.add_column("interval", justify="right", no_wrap=True)
-    table.add_column("positives", justify="right")
-    table.add_column("verdict", overflow="fold")
+    table.add_column("verdict", overflow="fold", min_width=16)
     for u in shown:
         verdict = Verdict(int(audit.verdict[u]))
         judged = Text.assemble(
@@ -108,12 +111,12 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             _plain(audit.verdict_reason[u]),
         )  # fmt: skip
         if audit.label[u] < 0:
-            table.add_row(_plain(audit.neuron_names[u]), *["-"] * 5, judged)
+            table.add_row(_plain(audit.neuron_names[u]), *["-"] * 4, judged)
             continue
         if verdict is Verdict.AMBIGUOUS and audit.set_size[u] > 1:
             judged.append(_plain(f" (or {_rivals(audit, u)})"))
         if audit.fit.poor[u]:
-            judged.append(_plain(f"; {audit.fit_text(u)}"))
+            judged.append(_plain(_fit(audit, u)))
         low, high = audit.asymptotic_lower[u], audit.asymptotic_upper[u]
         table.add_row(
             _plain(audit.neuron_names[u]),
@@ -121,7 +124,6 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             _chance(audit.replication_probability[u]),
             f"{audit.similarity[u]:.3f}",
             "-" if np.isnan(low) else f"{low:.2f} to {high:.2f}",
-            f"{audit.positives[audit.label[u]]:,}",
             judged,
         )
     return table
@@ -142,6 +144,15 @@ def _plain(text: str) -> Text:
     """Text that no terminal takes for a command, and no table for markup; cut if long."""
     shown = visible(text)
     return Text(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…")
+
+
+def _fit(audit: Audit, neuron: int) -> str:
+    """In short what :meth:`Audit.fit_text` says."""
+    fit = audit.fit
+    text = f"; on {fit.label_hits[neuron]} of its top {fit.top_units[neuron]}"
+    if 2 * fit.top_hits[neuron] < fit.top_units[neuron]:
+        return text
+    return f"{text} ({audit.concept_names[fit.top_concept[neuron]]} on {fit.top_hits[neuron]})"
 
 
 def _rivals(audit: Audit, neuron: int) -> str:

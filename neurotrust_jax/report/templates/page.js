@@ -216,7 +216,7 @@
       make("p", {}, bdi(row.layer)),
       make("p", {}, dot, make("b", {}, verdict.name), ": ", bdi(row.reason)),
     );
-    if (row.description) detail.append(make("p", {}, "A fresh probing set gives this label with a probability of ", make("b", {}, chance(row.probability)), "."));
+    if (row.description) detail.append(make("p", {}, "A fresh probing set gives this label with a probability of ", make("b", {}, chance(row.probability)), layer.answered[u] > layer.probability[u] ? `, the same answer with ${chance(layer.answered[u])}.` : "."));
     if (row.note) detail.append(make("p", { class: "note" }, bdi(row.note)));
     if (layer.examples && layer.examples.top[u].length) {
       const places = new Map(layer.examples.samples.map((x, i) => [x, layer.examples.places[i]]));
