@@ -321,7 +321,7 @@ MUTANTS = [
         ("column[label], -1)", "label, -1)",
          "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),
         ("-np.nan_to_num(x, nan=-np.inf)", "np.nan_to_num(x, nan=-np.inf)",
-         "test_audit.py::test_table_shows_the_best_first_and_reasons_last"),
+         "test_audit.py::test_ranked_puts_the_surest_of_the_best_verdict_first"),
     ),
     *of(
         "thresholds.py",
@@ -335,7 +335,7 @@ MUTANTS = [
         ("top_units[:, None] * np", "0 * np", "test_fit.py -k loop"),
         ("(first[None, :] <= last[:, None])", "(first[None, :] <= len(rows))",
          "test_fit.py -k loop"),
-        ("return_index=True)[1])", "return_index=True)[1][::-1])", "test_fit.py -k loop"),
+        ("np.sort(np.unique(", "(np.unique(", "test_fit.py -k loop"),
         ("2 * self.label_hits < self.top_units", "self.label_hits < self.top_units",
          "test_fit.py -k poor"),
     ),

@@ -289,6 +289,15 @@ def test_table_shows_the_best_first_and_reasons_last(audited):
     assert "Chance" not in report.summary(replace(audited, null=None))
 
 
+def test_ranked_puts_the_surest_of_the_best_verdict_first(audited):
+    probability = np.array([0.5, 0.9, 0.9, 0.7, np.nan, 0.2, np.nan])
+    found = replace(
+        audited, replication_probability=probability, verdict=np.array([1, 1, 1, 0, 1, 2, 3]),
+        similarity=np.array([0.9, 0.1, 0.2, 0.1, 0.8, 0.7, np.nan]),
+    )  # fmt: skip
+    assert found.ranked.tolist() == [3, 2, 1, 0, 4, 5, 6]
+
+
 def test_figures_hold_what_they_say(audited, probe):
     import matplotlib as mpl
 

@@ -144,6 +144,10 @@ def test_a_label_that_misses_the_top_is_poor():
     assert (found.top_concept[0], found.top_hits[0], found.label_hits[0]) == (1, 20, 0)
     assert found.label_above[0].tolist() == [0, 1, 1]
     assert found.label_above[1].tolist() == [0, 0, 0]
+    half = replace(found, label_hits=np.array([9, 10]), top_units=np.array([20, 20]))
+    assert half.poor.tolist() == [True, False]
+    few = replace(found, label_hits=np.array([0, 0]), top_units=np.array([9, 10]))
+    assert few.poor.tolist() == [False, True]
 
 
 def test_probabilities_say_nothing_on_presence_and_ranks_nothing_on_thresholds():
