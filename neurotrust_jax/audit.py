@@ -95,7 +95,8 @@ def audit(
     min_positives : int
         Concepts present in fewer sampling units (groups where given, else samples) are not judged:
         they are no label and in no set, and :meth:`Audit.left_out_text` names them. The choice
-        looks at the concepts alone. 0 judges all. Where scores are probabilities and the metric
+        looks at the concepts alone, and bounds for all concepts at once are for those judged. 0
+        judges all. Where scores are probabilities and the metric
         reads their values, as ``correlation`` does, all concepts are judged, since a probability
         may never reach the threshold of presence.
     layer : str
