@@ -55,8 +55,8 @@ def write_descriptions(audits: Audit | Sequence[Audit], path: str | Path) -> Pat
     """Write one row per neuron of some layers; ``layer, unit, description, similarity`` come first.
 
     An undefined number is an empty cell, and ``reason`` says why; a neuron without a label keeps
-    every judged concept in its set, and the names are left out. A text that a spreadsheet would take for a
-    formula has an apostrophe in front, see :func:`neurotrust_jax.io.as_cell`.
+    every judged concept in its set, and the names are left out. A text that a spreadsheet would
+    take for a formula has an apostrophe in front, see :func:`neurotrust_jax.io.as_cell`.
     """
     path = Path(path)
     layers = [audits] if isinstance(audits, Audit) else list(audits)

@@ -48,6 +48,8 @@ def summary(audit: Audit) -> str:
             (audit.asymptotic_lower, audit.asymptotic_upper), (audit.lower, audit.upper),
         )
     )  # fmt: skip
+    assumed = audit.guarantee.partition("this assumes that ")[2]
+    assumed = f", if {assumed}" if assumed else ""
     lines = [
         f"For {firm:,} of {total:,} neurons a fresh probing set would give the same label "
         f"with at least {level} probability"
@@ -66,7 +68,7 @@ def summary(audit: Audit) -> str:
     lines.append(
         f"Faithfulness: the median label's {audit.metric} is {naive:.2f} as measured, {fair:.2f} "
         f"corrected for its having been chosen. Its {level} interval is {width:.2f} wide "
-        f"(asymptotic), {sure_width:.2f} with the guarantee for every sample size."
+        f"(asymptotic), {sure_width:.2f} with the guarantee for every sample size{assumed}."
     )
     if audit.left_out:
         lines.append(f"Vocabulary: {audit.left_out_text()}")
