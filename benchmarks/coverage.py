@@ -267,7 +267,10 @@ def main():
     if rows["conformal"]:
         console.print(coverage_conformal.summary(rows["conformal"]))
     for part in ("planted", "hostile", "conformal"):
-        bad += [x for x in rows[part] if not x["covers"] and not x["kind"].startswith("vote")]
+        bad += [
+            x for x in rows[part]
+            if x.get("promised", True) and not x["covers"] and not x["kind"].startswith("vote")
+        ]  # fmt: skip
     bad += [x for x in rows["compare"] if not (x["covers"] and x["neurons_cover"])]
     chosen = [x for x in rows["compare"] if x["case"] == "chosen, given"]
     blind |= bool(chosen) and all(x["control_coverage"] > 0.5 for x in chosen)

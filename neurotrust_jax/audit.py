@@ -170,8 +170,9 @@ def audit(
     answers = [None] if hierarchy is None else [None, _roots(probe, hierarchy)]
     readers += [parts_reader(metric, answer_numbers(x, probe.num_concepts)) for x in answers]
     split, scores, *parts = read_halves(
-        split_key, probe, metric, num_splits, readers, num_deals=deals_for(num_splits)
-    )
+        split_key, probe, metric, num_splits, readers, num_deals=deals_for(num_splits),
+        crossed=True,
+    )  # fmt: skip
     stage("judging", 2, 4)
     conformal, too_few = conformal_of(scores, probe, metric, alpha)
     headline = calibrated if too_few else conformal

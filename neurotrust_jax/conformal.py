@@ -47,7 +47,7 @@ from .similarity import check_joint, winner
 __all__ = ["conformal_of", "conformal_sets", "scores_reader"]
 
 FEWEST = 20  # neurons, below which their average is no statement on a layer
-FEWEST_UNITS = 30  # sampling units: of 12, sets of 90% held 82%, of 20 88%, of 60 what they should
+FEWEST_UNITS = 30  # sampling units of equal weight: of 12, sets of 90% held 82%, of 20 88%
 CLASS = 100  # neurons that a class by lead has at least
 LARGEST = 1e3  # standard errors: a lead without any spread is finite too
 TOGETHER = 64  # neurons scored side by side
@@ -122,8 +122,8 @@ def conformal_sets(
     Warns
     -----
     CoverageWarning
-        With fewer than 30 sampling units, whose halves say too little. With scores of fewer than 20
-        neurons, or of a class: the average is then over few, which
+        With fewer than 30 sampling units, or unequal ones worth fewer, whose halves say too little.
+        With scores of fewer than 20 neurons, or of a class: the average is then over few, which
         depend on each other; q is then large or does not exist. Calibrated :func:`concept_sets`
         with ``target="replication"`` speak of each neuron.
 
@@ -198,15 +198,25 @@ def conformal_of(
         shortage.append(
             f"fewer than {FEWEST} neurons with labels on both halves in {', '.join(few)}"
         )
-    if probe.num_units < FEWEST_UNITS:
+    worth = _effective_units(probe)
+    if worth < FEWEST_UNITS:
         units = "samples" if probe.groups is None else "groups"
-        shortage.append(f"only {probe.num_units} {units}, of {FEWEST_UNITS} that are needed")
+        even = f", worth {worth:.0f} of equal size" if round(worth) < probe.num_units else ""
+        shortage.append(f"only {probe.num_units} {units}{even}, of {FEWEST_UNITS} that are needed")
     lacking = " and ".join(shortage)
     promise = _promise(probe, metric, alpha, among, lacking)
     sets = ConceptSets(
         mask, jnp.zeros_like(mask), alpha, "conformal", "replication", promise, jnp.asarray(score)
     )
     return sets, lacking
+
+
+def _effective_units(probe: Probe) -> float:
+    """Number of sampling units of equal weight that the probe's are worth (Kish, 1965)."""
+    weights = np.asarray(probe.weights, np.float64)
+    groups = np.arange(len(weights)) if probe.groups is None else np.asarray(probe.groups)
+    total = np.bincount(groups, weights)
+    return float(total.sum() ** 2 / (total**2).sum())
 
 
 def _given_classes(classes: Any, num_neurons: int) -> np.ndarray | None:

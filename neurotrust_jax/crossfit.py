@@ -21,7 +21,7 @@ from .metrics import Metric
 from .probe import Probe
 from .similarity import at_concept, prepare, winner
 from .sums import Sums, weighted_sums
-from .views import VIEWS
+from .views import VIEWS, both_vary
 
 __all__ = [
     "CrossFit",
@@ -31,6 +31,7 @@ __all__ = [
     "jackknife_variance",
     "keep_rows",
     "pooled_similarity",
+    "scores_and_sums",
     "sums_at",
     "sums_of",
 ]
@@ -153,6 +154,16 @@ def sums_of(metric: Metric, prepared: tuple[Any, Any], weights: Array) -> Sums:
     f = VIEWS[metric.neuron_view].evaluate(prepared[0], weights)
     c = VIEWS[metric.concept_view].evaluate(prepared[1], weights)
     return weighted_sums(f, c, weights)
+
+
+def scores_and_sums(
+    metric: Metric, prepared: tuple[Any, Any], weights: Array
+) -> tuple[Array, Sums]:
+    """Similarities [U, C] of a metric of six sums, as its ``score`` gives them, and the sums."""
+    sums = sums_of(metric, prepared, weights)
+    f, c = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
+    defined = both_vary(f.distinct(prepared[0]), c.distinct(prepared[1]), weights)
+    return metric.value(sums, defined), sums
 
 
 def sums_at(sums: Sums, label: Array) -> Sums:

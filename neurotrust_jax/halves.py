@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array, lax
 
 from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
-from .crossfit import blocks_of_neurons, keep_rows, sums_at, sums_of
+from .crossfit import blocks_of_neurons, keep_rows, scores_and_sums, sums_at
 from .metrics import Metric
 from .probe import Probe
 from .similarity import at_concept, prepare, score_prepared, winner
@@ -59,9 +59,9 @@ class OnHalves(NamedTuple):
         Those on all data.
     quarters : Array [U, D, 4, C], or None
         Those on quarters, where these are asked for.
-    label : Array [S, 2, U] of int32
-        Label that each half gives, -1 for none.
-    crossed : Sums of Array [S, 2, U], or Array [S, 2, U]
+    label : Array [S, 2, U] of int32, or None
+        Label that each half gives, -1 for none, where labels on other halves are asked for.
+    crossed : Sums of Array [S, 2, U], or Array [S, 2, U], or None
         The six sums of that label on the other half; of a metric that is no function of them its
         similarity there.
     """
@@ -69,7 +69,7 @@ class OnHalves(NamedTuple):
     similarity: Array
     whole: Array
     quarters: Array | None
-    label: Array
+    label: Array | None
     crossed: Any
 
 
@@ -81,6 +81,7 @@ def read_halves(
     readers: Sequence[Callable[[OnHalves], Any]],
     *,
     num_deals: int = 0,
+    crossed: bool = False,
 ) -> list[Any]:
     """What several readers make of the same halves, in one pass over the neurons.
 
@@ -95,6 +96,9 @@ def read_halves(
         ``reader(OnHalves)`` gives arrays [U, ...], or a pytree of them, of some neurons.
     num_deals : int
         Deals into quarters, none unless given.
+    crossed : bool
+        Whether some reader needs labels on the other halves; of ranks that costs half as much
+        again.
 
     Returns
     -------
@@ -106,28 +110,39 @@ def read_halves(
     arrays = COPIES * (2 * num_splits + 4 * num_deals)
     found = []
     for _, part in blocks_of_neurons(probe, metric, arrays):
-        on_halves = half_similarities(part, metric, halves, quarters)
+        on_halves = half_similarities(part, metric, halves, quarters, crossed=crossed)
         found.append([jax.device_get(read(on_halves)) for read in readers])
     return [jax.tree.map(lambda *x: np.concatenate(x), *each) for each in zip(*found, strict=True)]
 
 
 def half_similarities(
-    part: Probe, metric: Metric, halves: Array, quarters: Array | None = None
+    part: Probe,
+    metric: Metric,
+    halves: Array,
+    quarters: Array | None = None,
+    *,
+    crossed: bool = False,
 ) -> OnHalves:
     """What halves [S, n] and quarters [D, 4, n] of bool say of all neurons of a probe."""
+    label = other = dealt = None
     if countable(part, metric):
         on = part.neurons.present
         listed = list_rows(on, part.labels.present)
         counted = listed, on, part.weights[0]
-        similarity, whole, label, crossed = _by_counts(*counted, halves, metric=metric)
-        dealt = None if quarters is None else _counted(*counted, quarters, metric=metric)
+        similarity, whole, label, other = _by_counts(*counted, halves, metric=metric)
+        if quarters is not None:
+            dealt = _counted(*counted, quarters, metric=metric)
     else:
         prepared = prepare(part, metric)
-        similarity, label, crossed = _by_scores(prepared, part.weights, halves, metric=metric)
-        whole = score_prepared(prepared, part.weights, metric=metric)
         scored = partial(_scored, prepared, part.weights, metric=metric)
-        dealt = None if quarters is None else scored(quarters)
-    return OnHalves(similarity, whole, dealt, label, crossed)
+        if crossed:
+            similarity, label, other = _by_scores(prepared, part.weights, halves, metric=metric)
+        else:
+            similarity = scored(jnp.stack([halves, ~halves], axis=1))
+        whole = score_prepared(prepared, part.weights, metric=metric)
+        if quarters is not None:
+            dealt = scored(quarters)
+    return OnHalves(similarity, whole, dealt, label, other)
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -136,18 +151,19 @@ def _by_scores(
 ) -> tuple[Array, Array, Any]:
     """Similarities on halves, their labels, and these on the other halves."""
 
+    def score(rows: Array) -> tuple[Array, Any]:
+        kept = keep_rows(metric, weights, rows)
+        if metric.finalise is None:
+            scores = metric.score(prepared, kept)
+            return scores, scores
+        return scores_and_sums(metric, prepared, kept)
+
     def both(half: Array) -> tuple[Array, Array, Any]:
-        parts = [keep_rows(metric, weights, rows) for rows in (half, ~half)]
-        scores = [metric.score(prepared, w) for w in parts]
-        label = [winner(x) for x in scores]
-        crossed = [
-            at_concept(x, y)
-            if metric.finalise is None
-            else sums_at(sums_of(metric, prepared, w), y)
-            for w, x, y in zip(parts[::-1], scores[::-1], label, strict=True)
-        ]
-        stacked = jax.tree.map(lambda *x: jnp.stack(x), *crossed)
-        return jnp.stack(scores), jnp.stack(label), stacked
+        scores, found = lax.map(score, jnp.stack([half, ~half]))  # [2, U, C], and sums of these
+        label = jnp.stack([winner(scores[0]), winner(scores[1])])
+        other = jax.tree.map(lambda x: x[::-1], found)
+        crossed = jax.vmap(at_concept if metric.finalise is None else sums_at)(other, label)
+        return scores, label, crossed
 
     scores, label, crossed = lax.map(both, halves)
     return scores.transpose(2, 0, 1, 3), label, crossed

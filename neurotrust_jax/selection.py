@@ -90,7 +90,8 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
             "halves of a probe"
         )
     metric = boot.definition
-    (split,) = read_halves(key, boot.probe, metric, num_splits, [split_reader(metric)])
+    readers = [split_reader(metric)]
+    (split,) = read_halves(key, boot.probe, metric, num_splits, readers, crossed=True)
     return curse_of(boot, split, num_splits)
 
 
@@ -124,7 +125,7 @@ def _corrected(
 
 
 @partial(jax.jit, static_argnames="metric")
-def _pooled(label: Array, crossed: Any, *, metric: Metric) -> Array:
+def _pooled(label: Array | None, crossed: Any, *, metric: Metric) -> Array:
     """What all halves [splits, 2, U] say of the labels that their other halves give, [U]."""
     label, crossed = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (label, crossed))
     dtype = jax.tree.leaves(crossed)[0].dtype

@@ -264,12 +264,17 @@ def test_small_layers_say_so():
         sets = nt.conformal_sets(KEY, probe, alpha=0.1, num_splits=4)
     assert "from fewer than 20 neurons with labels on both halves in the layer" in sets.guarantee
     assert np.asarray(sets.mask).all()  # eight neurons can not speak of one in ten
-    groups = np.arange(len(f)) % 29
-    with pytest.warns(nt.CoverageWarning, match="only 29 groups, of 30 that are needed"):
-        sets = nt.conformal_sets(
-            KEY, nt.make_probe(f, c, thresholds=0.8, groups=groups), num_splits=4
-        )
-    assert "from only 29 groups" in sets.guarantee
+    for groups, said in (
+        (np.arange(len(f)) % 29, "only 29 groups, of 30 that are needed"),
+        (
+            np.maximum(np.arange(len(f)) - len(f) // 3, 0),
+            "only 88 groups, worth 8 of equal size, of 30",
+        ),
+    ):
+        grouped = nt.make_probe(f, c, thresholds=0.8, groups=groups)
+        with pytest.warns(nt.CoverageWarning, match=said):
+            sets = nt.conformal_sets(KEY, grouped, num_splits=4)
+        assert f"from {said}" in sets.guarantee
     with pytest.warns(nt.CoverageWarning, match="in class 3"):
         nt.conformal_sets(
             KEY, nt.make_probe(f, c, thresholds=0.8), num_splits=4,
