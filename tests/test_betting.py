@@ -248,6 +248,12 @@ def test_a_wide_interval_says_why():
     assert "must allow for groups of 200 samples" in known.why_wide[0]
     _, even = told(nt.make_probe(f[:300], c[:300], groups=groups[:300], thresholds=0.5))
     assert even.why_wide[:2] == ("", "")
+    # even groups are not too large, however wide the interval is
+    few = nt.make_probe(f[:300], c[:300], groups=np.arange(300) // 25, thresholds=0.5)
+    assert (
+        "in 12 groups, too few for a bound at this level"
+        in told(few, largest_unit=75)[1].why_wide[0]
+    )
     _, alone = told(nt.make_probe(f, c, top_fraction=0.3))
     assert "thresholds come from the same data" in alone.why_wide[2]
     assert np.isnan(alone.pair_lower).all()
