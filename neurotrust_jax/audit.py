@@ -248,10 +248,9 @@ def audit(
 
 
 def _replication_promise(probe: Probe, shortage: str) -> str:
-    units = "samples" if probe.groups is None else "groups"
     return shortage or (
         "probability that a fresh probing set of the same size gives the label, calibrated on "
-        f"halves and quarters of the {units}, on average over the layer's neurons"
+        f"halves and quarters of the {probe.unit_name}, on average over the layer's neurons"
     )
 
 
@@ -287,7 +286,6 @@ class _Known(NamedTuple):
 def _judge(probe: Probe, hierarchy: Any, known: _Known, alpha: float) -> list[Judgement]:
     """The evidence on each neuron brought before the rules."""
     names, found, proof = probe.concept_names, known.found, known.proof
-    unit = "samples" if probe.groups is None else "groups"
     answers, proved = (merge_answers(x, names, hierarchy) for x in (known.mask, proof.mask))
     q_value = np.full(len(known.mask), np.nan)
     if known.null is not None:
@@ -302,7 +300,7 @@ def _judge(probe: Probe, hierarchy: Any, known: _Known, alpha: float) -> list[Ju
             answers=(int(answers.size[u]), answers.name[u]),
             probability=float(known.probability[u]),
             label_judged=not known.untested[u, label],
-            positives=f"present in {proof.positives[label]:,} {unit}",
+            positives=f"present in {proof.positives[label]:,} {probe.unit_name}",
         )
         judgements.append(judge(evidence, alpha))
     return judgements

@@ -12,10 +12,10 @@ __all__ = ["check_count", "check_key", "check_seed", "check_share"]
 LARGEST_SEED = 2**32 - 1  # JAX drops the higher bits of a seed where it runs in 32 bits
 
 
-def check_count(count: int, name: str) -> int:
-    """A whole number of at least 1, as an int."""
-    if int(count) != count or count < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {count}")
+def check_count(count: int, name: str, least: int = 1) -> int:
+    """A whole number of at least ``least``, as an int."""
+    if int(count) != count or count < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {count}")
     return int(count)
 
 

@@ -623,7 +623,7 @@ def check(
             console.print(f"{counts[finding]:>6,} {finding}: {SAYS[finding]}", highlight=False)
     rare = left_out_text(
         found.left_out, probe.concept_names, min_positives,
-        unit="samples" if probe.groups is None else "groups", limit=10,
+        unit=probe.unit_name, limit=10,
     )  # fmt: skip
     if rare:
         console.print(visible(rare), highlight=False, markup=False)

@@ -37,10 +37,11 @@ from jax import Array, lax
 from .bounds import CoverageWarning
 from .calibrated import chosen
 from .candidates import stable_scale
-from .checks import check_key, check_share
-from .halves import OnHalves, read_halves
+from .checks import check_count, check_key, check_share
+from .halves import OnHalves, half_differences, read_halves
 from .metrics import Metric, get_metric
 from .probe import Probe
+from .reweighting import effective_size
 from .sets import ConceptSets, threshold_note
 from .similarity import check_joint, winner
 
@@ -138,9 +139,7 @@ def conformal_sets(
     1.0
     """
     check_share(alpha, "alpha")
-    if int(num_splits) != num_splits or num_splits < 2:
-        raise ValueError(f"num_splits must be a whole number of at least 2, got {num_splits}")
-    num_splits = int(num_splits)
+    num_splits = check_count(num_splits, "num_splits", least=2)
     _given_classes(classes, probe.num_neurons)  # wrong ones end here
     metric = get_metric(metric)
     check_key(key)
@@ -198,25 +197,18 @@ def conformal_of(
         shortage.append(
             f"fewer than {FEWEST} neurons with labels on both halves in {', '.join(few)}"
         )
-    worth = _effective_units(probe)
+    worth = effective_size(probe.weights, probe.groups)
     if worth < FEWEST_UNITS:
-        units = "samples" if probe.groups is None else "groups"
         even = f", worth {worth:.0f} of equal size" if round(worth) < probe.num_units else ""
-        shortage.append(f"only {probe.num_units} {units}{even}, of {FEWEST_UNITS} that are needed")
+        shortage.append(
+            f"only {probe.num_units} {probe.unit_name}{even}, of {FEWEST_UNITS} that are needed"
+        )
     lacking = " and ".join(shortage)
     promise = _promise(probe, metric, alpha, among, lacking)
     sets = ConceptSets(
         mask, jnp.zeros_like(mask), alpha, "conformal", "replication", promise, jnp.asarray(score)
     )
     return sets, lacking
-
-
-def _effective_units(probe: Probe) -> float:
-    """Number of sampling units of equal weight that the probe's are worth (Kish, 1965)."""
-    weights = np.asarray(probe.weights, np.float64)
-    groups = np.arange(len(weights)) if probe.groups is None else np.asarray(probe.groups)
-    total = np.bincount(groups, weights)
-    return float(total.sum() ** 2 / (total**2).sum())
 
 
 def _given_classes(classes: Any, num_neurons: int) -> np.ndarray | None:
@@ -250,11 +242,10 @@ def _quantile(pool: np.ndarray, alpha: float, num_neurons: int) -> float:
 
 
 def _promise(probe: Probe, metric: Metric, alpha: float, among: str, lacking: str) -> str:
-    units = "samples" if probe.groups is None else "groups"
     text = (
         f"sets hold the label of a fresh probing set of the same size for {100 * (1 - alpha):g}% "
         f"of the neurons of {among}, on average and not for each neuron alone; calibrated on "
-        f"halves of the {units}"
+        f"halves of the {probe.unit_name}"
     )
     if lacking:
         text += f", from {lacking}, which says little"
@@ -276,13 +267,8 @@ def _scores(
 
     def neuron(own: tuple[Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
         similarity, on_all = own
-        label = winner(similarity.reshape(2 * num_splits, -1)).reshape(num_splits, 2)
-        used = (label >= 0).all(axis=1)
+        label, used, scaled, apart = half_differences(metric, similarity)
         at = jnp.maximum(label, 0)
-        scaled = stable_scale(metric, similarity)
-        typical = jnp.nanmean(scaled, axis=2, keepdims=True)
-        known = jnp.where(jnp.isnan(scaled), typical, scaled)
-        apart = jnp.where(used[:, None], known[:, 0] - known[:, 1], 0) / 2  # [splits, C]
         number = used.sum().astype(scaled.dtype)
 
         def lead_over(concept: Array) -> Array:

@@ -17,7 +17,7 @@ from jax import Array
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .similarity import identify, similarity, winner
-from .thresholds import from_the_top, raised_thresholds
+from .thresholds import from_the_top, last_kept, threshold_at
 
 __all__ = ["LabelFit", "label_fit"]
 
@@ -113,7 +113,7 @@ def label_fit(
             f"label must be one column for each of the {probe.num_neurons} neurons, got "
             f"{label.dtype} of shape {list(label.shape)}"
         )
-    hits, top_units, enough = _tops(probe)
+    hits, top_units, enough, raised = _tops(probe)
     if not probe.binary_concepts:
         hits, top_units = np.zeros_like(hits), np.zeros_like(top_units)
     excess = hits - top_units[:, None] * np.asarray(probe.concept_rate, np.float64)[None, :]
@@ -122,9 +122,9 @@ def label_fit(
     own = np.take_along_axis(hits, np.maximum(label, 0)[:, None], axis=1)[:, 0]
     above = np.full((probe.num_neurons, len(SHARES)), -1)
     if metric.neuron_view == "binary":
-        for k, share in enumerate(SHARES):
-            raised = replace(probe, thresholds=raised_thresholds(probe, share))
-            found = np.asarray(winner(similarity(raised, metric)))
+        for k, thresholds in enumerate(raised):
+            above_them = replace(probe, thresholds=jax.device_put(thresholds))
+            found = np.asarray(winner(similarity(above_them, metric)))
             above[:, k] = np.where(enough[:, k], found, -1)
     return LabelFit(
         label=label,
@@ -137,10 +137,11 @@ def label_fit(
     )
 
 
-def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Presences among the most active units [U, C], these units [U], and whether they suffice.
+def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Presences among the most active units [U, C], these units [U], and what shares leave.
 
-    The last is whether at least :data:`FEWEST` units are left at each of :data:`SHARES`, [U, K].
+    The third says whether at least :data:`FEWEST` units are left at each of :data:`SHARES`, [U, K];
+    the last has the thresholds that leave them, [K, U].
     """
     groups = None if probe.groups is None else np.asarray(probe.groups)
     present = np.asarray(probe.present)
@@ -148,15 +149,17 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     hits = np.zeros((probe.num_neurons, probe.num_concepts), np.int32)
     units = np.zeros(probe.num_neurons, int)
     enough = np.zeros((probe.num_neurons, len(SHARES)), bool)
+    raised = np.tile(np.asarray(probe.thresholds), (len(SHARES), 1))
     for some, part in probe.in_neurons():
-        for u, (_, rows) in enumerate(from_the_top(part), start=some.start):
+        for u, (values, rows) in enumerate(from_the_top(part), start=some.start):
             # the first place of each unit, in the order of activation
             first = np.arange(len(rows))
             if groups is not None:
                 first = np.sort(np.unique(groups[rows], return_index=True)[1])
             top = rows[first[:TOP]]
             units[u], hits[u] = len(top), present[top].sum(axis=0)
-            reached = np.cumsum(weights[rows])
-            last = np.searchsorted(reached, [s * reached[-1:].sum() * (1 - 1e-9) for s in SHARES])
-            enough[u] = (first[None, :] <= last[:, None]).sum(axis=1) >= FEWEST
-    return hits, units, enough
+            last = last_kept(weights[rows], SHARES)
+            for k, place in enumerate(last):
+                enough[u, k] = (first <= place).sum() >= FEWEST
+                raised[k, u] = threshold_at(values, int(place), raised[k, u], probe.inclusive)
+    return hits, units, enough, raised

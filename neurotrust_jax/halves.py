@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .candidates import stable_scale
 from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
 from .crossfit import blocks_of_neurons, keep_rows, scores_and_sums, sums_at
 from .metrics import Metric
@@ -23,7 +24,14 @@ from .similarity import at_concept, prepare, score_prepared, winner
 from .sums import Sums
 from .weights import draw_all
 
-__all__ = ["OnHalves", "draw_halves", "draw_quarters", "half_similarities", "read_halves"]
+__all__ = [
+    "OnHalves",
+    "draw_halves",
+    "draw_quarters",
+    "half_differences",
+    "half_similarities",
+    "read_halves",
+]
 
 COPIES = 4  # arrays of all similarities of the parts that are alive at once
 QUARTERS = 2**32 - 1  # folded into the key of the quarters; splits fold in 0, 1, ...
@@ -113,6 +121,31 @@ def read_halves(
         on_halves = half_similarities(part, metric, halves, quarters, crossed=crossed)
         found.append([jax.device_get(read(on_halves)) for read in readers])
     return [jax.tree.map(lambda *x: np.concatenate(x), *each) for each in zip(*found, strict=True)]
+
+
+def half_differences(metric: Metric, similarity: Array) -> tuple[Array, Array, Array, Array]:
+    """How far the halves of one neuron differ, from its similarities [S, 2, C].
+
+    Returns
+    -------
+    label : Array [S, 2] of int32
+        Label of each half, -1 for none.
+    used : Array [S] of bool
+        Whether both halves give one.
+    scaled : Array [S, 2, C]
+        The similarities on the stable scale.
+    apart : Array [S, C]
+        Half of the difference of the two halves, 0 where not used. A similarity that is undefined
+        on a half counts as the mean of those that are defined.
+    """
+    num_splits = similarity.shape[0]
+    label = winner(similarity.reshape(2 * num_splits, -1)).reshape(num_splits, 2)
+    used = (label >= 0).all(axis=1)
+    scaled = stable_scale(metric, similarity)
+    typical = jnp.nanmean(scaled, axis=2, keepdims=True)
+    known = jnp.where(jnp.isnan(scaled), typical, scaled)
+    apart = jnp.where(used[:, None], known[:, 0] - known[:, 1], 0) / 2
+    return label, used, scaled, apart
 
 
 def half_similarities(

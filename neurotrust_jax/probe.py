@@ -141,6 +141,11 @@ class Probe:
         return self.num_samples if self.num_groups is None else self.num_groups
 
     @property
+    def unit_name(self) -> str:
+        """What an independent unit is, in the plural: groups where given, samples otherwise."""
+        return "samples" if self.groups is None else "groups"
+
+    @property
     def active(self) -> Array:
         """Where each neuron is active, [n, U] of bool."""
         return _active(self._dense, self.thresholds, inclusive=self.inclusive)

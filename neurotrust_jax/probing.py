@@ -196,7 +196,7 @@ def enough_units(probe: Probe, min_positives: int) -> np.ndarray:
         raise ValueError(
             f"min_positives={min_positives} leaves no concept to judge: the most common one, "
             f"{probe.concept_names[units.argmax()]!r}, is present in {units.max():,} of "
-            f"{probe.num_units:,} {'samples' if probe.groups is None else 'groups'}; take more "
+            f"{probe.num_units:,} {probe.unit_name}; take more "
             "samples, or lower min_positives"
         )
     return enough

@@ -52,7 +52,7 @@ from jax import Array, lax
 from .bounds import CoverageWarning
 from .candidates import stable_scale
 from .checks import check_count, check_key
-from .halves import OnHalves, read_halves
+from .halves import OnHalves, half_differences, read_halves
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .similarity import check_joint, winner
@@ -146,9 +146,7 @@ def replication_probability(
     >>> bool(probability[:15].min() > 0.95), bool(probability[15:].mean() < 0.5)
     (True, True)
     """
-    num_splits = check_count(num_splits, "num_splits")
-    if num_splits < 2:
-        raise ValueError(f"num_splits must be a whole number of at least 2, got {num_splits}")
+    num_splits = check_count(num_splits, "num_splits", least=2)
     metric = get_metric(metric)
     check_key(key)
     check_joint(probe, metric)
@@ -183,7 +181,7 @@ def probability_of(observed: Any, probe: Probe) -> tuple[np.ndarray, str]:
     probability[label >= 0] = found * (1 - missing[label >= 0] ** 2)
     if number >= FEWEST_NEURONS and probe.num_units >= FEWEST_UNITS:
         return probability, ""
-    units = "samples" if probe.groups is None else "groups"
+    units = probe.unit_name
     return probability, (
         f"labels on halves of {probe.num_units} {units} for {number} neurons; a calibration "
         f"needs {FEWEST_UNITS} {units} and {FEWEST_NEURONS} neurons: the probability of "
@@ -223,12 +221,7 @@ def _observe(
 
     def neuron(own: tuple[Array, Array, Array]) -> tuple[_Parts, _Parts, Array, Array, Array]:
         on_halves, on_all, on_quarters = own
-        label = winner(on_halves.reshape(-1, num_concepts)).reshape(num_splits, 2)
-        used = (label >= 0).all(axis=1)
-        scaled = stable_scale(metric, on_halves)
-        typical = jnp.nanmean(scaled, axis=2, keepdims=True)
-        known = jnp.where(jnp.isnan(scaled), typical, scaled)
-        apart = jnp.where(used[:, None], known[:, 0] - known[:, 1], 0) / 2  # [splits, C]
+        label, used, scaled, apart = half_differences(metric, on_halves)
         square = (apart**2).sum(axis=0)
 
         def features(scaled: Array, label: Array, share: int, split: Array | None) -> Array:

@@ -298,7 +298,7 @@ def _after_split(probe: Probe, options: Options, share: float) -> Probe:
     if 0 < round(share * probe.num_units) < probe.num_units:
         number = int(rows_aside(_split_key(options), probe, share)[0].sum())
     if number * probe.top_fraction < 1:
-        unit = "samples" if probe.groups is None else "groups"
+        unit = probe.unit_name
         raise ValueError(
             f"split={share:g} of {probe.num_units:,} {unit} sets {number:,} samples aside, too few "
             f"for the threshold of the top {probe.top_fraction:g}; give --split 0 to set none "

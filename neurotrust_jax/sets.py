@@ -192,7 +192,7 @@ def _calibrated_promise(boot: Bootstrap, alpha: float, target: str) -> str:
     }[target]
     text = f"sets of each neuron alone {what} with {100 * (1 - alpha):g}% probability, in the limit"
     probe, metric = boot.probe, boot.definition
-    units = "units" if probe is None else "samples" if probe.groups is None else "groups"
+    units = "units" if probe is None else probe.unit_name
     text += f" of many {units}"
     if probe is not None and metric is not None:
         text += threshold_note(probe, metric)

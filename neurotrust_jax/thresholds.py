@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,9 @@ __all__ = [
     "DEFAULT_TOP_FRACTION",
     "check_top",
     "from_the_top",
+    "last_kept",
     "raised_thresholds",
+    "threshold_at",
     "top_thresholds",
 ]
 
@@ -63,15 +66,24 @@ def raised_thresholds(probe: Probe, share: float) -> Array:
     weights = np.asarray(probe.weights, np.float64)
     for some, part in probe.in_neurons():
         for u, (values, rows) in enumerate(from_the_top(part), start=some.start):
-            if not len(rows):
-                continue
-            reached = np.cumsum(weights[rows])
-            last = int(np.searchsorted(reached, share * reached[-1] * (1 - 1e-9)))
-            if probe.inclusive:
-                raised[u] = values[last]
-            elif last + 1 < len(rows):
-                raised[u] = values[last + 1]
+            for last in last_kept(weights[rows], [share]):
+                raised[u] = threshold_at(values, int(last), raised[u], probe.inclusive)
     return jax.device_put(raised)
+
+
+def last_kept(weights: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Place of the last sample that each share of the weight takes in, none without samples."""
+    if not len(weights):
+        return np.zeros(0, int)
+    reached = np.cumsum(weights)
+    return np.searchsorted(reached, np.asarray(shares) * reached[-1] * (1 - 1e-9))
+
+
+def threshold_at(values: np.ndarray, last: int, before: Any, inclusive: bool) -> Any:
+    """Threshold that keeps descending values up to place ``last``; as before if that is all."""
+    if inclusive:
+        return values[last]
+    return values[last + 1] if last + 1 < len(values) else before
 
 
 def from_the_top(part: Probe) -> Iterator[tuple[np.ndarray, np.ndarray]]:

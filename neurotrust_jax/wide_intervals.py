@@ -164,7 +164,7 @@ def _reasons(
     with np.errstate(invalid="ignore"):
         wide = np.isinf(width) if np.isinf(high - low) else width >= WIDE * (high - low)
         other = pair_ends[1] - pair_ends[0] < 0.7 * width
-    units = "samples" if probe.groups is None else "groups"
+    units = probe.unit_name
     together = _together(probe, metric, label, wide)
     meets = "occurs together with the neuron" if metric.neuron_view == "binary" else "is present"
     reasons = []
