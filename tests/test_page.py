@@ -162,10 +162,18 @@ def browser():
         found.close()
 
 
+def sort_by(page, field):
+    """Click on a column's title, and wait until the rows that it brings are drawn."""
+    title = page.locator(f".tabulator-col[tabulator-field={field}]")
+    title.click()
+    page.wait_for_selector(f".tabulator-col[tabulator-field={field}]:not([aria-sort=none])")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 360])
 def test_in_a_browser(audited, tmp_path, browser, width):
     expect = pytest.importorskip("playwright.sync_api").expect
+    expect.set_options(timeout=30_000)
     large = many(audited, 293)
     path = report.write_page([large, audited], tmp_path / "a.html", examples=[None, examples()])
     page = browser.new_page(viewport={"width": width, "height": 800})
@@ -189,21 +197,19 @@ def test_in_a_browser(audited, tmp_path, browser, width):
     page.select_option("#verdict", "")
     expect(count).to_have_text("7 of 2,058 neurons")
 
-    # the surest come first, whichever verdict does
+    # the surest come first, whichever verdict does; a click on a title sorts by it when drawn
     order = [audited.neuron_names[u] for u in audited.ranked]
     units = page.locator(".tabulator-cell[tabulator-field=unit]")
-    assert units.all_inner_texts() == order
-    page.locator(".tabulator-col[tabulator-field=verdict]").click()
-    page.wait_for_timeout(300)
+    expect(units).to_have_text(order)
     kinds = [audited.verdict[int(u)] for u in order]
     turned = sorted(range(7), key=lambda i: -kinds[i])  # of each verdict as before
-    assert units.all_inner_texts() == [order[i] for i in turned]
+    sort_by(page, "verdict")
+    expect(units).to_have_text([order[i] for i in turned])
 
-    page.locator(".tabulator-col[tabulator-field=description]").click()
-    page.wait_for_timeout(300)
-    labels = page.locator(".tabulator-cell[tabulator-field=description]").all_inner_texts()
-    assert labels == sorted(labels)
-    page.wait_for_timeout(300)  # a table that is drawn anew loses the focus
+    labels = page.locator(".tabulator-cell[tabulator-field=description]")
+    wanted = sorted(labels.all_inner_texts())
+    sort_by(page, "description")
+    expect(labels).to_have_text(wanted)
     page.locator(".tabulator-row", has_text="concept, 2").press("Enter")
     detail = page.locator("#detail")
     detail.wait_for(state="visible")
