@@ -37,7 +37,6 @@ from .planning import required_samples as required_samples
 from .probe import Probe as Probe
 from .probing import make_probe as make_probe
 from .probing import split_thresholds as split_thresholds
-from .reading import array_chunks as array_chunks
 from .replication import replication_probability as replication_probability
 from .resampling import Bootstrap as Bootstrap
 from .resampling import bootstrap as bootstrap
@@ -45,9 +44,9 @@ from .resampling import bootstrap_method as bootstrap_method
 from .resampling import bootstrap_weights as bootstrap_weights
 from .reweighting import ImportanceWeights as ImportanceWeights
 from .reweighting import ShiftWarning as ShiftWarning
-from .reweighting import effective_size as effective_size
 from .reweighting import importance_weights as importance_weights
 from .reweighting import reweight as reweight
+from .sample_weights import effective_size as effective_size
 from .selection import WinnersCurse as WinnersCurse
 from .selection import winners_curse as winners_curse
 from .sets import ConceptSets as ConceptSets
@@ -61,6 +60,7 @@ from .similarity import Reason as Reason
 from .similarity import identify as identify
 from .similarity import similarity as similarity
 from .similarity import undefined_reason as undefined_reason
+from .sources import array_chunks as array_chunks
 from .stability import Stability as Stability
 from .stability import bagging_epsilon as bagging_epsilon
 from .stability import inflated_argmax as inflated_argmax

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,9 +12,8 @@ import numpy as np
 from jax import Array
 
 from .folders import Kept
-from .probe import Probe
 
-__all__ = ["Progress", "StageProgress", "in_chunks", "kept_for"]
+__all__ = ["Progress", "StageProgress", "in_chunks"]
 
 Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
@@ -66,14 +62,3 @@ def _room_for(part: Any, total: int, axis: int) -> np.ndarray:
     spare = np.empty(size + ALIGNED, np.uint8)
     first = -spare.ctypes.data % ALIGNED
     return spare[first : first + size].view(dtype).reshape(shape)
-
-
-def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any) -> Kept:
-    """What is kept of a computation on a probe."""
-    if checkpoint is None:
-        return Kept(None)
-    # names decide on no number
-    data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=(), left_out=()))
-    rule = probe.inclusive, probe.concept_threshold
-    versions = [version(name) for name in ("neurotrust-jax", "jaxlib")]
-    return Kept(checkpoint, key, *data, rule, *options, versions)

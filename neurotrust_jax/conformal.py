@@ -41,7 +41,7 @@ from .checks import check_count, check_key, check_share
 from .halves import OnHalves, half_differences, read_halves
 from .metrics import Metric, get_metric
 from .probe import Probe
-from .reweighting import effective_size
+from .sample_weights import effective_size
 from .sets import ConceptSets, threshold_note
 from .similarity import check_joint, winner
 

@@ -16,7 +16,7 @@ from .blocks import Part, Steps, few_shapes
 from .listing import FEW_TIES, Listing, active_listing, ranked_listing
 from .metrics import Metric
 from .probe import Probe
-from .views import Ranking
+from .ranks import Ranking
 from .weights import SCHEMES
 
 __all__ = ["Layer", "Rows", "Ties", "active_rows", "in_steps", "ranked_rows", "rows_fit"]

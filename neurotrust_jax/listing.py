@@ -13,8 +13,8 @@ from jax import Array
 
 from .blocks import table_of
 from .probe import Probe
+from .ranks import COLUMNS, Ranking
 from .sparse import SparseColumns
-from .views import COLUMNS, Ranking
 
 __all__ = ["FEW_TIES", "Listing", "active_listing", "ranked_listing"]
 

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .checkpoints import kept_for
 from .checks import check_count, check_share
-from .chunks import Progress, in_chunks, kept_for
+from .chunks import Progress, in_chunks
 from .counts import Listed, countable, list_rows, over_counts, similarity_of_counts
 from .layers import rows_fit
 from .metrics import Metric, get_metric

@@ -15,16 +15,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .probe import Side
+from .ranks import Ranking, cumulative_weight, rank_from_top, ranking
 from .sums import running_total, weighted_total
-from .views import (
-    VIEWS,
-    Ranking,
-    centred,
-    cumulative_weight,
-    evaluate,
-    rank_from_top,
-    ranking,
-)
+from .views import VIEWS, centred, evaluate
 
 __all__ = [
     "active_and_ranks",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,70 +13,19 @@ from jax import Array, lax
 
 from .arrays import as_host_array, check_matrix, is_sparse
 from .blocks import few_shapes, places_in_lists
-from .checks import check_count
 from .grouping import number_groups
 from .metrics import Metric
+from .sources import Chunks
 from .sparse import dense_rows
 from .sums import Sums
 from .weights import UNITS_A_BLOCK
 
-__all__ = ["CENTRED", "Block", "Chunks", "Reader", "Survey", "array_chunks", "plus"]
+__all__ = ["CENTRED", "Block", "Reader", "Survey", "plus"]
 
 CENTRED = ("centred", "standard")  # views less their mean
 ENTRIES = 2**24  # of activations and concepts that a device holds at a time
 MOST_ROWS = 2**14
 _NO_GROUP = object()  # which no row's group is
-
-Chunks = Iterable[tuple[Any, ...]] | Callable[[], Iterable[tuple[Any, ...]]]
-
-
-def array_chunks(
-    activations: Any, concepts: Any, groups: Any = None, *, size: int = 8192
-) -> Callable[[], Iterator[tuple[Any, ...]]]:
-    """Cut arrays into chunks of rows, as :func:`bootstrap_stream` takes them.
-
-    Parameters
-    ----------
-    activations, concepts : array [n, U] and [n, C]
-        Anything that gives rows by slicing: ``np.load(path, mmap_mode="r")``, an HDF5 dataset; or
-        a sparse matrix of SciPy or JAX, of which one chunk at a time is written out.
-    groups : array or sequence [n], optional
-        See :func:`make_probe`; rows of one group must follow one another.
-    size : int
-        Rows of a chunk.
-
-    Returns
-    -------
-    callable
-        Starts anew at the first row whenever it is called.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of rows differ.
-    """
-    size = check_count(size, "size")
-    arrays = [x for x in (activations, concepts, groups) if x is not None]
-    rows = [x.shape[0] if hasattr(x, "shape") else len(x) for x in arrays]
-    if len(set(rows)) > 1:
-        raise ValueError(
-            f"activations, concepts and groups must have equally many rows, got {rows}"
-        )
-
-    parts = [
-        dense_rows(x, name) if is_sparse(x) else partial(_sliced, x)
-        for x, name in zip(arrays, ("activations", "concepts", "groups"), strict=False)
-    ]
-
-    def chunks() -> Iterator[tuple[Any, ...]]:
-        for start in range(0, rows[0], size):
-            yield tuple(part(start, start + size) for part in parts)
-
-    return chunks
-
-
-def _sliced(x: Any, start: int, stop: int) -> Any:
-    return x[start:stop]
 
 
 class Block(NamedTuple):

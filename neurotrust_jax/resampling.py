@@ -21,12 +21,14 @@ from jax.sharding import Mesh
 
 from .blocks import pairs_where
 from .candidates import MAX_CANDIDATES, Candidates, choose, in_play, telling
+from .checkpoints import kept_for
 from .checks import check_count
-from .chunks import Progress, kept_for
+from .chunks import Progress
 from .devices import at_once, by_neurons
 from .effective import effective_concept_units, effective_units
+from .free_memory import free_memory
 from .layers import active_rows, ranked_rows
-from .memory import SHARE, Room, free_memory, room_for
+from .memory import SHARE, Room, room_for
 from .metrics import Metric, get_metric
 from .probe import Probe
 from .replicates import accumulate, standard_deviation

@@ -20,12 +20,11 @@ from .arrays import as_host_array
 from .checks import check_count
 from .grouping import number_groups
 from .probe import Probe
-from .sample_weights import canonical_weights
+from .sample_weights import as_weight, canonical_weights, effective_size
 
 __all__ = [
     "ImportanceWeights",
     "ShiftWarning",
-    "effective_size",
     "importance_weights",
     "reweight",
 ]
@@ -59,21 +58,6 @@ class ImportanceWeights(NamedTuple):
     effective_size: float
     largest: float
     auroc: float
-
-
-def effective_size(weight: Any, groups: Any = None) -> float:
-    """``(sum w)^2 / sum w^2`` (Kish, 1965); with ``groups`` [n] of the groups' total weights.
-
-    Raises
-    ------
-    ValueError
-        If weights are negative, not finite or all zero, or the groups do not fit them.
-    """
-    w = _as_weight(weight, None)
-    w = w / w.max()
-    if groups is not None:
-        w = np.bincount(number_groups(groups, len(w))[0], w)
-    return float(w.sum() ** 2 / (w**2).sum())
 
 
 def importance_weights(
@@ -234,7 +218,7 @@ def reweight(probe: Probe, weight: Any) -> Probe:
         If the effective size is below 100 units, or below a tenth of them.
     """
     given = as_host_array(weight, "weight")
-    w = _as_weight(given, probe.num_samples)
+    w = as_weight(given, probe.num_samples)
     own = np.asarray(probe.sample_weight)
     total = w / w.max() * own.astype(np.float64)
     if not total.any():
@@ -251,15 +235,3 @@ def reweight(probe: Probe, weight: Any) -> Probe:
     floats = [x.dtype for x in (given, own) if jnp.issubdtype(x.dtype, jnp.floating)]
     total = canonical_weights(total, own.dtype, max(floats, key=lambda x: jnp.finfo(x).eps))
     return replace(probe, sample_weight=jax.device_put(total))
-
-
-def _as_weight(weight: Any, n: int | None) -> np.ndarray:
-    """Weights [n] in double precision, of which one at least is positive."""
-    w = as_host_array(weight, "weight").astype(np.float64)
-    if w.ndim != 1 or len(w) != (n or len(w)):
-        raise ValueError(f"weight must be numbers of shape [{n or 'n'}], got {w.shape}")
-    if not ((w >= 0) & (w < np.inf)).all():
-        raise ValueError("weight holds negative or non-finite values; weights must be at least 0")
-    if not w.any():
-        raise ValueError("weight leaves no sample with a positive weight")
-    return w

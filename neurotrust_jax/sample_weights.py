@@ -8,9 +8,39 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["canonical_weights"]
+from .arrays import as_host_array
+from .grouping import number_groups
+
+__all__ = ["as_weight", "canonical_weights", "effective_size"]
 
 MOST = 2**20  # a whole weight, in multiples of the common unit
+
+
+def effective_size(weight: Any, groups: Any = None) -> float:
+    """``(sum w)^2 / sum w^2`` (Kish, 1965); with ``groups`` [n] of the groups' total weights.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative, not finite or all zero, or the groups do not fit them.
+    """
+    w = as_weight(weight, None)
+    w = w / w.max()
+    if groups is not None:
+        w = np.bincount(number_groups(groups, len(w))[0], w)
+    return float(w.sum() ** 2 / (w**2).sum())
+
+
+def as_weight(weight: Any, n: int | None) -> np.ndarray:
+    """Weights [n] in double precision, of which one at least is positive."""
+    w = as_host_array(weight, "weight").astype(np.float64)
+    if w.ndim != 1 or len(w) != (n or len(w)):
+        raise ValueError(f"weight must be numbers of shape [{n or 'n'}], got {w.shape}")
+    if not ((w >= 0) & (w < np.inf)).all():
+        raise ValueError("weight holds negative or non-finite values; weights must be at least 0")
+    if not w.any():
+        raise ValueError("weight leaves no sample with a positive weight")
+    return w
 
 
 def canonical_weights(weights: np.ndarray, dtype: Any, precision: Any = np.float64) -> np.ndarray:

@@ -23,9 +23,9 @@ from .concentration import replicate_limits
 from .evidence import Data, Pairs, Share
 from .metrics import METRICS, UNIT, Metric
 from .probe import Probe, Side
+from .ranks import Ranking
 from .rules import PREVALENCE, RULES, Rule
 from .sums import Sums
-from .views import Ranking
 
 __all__ = [
     "FAILURE",

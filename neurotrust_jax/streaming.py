@@ -19,13 +19,15 @@ from .checks import check_count
 from .chunks import Progress
 from .devices import added, on_host, rows_on
 from .folders import Kept
-from .memory import NUM_PILOT, SHARE, free_memory
+from .free_memory import free_memory
+from .memory import NUM_PILOT, SHARE
 from .metrics import Metric, get_metric
-from .reading import CENTRED, Chunks, Reader, Survey, plus
+from .reading import CENTRED, Reader, Survey, plus
 from .replicates import exact_product
 from .resampling import Bootstrap, as_bootstrap
 from .screening import has_share_bounds, range_of_shares
 from .similarity import winner
+from .sources import Chunks
 from .streaming_evidence import streamed_units
 from .sums import Sums
 from .ways import choose_followed

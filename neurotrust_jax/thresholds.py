@@ -12,8 +12,8 @@ import numpy as np
 from jax import Array
 
 from .probe import Probe
+from .ranks import ascending
 from .sums import running_total
-from .views import ascending
 
 __all__ = [
     "DEFAULT_TOP_FRACTION",

@@ -212,7 +212,7 @@ MUTANTS = [
         # "denominator + 0 * numerator" without its second term: a CPU divides rightly either way
     ),
     *of(
-        "views.py",
+        "ranks.py",
         ("(low + high) / (2 * below[-1:]) - 0.5", "low / below[-1:] - 0.5", loop("auroc")),
         ("jnp.where(end, position + 1, num", "jnp.where(end, position, num", TWICE),
         ("jnp.where(bits < 0, bits ^ jnp.iinfo(whole).max, bits)", "bits", TWICE),
@@ -231,6 +231,9 @@ MUTANTS = [
             "return above, above",
             loop("wpmi_topk"),
         ),
+    ),
+    *of(
+        "views.py",
         (
             "return values - weighted_total(values, weights)[None, :] / weights.sum()",
             "return values - values.mean(axis=0, keepdims=True)",
@@ -944,9 +947,12 @@ MUTANTS = [
          "_odds_times(lower, 1 / gamma), _odds_times(upper, gamma)", ODDS),
     ),
     *of(
-        "reweighting.py",
+        "sample_weights.py",
         ("w.sum() ** 2 / (w**2).sum()", "len(w) * w.sum() / (w**2).sum()",
          "test_reweighting.py -k 'x32 and (folds or few_effective)'"),
+    ),
+    *of(
+        "reweighting.py",
         ("score[held] -= math.log(", "score[held] += math.log(",
          "test_reweighting.py::test_weights_are_cut_on_the_scale_of_the_density_ratio"),
         (".at[-1].set(0)", ".at[-1].set(1)",

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 import neurotrust_jax as nt
-from neurotrust_jax import folders, memory, report, runs, ways
+from neurotrust_jax import folders, free_memory, report, runs, ways
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.io import FileError
 
@@ -352,20 +352,20 @@ def test_pieces(tmp_path, caplog):
 
 
 def test_free_memory_knows_control_groups_and_limits(tmp_path, monkeypatch):
-    assert 0 < memory.free_memory() < 2.0**50
+    assert 0 < free_memory.free_memory() < 2.0**50
     for name, value in (
         ("memory.max", 2**30), ("memory.current", 2**29), ("memory.stat", f"inactive_file {2**20}"),
     ):  # fmt: skip
         (tmp_path / name).write_text(f"{value}\n")
-    monkeypatch.setattr(memory, "_control_groups", lambda: iter([tmp_path]))
-    assert memory.free_memory() == 2**29 + 2**20
+    monkeypatch.setattr(free_memory, "_control_groups", lambda: iter([tmp_path]))
+    assert free_memory.free_memory() == 2**29 + 2**20
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free_memory() > 2**29 + 2**20
+    assert free_memory.free_memory() > 2**29 + 2**20
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    used = memory._status()["VmData"]
+    used = free_memory._status()["VmData"]
     try:
         resource.setrlimit(resource.RLIMIT_DATA, (used + 2**28, hard))
-        assert 0 < memory.free_memory() <= 2**28
+        assert 0 < free_memory.free_memory() <= 2**28
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
@@ -374,11 +374,11 @@ CAPPED = """
 import resource, sys
 import jax, numpy as np
 import neurotrust_jax as nt
-from neurotrust_jax import memory
+from neurotrust_jax import free_memory
 rng = np.random.default_rng(0)
 concepts = rng.random((10_000, 100)) < 0.1
 probe = nt.make_probe(rng.normal(size=(10_000, 16)).astype(np.float32), concepts)
-used = lambda: memory._status()["VmData"]
+used = lambda: free_memory._status()["VmData"]
 
 def run(limit):
     boot = nt.bootstrap(

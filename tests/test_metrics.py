@@ -20,8 +20,9 @@ import sklearn.metrics
 import neurotrust_jax as nt
 from neurotrust_jax.metrics import six_sum_metric
 from neurotrust_jax.probe import Side
+from neurotrust_jax.ranks import ascending, ranking
 from neurotrust_jax.sanity import label_tests
-from neurotrust_jax.views import VIEWS, ascending, ranking
+from neurotrust_jax.views import VIEWS
 
 DATA = Path(__file__).parent / "data"
 EVERY = list(nt.METRICS)
