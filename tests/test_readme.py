@@ -183,6 +183,32 @@ def test_speed_tables_are_what_the_benchmark_measured(text, measured, columns, m
     }
 
 
+REAL = {
+    "Magika, convolution": "magika conv",
+    "Magika, outputs": "magika logits",
+    "PP-OCR, transformer": "ocr svtr",
+}
+
+
+@pytest.mark.parametrize(("title", "layer"), REAL.items(), ids=REAL.values())
+def test_what_is_said_of_a_real_layer_was_measured(title, layer):
+    found = results("real_layers.json")
+    (whole,) = (
+        x for x in found["sets"]
+        if (x["layer"], x["metric"], x["alpha"]) == (layer, "iou", 0.1)
+        and (x["kind"], x["data"]) == ("conformal", "all")
+    )  # fmt: skip
+    verdicts = [x for x in found["verdicts"] if x["layer"] == layer]
+    number = {x["verdict"]: x["neurons"] for x in verdicts if x["data"] == "all"}
+    (again,) = (
+        x["again"] for x in verdicts if x["data"] != "all" and x["verdict"] == "stable"
+    )  # fmt: skip
+    sizes = f"{whole['median_size']:g}, {whole['single']:.0%}"
+    cells = sum(number.values()), sizes, number["certified"] + number["stable"], f"{again:.0%}"
+    row = " | ".join(map(str, (title, *cells)))
+    assert f"| {row} |" in read(ROOT / "benchmarks" / "README.md")
+
+
 def anchors(page):
     text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)  # a comment is no title
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
