@@ -232,10 +232,10 @@ def judge_labels(
     if not judged.all():
         probe = probe.of_concepts(column)
     known: Any = {"activation_range": activation_range, "largest_unit": largest_unit}
-    bounds = intervals(probe, metric, delta=alpha, simultaneous="concepts", **known)
+    bounds = intervals(probe, metric, alpha=alpha, simultaneous="concepts", **known)
     boot = bootstrap(key, probe, metric, num_replicates=num_replicates, progress=progress)
     sets = concept_sets(boot, alpha=alpha, **known)
-    mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
+    mask, untested = np.asarray(sets.mask), np.asarray(sets.untested)
     tested = mask & ~untested
     lower, upper = np.asarray(bounds.lower), np.asarray(bounds.upper)
     value = _at_label(np.asarray(boot.similarity), label)

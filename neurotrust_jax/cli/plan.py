@@ -77,7 +77,7 @@ def plan_command(
         raise typer.BadParameter("excludes --error and --margin", param_hint="--num-samples")
     rates = concept_frequency or [0.5, 0.1, 0.01]
     design: dict[str, Any] = {
-        "num_concepts": num_concepts, "delta": alpha, "active_rate": active_rate,
+        "num_concepts": num_concepts, "alpha": alpha, "active_rate": active_rate,
         "kurtosis": kurtosis,
     }  # fmt: skip
     scope = f"{1 - alpha:.0%}, {num_concepts:,} concepts"

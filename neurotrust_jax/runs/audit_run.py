@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from .._runtime.checkpoint import check_folder, written
+from .._runtime.checkpoint import check_folder, write_whole
 from .._runtime.chunks import StageProgress
 from ..auditing.hierarchy import lineages
 from ..auditing.layer_audit import audit
@@ -176,7 +176,7 @@ def _audit_layer(
         checkpoint=folder / CHUNKS,
         progress=lambda stage, done, total: progress(join(layer, stage), done, total),
     )  # fmt: skip
-    written(folder / "audit.json", partial(write_audit, result))
+    write_whole(folder / "audit.json", partial(write_audit, result))
     save_figures(result, folder)
     return result
 
@@ -185,10 +185,10 @@ def _write_reports(
     audits: list[Audit], examples: list[Examples | None], manifest: dict[str, Any], out: Path
 ) -> None:
     """Write what covers all layers, and mark the manifest as complete."""
-    written(out / "descriptions.csv", partial(write_descriptions, audits))
+    write_whole(out / "descriptions.csv", partial(write_descriptions, audits))
     manifest["complete"] = True
     table = manifest_table(manifest)
-    written(
+    write_whole(
         out / "report.html",
         lambda part: write_page(audits, part, examples=examples, manifest=table),
     )

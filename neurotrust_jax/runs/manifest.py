@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from .._runtime.checkpoint import written
+from .._runtime.checkpoint import write_whole
 from .._runtime.chunks import StageProgress
 from .._runtime.text import FileError
 from ..probing.thresholds import DEFAULT_TOP_FRACTION
@@ -79,7 +79,7 @@ def make_manifest(
 def write_manifest(manifest: Mapping[str, Any], out: Path) -> None:
     """Write ``manifest.json`` into a folder, completely or not at all."""
     text = json.dumps(manifest, indent=1) + "\n"
-    written(out / "manifest.json", lambda part: part.write_text(text, encoding="utf-8"))
+    write_whole(out / "manifest.json", lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def read_earlier(path: Path, manifest: Mapping[str, Any], force: bool) -> dict[str, Any]:
