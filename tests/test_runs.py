@@ -462,7 +462,7 @@ def test_options_have_one_name_and_one_default_in_python_and_on_the_command_line
         cli.demo_command: (auditing.audit,),
         cli.check_command: (auditing.judge_labels,),
         cli.compare_command: (auditing.compare,),
-        cli.plan_command: (faithfulness.required_samples,),
+        cli.plan_command: (faithfulness.required_samples, faithfulness.generalization_gap),
     }
     for shown, functions in commands.items():
         options = inspect.signature(shown).parameters

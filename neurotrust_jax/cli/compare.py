@@ -95,12 +95,8 @@ def compare_command(
     if other_concepts is None or other_concepts.samefile(concepts):
         refuse_idle(ctx, ["other_names", "other_groups"], "--other-concepts")
         other_groups = groups
-    elif groups is not None and other_groups is None:
-        raise typer.BadParameter(
-            "belong to the samples of --concepts; give --other-groups for those of "
-            "--other-concepts (the same file if they are the same samples)",
-            param_hint="--groups",
-        )
+    elif other_groups is None:
+        _refuse_groups_of_others(groups)
     first = Files((activations,), concepts, names=names, groups=groups)
     second = Files(
         (other_activations or activations,), other_concepts or concepts,
@@ -124,6 +120,16 @@ def compare_command(
         )  # fmt: skip
     given = labels is not None and other_labels is not None
     _print(found, sides[0].probe.neuron_names, alpha, rows, cross_fitted=not given)
+
+
+def _refuse_groups_of_others(groups: Path | None) -> None:
+    """Refuse groups for the first side alone: other concepts may have other samples."""
+    if groups is not None:
+        raise typer.BadParameter(
+            "belong to the samples of --concepts; give --other-groups for those of "
+            "--other-concepts (the same file if they are the same samples)",
+            param_hint="--groups",
+        )
 
 
 def _print(
