@@ -70,7 +70,7 @@ class Halves(_ProbingSets):
                 f, stored["concepts"], concept_names=stored["names"].tolist(),
                 groups=stored["groups"],
             )  # fmt: skip
-        self._all = nt.split_thresholds(jax.random.key(0), probe, fraction=ASIDE)
+        self._all = nt.split_thresholds(jax.random.key(0), probe, split=ASIDE)
         self.group = np.asarray(self._all.groups)
         self.n = self._all.num_units // 2
 

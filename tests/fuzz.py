@@ -39,22 +39,23 @@ from rich.console import Console
 from rich.table import Table
 from scipy import sparse
 
-from neurotrust_jax import published, runs
 from neurotrust_jax.auditing.fit import SHARES, LabelFit
 from neurotrust_jax.auditing.result import Audit, Leading
 from neurotrust_jax.chance.null import PermutationTest
-from neurotrust_jax.io import (
+from neurotrust_jax.files import (
     FileError,
     read_array,
     read_arrays,
     read_examples,
     read_hierarchy,
+    read_labels,
     read_names,
 )
 from neurotrust_jax.probing.probe import LeftOut
 from neurotrust_jax.report import read_audit, write_audit
 from neurotrust_jax.resampling.selection import WinnersCurse
 from neurotrust_jax.resampling.stability_measures import Stability
+from neurotrust_jax.runs.manifest import FORMAT, read_earlier
 
 MOST_SECONDS = 2.0  # of the processor
 MOST_CHARACTERS = 1200
@@ -385,7 +386,7 @@ def is_audit(found: Any) -> bool:
 
 
 def are_claims(found: Any) -> bool:
-    """Labels with their units."""
+    """Labels with their neurons."""
     return isinstance(found, list) and all(
         are_texts(list(x[:3])) and isinstance(x.similarity, float) for x in found
     )
@@ -443,7 +444,7 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
 
 
 MANIFEST = {
-    "format": runs.FORMAT, "inputs": {"concepts": {"file": "c.npy", "bytes": 3, "sha256": "ab"}},
+    "format": FORMAT, "inputs": {"concepts": {"file": "c.npy", "bytes": 3, "sha256": "ab"}},
     "layers": ["a"], "options": {"metric": "iou", "alpha": 0.1},
     "versions": {"neurotrust-jax": "1", "jax": "1"}, "done": {"a": "cd"}, "complete": False,
 }  # fmt: skip
@@ -485,12 +486,12 @@ def loaders() -> list[Loader]:
                are_examples, (bent_array,)),
         Loader("read_examples .jsonl", {"a.jsonl": texts.encode(), "b.jsonl": tokens.encode()},
                lambda p: read_examples(p, 5), are_examples, (bent_json,)),
-        Loader("published.read_labels", {"a.csv": labels.encode(), "b.tsv": labels.replace(
-               ",", "\t").encode()}, published.read_labels, are_claims, (bent_table,)),
+        Loader("read_labels", {"a.csv": labels.encode(), "b.tsv": labels.replace(
+               ",", "\t").encode()}, read_labels, are_claims, (bent_table,)),
         Loader("report.read_audit", {"audit.json": saved(lambda p: write_audit(small_audit(), p),
                "a.json")}, read_audit, is_audit, (bent_json,), (ValueError,)),
         Loader("runs manifest", {"manifest.json": json.dumps(MANIFEST, indent=1).encode()},
-               lambda p: runs._earlier(p, MANIFEST, False), is_kept, (bent_json,)),
+               lambda p: read_earlier(p, MANIFEST, False), is_kept, (bent_json,)),
     ]  # fmt: skip
     try:
         import torch

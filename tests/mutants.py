@@ -306,9 +306,12 @@ MUTANTS = [
          "test_inputs.py::test_a_sign_kept_as_a_flag_is_resolved"),
     ),
     *of(
-        "runs.py",
-        ('reads = get_metric(options.metric).neuron_view == "binary"', "reads = True",
+        "runs/options.py",
+        ('return get_metric(self.metric).neuron_view == "binary"', "return True",
          "test_runs.py::test_a_fifth_is_set_aside_where_thresholds_are_read_and_come_from_the_data"),
+    ),
+    *of(
+        "runs/inputs.py",
         ("number * probe.top_fraction < 1", "number * probe.top_fraction < 0",
          "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
     ),
@@ -349,7 +352,7 @@ MUTANTS = [
          "test_probe.py::test_a_split_takes_the_share_that_the_probe_was_made_with"),
     ),
     *of(
-        "published.py",
+        "auditing/label_checks.py",
         ("[exact[text]] if text in exact else loose", "[exact[text]] if None in exact else loose",
          "test_published.py::test_an_exact_name_comes_before_a_loose_one"),
     ),

@@ -376,9 +376,9 @@ def test_demo_runs_end_to_end(tmp_path):
         "digits-mlp",
         "--metric",
         "auroc",
-        "--replicates",
+        "--num-replicates",
         "50",
-        "--permutations",
+        "--num-permutations",
         "99",
     ]
     command = [sys.executable, "-m", "neurotrust_jax", "demo", *options, "--out", str(tmp_path)]
@@ -404,7 +404,7 @@ def test_demo_runs_end_to_end(tmp_path):
         (["--metric", "jaccard"], "unknown metric 'jaccard'"),
         (["--alpha", "2"], "must lie strictly between 0 and 1, got 2.0"),
         (["--task", "mnist"], "mnist"),
-        (["--replicates", "0"], "--replicates"),
+        (["--num-replicates", "0"], "--num-replicates"),
         (["--out", "/dev/null/x"], "can not be a folder, since /dev/null is a file"),
     ],
 )

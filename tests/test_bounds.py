@@ -520,7 +520,7 @@ def test_auto_takes_what_is_valid():
     assert nt.intervals(quantile, "iou").method == "dkw"
     assert nt.intervals(quantile, "wpmi").method == "asymptotic"
     assert nt.intervals(quantile, "auroc").method == "chernoff"  # no threshold in it
-    split = nt.split_thresholds(jax.random.key(0), quantile, top_fraction=0.1)
+    split = nt.split_thresholds(jax.random.key(0), quantile, top_fraction=0.1, split=0.5)
     found = nt.intervals(split, "iou")
     assert found.method == "exact"
     assert "top_fraction=0.1 of 60 samples set aside for the thresholds" in found.guarantee

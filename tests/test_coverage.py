@@ -105,7 +105,7 @@ def test_thresholds_from_the_same_data():
         best = 9 + np.argmax(striking[9:-1], axis=0)
         tuned = (f[order[best, every], every] + f[order[best + 1, every], every]) / 2
         quantile = probe(top_fraction=0.2)
-        split = nt.split_thresholds(jax.random.key(seed), quantile, top_fraction=0.2)
+        split = nt.split_thresholds(jax.random.key(seed), quantile, top_fraction=0.2, split=0.5)
         for name, p, method in (
             ("tuned exact", probe(thresholds=tuned), "exact"),
             ("tuned dkw", probe(thresholds=tuned), "dkw"),

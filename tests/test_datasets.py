@@ -25,8 +25,10 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
+from typer.testing import CliRunner
 
 from neurotrust_jax import tasks
+from neurotrust_jax.cli import app
 from neurotrust_jax.datasets import digits, glyphs, planted, planted_similarity, split_groups
 
 FALSE_ALARM = 1e-4
@@ -552,7 +554,7 @@ def test_language_tasks_probe_as_much_of_each_file_held_out_as_they_say(task, mo
         ("evaluate", lambda *x: 1.0), ("ngram_bits", lambda *x: 2.0),
         ("sparse_features", lambda model, stream: sparse.csr_array(stream)),
     ):  # fmt: skip
-        monkeypatch.setattr(tasks.models, name, stub)
+        monkeypatch.setattr(f"neurotrust_jax.models.{name}", stub)
     layer = tasks.train_layer(jax.random.key(0), task)
     probed, number = np.unique(layer.groups, return_counts=True)
     assert 0 < len(probed) < 7
@@ -570,3 +572,25 @@ def test_language_tasks_probe_as_much_of_each_file_held_out_as_they_say(task, mo
 def test_tasks_are_known_by_name():
     with pytest.raises(ValueError, match="unknown task 'mnist'; known: digits-mlp, digits-cnn"):
         tasks.train_layer(jax.random.key(0), "mnist")
+
+
+@pytest.mark.x32
+def test_a_task_from_outside_the_package(tmp_path, monkeypatch):
+    """One object makes it known to train_layer and to the command."""
+    monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
+    seen = []
+
+    def train(key, name, report_progress):
+        report_progress("training", 1, 1)
+        seen.append(name)
+        raise ValueError("this task can not be trained")
+
+    added = tasks.register_task(tasks.Task("mine", train))
+    assert tasks.get_task("mine") is added
+    with pytest.raises(ValueError, match="can not be trained"):
+        tasks.train_layer(jax.random.key(0), "mine")
+    result = CliRunner().invoke(app, ["demo", "--task", "mine", "--out", str(tmp_path)])
+    assert str(result.exception) == "this task can not be trained"
+    assert seen == ["mine", "mine"]
+    with pytest.raises(ValueError, match="there is already a task 'mine'; choose another name"):
+        tasks.register_task(added)

@@ -17,7 +17,9 @@ from neurotrust_jax import report, runs
 from neurotrust_jax._engine import strategies
 from neurotrust_jax._runtime import checkpoint, memory
 from neurotrust_jax.datasets import planted
-from neurotrust_jax.io import FileError
+from neurotrust_jax.files import FileError
+from neurotrust_jax.runs import audit_run
+from neurotrust_jax.runs.folder import CHUNKS
 
 pytestmark = pytest.mark.x32
 OPTIONS = runs.Options(
@@ -107,8 +109,8 @@ def command(files):
     def start(out, before="", **changes):
         chosen = {
             "activations": files.activations[0], "concepts": files.concepts, "layer": "one",
-            "metric": "auroc", "replicates": 1100, "permutations": 150, "rows": 0, "seed": 0,
-            "out": out,
+            "metric": "auroc", "num-replicates": 1100, "num-permutations": 150, "rows": 0,
+            "seed": 0, "out": out,
         } | changes  # fmt: skip
         options = [x for name, value in chosen.items() for x in (f"--{name}", str(value))]
         program = f"{before}\nfrom neurotrust_jax.cli import main\nmain()"
@@ -141,13 +143,13 @@ def few_figures(monkeypatch):
     def draw(audit, folder):
         checkpoint.write_whole(folder / "verdicts.svg", lambda part: part.write_text(audit.layer))
 
-    monkeypatch.setattr(runs, "save_figures", draw)
+    monkeypatch.setattr(audit_run, "save_figures", draw)
 
 
 def until_chunks(out, program, number):
     """Wait until so many chunks lie in the folder."""
     for _ in range(600):
-        if len(list(out.rglob(f"{runs.CHUNKS}/*/[0-9]*-*.npz"))) >= number:
+        if len(list(out.rglob(f"{CHUNKS}/*/[0-9]*-*.npz"))) >= number:
             return
         assert program.poll() is None, program.communicate()[0]
         time.sleep(0.05)
@@ -226,22 +228,22 @@ def test_only_its_own_unfinished_files_are_removed(files, tmp_path, monkeypatch)
     layer = runs.folder_name("one")
     ours = (
         ".unfinished-1-audit.json", ".unfinished-22-manifest.json",
-        f"{layer}/.unfinished-3-verdicts.png", f"{layer}/{runs.CHUNKS}/ab/.unfinished-4-0.npz",
+        f"{layer}/.unfinished-3-verdicts.png", f"{layer}/{CHUNKS}/ab/.unfinished-4-0.npz",
     )  # fmt: skip
-    chunk = f"{layer}/{runs.CHUNKS}/ab/000-511.npz"
+    chunk = f"{layer}/{CHUNKS}/ab/000-511.npz"
     others = (
-        ".unfinished-5-o.csv", f"b/{runs.CHUNKS}/ab/000-511.npz", "b/.unfinished-6-audit.json",
+        ".unfinished-5-o.csv", f"b/{CHUNKS}/ab/000-511.npz", "b/.unfinished-6-audit.json",
         f"{runs.folder_name('three')}/.unfinished-7-audit.json",
     )  # fmt: skip
     for name in (*ours, chunk, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    monkeypatch.setattr(runs, "audit", Interrupt(1, KeyboardInterrupt))
+    monkeypatch.setattr(audit_run, "audit", Interrupt(1, KeyboardInterrupt))
 
     def run(force):
         with pytest.raises(KeyboardInterrupt):
             runs.audit_files(files, tmp_path, OPTIONS, force=force)
-        runs.audit.calls = 0
+        audit_run.audit.calls = 0
         return {name for name in (*ours, chunk, *others) if (tmp_path / name).exists()}
 
     assert run(force=False) == {chunk, *others}

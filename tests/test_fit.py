@@ -73,8 +73,8 @@ def test_the_top_of_the_activation_may_be_labelled():
     assert not found.thresholds_fixed
     assert found.threshold_source == "the top 0.25 of those above: given"
     key = jax.random.key(0)
-    apart = nt.split_thresholds(key, probe, top_fraction=0.2, top_of_active=0.25)
-    plain = nt.split_thresholds(key, probe, top_fraction=0.2)
+    apart = nt.split_thresholds(key, probe, top_fraction=0.2, top_of_active=0.25, split=0.5)
+    plain = nt.split_thresholds(key, probe, top_fraction=0.2, split=0.5)
     assert apart.thresholds_fixed
     assert (np.asarray(apart.thresholds) >= np.asarray(plain.thresholds)).all()
     rate = np.asarray(apart.active_rate / plain.active_rate)[:-1]

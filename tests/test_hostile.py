@@ -22,19 +22,19 @@ import pytest
 from rich.console import Console
 from test_page import browser  # noqa: F401
 
-from neurotrust_jax import published, report, runs
+from neurotrust_jax import report, runs
+from neurotrust_jax._runtime.text import as_cell, from_cell, visible
 from neurotrust_jax.cli import main
-from neurotrust_jax.io import (
+from neurotrust_jax.files import (
     FileError,
-    as_cell,
-    from_cell,
     read_array,
     read_arrays,
     read_examples,
     read_hierarchy,
+    read_labels,
     read_names,
-    visible,
 )
+from neurotrust_jax.runs.manifest import read_earlier
 
 pytestmark = pytest.mark.x32
 NAMES = (
@@ -126,7 +126,7 @@ def test_archives_that_lie_are_refused(tmp_path):
     with pytest.raises(FileError, match=r"holds 'a\.npy' more than once"):
         read_arrays(path)
     npz(path, method=zipfile.ZIP_LZMA)  # whose reader takes 8 MiB for a byte
-    with pytest.raises(FileError, match="packed otherwise than by deflate"):
+    with pytest.raises(FileError, match="is not compressed by deflate"):
         read_arrays(path)
     npz(path, ("a.txt", "b"), content=pickle.dumps(fuzz.Canary()))
     with pytest.raises(FileError, match="holds no arrays"):
@@ -188,7 +188,7 @@ def test_half_a_character_is_no_name(tmp_path):
     with pytest.raises(FileError, match="must be a list of strings"):
         read_names(tmp_path / "a.json")
     (tmp_path / "b.json").write_text('{"a": "\\udfff"}')
-    with pytest.raises(FileError, match="must say the parent"):
+    with pytest.raises(FileError, match="must state the parent"):
         read_hierarchy(tmp_path / "b.json")
     (tmp_path / "c.jsonl").write_text('"\\ud800"\n')
     with pytest.raises(FileError, match="must be a text"):
@@ -242,7 +242,7 @@ def test_audits_that_are_none(tmp_path, change, why):
 def test_manifests_that_are_none(tmp_path, content):
     (tmp_path / "manifest.json").write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(FileError, match="is not the manifest of an audit"):
-        runs._earlier(tmp_path / "manifest.json", fuzz.MANIFEST, False)
+        read_earlier(tmp_path / "manifest.json", fuzz.MANIFEST, False)
 
 
 # ------------------------------------------------------------------------------- out of the house
@@ -281,13 +281,13 @@ def test_a_table_has_no_formula_and_reads_back(tmp_path):
         for name, cell in row.items():
             runs_as_formula = cell.lstrip()[:1] in set("=+-@＝＋－＠") or cell[:1] in ("\t", "\r")
             assert not runs_as_formula or re.fullmatch(r"[-+]?[\d.e+-]+", cell), (name, cell)
-    claims = published.read_labels(path)
+    claims = read_labels(path)
     assert len(claims) == len(NAMES)
     for claim, name in zip(claims, NAMES, strict=True):
         kept = name.encode("utf-8", "backslashreplace").decode()  # half a character is no UTF-8
         if name.startswith(("\t", "\r", " ")):  # the apostrophe keeps what would be stripped
             assert as_cell(name) == f"'{name}"
-        assert claim.description == claim.unit == kept
+        assert claim.description == claim.neuron == kept
 
 
 def test_an_audit_reads_back_exactly(tmp_path):

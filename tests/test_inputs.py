@@ -10,10 +10,10 @@ from test_probe import Foreign
 
 import neurotrust_jax as nt
 from neurotrust_jax.chance.permutations import layout_of
-from neurotrust_jax.io import read_array
+from neurotrust_jax.files import read_array
 from neurotrust_jax.probing.groups import number_groups
 from neurotrust_jax.probing.sample_weights import canonical_weights
-from neurotrust_jax.runs import _vector
+from neurotrust_jax.runs.inputs import read_vector
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
@@ -306,10 +306,10 @@ def test_groups_of_strings_come_from_files(tmp_path, dtype):
     np.save(tmp_path / "g.npy", names)
     np.savez(tmp_path / "g.npz", groups=names)
     for path in (tmp_path / "g.npy", tmp_path / "g.npz"):
-        probe = nt.make_probe(F, C, groups=_vector(path, 40, "groups", texts=True))
+        probe = nt.make_probe(F, C, groups=read_vector(path, 40, "groups", strings=True))
         assert probe.num_groups == 7
         with pytest.raises(ValueError, match="save real numbers"):
-            _vector(path, 40, "thresholds")
+            read_vector(path, 40, "thresholds")
 
 
 # ------------------------------------------------------------------------------------------ weights

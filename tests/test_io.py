@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from neurotrust_jax.io import (
+from neurotrust_jax import files
+from neurotrust_jax.files import (
     FileError,
     read_array,
     read_arrays,
     read_examples,
     read_hierarchy,
     read_names,
-    read_wanted,
 )
+from neurotrust_jax.files.arrays import read_named
+from neurotrust_jax.runs import Files, Options, load_layers
 
 pytestmark = pytest.mark.x32
 RNG = np.random.default_rng(0)
@@ -138,7 +140,7 @@ def test_what_lies_or_runs_code_is_refused(tmp_path):
 
 
 def test_a_zip_bomb_is_refused_before_it_unpacks(tmp_path, monkeypatch):
-    monkeypatch.setattr("neurotrust_jax.io.free_memory", lambda: 2.0**20)
+    monkeypatch.setattr("neurotrust_jax.files.archives.free_memory", lambda: 2.0**20)
     np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros((2**20, 1), np.float32))
     assert (tmp_path / "bomb.npz").stat().st_size < 10_000
     with pytest.raises(FileError, match=r"unpacks to 0\.0 GiB, more than there is memory"):
@@ -192,7 +194,7 @@ def test_names_and_hierarchies(tmp_path):
     assert read_hierarchy(tmp_path / "tree.csv") == {"dog": "animal", "cat": "animal"}
     (tmp_path / "tree.json").write_text('{"dog": "animal"}')
     assert read_hierarchy(tmp_path / "tree.json") == {"dog": "animal"}
-    with pytest.raises(FileError, match="must say the parent"):
+    with pytest.raises(FileError, match="must state the parent"):
         read_hierarchy(tmp_path / "wrong.json")
     (tmp_path / "tree.csv").write_text('"dog, big",animal\n\ncat,animal,thing\n')
     with pytest.raises(FileError, match="line 3 has 3 columns; give two, a child and its parent"):
@@ -220,11 +222,11 @@ def test_names_in_arrays(tmp_path):
 def test_the_wanted_array_beside_others(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, concepts=MATRIX, names=np.array(["a", "b"]), other=MATRIX)
-    np.testing.assert_array_equal(read_wanted(path, "concepts"), MATRIX)
+    np.testing.assert_array_equal(read_named(path, "concepts"), MATRIX)
     with pytest.raises(FileError, match="'names' is of <U1; save real numbers"):
-        read_wanted(path, "names")
+        read_named(path, "names")
     with pytest.raises(FileError, match=r"'other' \[12, 5\]; call the one to read 'groups', or"):
-        read_wanted(path, "groups")
+        read_named(path, "groups")
 
 
 def test_examples(tmp_path):
@@ -252,3 +254,29 @@ def test_examples(tmp_path):
     (tmp_path / "tokens.jsonl").write_text("3\n")
     with pytest.raises(FileError, match="must be a text, or a list of tokens"):
         read_examples(tmp_path / "tokens.jsonl", 1)
+
+
+def test_a_format_from_outside_the_package(tmp_path, monkeypatch):
+    """One object makes it known to every reader of arrays, and to audits of files."""
+    monkeypatch.setattr(files.arrays, "FORMATS", list(files.FORMATS))
+
+    def read_table(path):
+        return {"table": np.loadtxt(path, delimiter=",", ndmin=2)}
+
+    files.register_format(files.FileFormat((".numbers",), read_table))
+    np.savetxt(tmp_path / "a.numbers", MATRIX, delimiter=",")
+    np.testing.assert_allclose(read_array(tmp_path / "a.numbers"), MATRIX, rtol=1e-6)
+    chosen = Files((tmp_path / "a.numbers",), tmp_path / "concepts.npy")
+    np.save(tmp_path / "concepts.npy", MATRIX > 0)
+    (layer,) = load_layers(chosen, Options(split=0)).values()
+    assert layer.probe().num_neurons == 5
+    (tmp_path / "a.numbers").write_text("1,x")
+    with pytest.raises(FileError, match=r"a.numbers: can not be read: could not convert"):
+        read_array(tmp_path / "a.numbers")
+    with pytest.raises(ValueError, match=r"suffix '\.numbers' belongs to another format"):
+        files.register_format(files.FileFormat((".numbers",), read_table))
+    with pytest.raises(ValueError, match="suffix 'TXT' must begin with a dot and be in lower case"):
+        files.register_format(files.FileFormat(("TXT",), read_table))
+    missing = files.FileFormat((".x",), read_table, package="no_such_package")
+    with pytest.raises(ImportError, match=r"needs the package no_such_package: pip install no_su"):
+        missing.read(tmp_path / "a.x")

@@ -288,12 +288,12 @@ def test_required_samples_is_the_smallest_number(metric):
         "num_concepts": 20,
         "alpha": 0.01,
     }
-    epsilon = np.array([0.3, 0.05, 0.001])
-    answer = required_samples(metric, epsilon, **options)
+    error = np.array([0.3, 0.05, 0.001])
+    answer = required_samples(metric, error, **options)
     assert answer.samples.shape == answer.positives.shape == (3, 3)
     assert answer.samples.dtype == answer.positives.dtype == np.int64
-    assert np.all(generalization_gap(metric, answer.samples, **options) <= epsilon)
-    assert np.all(generalization_gap(metric, answer.samples - 1, **options) > epsilon)
+    assert np.all(generalization_gap(metric, answer.samples, **options) <= error)
+    assert np.all(generalization_gap(metric, answer.samples - 1, **options) > error)
 
     def four_gaps(n):
         """Two errors, the lower limit of the label and the upper limit of the best concept.
@@ -306,7 +306,7 @@ def test_required_samples_is_the_smallest_number(metric):
         parts = (either, either, below, above)
         return sum(generalization_gap(metric, n, **part) for part in parts)
 
-    margin = 4 * epsilon[1:]
+    margin = 4 * error[1:]
     certain = required_samples(metric, margin=margin, **options)
     assert np.all(four_gaps(certain.samples) <= margin)
     assert np.all(four_gaps(certain.samples - 1) > margin)
@@ -408,10 +408,10 @@ def test_a_metric_object_has_a_row_only_if_it_is_the_tables():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"n": 0}, "n must be finite and at least 1, got 0.0"),
-        ({"n": [10, np.nan]}, "n must .* got nan"),
-        ({"n": np.inf}, "n must .* got inf"),
-        ({"n": "many"}, "n must .* got 'many'; give the number"),
+        ({"num_samples": 0}, "num_samples must be finite and at least 1, got 0.0"),
+        ({"num_samples": [10, np.nan]}, "num_samples must .* got nan"),
+        ({"num_samples": np.inf}, "num_samples must .* got inf"),
+        ({"num_samples": "many"}, "num_samples must .* got 'many'; give the number"),
         ({"concept_frequency": 0}, "concept_frequency must .* got 0.0; give a share"),
         ({"concept_frequency": [0.1, 1.0]}, "concept_frequency must .* got 1.0"),
         ({"concept_frequency": None}, "concept_frequency must .* got nan"),
@@ -422,29 +422,32 @@ def test_a_metric_object_has_a_row_only_if_it_is_the_tables():
         ({"alpha": [0.1, 0.2]}, r"alpha must be one number .* got \[0.1, 0.2\]"),
         ({"num_concepts": 0}, "num_concepts must .* got 0; give the number"),
         ({"num_concepts": 2.5}, "num_concepts must be an integer .* got 2.5"),
-        ({"n": [1, 2], "active_rate": [0.1] * 3}, r"n \(2,\).*active_rate \(3,\).*; add axes"),
+        (
+            {"num_samples": [1, 2], "active_rate": [0.1] * 3},
+            r"num_samples \(2,\).*active_rate \(3,\).*; add axes",
+        ),
     ],
 )
 def test_bad_arguments_of_the_gap(changed, message):
     with pytest.raises(ValueError, match=message):
-        generalization_gap("iou", **({"n": 100, "concept_frequency": 0.1} | changed))
+        generalization_gap("iou", **({"num_samples": 100, "concept_frequency": 0.1} | changed))
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({}, "exactly one of epsilon and margin, got epsilon=None and margin=None"),
-        ({"epsilon": 0.1, "margin": 0.1}, "exactly one .* got epsilon=0.1 and margin=0.1"),
-        ({"epsilon": 0}, "epsilon must .* got 0.0; give the largest error"),
-        ({"epsilon": [0.1, np.nan]}, "epsilon must .* got nan"),
-        ({"epsilon": 1e-12}, r"epsilon=1e-12 needs more than 2\*\*53 samples for iou"),
+        ({}, "exactly one of error and margin, got error=None and margin=None"),
+        ({"error": 0.1, "margin": 0.1}, "exactly one .* got error=0.1 and margin=0.1"),
+        ({"error": 0}, "error must .* got 0.0; give the largest error"),
+        ({"error": [0.1, np.nan]}, "error must .* got nan"),
+        ({"error": 1e-12}, r"error=1e-12 needs more than 2\*\*53 samples for iou"),
         ({"margin": 1e-12}, r"margin=1e-12 needs more than 2\*\*53 samples for iou"),
         ({"margin": -0.1}, "margin must .* got -0.1"),
         ({"margin": 1.1}, "margin must be positive and at most 1, got 1.1; no two values of iou"),
-        ({"epsilon": [0.1, 0.2], "active_rate": [0.1] * 3}, r"epsilon \(2,\).*; add axes"),
-        ({"epsilon": 0.1, "alpha": 2}, "alpha must .* got 2"),
-        ({"epsilon": 0.1, "num_concepts": -1}, "num_concepts must .* got -1"),
-        ({"epsilon": 0.1, "active_rate": 1}, "active_rate must .* got 1.0"),
+        ({"error": [0.1, 0.2], "active_rate": [0.1] * 3}, r"error \(2,\).*; add axes"),
+        ({"error": 0.1, "alpha": 2}, "alpha must .* got 2"),
+        ({"error": 0.1, "num_concepts": -1}, "num_concepts must .* got -1"),
+        ({"error": 0.1, "active_rate": 1}, "active_rate must .* got 1.0"),
     ],
 )
 def test_bad_arguments_of_required_samples(changed, message):

@@ -159,7 +159,7 @@ def test_split_thresholds_come_from_the_part_set_aside(grouped):
     groups = np.repeat([f"g{i}" for i in range(30)], 3) if grouped else None
     probe = nt.make_probe(f, c, groups=groups)
     assert not probe.thresholds_fixed
-    rest = nt.split_thresholds(jax.random.key(0), probe, top_fraction=0.2, fraction=0.4)
+    rest = nt.split_thresholds(jax.random.key(0), probe, top_fraction=0.2, split=0.4)
     assert rest.thresholds_fixed
     kept = np.asarray(rest.activations)[:, 0].astype(int)
     aside = np.setdiff1d(np.arange(90), kept)
@@ -189,7 +189,9 @@ def test_a_split_takes_the_share_that_the_probe_was_made_with():
         assert rest.top_fraction == share
         assert probe.top_fraction == (None if "thresholds" in options else share)
     again = nt.split_thresholds(
-        jax.random.key(1), nt.split_thresholds(jax.random.key(0), probe, top_fraction=0.2)
+        jax.random.key(1),
+        nt.split_thresholds(jax.random.key(0), probe, top_fraction=0.2, split=0.5),
+        split=0.5,
     )
     assert again.threshold_source == (
         "top_fraction=0.2 of 100 samples set aside for the thresholds"
@@ -205,10 +207,10 @@ def test_names_of_bytes_are_their_text():
 
 def test_split_thresholds_refuses_empty_parts():
     probe = nt.make_probe(np.arange(10.0)[:, None], np.arange(10)[:, None] % 2)
-    for fraction in (0, 1):
-        with pytest.raises(ValueError, match="fraction must lie strictly between 0 and 1"):
-            nt.split_thresholds(jax.random.key(0), probe, fraction=fraction)
+    for split in (0, 1):
+        with pytest.raises(ValueError, match="split must lie strictly between 0 and 1"):
+            nt.split_thresholds(jax.random.key(0), probe, split=split)
     with pytest.raises(ValueError, match="leaves one part without any"):
-        nt.split_thresholds(jax.random.key(0), probe, fraction=0.01)
+        nt.split_thresholds(jax.random.key(0), probe, split=0.01)
     with pytest.raises(ValueError, match="top_fraction must lie in"):
         nt.split_thresholds(jax.random.key(0), probe, top_fraction=2)

@@ -5,16 +5,10 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
+from neurotrust_jax.auditing import Finding, judge_labels, match_labels
 from neurotrust_jax.datasets import planted
-from neurotrust_jax.io import FileError
-from neurotrust_jax.published import (
-    Claim,
-    Finding,
-    judge_labels,
-    match_labels,
-    of_layer,
-    read_labels,
-)
+from neurotrust_jax.files import Claim, FileError, read_labels
+from neurotrust_jax.files.labels import claims_of_layer
 
 KEY = jax.random.key(0)
 
@@ -58,9 +52,9 @@ def test_tables_that_are_none(tmp_path):
     path = tmp_path / "labels.csv"
     for content, message in (
         ("", "holds no labels"),
-        ("unit,text\n1,x\n", r"has no column description \(known: description, label"),
-        ("description\nx\n", "has no column unit"),
-        ("unit,label\n1,x\n\n1,y\n", "line 4 names unit 1 a second time"),
+        ("unit,text\n1,x\n", r"has no column for the description \(known: description, label"),
+        ("description\nx\n", "has no column for the neuron"),
+        ("unit,label\n1,x\n\n1,y\n", "line 4 names neuron 1 a second time"),
         # the line of the file, after a blank line and a cell of two lines
         (
             'unit,label,score\n\n1,"a\nb",1\n0,red, shiny car,0.5\n',
@@ -94,16 +88,18 @@ def test_units_counted_from_one(tmp_path, probe):
     path.write_text(
         "unit,category,label,score\n" + "".join(f"{u},x,a c-0,1\n" for u in range(1, 8))
     )
-    with pytest.raises(ValueError, match=r"label of unit '7', but .*--first-unit 1"):
+    with pytest.raises(ValueError, match=r"label of neuron '7', but .*--first-neuron 1"):
         match_labels(read_labels(path), probe)
-    claims = read_labels(path, first_unit=1)
-    assert [x.unit for x in claims] == [str(u) for u in range(7)]
+    claims = read_labels(path, first_neuron=1)
+    assert [x.neuron for x in claims] == [str(u) for u in range(7)]
     np.testing.assert_array_equal(match_labels(claims, probe), np.zeros(7))
-    with pytest.raises(FileError, match="has unit 1, below 2"):
-        read_labels(path, first_unit=2)
+    with pytest.raises(FileError, match="names neuron 1, below the first one, 2"):
+        read_labels(path, first_neuron=2)
     path.write_text("unit,label\nx,dog\n")
-    with pytest.raises(FileError, match="line 2 has the unit 'x', no number to count from 1"):
-        read_labels(path, first_unit=1)
+    with pytest.raises(
+        FileError, match="line 2 names the neuron 'x', which is no number to count from 1"
+    ):
+        read_labels(path, first_neuron=1)
 
 
 @pytest.mark.x32
@@ -114,7 +110,7 @@ def test_labels_are_matched_by_their_words(probe):
         Claim("", "3", "x", 0.0),
     ]
     np.testing.assert_array_equal(match_labels(claims, probe), [3, -1, 8, -1, -1, -1, -1])
-    with pytest.raises(ValueError, match="label of unit '9', but the activations have 7 units"):
+    with pytest.raises(ValueError, match="label of neuron '9', but the activations have 7 neurons"):
         match_labels([Claim("", "9", "a c-3", 0.0)], probe)
 
 
@@ -130,7 +126,7 @@ def test_an_exact_name_comes_before_a_loose_one():
     assert matched(*names) == list(range(6))
     assert matched("Ice-Cream", "CAFE\u0301") == [4, 5, -1, -1, -1, -1]
     for text, which in (("Polar Bear", "'polar bear' or 'polar-bear'"), ("Us", "'US' or 'us'")):
-        with pytest.raises(ValueError, match=rf"label '{text}' of unit '0' may be .* {which}"):
+        with pytest.raises(ValueError, match=rf"label '{text}' of neuron '0' may be .* {which}"):
             matched(text)
 
 
@@ -138,20 +134,20 @@ def test_an_exact_name_comes_before_a_loose_one():
 def test_units_are_matched_by_number_and_have_one_label(probe):
     claims = [Claim("", "0.0", "a c-1", 0.0), Claim("", "006", "a c-2", 0.0)]
     np.testing.assert_array_equal(match_labels(claims, probe), [1, -1, -1, -1, -1, -1, 2])
-    with pytest.raises(ValueError, match=r"units '0\.0' and '0' are both neuron '0'"):
+    with pytest.raises(ValueError, match=r"labels of '0\.0' and '0' both belong to neuron '0'"):
         match_labels([*claims, Claim("", "0", "a c-1", 0.0)], probe)
     two = [Claim("l1", "0", "a c-1", 0.0), Claim("l2", "0", "a c-2", 0.0)]
-    with pytest.raises(ValueError, match=r"units '0' of layer 'l1' and '0' of layer 'l2' are both"):
+    with pytest.raises(ValueError, match=r"'0' of layer 'l1' and '0' of layer 'l2' both belong"):
         match_labels(two, probe)
-    with pytest.raises(ValueError, match=r"label of unit '0\.5'"):
+    with pytest.raises(ValueError, match=r"label of neuron '0\.5'"):
         match_labels([Claim("", "0.5", "a c-1", 0.0)], probe)
     named = nt.make_probe(np.eye(2), np.eye(2), thresholds=0.5, neuron_names=["07", "7"])
     assert match_labels([Claim("", "7", "concept_0", 0.0)], named).tolist() == [-1, 0]
-    assert of_layer(two, "l2", "x.csv") == two[1:]
+    assert claims_of_layer(two, "l2", "x.csv") == two[1:]
     with pytest.raises(FileError, match="has labels of the layers 'l1', 'l2'; choose one"):
-        of_layer(two, None, "x.csv")
+        claims_of_layer(two, None, "x.csv")
     with pytest.raises(FileError, match="has no labels of layer 'x'; there are 'l1', 'l2'"):
-        of_layer(two, "x", "x.csv")
+        claims_of_layer(two, "x", "x.csv")
 
 
 @pytest.mark.x32

@@ -1,6 +1,7 @@
 """The command on files: everything lands in one folder, resumes, and never mixes with another."""
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -16,10 +17,15 @@ from scipy import sparse
 
 from neurotrust_jax import report, runs
 from neurotrust_jax.cli import main
+from neurotrust_jax.cli.options import parse_bytes
 from neurotrust_jax.datasets import planted
+from neurotrust_jax.files import FileError
+from neurotrust_jax.runs import audit_run
+from neurotrust_jax.runs.examples import load_examples
+from neurotrust_jax.runs.manifest import comparable, make_manifest
 
 pytestmark = pytest.mark.x32
-QUICK = ["--replicates", "60", "--permutations", "19", "--rows", "2"]
+QUICK = ["--num-replicates", "60", "--num-permutations", "19", "--rows", "2"]
 
 
 class Result(NamedTuple):
@@ -114,7 +120,7 @@ def test_sparse_features_and_groups(data, tmp_path):
     assert result.exit_code == 0, result.output
     options = json.loads((tmp_path / "manifest.json").read_text())["options"]
     assert (options["largest_unit"], options["activation_range"]) == (3, [0, 9])
-    assert runs._content((0, 9)) == options["activation_range"]  # so that the run can be resumed
+    assert comparable((0, 9)) == options["activation_range"]  # so that the run can be resumed
     found = report.read_audit(tmp_path / "audit.json")
     assert found.finite_sample
     assert found.layer == "sparse"
@@ -136,10 +142,10 @@ def test_examples_of_a_split_are_those_of_its_own_rows(data):
     """The picture shown first is the one of the highest activation left to the audit."""
     options = runs.Options(split=0.3)
     files = runs.Files((data / "one.npy",), data / "concepts.npy", groups=data / "groups.npy")
-    (probe_of,) = runs.load_layers(files, options).values()
-    whole, used = probe_of(whole=True), probe_of()
+    (layer,) = runs.load_layers(files, options).values()
+    used = layer.probe()
     assert used.num_samples == 420
-    examples = runs._examples(data / "images.npy", whole, used, options, 0.3)(used)
+    examples = load_examples(data / "images.npy", layer)(used)
     images, f = np.load(data / "images.npy"), np.load(data / "one.npy")
     left = np.isin(f[:, 0], np.asarray(used.activations)[:, 0])
     for u in range(5):
@@ -178,7 +184,7 @@ def test_wrong_input_ends_in_one_line_before_any_work(
     np.save(data / "objects.npy", np.array([{}], object), allow_pickle=True)
     np.save(data / "empty.npy", np.zeros((600, 0)))
     (data / "short.txt").write_text("\n".join("abcde"))
-    monkeypatch.setattr(runs, "audit", None)  # it is not called
+    monkeypatch.setattr(audit_run, "audit", None)  # it is not called
     monkeypatch.chdir(data)
     concepts = [] if "--concepts" in options else ["--concepts", "concepts.npy"]
     result = command("audit", *options, *concepts, "--out", tmp_path / "out")
@@ -245,23 +251,23 @@ ARRAYS = "--activations one.npy --concepts concepts.npy"
         ("check labels.csv --out o.csv", "--out: has no effect without --activations and --conc"),
         ("check labels.csv --metric iou", "--metric: has no effect without --activations"),
         ("check labels.csv --concepts c.npy", "--activations and --concepts go together"),
-        (f"compare {ARRAYS}", "give --other-activations, --other-metric or another"),
+        (f"compare {ARRAYS}", "give --other-activations, --other-metric or another opt"),
         (f"compare {ARRAYS} --labels labels.csv", "has labels of the layers 'a', 'b'; choose one"),
         (f"compare {ARRAYS} --labels labels.csv --layer x", "there are 'a', 'b'"),
         (f"compare {ARRAYS} --other-layer x", "there is no layer 'x'; holds the layers one"),
-        (f"compare {ARRAYS} --other-metric f1 --first-unit 1",
-         "--first-unit: has no effect without --labels or --other-labels"),
+        (f"compare {ARRAYS} --other-metric f1 --first-neuron 1",
+         "--first-neuron: has no effect without --labels or --other-labels"),
         (f"compare {ARRAYS} --other-metric f1 --other-names plain.txt",
          "--other-names: has no effect without --other-concepts"),
         (f"compare {ARRAYS} --groups groups.npy --other-concepts c.npy --other-activations f.npy",
-         "--groups: are of the samples of --concepts; give --other-groups for those of"),
+         "--groups: belong to the samples of --concepts; give --other-groups for those of"),
         (f"compare {ARRAYS} --other-metric f1 --seed -1", "from 0 to 4294967295, got -1"),
         (f"compare {ARRAYS} --other-metric IoU", "--other-metric: unknown metric 'IoU'"),
         ("compare --activations layers.npz --concepts concepts.npy --other-layer block/2",
          "layers.npz: holds the layers block.1, block/2; choose one (--layer)"),
         ("plan --error 0.1 --margin 0.2", "--error: excludes --margin"),
         ("plan --margin 0", "--margin: must be finite and above 0, got 0.0"),
-        ("plan --samples 10 --margin 0.2", "--samples: excludes --error and --margin"),
+        ("plan --num-samples 10 --margin 0.2", "--num-samples: excludes --error and --margin"),
     ],
 )  # fmt: skip
 def test_options_have_an_effect_or_are_refused_before_any_work(
@@ -270,8 +276,8 @@ def test_options_have_an_effect_or_are_refused_before_any_work(
     before = {path.name: path.stat().st_mtime_ns for path in here.iterdir()}
     monkeypatch.setenv("COLUMNS", "400")
     for work in (
-        "runs.audit",
-        "published.judge_labels",
+        "runs.audit_run.audit",
+        "auditing.label_checks.judge_labels",
         "auditing.comparison.compare",
         "tasks.train_layer",
     ):
@@ -305,14 +311,14 @@ def test_a_split_takes_the_share_of_active_samples_given(here):
     files = runs.Files((here / "one.npy",), here / "concepts.npy")
     for given, share in ((None, 0.05), (0.2, 0.2)):
         options = runs.Options(split=0.3, top_fraction=given)
-        (probe_of,) = runs.load_layers(files, options).values()
-        assert probe_of().threshold_source == (
+        (layer,) = runs.load_layers(files, options).values()
+        assert layer.probe().threshold_source == (
             f"top_fraction={share:g} of 180 samples set aside for the thresholds"
         )
-        made = runs._manifest(files, options, [], lambda *x: None)
+        made = make_manifest(files, options, [], lambda *x: None)
         assert made["options"]["top_fraction"] == share
     files = runs.Files(files.activations, files.concepts, thresholds=here / "thresholds.npy")
-    made = runs._manifest(files, runs.Options(), [], lambda *x: None)
+    made = make_manifest(files, runs.Options(), [], lambda *x: None)
     assert made["options"]["top_fraction"] is None
 
 
@@ -327,11 +333,11 @@ def test_a_fifth_is_set_aside_where_thresholds_are_read_and_come_from_the_data(
     given = here / "thresholds.npy" if thresholds else None
     files = runs.Files((here / "one.npy",), here / "concepts.npy", thresholds=given)
     options = runs.Options(metric=metric, split=split)
-    (probe_of,) = runs.load_layers(files, options).values()
-    assert probe_of().num_samples == 600 * (1 - share)
-    assert probe_of().thresholds_fixed == (thresholds or share > 0)
-    assert probe_of(whole=True).num_samples == 600
-    made = runs._manifest(files, options, [], lambda *x: None)
+    (layer,) = runs.load_layers(files, options).values()
+    assert layer.probe().num_samples == 600 * (1 - share)
+    assert layer.probe().thresholds_fixed == (thresholds or share > 0)
+    assert layer.whole_probe().num_samples == 600
+    made = make_manifest(files, options, [], lambda *x: None)
     assert made["options"]["split"] == share
 
 
@@ -340,18 +346,16 @@ def test_files_that_hold_other_arrays(here):
     np.savez("all.npz", act=f, two=f[:, :2], concepts=c, groups=words, note=np.array("by me"))
     path, options = here / "all.npz", runs.Options(split=0)
     files = runs.Files((path,), path, groups=path)
-    (probe_of,) = runs.load_layers(files, options, ("two",)).values()
-    assert probe_of().num_neurons == 2
-    assert probe_of().num_groups == 1
-    assert runs.load_layer(files, options, "act")().num_neurons == 5
-    with pytest.raises(
-        runs.FileError, match=r"layer 'groups' must be .*; choose those that are lay"
-    ):
+    (layer,) = runs.load_layers(files, options, ("two",)).values()
+    assert layer.probe().num_neurons == 2
+    assert layer.probe().num_groups == 1
+    assert runs.load_layer(files, options, "act").probe().num_neurons == 5
+    with pytest.raises(FileError, match=r"layer 'groups' must be .*; choose those that are lay"):
         runs.load_layers(files, options)
-    with pytest.raises(runs.FileError, match=r"'x'; .*the layers act, two, concepts, groups, note"):
+    with pytest.raises(FileError, match=r"'x'; .*the layers act, two, concepts, groups, note"):
         runs.load_layer(files, options, "x")
     np.savez("two.npz", a=c, b=c[:, :2])
-    with pytest.raises(runs.FileError, match=r"holds 'a' \[600, 6\], 'b' .* call .* 'concepts'"):
+    with pytest.raises(FileError, match=r"holds 'a' \[600, 6\], 'b' .* call .* 'concepts'"):
         runs.load_layers(runs.Files((path,), here / "two.npz"), options, ("act",))
 
 
@@ -398,8 +402,8 @@ def test_a_terminal_without_the_characters_of_a_name(here, encoding):
     (here / "u.csv").write_text("unit,label\n000,犬 ⏎\n1,CAFÉ 0\n", "utf-8")
     told = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
-        patch.setattr("sys.argv", f"neurotrust check u.csv {ARRAYS} --names u.txt --replicates 60 "
-                      "--out o.csv".split())  # fmt: skip
+        arguments = f"check u.csv {ARRAYS} --names u.txt --num-replicates 60 --out o.csv"
+        patch.setattr("sys.argv", ["neurotrust", *arguments.split()])
         with pytest.raises(SystemExit, match="0"):
             main()
     told.flush()
@@ -423,14 +427,70 @@ def test_a_process_whose_output_is_ascii(here):
     assert b"'?' 1 times" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("1000", 1000), ("8GiB", 8 * 2**30), ("1.5 gib", 3 * 2**29), ("500MB", 5 * 10**8),
+     ("2k", 2000), ("1TiB", 2**40), ("7B", 7)],
+)  # fmt: skip
+def test_memory_is_given_in_bytes_or_larger_units(text, size):
+    assert parse_bytes(text) == size
+
+
+def test_the_memory_limit_of_the_command_is_that_of_python(here, monkeypatch):
+    seen = {}
+
+    def end(*arguments, **options):
+        seen.update(options)
+        raise SystemExit
+
+    monkeypatch.setattr("neurotrust_jax.runs.audit_files", end)
+    command("audit", *ARRAYS.split(), "--out", "o", "--memory-limit", "2MiB")
+    assert seen["memory_limit"] == 2 * 2**20
+    refused = command("audit", *ARRAYS.split(), "--out", "o", "--memory-limit", "much")
+    assert refused.exit_code == 2
+    assert "must be a number of bytes, such as 8GiB or 500MB, got 'much'" in " ".join(
+        refused.output.replace("│", " ").split()
+    )
+
+
+def test_options_have_one_name_and_one_default_in_python_and_on_the_command_line():
+    """Whatever both know under one name has one default; those that differ are listed."""
+    from neurotrust_jax import auditing, cli, faithfulness
+
+    commands = {
+        cli.audit_command: (runs.Options, runs.audit_files),
+        cli.demo_command: (auditing.audit,),
+        cli.check_command: (auditing.judge_labels,),
+        cli.compare_command: (auditing.compare,),
+        cli.plan_command: (faithfulness.required_samples, faithfulness.generalization_gap),
+    }
+    for shown, functions in commands.items():
+        options = inspect.signature(shown).parameters
+        shared = 0
+        for function in functions:
+            for name, parameter in inspect.signature(function).parameters.items():
+                if parameter.default is not parameter.empty and name in options:
+                    shared += 1
+                    if (shown, name) != (cli.plan_command, "num_concepts"):
+                        assert options[name].default == parameter.default, (shown, name)
+        assert shared >= 2
+
+
+def test_help_keeps_what_stands_in_brackets(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "Activations [n, U]: .npy" in command("audit", "--help").output
+    assert "images [n, H, W(, 3)]" in command("audit", "--help").output
+    assert "python-sae" in command("demo", "--help").output
+
+
 def test_plan():
-    result = command("plan", "--metric", "iou", "--frequency", 0.01)
+    result = command("plan", "--metric", "iou", "--concept-frequency", 0.01)
     assert "9,235" in result.output
-    assert "12,979" in command("plan", "--margin", 0.3, "--frequency", 0.01).output
-    heavy = ("plan", "--metric", "correlation", "--frequency", 0.01, "--kurtosis", 114)
+    assert "12,979" in command("plan", "--margin", 0.3, "--concept-frequency", 0.01).output
+    heavy = ("plan", "--metric", "correlation", "--concept-frequency", 0.01, "--kurtosis", 114)
     assert "11,216" in command(*heavy).output
     assert "kurtosis 114; 3 is normal" in command(*heavy).output
-    assert "0.215" in command("plan", "--metric", "auroc", "--samples", 1000).output
-    refused = command("plan", "--samples", 10, "--error", 0.1)
+    assert "0.215" in command("plan", "--metric", "auroc", "--num-samples", 1000).output
+    refused = command("plan", "--num-samples", 10, "--error", 0.1)
     assert refused.exit_code == 2
     assert "excludes --error and --margin" in refused.output

@@ -1,1 +1,1 @@
-"""What a computation runs on: checked options, host arrays, memory, devices, checkpoints."""
+"""What a computation runs on: options, text, host arrays, memory, devices, checkpoints."""

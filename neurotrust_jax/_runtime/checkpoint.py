@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..io import FileError
+from .text import FileError
 
 __all__ = ["Checkpoint", "cache_folder", "check_file", "check_folder", "fingerprint", "write_whole"]
 

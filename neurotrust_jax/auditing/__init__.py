@@ -8,6 +8,10 @@ from .fit import LabelFit as LabelFit
 from .fit import label_fit as label_fit
 from .hierarchy import Answers as Answers
 from .hierarchy import merge_answers as merge_answers
+from .label_checks import Finding as Finding
+from .label_checks import Judged as Judged
+from .label_checks import judge_labels as judge_labels
+from .label_checks import match_labels as match_labels
 from .layer_audit import audit as audit
 from .result import Audit as Audit
 from .verdicts import Verdict as Verdict

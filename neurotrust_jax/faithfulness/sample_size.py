@@ -31,7 +31,7 @@ class RequiredSamples(NamedTuple):
 
     Attributes
     ----------
-    samples : int64, broadcast shape of epsilon (or margin), concept_frequency and so on
+    samples : int64, broadcast shape of error (or margin), concept_frequency and so on
         Number of independent samples, at least 1.
     positives : int64, same shape
         How many of them to expect with the concept, rounded up.
@@ -114,7 +114,7 @@ ROWS: Mapping[str, Callable[[_Design], Floats]] = MappingProxyType(
 
 def generalization_gap(
     metric: str | Metric,
-    n: ArrayLike,
+    num_samples: ArrayLike,
     *,
     concept_frequency: ArrayLike,
     num_concepts: int = 1,
@@ -165,8 +165,8 @@ def generalization_gap(
     ----------
     metric : str or Metric
         One of the above.
-    n : float array, at least 1
-        Number of independent samples.
+    num_samples : float array, at least 1
+        Number n of independent samples.
     concept_frequency : float array in (0, 1)
         Share of samples that have the concept; of several concepts, the rarest (for AUROC and
         balanced accuracy, the furthest from one half).
@@ -183,7 +183,7 @@ def generalization_gap(
 
     Returns
     -------
-    float64, broadcast shape of n, concept_frequency, active_rate and kurtosis
+    float64, broadcast shape of num_samples, concept_frequency, active_rate and kurtosis
         At most the width of the metric's range, where n says nothing.
 
     Raises
@@ -194,19 +194,19 @@ def generalization_gap(
     metric = get_metric(metric)
     gap = _row(metric)
     size = _numbers(
-        "n", n, lambda x: (x >= 1) & (x < math.inf),
+        "num_samples", num_samples, lambda x: (x >= 1) & (x < math.inf),
         "be finite and at least 1", "give the number of independent samples",
     )  # fmt: skip
     laws = _laws(concept_frequency, active_rate, kurtosis)
     _check(num_concepts, alpha)
-    size, present, active, tails = _broadcast(n=size, **laws)
+    size, present, active, tails = _broadcast(num_samples=size, **laws)
     design = _Design(size, present, active, tails, num_concepts, alpha)
     return np.minimum(gap(design), metric.range[1] - metric.range[0])
 
 
 def required_samples(
     metric: str | Metric,
-    epsilon: ArrayLike | None = None,
+    error: ArrayLike | None = None,
     *,
     margin: ArrayLike | None = None,
     concept_frequency: ArrayLike,
@@ -217,7 +217,7 @@ def required_samples(
 ) -> RequiredSamples:
     """The smallest probing set with a given error, or on which a label gets certified.
 
-    The smallest n at which :func:`generalization_gap` is at most ``epsilon``; with ``margin``, at
+    The smallest n at which :func:`generalization_gap` is at most ``error``; with ``margin``, at
     which four gaps fit into it. A label is certified when its lower limit exceeds every other upper
     limit, see :func:`certify`. With probability 1 - alpha each measured similarity is within the
     gap of the true one: two gaps. The best concept's lower limit lies another gap below, at a
@@ -232,10 +232,10 @@ def required_samples(
     ----------
     metric : str or Metric
         One with a row in :func:`generalization_gap`.
-    epsilon : float array, positive
+    error : float array, positive
         Largest error accepted. From the width of the metric's range on, one sample does.
     margin : float array, positive, at most the width of the metric's range
-        How far the best concept's true similarity is ahead of the second's; excludes ``epsilon``.
+        How far the best concept's true similarity is ahead of the second's; excludes ``error``.
         ``num_concepts`` must count all concepts compared, and ``concept_frequency`` be that of the
         rarest.
     concept_frequency, num_concepts, alpha, active_rate, kurtosis
@@ -248,20 +248,20 @@ def required_samples(
     Raises
     ------
     ValueError
-        If not exactly one of epsilon and margin is given, an argument is out of range, shapes do
+        If not exactly one of error and margin is given, an argument is out of range, shapes do
         not broadcast, the metric has no row, or more than 2**53 samples are needed.
     """
     metric = get_metric(metric)
     gap = _row(metric)
     width = metric.range[1] - metric.range[0]
-    if (epsilon is None) == (margin is None):
+    if (error is None) == (margin is None):
         raise ValueError(
-            f"give exactly one of epsilon and margin, got epsilon={epsilon!r} and margin={margin!r}"
+            f"give exactly one of error and margin, got error={error!r} and margin={margin!r}"
         )
     if margin is None:
-        name, sides, parts = "epsilon", 2, [(num_concepts, alpha)]
+        name, sides, parts = "error", 2, [(num_concepts, alpha)]
         target = _numbers(
-            name, epsilon, lambda x: (x > 0) & (x < math.inf),
+            name, error, lambda x: (x > 0) & (x < math.inf),
             "be finite and positive", "give the largest error accepted",
         )  # fmt: skip
     else:

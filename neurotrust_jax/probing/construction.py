@@ -13,7 +13,13 @@ from jax import Array
 from .._runtime.validation import check_count, check_share
 from .inputs import as_activations, as_concepts, as_groups, as_names, as_thresholds, as_weights
 from .probe import LeftOut, Probe, compute_dtype
-from .thresholds import DEFAULT_TOP_FRACTION, check_top, raised_thresholds, top_thresholds
+from .thresholds import (
+    DEFAULT_SPLIT,
+    DEFAULT_TOP_FRACTION,
+    check_top,
+    raised_thresholds,
+    top_thresholds,
+)
 
 __all__ = [
     "enough_units",
@@ -208,7 +214,7 @@ def split_thresholds(
     *,
     top_fraction: float | None = None,
     top_of_active: float | None = None,
-    fraction: float = 0.5,
+    split: float = DEFAULT_SPLIT,
 ) -> Probe:
     """Set the thresholds on a random part of the probing set and keep the rest for probing.
 
@@ -225,8 +231,8 @@ def split_thresholds(
         where its thresholds were given.
     top_of_active : float in (0, 1], optional
         See :func:`make_probe`; of the part set aside.
-    fraction : float in (0, 1)
-        Share of the units (samples, or groups) that is set aside.
+    split : float in (0, 1)
+        Share of the sampling units (groups where given, else samples) that is set aside.
 
     Returns
     -------
@@ -236,14 +242,14 @@ def split_thresholds(
     Raises
     ------
     ValueError
-        If a fraction is out of range, or either part is empty or of weight zero.
+        If a share is out of range, or either part is empty or of weight zero.
     """
     if top_fraction is None:
         top_fraction = probe.top_fraction or DEFAULT_TOP_FRACTION
     check_top(top_fraction, "top_fraction")
     if top_of_active is not None:
         check_top(top_of_active, "top_of_active")
-    in_part, aside = rows_aside(key, probe, fraction)
+    in_part, aside = rows_aside(key, probe, split)
     part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
     for name, side in (("part set aside", part), ("rest", rest)):
         if not bool((side.sample_weight > 0).any()):
@@ -265,14 +271,14 @@ def split_thresholds(
     return found if top_of_active is None else _raised(found, part, top_of_active)
 
 
-def rows_aside(key: Array, probe: Probe, fraction: float) -> tuple[np.ndarray, int]:
+def rows_aside(key: Array, probe: Probe, split: float) -> tuple[np.ndarray, int]:
     """Which rows :func:`split_thresholds` sets aside, [n] of bool, and how many units these are."""
-    check_share(fraction, "fraction")
-    aside = round(fraction * probe.num_units)
+    check_share(split, "split")
+    aside = round(split * probe.num_units)
     if not 0 < aside < probe.num_units:
         raise ValueError(
-            f"fraction={fraction} of {probe.num_units} units leaves one part without any; choose "
-            "another fraction"
+            f"split={split} of {probe.num_units} units leaves one part without any; choose "
+            "another split"
         )
     order = np.asarray(jax.random.permutation(key, probe.num_units))
     chosen = np.zeros(probe.num_units, bool)

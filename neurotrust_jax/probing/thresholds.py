@@ -16,6 +16,7 @@ from .._numerics.sums import running_total
 from .probe import Probe
 
 __all__ = [
+    "DEFAULT_SPLIT",
     "DEFAULT_TOP_FRACTION",
     "check_top",
     "from_the_top",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 DEFAULT_TOP_FRACTION = 0.05
+DEFAULT_SPLIT = 0.2  # share of the sampling units set aside for thresholds
 COLUMNS = 64  # turned from columns to rows at a time
 
 

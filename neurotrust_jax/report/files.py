@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from .._runtime.text import FileError, as_cell
 from ..auditing.fit import SHARES, LabelFit
 from ..auditing.result import LEADING, Audit, Leading
 from ..auditing.verdicts import Verdict
 from ..chance.null import PermutationTest
-from ..io import NUMBERS, FileError, as_cell
+from ..files.numpy_files import NUMBERS
 from ..metrics.scores import Reason
 from ..probing.probe import LeftOut
 from ..resampling.selection import WinnersCurse

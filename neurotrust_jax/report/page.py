@@ -20,9 +20,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
+from .._runtime.text import visible
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
-from ..io import visible
 from ..metrics.scores import Reason
 from .plots import VERDICTS
 from .table import summary

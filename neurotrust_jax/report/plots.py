@@ -11,9 +11,10 @@ import numpy as np
 from jax import Array
 
 from .._runtime.checkpoint import write_whole
+from .._runtime.text import visible
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
-from ..io import snippet, visible
+from ..files.examples import snippet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

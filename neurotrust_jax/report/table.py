@@ -6,9 +6,9 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from .._runtime.text import visible
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
-from ..io import visible
 
 __all__ = ["neuron_table", "summary"]
 

@@ -1,4 +1,4 @@
-"""Sparse matrices as ``scipy.sparse.save_npz`` writes them, of any format; nothing is believed."""
+"""Sparse matrices as ``scipy.sparse.save_npz`` writes them; their indices are always checked."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._runtime.host_arrays import native
-from ._runtime.memory import free_memory
+from .._runtime.host_arrays import native
+from .._runtime.memory import free_memory
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, csr_array
 
-__all__ = ["PARTS", "read_scipy"]
+__all__ = ["FIELDS", "read_scipy"]
 
-PARTS = {"format", "shape", "data"}  # of every format, beside its index
+FIELDS = {"format", "shape", "data"}  # what every layout has, beside its index
 COMPRESSED = "indices", "indptr"
 INDEX = {
     "csr": COMPRESSED, "csc": COMPRESSED, "bsr": COMPRESSED, "dia": ("offsets",),
@@ -24,29 +24,30 @@ INDEX = {
 
 
 def read_scipy(found: Mapping[str, np.ndarray], name: str) -> csr_array | csc_array:
-    """A SciPy matrix made of the arrays of a file, after looking whether its indices lie in it.
+    """Make a SciPy matrix of the arrays of a file, if its indices lie inside its shape.
 
     Raises
     ------
     ValueError
-        If they do not, if the format is not known, or if there is no memory for such a shape.
+        If an index lies outside, the layout is not known, or the shape needs more memory than
+        there is.
     ImportError
-        Without SciPy.
+        If SciPy is not installed.
     """
     try:
         from scipy import sparse
     except ImportError as error:
-        raise ImportError(f"{name} is a SciPy matrix: pip install scipy") from error
+        raise ImportError(f"{name} needs the package scipy: pip install scipy") from error
     kind = found["format"].item()
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     index = ("coords",) if kind == "coo" and "coords" in found else INDEX.get(kind)
     if index is None or not set(index) <= set(found):
-        raise ValueError(f"a sparse matrix in the format {kind!r}; save it as CSR")
+        raise ValueError(f"it holds a sparse matrix in the format {kind!r}; save it as CSR")
     shape, data = tuple(int(x) for x in found["shape"]), native(found["data"])
     parts = list(found["coords"]) if index == ("coords",) else [native(found[x]) for x in index]
-    if data.dtype == np.float16:  # which SciPy can not convert
+    if data.dtype == np.float16:  # SciPy can not convert it
         data = data.astype(np.float32)
-    if not (len(shape) == 2 and min(shape) >= 0 and SOUND[kind](data, parts, shape)):
+    if not (len(shape) == 2 and min(shape) >= 0 and IS_CONSISTENT[kind](data, parts, shape)):
         raise ValueError(f"its indices do not fit a {kind.upper()} matrix of shape {shape}")
     if 8 * sum(shape) > free_memory():
         raise ValueError(f"there is not enough memory for a matrix of shape {shape}")
@@ -61,7 +62,7 @@ def _within(index: np.ndarray, size: int) -> bool:
 
 
 def _compressed(data: np.ndarray, parts: Any, lines: int, width: int) -> bool:
-    """Whether the lines (rows, columns or rows of blocks) are those of a sound matrix."""
+    """Whether the pointers and indices of the rows, columns or rows of blocks are consistent."""
     indices, pointer = parts
     return (
         indices.ndim == pointer.ndim == 1
@@ -99,7 +100,7 @@ def _diagonals(data: np.ndarray, parts: Any, shape: tuple[int, ...]) -> bool:
     )
 
 
-SOUND: dict[str, Callable[[np.ndarray, Any, tuple[int, ...]], bool]] = {
+IS_CONSISTENT: dict[str, Callable[[np.ndarray, Any, tuple[int, ...]], bool]] = {
     "csr": lambda data, parts, shape: data.ndim == 1 and _compressed(data, parts, *shape),
     "csc": lambda data, parts, shape: data.ndim == 1 and _compressed(data, parts, *shape[::-1]),
     "bsr": _blocks,

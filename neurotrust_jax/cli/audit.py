@@ -1,0 +1,149 @@
+"""``neurotrust audit``: audit the layers of files."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
+from .options import (
+    ActivationRange,
+    Alpha,
+    LargestUnit,
+    MemoryLimit,
+    Metric,
+    MinPositives,
+    NumPermutations,
+    NumReplicates,
+    OutFolder,
+    Rows,
+    Seed,
+    TopFraction,
+    check_share,
+    existing_file,
+)
+from .output import console, progress_bars
+
+__all__ = ["audit_command"]
+
+Activations = Annotated[
+    list[Path],
+    existing_file(
+        "Activations [n, U]: .npy, .npz (also a SciPy sparse matrix), .pt, .safetensors. Several "
+        "files, or several arrays in a file, are several layers."
+    ),
+]
+Concepts = Annotated[Path, existing_file("Concepts [n, C]: 0/1 or probabilities.")]
+Names = Annotated[
+    Path | None, existing_file("Names of the concepts: one per line, .json, or strings in .npy.")
+]
+Layers = Annotated[
+    list[str] | None, typer.Option(help="Audit this layer only; may be given several times.")
+]
+Groups = Annotated[
+    Path | None,
+    existing_file("Group of each sample [n]; samples of one group are not independent."),
+]
+ExampleFile = Annotated[
+    Path | None,
+    existing_file("The samples to show: images [n, H, W(, 3)] in .npy; texts or tokens in .jsonl."),
+]
+Hierarchy = Annotated[
+    Path | None, existing_file("Parents of the concepts: .json, or lines child,parent.")
+]
+Thresholds = Annotated[Path | None, existing_file("Threshold of each neuron [U].")]
+TopOfActive = Annotated[
+    float | None,
+    typer.Option(
+        callback=check_share,
+        help="Label the top of the activation: of the samples on which a neuron is active, only "
+        "this most active share counts.",
+    ),
+]
+Split = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Share of samples (or groups) set aside for the thresholds, so that bounds for fixed "
+        "thresholds hold; 0 sets none aside. Default 0.2 if thresholds come from the data.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Start over, whatever OUT holds.")]
+
+
+def audit_command(
+    activations: Activations,
+    concepts: Concepts,
+    out: OutFolder,
+    names: Names = None,
+    layer: Layers = None,
+    groups: Groups = None,
+    examples: ExampleFile = None,
+    hierarchy: Hierarchy = None,
+    thresholds: Thresholds = None,
+    top_fraction: TopFraction = None,
+    top_of_active: TopOfActive = None,
+    split: Split = None,
+    metric: Metric = "iou",
+    activation_range: ActivationRange = None,
+    largest_unit: LargestUnit = None,
+    num_replicates: NumReplicates = 1000,
+    num_permutations: NumPermutations = 1000,
+    min_positives: MinPositives = DEFAULT_MIN_POSITIVES,
+    alpha: Alpha = 0.1,
+    seed: Seed = 0,
+    memory_limit: MemoryLimit = None,
+    rows: Rows = 10,
+    force: Force = False,
+) -> None:
+    """Say how far the labels of your neurons can be trusted, from arrays on disk.
+
+    Writes report.html, descriptions.csv, audit.json, manifest.json and figures into the folder
+    OUT. An interrupted run, started again, goes on where it stopped.
+    """
+    from ..report import neuron_table, summary
+    from ..runs import Files, Options, audit_files
+
+    start = time.perf_counter()
+    files = Files(
+        tuple(activations), concepts, names=names, groups=groups, thresholds=thresholds,
+        hierarchy=hierarchy, examples=examples,
+    )  # fmt: skip
+    options = Options(
+        metric=metric, alpha=alpha, num_replicates=num_replicates,
+        num_permutations=num_permutations, activation_range=activation_range,
+        largest_unit=largest_unit, min_positives=min_positives, top_fraction=top_fraction,
+        top_of_active=top_of_active, split=split, seed=seed,
+    )  # fmt: skip
+    try:
+        with progress_bars() as progress:
+            found = audit_files(
+                files, out, options, layers=tuple(layer or ()), memory_limit=memory_limit,
+                force=force, progress=progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on where this one stopped.")
+        raise
+    for result in found:
+        if rows:
+            console.print(neuron_table(result, rows=rows))
+        console.print(f"\n{summary(result)}\n", highlight=False, markup=False)
+    _print_end(out, time.perf_counter() - start)
+
+
+def _print_end(out: Path, seconds: float) -> None:
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    if manifest["options"]["split"]:
+        console.print(
+            f"Thresholds: {manifest['thresholds']}; --split 0 sets none aside.", highlight=False
+        )
+    console.print(
+        f"Wrote {out} in {seconds:.0f} s. Open {out / 'report.html'} in a browser.",
+        highlight=False,
+        markup=False,
+    )

@@ -1,0 +1,195 @@
+"""Audit the layers of files, and write everything into a folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from .._runtime.checkpoint import check_folder, write_whole
+from .._runtime.chunks import StageProgress
+from ..auditing.hierarchy import lineages
+from ..auditing.layer_audit import audit
+from ..auditing.result import Audit
+from ..auditing.vocabulary import judged_concepts
+from ..files.names import read_hierarchy
+from ..metrics.table import get_metric
+from ..probing.probe import Probe
+from ..report import (
+    Examples,
+    read_audit,
+    save_figures,
+    write_audit,
+    write_descriptions,
+    write_page,
+)
+from .examples import load_examples
+from .folder import CHUNKS, lock_folder, remove_unfinished
+from .inputs import Files, LayerData, join, load_layers
+from .manifest import (
+    file_hash,
+    folder_name,
+    make_manifest,
+    manifest_table,
+    read_earlier,
+    write_manifest,
+)
+from .options import Options
+
+__all__ = ["audit_files"]
+
+
+def audit_files(
+    files: Files,
+    out: Path,
+    options: Options | None = None,
+    *,
+    layers: tuple[str, ...] = (),
+    memory_limit: float | None = None,
+    force: bool = False,
+    progress: StageProgress | None = None,
+) -> list[Audit]:
+    """Audit the layers of some files, and write everything into a folder.
+
+    ``manifest.json`` lists what went in (a hash of every file, options, seed, versions) and which
+    layers are done. An interrupted run, started again, goes on with the first chunk of replicates
+    that is not done, and gives the same results. A run on other files or options is refused, and so
+    is a run while another one writes into the folder, so that two audits never mix.
+    ``descriptions.csv`` and ``report.html`` cover all layers. ``audit.json`` and the figures lie in
+    one folder per layer if there are several. All layers are resampled with the same draws.
+
+    Parameters
+    ----------
+    files : Files
+    out : Path
+        The folder; it is made if it does not exist.
+    options : Options, optional
+    layers : tuple of str
+        Names of the layers to audit; all unless given.
+    memory_limit : float, optional
+        Bytes that resampling may take, see :func:`neurotrust_jax.bootstrap`.
+    force : bool
+        Start over, whatever the folder holds.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    list of Audit
+        One per layer.
+
+    Raises
+    ------
+    FileError
+        If a file can not be used, the folder holds another audit, or another run is writing into
+        it.
+    ValueError
+        If the data or an option can not be used.
+    """
+    options = options or Options()
+    check_folder(out)
+    report_progress = progress or (lambda stage, done, total: None)
+    hierarchy = read_hierarchy(files.hierarchy) if files.hierarchy else None
+    found = load_layers(files, options, layers)
+    thresholds, examples_of = _check_layers(found, files, hierarchy, report_progress)
+    manifest = make_manifest(files, options, sorted(found), report_progress)
+    manifest["thresholds"] = thresholds
+    read_earlier(out / "manifest.json", manifest, force)
+    out.mkdir(parents=True, exist_ok=True)
+    with lock_folder(out):
+        manifest["done"] = read_earlier(out / "manifest.json", manifest, force).get("done", {})
+        for folder in (*(out / folder_name(layer) for layer in found), out):
+            remove_unfinished(folder, force)
+        write_manifest(manifest, out)
+        audits, examples = [], []
+        for name, layer in found.items():
+            folder = out / folder_name(name) if len(found) > 1 else out
+            probe = layer.probe()
+            result = _finished(folder, manifest["done"].get(name))
+            if result is None:
+                result = _audit_layer(
+                    probe, options, folder, layer=name, hierarchy=hierarchy,
+                    memory_limit=memory_limit, progress=report_progress,
+                )  # fmt: skip
+                manifest["done"][name] = file_hash(folder / "audit.json")
+                write_manifest(manifest, out)
+            shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+            audits.append(result)
+            examples.append(examples_of(probe) if examples_of else None)
+        _write_reports(audits, examples, manifest, out)
+        return audits
+
+
+def _check_layers(
+    found: Mapping[str, LayerData],
+    files: Files,
+    hierarchy: Mapping[str, str] | None,
+    report_progress: StageProgress,
+) -> tuple[str, Callable[[Probe], Examples] | None]:
+    """Find what would fail before any work; say where thresholds come from, and read examples."""
+    examples_of = None
+    for i, layer in enumerate(found.values()):
+        report_progress("checking", i, len(found))
+        probe = layer.probe()
+        lineages(probe.concept_names, hierarchy)
+        options = layer.options
+        judged_concepts(probe, get_metric(options.metric), options.min_positives)
+        if examples_of is None and files.examples:
+            examples_of = load_examples(files.examples, layer)
+    report_progress("checking", len(found), len(found))
+    thresholds = probe.threshold_source
+    if share := layer.split_share:
+        thresholds += f", {share:.0%} of all, so that bounds for fixed thresholds hold"
+    return thresholds, examples_of
+
+
+def _finished(folder: Path, expected_hash: str | None) -> Audit | None:
+    """The audit of a layer that an earlier run finished, if its file is unchanged."""
+    path = folder / "audit.json"
+    if expected_hash is None or not path.is_file() or file_hash(path) != expected_hash:
+        return None
+    return read_audit(path)
+
+
+def _audit_layer(
+    probe: Probe,
+    options: Options,
+    folder: Path,
+    *,
+    layer: str,
+    hierarchy: Mapping[str, str] | None,
+    memory_limit: float | None,
+    progress: StageProgress,
+) -> Audit:
+    """Audit one layer, and write its ``audit.json`` and figures."""
+    folder.mkdir(exist_ok=True)
+    result = audit(
+        jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
+        num_replicates=options.num_replicates, num_permutations=options.num_permutations,
+        scheme=options.scheme, method=options.method, activation_range=options.activation_range,
+        largest_unit=options.largest_unit, hierarchy=hierarchy,
+        min_positives=options.min_positives, layer=layer, memory_limit=memory_limit,
+        checkpoint=folder / CHUNKS,
+        progress=lambda stage, done, total: progress(join(layer, stage), done, total),
+    )  # fmt: skip
+    write_whole(folder / "audit.json", partial(write_audit, result))
+    save_figures(result, folder)
+    return result
+
+
+def _write_reports(
+    audits: list[Audit], examples: list[Examples | None], manifest: dict[str, Any], out: Path
+) -> None:
+    """Write what covers all layers, and mark the manifest as complete."""
+    write_whole(out / "descriptions.csv", partial(write_descriptions, audits))
+    manifest["complete"] = True
+    table = manifest_table(manifest)
+    write_whole(
+        out / "report.html",
+        lambda part: write_page(audits, part, examples=examples, manifest=table),
+    )
+    write_manifest(manifest, out)

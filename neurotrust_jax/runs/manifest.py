@@ -1,0 +1,160 @@
+"""The manifest of an audit: what went in, which layers are done, and whether a run may go on."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from .._runtime.checkpoint import write_whole
+from .._runtime.chunks import StageProgress
+from .._runtime.text import FileError
+from ..probing.thresholds import DEFAULT_TOP_FRACTION
+from .inputs import Files
+from .options import Options
+
+__all__ = [
+    "FORMAT",
+    "file_hash",
+    "folder_name",
+    "make_manifest",
+    "manifest_table",
+    "read_earlier",
+    "write_manifest",
+]
+
+FORMAT = "neurotrust-run-1"
+PACKAGE = "neurotrust-jax"
+
+
+def folder_name(layer: str) -> str:
+    """The name of a layer's folder, which is harmless in every file system."""
+    plain = re.sub(r"[^\w.-]+", "_", layer, flags=re.ASCII).strip("._-")[:80]
+    code = hashlib.sha256(layer.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{plain or 'layer'}-{code[:12]}"
+
+
+def make_manifest(
+    files: Files, options: Options, layers: list[str], report_progress: StageProgress
+) -> dict[str, Any]:
+    """Describe a run: a hash of every file, options, layers, versions, device and command."""
+    inputs, paths = {}, files.all()
+    for i, (name, path) in enumerate(paths.items()):
+        report_progress("reading files", i, len(paths))
+        inputs[name] = {
+            "file": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path),
+        }  # fmt: skip
+    report_progress("reading files", len(paths), len(paths))
+    top_fraction = options.top_fraction
+    if top_fraction is None and files.thresholds is None:
+        top_fraction = DEFAULT_TOP_FRACTION
+    split = options.split_share(files.thresholds is not None)
+    return {
+        "format": FORMAT,
+        "inputs": inputs,
+        "layers": layers,
+        "options": asdict(options) | {"top_fraction": top_fraction, "split": split},
+        "command": " ".join(sys.argv[1:]),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in (PACKAGE, "jax", "jaxlib", "numpy")},
+        },
+        "device": jax.devices()[0].device_kind,
+        "done": {},
+        "complete": False,
+    }
+
+
+def write_manifest(manifest: Mapping[str, Any], out: Path) -> None:
+    """Write ``manifest.json`` into a folder, completely or not at all."""
+    text = json.dumps(manifest, indent=1) + "\n"
+    write_whole(out / "manifest.json", lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read_earlier(path: Path, manifest: Mapping[str, Any], force: bool) -> dict[str, Any]:
+    """Read the manifest of an earlier run of the same audit.
+
+    Parameters
+    ----------
+    path : Path
+        The manifest in the folder.
+    manifest : mapping
+        The manifest of this run.
+    force : bool
+        Ignore what the folder holds.
+
+    Returns
+    -------
+    dict
+        Empty if there is none.
+
+    Raises
+    ------
+    FileError
+        If the folder holds another audit, or something else.
+    """
+    if force or not path.exists():
+        return {}
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        differ = _differences(earlier, manifest)
+        known = earlier["format"] == FORMAT and all(
+            isinstance(x, str) for x in earlier.get("done", {}).values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        known, differ = False, []
+    if not known:
+        raise FileError(f"{path}: is not the manifest of an audit; give another --out, or --force")
+    if differ:
+        what = ", ".join(differ)
+        raise FileError(
+            f"{path.parent}: holds another audit ({what} differ); give another --out, or --force "
+            "to start over"
+        )
+    return dict(earlier)
+
+
+def _differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    """Names of inputs and options that differ, and the version of this package."""
+    differ = [
+        name
+        for part in ("inputs", "options")
+        for name in {**earlier[part], **manifest[part]}
+        if comparable(earlier[part].get(name)) != comparable(manifest[part].get(name))
+    ]
+    if earlier["versions"][PACKAGE] != manifest["versions"][PACKAGE]:
+        differ.append(f"the version of {PACKAGE}")
+    if not differ and earlier["layers"] != manifest["layers"]:
+        differ = ["the layers"]
+    return differ
+
+
+def comparable(entry: Any) -> Any:
+    """An entry in the form in which two manifests compare: a file by its hash, not its name."""
+    entry = list(entry) if isinstance(entry, tuple) else entry  # JSON has no tuples
+    return entry["sha256"] if isinstance(entry, dict) else entry
+
+
+def manifest_table(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The manifest as a table of two columns."""
+    rows = {name: f"{x['file']}, sha256 {x['sha256']}" for name, x in manifest["inputs"].items()}
+    rows |= {name: str(x) for name, x in manifest["options"].items()}
+    rows |= {f"version of {name}": x for name, x in manifest["versions"].items()}
+    return rows | {name: manifest[name] for name in ("device", "command", "date")}
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

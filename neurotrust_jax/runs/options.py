@@ -1,0 +1,100 @@
+"""The options of an audit of files, validated before any file is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+from jax import Array
+
+from .._runtime.validation import check_count, check_seed, check_share
+from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
+from ..metrics.table import get_metric
+from ..probing.thresholds import DEFAULT_SPLIT, check_top
+from ..schemes import check_scheme
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to audit files.
+
+    Attributes
+    ----------
+    metric, alpha, num_replicates, num_permutations, scheme, method, activation_range, \
+largest_unit, min_positives
+        See :func:`neurotrust_jax.audit`.
+    top_fraction : float in (0, 1], optional
+        See :func:`neurotrust_jax.make_probe`. It excludes thresholds from a file.
+    top_of_active : float in (0, 1], optional
+        See :func:`neurotrust_jax.make_probe`. It also raises thresholds from a file.
+    split : float in [0, 1), optional
+        Share of the sampling units (groups where given, else samples) on which thresholds are set.
+        They are left out of the audit, so that bounds for fixed thresholds hold on the others.
+        Default 0.2 if the metric reads thresholds and no file gives them, else 0. Above 0 it
+        excludes thresholds from a file.
+    seed : int
+        From 0 to 2**32 - 1.
+
+    Raises
+    ------
+    ValueError
+        If one of them is out of range.
+    """
+
+    metric: str = "iou"
+    alpha: float = 0.1
+    num_replicates: int = 1000
+    num_permutations: int = 1000
+    scheme: str = "multinomial"
+    method: str = "auto"
+    activation_range: tuple[float, float] | None = None
+    largest_unit: float | None = None
+    min_positives: int = DEFAULT_MIN_POSITIVES
+    top_fraction: float | None = None
+    top_of_active: float | None = None
+    split: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Validate every option."""
+        metric = get_metric(self.metric)
+        check_share(self.alpha, "alpha")
+        check_count(self.num_replicates, "num_replicates")
+        if self.num_permutations != 0:
+            check_count(self.num_permutations, "num_permutations")
+        if self.min_positives != 0:
+            check_count(self.min_positives, "min_positives")
+        check_scheme(self.scheme)
+        if self.split is not None and not 0 <= self.split < 1:
+            raise ValueError(f"split must be 0, or a share below 1, got {self.split}")
+        if self.split and not self._reads_thresholds:
+            raise ValueError(
+                f"split={self.split:g} sets samples aside for thresholds, which {metric.name} does "
+                "not read; leave it out"
+            )
+        for name in ("top_fraction", "top_of_active"):
+            if (share := getattr(self, name)) is not None:
+                check_top(share, name)
+        if self.top_of_active is not None and not self._reads_thresholds:
+            raise ValueError(
+                f"top_of_active={self.top_of_active:g} raises thresholds, which {metric.name} does "
+                "not read; leave it out"
+            )
+        check_seed(self.seed)
+
+    @property
+    def _reads_thresholds(self) -> bool:
+        return get_metric(self.metric).neuron_view == "binary"
+
+    @property
+    def split_key(self) -> Array:
+        """The key that decides which sampling units are set aside for thresholds."""
+        return jax.random.fold_in(jax.random.key(self.seed), 1)
+
+    def split_share(self, thresholds_given: bool) -> float:
+        """Share of the sampling units that is set aside for thresholds; 0 for none."""
+        if self.split is not None:
+            return self.split
+        return DEFAULT_SPLIT if self._reads_thresholds and not thresholds_given else 0.0
