@@ -9,7 +9,6 @@ import neurotrust_jax as nt
 from neurotrust_jax import layers
 
 KEY = jax.random.key(0)
-pytestmark = pytest.mark.x32
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,6 @@ from neurotrust_jax import report
 from neurotrust_jax.cli import app
 from neurotrust_jax.datasets import planted
 
-pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 
 

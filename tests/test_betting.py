@@ -56,7 +56,7 @@ def worlds(rng, shape):
         yield name, x, y, truth
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_limits_miss_no_more_than_their_error_in_hostile_worlds():
     """Below the truth and above it; with groups bounded by the largest seen they fail."""
     rng = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def test_limits_miss_no_more_than_their_error_in_hostile_worlds():
     assert (both(x[:, seen], y[:, seen], 1.0, TAIL)[3] < truth).mean() > 3 * TAIL
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_limits_from_moments_are_those_of_two_points():
     """Of coins they are those from the blocks; else they contain them."""
     rng = np.random.default_rng(1)
@@ -110,7 +110,7 @@ def test_limits_from_moments_are_those_of_two_points():
     np.testing.assert_allclose([1 - swapped[1], 1 - swapped[0]], [low, high], atol=1e-9)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_wealth_falls_with_the_ratio_doubted():
     """So that the limit is the only place at which it is 1 / tail."""
     rng = np.random.default_rng(2)
@@ -125,7 +125,7 @@ def test_wealth_falls_with_the_ratio_doubted():
         assert (np.diff(factors, axis=1) <= 1e-12).all()
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_limits_of_nothing_of_all_and_of_one_group():
     y = np.zeros((4, 4))
     y[:, :2], y[0, 2] = 1, 1
@@ -142,7 +142,7 @@ def test_limits_of_nothing_of_all_and_of_one_group():
     assert high[0] == pytest.approx(1 - bet(np.ones(4), np.ones(4), 1, 0.1), abs=1e-4)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_limits_of_coins_contain_the_exact_ones_and_are_not_much_wider():
     for n in (40, 400):
         hits = np.arange(n)[:, None] < np.linspace(0, n, 11).astype(int)
@@ -154,7 +154,7 @@ def test_limits_of_coins_contain_the_exact_ones_and_are_not_much_wider():
         assert ((high - low) / (above - below)).max() < 1.7
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_groups_that_hold_little_of_what_they_might_have_narrower_limits_than_before_betting():
     rng = np.random.default_rng(3)
     y = rng.integers(1, 13, (200, 50)) * 1.0
@@ -167,7 +167,6 @@ def test_groups_that_hold_little_of_what_they_might_have_narrower_limits_than_be
     assert (fine_high - fine_low).mean() < 0.95 * (high - low).mean()
 
 
-@pytest.mark.x32
 def test_leading_concepts_get_the_narrower_limits(monkeypatch):
     p = probe(groups=GROUPS)
     every = nt.intervals(p, "balanced_accuracy", delta=0.1)
@@ -186,7 +185,6 @@ def test_leading_concepts_get_the_narrower_limits(monkeypatch):
     jax.clear_caches()
 
 
-@pytest.mark.x32
 def test_a_bound_for_each_pair_is_that_of_its_own_groups():
     """One group of 40 in which nothing counts: the others hold three samples each."""
     small = probe(groups=GROUPS)
@@ -210,7 +208,6 @@ def test_a_bound_for_each_pair_is_that_of_its_own_groups():
         nt.intervals(p, "auroc", largest_unit="pair")
 
 
-@pytest.mark.x32
 def test_a_wide_interval_says_why():
     """One large group beside small ones, a rare concept, and thresholds from the same data."""
     rng = np.random.default_rng(0)

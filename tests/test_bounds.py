@@ -64,6 +64,7 @@ def columns(p):
     return np.asarray(p.neurons.present), np.asarray(p.labels.present)
 
 
+@pytest.mark.both_precisions
 @pytest.mark.optimised
 @pytest.mark.parametrize("metric", [*COUNTS, "f1", "balanced_accuracy"])
 def test_exact_is_scipys_clopper_pearson(metric, precision):
@@ -161,7 +162,7 @@ def naive(method, x, y, bound, delta, hits_high=None):
     return edge(0.0), edge(1.0)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("case", ["samples", "weights", "groups", "uneven"])
 @pytest.mark.parametrize("method", ["hoeffding", "chernoff", "bernstein", "betting", "dkw"])
 def test_limits_equal_the_naive_loop_over_blocks(method, case):
@@ -190,7 +191,7 @@ def test_limits_equal_the_naive_loop_over_blocks(method, case):
         assert ours[1] >= expected[1] - 1e-9
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize(
     ("metric", "method"), [("iou", "exact"), ("recall", "betting"), ("auroc", "chernoff")]
 )
@@ -206,7 +207,7 @@ def test_rows_of_weight_zero_are_no_evidence(metric, method):
     np.testing.assert_allclose(found.upper, expected.upper, **close("x64"))
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_auroc_given_the_labels():
     p = probe()
     positives = columns(p)[1].sum(axis=0)
@@ -231,7 +232,7 @@ def test_auroc_given_the_labels():
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", ["auroc", "simulation_auroc"])
 def test_grouped_auroc_from_pairs_of_groups(metric):
     """The U-statistic spelled out: sums over ordered pairs of groups of hits and of trials."""
@@ -265,7 +266,7 @@ def test_grouped_auroc_from_pairs_of_groups(metric):
         assert found.bound == max(map(len, members)) ** 2 / 2
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
     """Every pair rightly ordered: those inside groups must not push the ratio beyond 1."""
     y = np.tile([True, False], 20)
@@ -277,7 +278,7 @@ def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
     assert (low[0, 0], high[0, 0]) == (1, 1)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_variance_from_mean_and_mean_square():
     mean, square = (jnp.asarray(0.4), jnp.asarray(0.5)), (jnp.asarray(0.3), jnp.asarray(0.32))
     low, high = rules._variance(mean, square)
@@ -285,7 +286,7 @@ def test_variance_from_mean_and_mean_square():
     assert float(rules._variance(mean, (square[0], jnp.asarray(0.9)))[1]) == 0.25
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("case", ["samples", "uneven"])
 @pytest.mark.parametrize("metric", ["mad", "standardised_mad", "correlation", "cosine", "wpmi"])
 def test_means_carried_through_the_formula(metric, case):
@@ -356,7 +357,6 @@ UNIFORM = {
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_single_precision_suffices():
     p = probe(groups=UNEVEN, weights=WEIGHTS)
     for metric, method in (("iou", "betting"), ("recall", "dkw"), ("auroc", "chernoff")):
@@ -368,7 +368,7 @@ def test_single_precision_suffices():
         np.testing.assert_allclose(single.upper, double.upper, rtol=3e-4, atol=3e-4)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", [*UNIFORM])
 def test_limits_for_all_thresholds_hold_on_the_whole_box(metric):
     """The metric over a grid of (p, r, q) within their limits stays inside, and comes close."""
@@ -391,7 +391,6 @@ def test_limits_for_all_thresholds_hold_on_the_whole_box(metric):
         np.testing.assert_allclose(ours, (values.min(), values.max()), atol=slack)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auprc"])
 def test_simultaneous_divides_delta(metric):
     p = probe()
@@ -402,7 +401,7 @@ def test_simultaneous_divides_delta(metric):
         np.testing.assert_allclose(found.upper, alone.upper, rtol=1e-6)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_asymptotic_interval_is_value_and_standard_error():
     p = probe()
     for metric in ("iou", "correlation", "soft_wpmi"):
@@ -422,7 +421,6 @@ def test_asymptotic_interval_is_value_and_standard_error():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_student_quantiles():
     for freedom, level, within in (
         *product((40, 63, 1000), (0.6, 0.975, 1 - 1e-6), [2e-3]),
@@ -433,7 +431,6 @@ def test_student_quantiles():
         assert found == pytest.approx(scipy.stats.t.ppf(level, freedom), rel=within)
 
 
-@pytest.mark.x32
 def test_asymptotic_limits_say_nothing_on_too_few_units():
     """A rectified neuron that never meets a rare concept: its mean there has no spread."""
     rng = np.random.default_rng(1)
@@ -459,7 +456,6 @@ def fitting(p, metric):
 GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "grouped"), [*((m, False) for m in rules.RULES), *((m, True) for m in GROUPED_TOO)]
 )
@@ -496,7 +492,7 @@ def test_finite_sample_intervals_keep_their_contract(metric, grouped):
         assert method in found.guarantee
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_every_kind_of_metric_has_intervals():
     p = probe(soft=True)
     for metric in KINDS:
@@ -510,7 +506,6 @@ def test_every_kind_of_metric_has_intervals():
         assert found.method != "auto"
 
 
-@pytest.mark.x32
 def test_auto_takes_what_is_valid():
     assert nt.intervals(probe(), "iou").method == "exact"
     assert nt.intervals(probe(groups=GROUPS), "iou").method == "betting"
@@ -532,7 +527,6 @@ def test_auto_takes_what_is_valid():
     assert nt.intervals(probe(), mine).method == "asymptotic"  # another formula of that name
 
 
-@pytest.mark.x32
 def test_guarantee_says_all_that_matters():
     text = nt.intervals(probe(groups=GROUPS), "iou", delta=0.1, simultaneous="concepts").guarantee
     assert text == (
@@ -549,7 +543,6 @@ def test_guarantee_says_all_that_matters():
     assert "asymptotically" in nt.intervals(probe(), "auprc").guarantee
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -568,14 +561,12 @@ def test_bad_options_are_refused(options, message):
         nt.intervals(probe(), options.pop("metric", "iou"), **options)
 
 
-@pytest.mark.x32
 def test_a_larger_possible_unit_widens_grouped_intervals():
     seen = nt.intervals(probe(groups=GROUPS), "iou")
     wide = nt.intervals(probe(groups=GROUPS), "iou", largest_unit=6)
     assert (np.asarray(wide.upper - wide.lower) >= np.asarray(seen.upper - seen.lower)).all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(("simultaneous", "neurons"), [("concepts", 1), ("all", 4)])
 def test_certificate_follows_from_the_intervals(simultaneous, neurons):
     p = probe(2000)
@@ -607,7 +598,6 @@ def test_certificate_follows_from_the_intervals(simultaneous, neurons):
     assert not certified[3]
 
 
-@pytest.mark.x32
 def test_a_common_concept_may_rule_out_what_the_label_can_not():
     """The label's own limits are wide; the second's lower limit excludes the third."""
     found = nt.intervals(nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3]), "iou")
@@ -623,7 +613,6 @@ def test_a_common_concept_may_rule_out_what_the_label_can_not():
     assert not proof.vacuous[0]
 
 
-@pytest.mark.x32
 def test_equal_and_undefined_limits_rule_nothing_out():
     found = nt.intervals(nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3]), "iou")
     found = dataclasses.replace(
@@ -637,7 +626,7 @@ def test_equal_and_undefined_limits_rule_nothing_out():
     assert float(proof.regret[0]) == math.inf
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("method", ["chernoff", "bernstein", "hoeffding"])
 def test_each_side_takes_the_hits_that_widen_it(method):
     """Where a part of the hits is unknown, the lower limit supposes none and the upper one all."""
@@ -655,7 +644,7 @@ def test_each_side_takes_the_hits_that_widen_it(method):
     assert lower[1] < upper[1]
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.5, 0.97])
 def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
     """Where N (1 - exp(-kl(t, r))) is the logarithm of the error, and no more than 2^-12 beyond."""
@@ -679,7 +668,7 @@ def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
             assert 0 <= (end - root) * np.sign(outside - share) <= way * 2.0**-12
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta():
     """P(present) by Clopper and Pearson, both rates by the DKW inequality, at their corners."""
     p, delta = probe(), 0.1
@@ -704,7 +693,6 @@ def test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta():
         )
 
 
-@pytest.mark.x32
 def test_certificate_of_little_data_is_vacuous():
     proof = nt.certify(probe(12), "iou")
     assert np.asarray(proof.vacuous).all()
@@ -713,7 +701,6 @@ def test_certificate_of_little_data_is_vacuous():
         nt.certify(probe(), simultaneous="none")
 
 
-@pytest.mark.x32
 def test_changed_delta_compiles_nothing():
     p = probe()
     nt.intervals(p, "iou", delta=0.1)
@@ -726,7 +713,7 @@ def test_changed_delta_compiles_nothing():
 TABLES = {"fixed": rules.RULES, "uniform": rules.UNIFORM_RULES}
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize(("table", "metric"), [(t, m) for t in TABLES for m in TABLES[t]])
 def test_a_limit_reads_the_limits_of_its_parts_that_the_rule_names(table, metric):
     """Those on the other side may be anything, where a direction is named; and it is right."""
@@ -768,7 +755,7 @@ def every_count(n):
     return nt.make_probe(hits * 1.0, np.ones((n, 1)), thresholds=0.5)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("error", [0.0375, 0.3, 0.7])
 @pytest.mark.parametrize("method", ["exact", "betting", "chernoff", "bernstein", "hoeffding"])
 def test_one_sided_limits_miss_no_more_than_their_error_at_any_proportion(method, error):
@@ -790,7 +777,7 @@ def test_one_sided_limits_miss_no_more_than_their_error_at_any_proportion(method
             assert worst(limits, sign) >= error * (1 - 1e-6)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize(
     ("metric", "method", "grouped", "tails"),
     [("iou", "chernoff", False, 1), ("recall", "dkw", True, 1), ("auroc", "agarwal", False, 1),
@@ -808,7 +795,7 @@ def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, g
     np.testing.assert_allclose(high, found.upper, rtol=1e-9)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_the_one_sided_inequality_of_massart_stops_at_one_half():
     half = jnp.full((1, 1), 0.5)
     known = concentration.Evidence(half, half, 2 * half, 60 * half, jnp.ones(()))
@@ -817,7 +804,7 @@ def test_the_one_sided_inequality_of_massart_stops_at_one_half():
     assert concentration.hoeffding(known, jnp.asarray(0.7))[1] < at_most[1]
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_bernsteins_limits_are_the_outermost_ratios_that_he_accepts():
     """Groups of very unequal size, on most of which nothing counts: no ratio beyond is accepted."""
     rng = np.random.default_rng(0)
@@ -841,7 +828,6 @@ def test_bernsteins_limits_are_the_outermost_ratios_that_he_accepts():
     assert inner > 100
 
 
-@pytest.mark.x32
 def test_limits_that_rest_on_the_largest_group_seen_say_so():
     """Groups of 1 and, 1 in 100, of 100: without one of these, limits know nothing of them."""
     groups, size, draws = 60, 100, 60
@@ -870,7 +856,6 @@ def test_limits_that_rest_on_the_largest_group_seen_say_so():
     assert missed[size] == 0
 
 
-@pytest.mark.x32
 def test_what_is_assumed_of_weights_and_thresholds():
     weighted = nt.intervals(probe(weights=WEIGHTS), "iou")
     assert weighted.assumes == "no sample is heavier than the heaviest seen"

@@ -18,7 +18,6 @@ def probe(seed=1, n=800, effect=0.7, groups=None):
     return nt.make_probe(p.activations, p.concepts, thresholds=0.0, groups=groups)
 
 
-@pytest.mark.x32
 def test_values_are_those_of_the_data():
     a, b = probe(), probe(2)
     label = np.asarray(nt.identify(a).concept[:, 0])
@@ -37,7 +36,6 @@ def test_values_are_those_of_the_data():
     assert found.same_label == 1
 
 
-@pytest.mark.x32
 def test_standard_errors_are_those_of_the_bootstrap():
     side = probe()
     given = nt.Labelling(side, "iou", np.arange(6)[::-1])
@@ -57,7 +55,6 @@ def test_standard_errors_are_those_of_the_bootstrap():
     assert mean_error == pytest.approx(gap.mean(axis=1).std(ddof=1), rel=1e-4)
 
 
-@pytest.mark.x32
 def test_shares_are_of_the_neurons_that_have_a_label():
     """Two noisy views of one set of samples, each with a dead neuron; winners by the bootstrap."""
     p = planted(jax.random.key(1), 500, num_neurons=6, num_concepts=9, effect=0.3)
@@ -82,7 +79,6 @@ def test_shares_are_of_the_neurons_that_have_a_label():
     assert np.isnan(found.neurons.difference[6])
 
 
-@pytest.mark.x32
 def test_the_same_twice_differs_by_nothing_and_other_samples_do():
     side = probe()
     same = nt.compare(KEY, nt.Labelling(side), nt.Labelling(side), num_replicates=20)
@@ -96,7 +92,6 @@ def test_the_same_twice_differs_by_nothing_and_other_samples_do():
     assert apart.similarity.lower < 0 < apart.similarity.upper
 
 
-@pytest.mark.x32
 def test_sparse_activations_give_the_same():
     rng = np.random.default_rng(0)
     c = rng.random((500, 7)) < 0.3
@@ -119,7 +114,7 @@ def similarities(probe, metric, rows):
     return np.nan_to_num(np.asarray(nt.similarity(probe.take(np.flatnonzero(rows)), metric)))
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", ["iou", "correlation", "mad", "auprc"])
 def test_cross_fitting_equals_a_loop_over_folds(metric):
     rng = np.random.default_rng(0)
@@ -174,7 +169,6 @@ def test_cross_fitting_equals_a_loop_over_folds(metric):
     assert np.isnan(given.value[2:]).all()
 
 
-@pytest.mark.x32
 def test_errors_are_those_of_the_jackknife_over_folds():
     side, other = probe(n=600, effect=0.1), probe(2, n=600, effect=0.1)
     chosen, given = nt.Labelling(side), nt.Labelling(side, "iou", np.arange(6))
@@ -201,7 +195,6 @@ def test_errors_are_those_of_the_jackknife_over_folds():
         np.testing.assert_allclose(found.neurons.first, fits[0].value, rtol=1e-6)
 
 
-@pytest.mark.x32
 def test_limits_of_stability_tell_what_other_replicates_give():
     """Spread over 60 keys against the mean standard error, within 4.5 of its own errors."""
     rng = np.random.default_rng(0)
@@ -220,7 +213,6 @@ def test_limits_of_stability_tell_what_other_replicates_give():
     assert spread == pytest.approx(told, rel=4.5 / np.sqrt(2 * 60))
 
 
-@pytest.mark.x32
 def test_labels_given_are_those_of_all_replicates():
     side = probe(effect=0.1)
     label = np.arange(6)
@@ -230,7 +222,6 @@ def test_labels_given_are_those_of_all_replicates():
     assert found.same_label == found.same_label_lower == found.same_label_upper == 0.5
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["given", "layers", "probing sets"])
 def test_intervals_of_chosen_labels_cover(case):
@@ -278,7 +269,6 @@ def test_intervals_of_chosen_labels_cover(case):
     assert np.mean(alone) < 0.5
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_intervals_cover_the_true_difference_and_not_nothing():
     """80 pairs of metrics on fresh data: misses within 4.5 standard errors of 10%."""
@@ -300,7 +290,6 @@ def test_intervals_cover_the_true_difference_and_not_nothing():
     assert np.mean(alone) < 0.5
 
 
-@pytest.mark.x32
 def test_wrong_arguments():
     side = nt.Labelling(probe())
     with pytest.raises(ValueError, match="num_replicates must be at least 2"):

@@ -14,7 +14,6 @@ import pytest
 import neurotrust_jax as nt
 from neurotrust_jax import blocks, memory, ways
 
-pytestmark = pytest.mark.x32
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
 _heard: list[str] = []
 

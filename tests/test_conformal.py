@@ -147,7 +147,7 @@ def probes(f, c, seed=3):
     yield nt.make_probe(f, c, thresholds=0.8, sample_weight=rng.integers(0, 4, len(f)))
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", SCALES)
 def test_equals_a_loop(metric, monkeypatch):
     f, c = layer()
@@ -175,7 +175,6 @@ def test_equals_a_loop(metric, monkeypatch):
     assert any(differ)
 
 
-@pytest.mark.x32
 def test_what_every_set_satisfies():
     f, c = layer(seed=1)
     probe = next(probes(f, c))
@@ -199,7 +198,6 @@ def test_what_every_set_satisfies():
     assert not np.asarray(sets.undecided).any()
 
 
-@pytest.mark.x32
 def test_routes_agree():
     """Counted rows, matrix products, and sparse activations, some neurons at a time."""
     f, c = layer(seed=2)
@@ -222,7 +220,6 @@ def test_routes_agree():
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["soft_wpmi", "auprc", "wpmi", "correlation_top_and_random"])
 def test_other_metrics(metric):
     """Of metrics that are no function of six sums too the label is in, and others are out."""
@@ -235,7 +232,6 @@ def test_other_metrics(metric):
     assert sets.size.mean() < 2
 
 
-@pytest.mark.x32
 def test_each_class_has_its_own_quantile():
     """Neurons that follow one concept need no rivals; those that follow none do."""
     rng = np.random.default_rng(0)
@@ -256,7 +252,6 @@ def test_each_class_has_its_own_quantile():
     assert together[~clear].mean() < size[~clear].mean()
 
 
-@pytest.mark.x32
 def test_small_layers_say_so():
     f, c = layer()
     probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
@@ -282,7 +277,6 @@ def test_small_layers_say_so():
         )  # fmt: skip
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -306,7 +300,6 @@ def test_refusals(options, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.x32
 def test_example():
     names = {"nt": nt, "jax": jax, "np": np}
     (example,) = doctest.DocTestFinder().find(nt.conformal_sets, "conformal_sets", globs=names)
@@ -323,7 +316,6 @@ def fresh(rng, strength, n=600, rare=False):
     return nt.make_probe(f.astype(np.float32), c, thresholds=1.0)
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 @pytest.mark.parametrize(("metric", "rare"), [("iou", False), ("iou", True), ("auroc", True)])
 def test_fresh_labels_are_covered(metric, rare, monkeypatch):
@@ -365,7 +357,6 @@ def test_fresh_labels_are_covered(metric, rare, monkeypatch):
     assert np.mean(size) < 6
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_each_class_by_lead_is_covered(monkeypatch):
     """Neurons with close rivals as often as those with a clear label.

@@ -54,7 +54,6 @@ def concepts_of(data, example):
     return {name for name, holds in zip(data.concept_names, row, strict=True) if holds}
 
 
-@pytest.mark.x32
 def test_every_field_has_its_shape_and_range(images):
     n, c = images.concepts.shape
     assert images.images.shape == (n, *images.images.shape[1:3], 1)
@@ -71,7 +70,6 @@ def test_every_field_has_its_shape_and_range(images):
     assert images.targets.max() + 1 == len(set(images.target_names)) == len(images.target_names)
 
 
-@pytest.mark.x32
 def test_a_child_implies_its_parent_and_is_rarer(images):
     parent = images.concept_parent
     assert parent.min() == -1
@@ -81,12 +79,10 @@ def test_a_child_implies_its_parent_and_is_rarer(images):
         assert below.sum() < above.sum(), images.concept_names[child]
 
 
-@pytest.mark.x32
 def test_no_two_concepts_are_the_same(images):
     assert len(np.unique(images.concepts, axis=1).T) == len(images.concept_names)
 
 
-@pytest.mark.x32
 def test_glyphs_are_twelve_different_faces_of_each_sign(signs):
     sizes = np.bincount(signs.groups)
     assert len(sizes) == 2363
@@ -103,7 +99,6 @@ def test_glyphs_are_twelve_different_faces_of_each_sign(signs):
             assert differ.mean() > 0.6, (faces[one], faces[other])
 
 
-@pytest.mark.x32
 def test_every_concept_and_class_of_glyphs_has_enough_signs(signs):
     face = [name.endswith(" face") for name in signs.concept_names]
     assert sum(face) == 5
@@ -200,7 +195,6 @@ TABLE = [
 ]
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(("name", "target", "concepts"), TABLE, ids=[row[0] for row in TABLE])
 def test_known_signs_carry_exactly_their_concepts(signs, name, target, concepts):
     wanted = set(concepts.split(", "))
@@ -215,7 +209,6 @@ def test_known_signs_carry_exactly_their_concepts(signs, name, target, concepts)
     assert signs.target_names[signs.targets[example]] == target
 
 
-@pytest.mark.x32
 def test_diacritics_agree_with_canonical_decomposition(signs):
     """An oracle of its own: letters that decompose into U+0301 are those with an acute accent."""
     column = signs.concept_names.index("acute accent")
@@ -228,7 +221,6 @@ def test_diacritics_agree_with_canonical_decomposition(signs):
             assert standalone or signs.concepts[row, column] == acute, char
 
 
-@pytest.mark.x32
 def test_position_is_kept_and_bold_is_heavier(signs):
     def centre(name):
         ink = signs.images[signs.example_names.index(f"{name} · DejaVu Sans"), ..., 0]
@@ -242,7 +234,6 @@ def test_position_is_kept_and_bold_is_heavier(signs):
     assert signs.images[bold].mean() > 1.1 * signs.images[~bold].mean()
 
 
-@pytest.mark.x32
 def test_nothing_is_cut_off(signs):
     """The outline's width and height, as FreeType gives them to matplotlib, are both kept."""
     path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans-BoldOblique.ttf")
@@ -265,7 +256,6 @@ def test_nothing_is_cut_off(signs):
     assert shrunk > 20
 
 
-@pytest.mark.x32
 def test_glyphs_refuses_a_size_that_shows_nothing():
     with pytest.raises(ValueError, match="at least 8 pixels, got 4"):
         glyphs(size=4)
@@ -274,7 +264,6 @@ def test_glyphs_refuses_a_size_that_shows_nothing():
 # ---------------------------------------------------------------- digits
 
 
-@pytest.mark.x32
 def test_digits_carry_their_concepts():
     data = digits()
     assert data.images.shape == (1797, 8, 8, 1)
@@ -296,7 +285,6 @@ def test_digits_carry_their_concepts():
         np.testing.assert_array_equal(column, 2 * ink > all_ink)
 
 
-@pytest.mark.x32
 def test_digits_names_the_extra_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r'pip install "neurotrust-jax\[digits\]"'):
@@ -306,7 +294,6 @@ def test_digits_names_the_extra_to_install(monkeypatch):
 # ---------------------------------------------------------------- split_groups
 
 
-@pytest.mark.x32
 def test_split_groups_keeps_groups_whole_and_disjoint():
     groups = np.repeat(np.arange(50), np.arange(50) % 4 + 1)[::-1]
     parts = split_groups(jax.random.key(0), groups, (0.6, 0.2, 0.2))
@@ -323,7 +310,6 @@ def test_split_groups_keeps_groups_whole_and_disjoint():
     assert len(np.unique(groups[half])) == 25
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("fractions", [(0.8, 0.3), (-0.1, 0.5), (float("nan"),)])
 def test_split_groups_refuses_impossible_fractions(fractions):
     with pytest.raises(ValueError, match="sum to at most 1"):
@@ -352,6 +338,7 @@ LAWS = {
 }
 
 
+@pytest.mark.both_precisions
 @pytest.mark.parametrize("law", LAWS)
 def test_planted_samples_obey_their_closed_form(law, precision):
     n = 100_000
@@ -377,6 +364,7 @@ def test_planted_samples_obey_their_closed_form(law, precision):
         assert parent < 0 or not np.any(concept[:, child] & ~concept[:, parent])
 
 
+@pytest.mark.both_precisions
 def test_planted_joint_law_by_enumeration():
     """Sum over every configuration of the coins: exact, and blind to how `planted` derives it."""
     law = LAWS["tree"]
@@ -433,7 +421,6 @@ def blocks():
     return data, activations, np.asarray(data.concepts).reshape(40, 10_000, 6) == 1
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", METRICS)
 def test_planted_similarity_against_monte_carlo(metric, blocks):
     data, activations, concepts = blocks
@@ -454,7 +441,6 @@ def test_planted_similarity_against_monte_carlo(metric, blocks):
         assert abs(whole - truth[u, c]) < 1.2 * z_for(len(pairs)) * error, (metric, u, c)
 
 
-@pytest.mark.x32
 def test_planted_similarity_tells_metrics_apart(blocks):
     """A negative control: taking one metric's oracle for another's must be seen."""
     data = blocks[0]
@@ -470,7 +456,6 @@ def test_planted_similarity_tells_metrics_apart(blocks):
                 )
 
 
-@pytest.mark.x32
 def test_planted_is_pure_in_its_key():
     def draw(key):
         return planted(key, 50, num_neurons=2, num_concepts=3, frequency=0.3)
@@ -485,7 +470,6 @@ def test_planted_is_pure_in_its_key():
     assert not np.array_equal(many.concepts[0], many.concepts[1])
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -506,13 +490,11 @@ def test_planted_refuses_an_impossible_law(options, message):
         planted(jax.random.key(0), 5, num_neurons=2, num_concepts=3, **options)
 
 
-@pytest.mark.x32
 def test_planted_similarity_lists_the_metrics_it_knows(blocks):
     with pytest.raises(ValueError, match=r"unknown metric 'auprc'; known are accuracy, .*, mad"):
         planted_similarity(blocks[0], "auprc")
 
 
-@pytest.mark.x32
 def test_excerpts_are_the_middle_of_each_group_that_is_long_enough():
     groups = np.repeat([0, 1, 2, 3], [10, 4, 3, 5])
     rows = tasks.excerpts(groups, 4)
@@ -520,7 +502,6 @@ def test_excerpts_are_the_middle_of_each_group_that_is_long_enough():
     assert len(tasks.excerpts(groups, 11)) == 0
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("task", ["python-transformer", "python-sae"])
 def test_language_tasks_probe_as_much_of_each_file_held_out_as_they_say(task, monkeypatch):
     """Without the training: what is probed, and how large a group can be."""
@@ -566,7 +547,6 @@ def test_language_tasks_probe_as_much_of_each_file_held_out_as_they_say(task, mo
     assert not set(others[0]) & set(probed)
 
 
-@pytest.mark.x32
 def test_tasks_are_known_by_name():
     with pytest.raises(ValueError, match="unknown task 'mnist'; known: digits-mlp, digits-cnn"):
         tasks.train_layer(jax.random.key(0), "mnist")

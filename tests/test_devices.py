@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.x32, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 PROGRAM = Path(__file__).parent / "sharded.py"
 
 

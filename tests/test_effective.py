@@ -67,6 +67,7 @@ def compare(metric, probe):
     np.testing.assert_allclose(effective_units(probe, metric), expected, rtol=2e-3, atol=1e-3)
 
 
+@pytest.mark.both_precisions
 @pytest.mark.parametrize("name", nt.METRICS)
 def test_equals_a_loop_over_units(name, precision):
     if precision == "x32" and name in ("wpmi", "wpmi_topk", "simulation_auroc", "auprc"):
@@ -82,7 +83,6 @@ def test_equals_a_loop_over_units(name, precision):
         compare(metric, nt.make_probe(f, binary, top_fraction=0.1, sample_weight=weights))
 
 
-@pytest.mark.x32
 def test_known_numbers_of_units():
     f = np.linspace(-1, 1, 1000)[:, None]
     c = np.zeros((1000, 4), bool)
@@ -103,7 +103,6 @@ def test_known_numbers_of_units():
     assert 33 < units.mean() <= 40
 
 
-@pytest.mark.x32
 def test_a_group_without_neuron_and_concept_changes_nothing():
     """A group of 200 samples in which nothing happens leaves an IoU as certain as it was."""
     rng = np.random.default_rng(0)
@@ -122,7 +121,6 @@ def test_a_group_without_neuron_and_concept_changes_nothing():
     )
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     "name", ["balanced_accuracy", "mad", "standardised_mad", "correlation", "cosine", "spearman"]
 )
@@ -140,7 +138,6 @@ def test_a_part_without_spread_is_no_evidence(name):
     assert units[0, 1] > 10
 
 
-@pytest.mark.x32
 def test_a_constant_neuron_rests_on_nothing():
     """Rounding of its mean is no spread, whatever its value and the metric."""
     c = np.random.default_rng(0).random((5000, 6)) < np.linspace(0.01, 0.9, 6)
@@ -151,7 +148,6 @@ def test_a_constant_neuron_rests_on_nothing():
             assert not np.asarray(effective_units(probe, nt.METRICS[name])).any(), name
 
 
-@pytest.mark.x32
 def test_ranks_of_a_rare_concept_and_of_one_large_group():
     rng = np.random.default_rng(2)
     f = rng.normal(size=(1000, 1))
@@ -167,7 +163,6 @@ def test_ranks_of_a_rare_concept_and_of_one_large_group():
         assert effective_units(probe, nt.METRICS[name])[0, 1] < 12
 
 
-@pytest.mark.x32
 def test_narrow_positives_keep_their_digits():
     """Ranks that all lie within a thousandth: expanded fourth powers are rounding alone."""
     f = np.arange(4000.0)[:, None]
@@ -181,7 +176,6 @@ def test_narrow_positives_keep_their_digits():
     assert units[0, 0] < 5
 
 
-@pytest.mark.x32
 def test_own_parts_that_share_samples_are_counted_unit_by_unit():
     """Precision and recall share their hits, so that their signed sum is no sum of two."""
     f, c, _ = data()
@@ -204,7 +198,6 @@ def test_own_parts_that_share_samples_are_counted_unit_by_unit():
     np.testing.assert_allclose(effective_units(probe, product), expected, rtol=2e-3)
 
 
-@pytest.mark.x32
 def test_sparse_activations_and_prepared_neurons_give_the_same():
     f, binary, _ = data()
     f = np.maximum(f, 0)
@@ -219,7 +212,6 @@ def test_sparse_activations_and_prepared_neurons_give_the_same():
             np.testing.assert_allclose(effective_units(dense, metric, prepared), found, rtol=1e-6)
 
 
-@pytest.mark.x32
 def test_of_a_black_box_the_concepts_alone_count():
     c = np.zeros((1000, 4), bool)
     c[:10, 0] = c[:400, 1] = c[:990, 3] = True

@@ -49,7 +49,6 @@ def weighted_data():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("factor", [2.0**24, 2.0**31, 123_456_789.0])
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in TOP_ROWS])
 def test_counts_beyond_single_precision(metric, factor):
@@ -73,7 +72,6 @@ def test_counts_beyond_single_precision(metric, factor):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", TOP_ROWS)
 def test_the_top_of_heavy_rows_is_the_first(metric):
     """The total of the weights is so large that its rounding exceeds the top's whole weight."""
@@ -92,7 +90,6 @@ def test_the_top_of_heavy_rows_is_the_first(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", COUNTS)
 def test_few_absent_among_many_are_right_to_the_rounding_of_the_total(metric):
     """A concept absent on 8 of 160 samples that weigh little: S - C keeps what eps S leaves."""
@@ -110,7 +107,6 @@ def test_few_absent_among_many_are_right_to_the_rounding_of_the_total(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("size", [2**24, 2**31, 2**52])
 def test_streamed_counts_are_divided_in_full(size):
     """Sums of a pass are whole numbers in double precision: a concept absent on 3 of 2^52 rows."""
@@ -137,6 +133,7 @@ def test_streamed_counts_are_divided_in_full(size):
 SCALES = {"x32": [100, 124, -100, -120], "x64": [1000, 1020, -1000, -1015]}
 
 
+@pytest.mark.both_precisions
 @pytest.mark.optimised
 @pytest.mark.parametrize("which", range(4))
 @pytest.mark.parametrize("metric", EVERY)
@@ -166,7 +163,6 @@ def test_activations_near_the_largest_and_smallest_floats(metric, which, precisi
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", EVERY)
 def test_the_largest_floats_of_both_signs(metric):
     """Right, or NaN with a reason: their differences are out of range."""
@@ -188,7 +184,6 @@ def test_the_largest_floats_of_both_signs(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_no_score_is_infinite():
     f = np.array([[3e38], [3e38], [-3e38], [-3e38]], np.float32)
     probe = nt.make_probe(f, np.array([[1], [1], [0], [0]], bool), thresholds=0.0)
@@ -198,7 +193,6 @@ def test_no_score_is_infinite():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 def test_denormals_are_zeros(metric):
     """As XLA's arithmetic takes them; also where the host sorts what a sparse matrix stores."""
@@ -217,7 +211,6 @@ def test_denormals_are_zeros(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_denormals_are_not_stored():
     tiny = np.array([[1e-40, 2.0], [0.0, -1e-45], [6e-8, 0.0]])
     for dtype in (np.float32, np.float64):
@@ -226,7 +219,6 @@ def test_denormals_are_not_stored():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 @pytest.mark.parametrize("metric", KINDS)
 def test_short_floats_are_summed_in_single_precision(metric, dtype):
@@ -243,7 +235,6 @@ def test_short_floats_are_summed_in_single_precision(metric, dtype):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 def test_one_positive(metric):
     f, c = data(seed=13, binary=True)
@@ -253,7 +244,6 @@ def test_one_positive(metric):
     assert_close(nt.similarity(probe, metric), naive(metric, probe), metric)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 def test_two_samples_one_neuron_and_one_concept(metric):
     probe = nt.make_probe(np.array([[0.0], [2.0]]), np.array([[0.25], [0.75]]), thresholds=1.0)
@@ -266,7 +256,6 @@ def test_two_samples_one_neuron_and_one_concept(metric):
     assert np.asarray(nt.undefined_reason(probe, metric)).tolist() == [[0]]
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation", "auprc"])
 def test_a_single_replicate(metric):
     f, c = data(seed=14)
@@ -301,7 +290,6 @@ def well_defined(binary):
     return nt.make_probe(f, c if binary else soft, thresholds=0.5)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=False)
@@ -311,7 +299,6 @@ def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
     assert (np.asarray(found.reason) == 0).all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
 def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=metric != "correlation")
@@ -324,7 +311,6 @@ def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
     nt.winners_curse(KEY, boot, num_splits=3)
 
 
-@pytest.mark.x32
 def test_lists_passes_and_shifts_make_no_nan_and_leak_no_tracer(strict):
     probe = well_defined(binary=True)
     for metric, method in (("iou", "screened"), ("auroc", "rows")):
@@ -337,7 +323,6 @@ def test_lists_passes_and_shifts_make_no_nan_and_leak_no_tracer(strict):
     nt.importance_weights(KEY, f, f[:50] + 0.1, penalty=10.0)
 
 
-@pytest.mark.x32
 def test_the_strict_context_sees_nan_and_leaks(strict):
     """The control: without it the tests above could not fail."""
     probe = well_defined(binary=True)

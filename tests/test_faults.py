@@ -17,7 +17,6 @@ from neurotrust_jax import folders, memory, report, runs, ways
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.io import FileError
 
-pytestmark = pytest.mark.x32
 OPTIONS = runs.Options(
     metric="auroc", num_replicates=1100, num_permutations=150
 )  # in 3 chunks each

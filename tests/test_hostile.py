@@ -36,7 +36,6 @@ from neurotrust_jax.io import (
     visible,
 )
 
-pytestmark = pytest.mark.x32
 NAMES = (
     '</script><script>window.ran = 1</script><img src=x onerror="window.ran = 1">',
     '=HYPERLINK("http://x.invalid","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1+1",

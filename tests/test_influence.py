@@ -66,7 +66,7 @@ def per_unit(probe):
     return np.arange(probe.num_samples) if probe.groups is None else np.asarray(probe.groups)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize(("grouped", "weights"), [(False, "zeros"), (True, "uneven")])
 @pytest.mark.parametrize("metric", [*KINDS, "soft_wpmi", "wpmi_topk"])
 def test_equals_finite_differences(metric, grouped, weights):
@@ -78,7 +78,7 @@ def test_equals_finite_differences(metric, grouped, weights):
     assert freedom == (units - 1 if nt.METRICS[metric].joint else math.inf)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "wpmi_topk"])
 def test_equal_weights_at_the_edge_of_the_top(metric):
     """A top k that ends exactly with a row has two slopes; both methods take their mean."""
@@ -88,7 +88,6 @@ def test_equal_weights_at_the_edge_of_the_top(metric):
     np.testing.assert_allclose(np.asarray(error), expected, rtol=1e-5)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", POLYNOMIAL)
 def test_moments_equal_gradients(metric, precision):
     probe = make(seed=2)
@@ -102,7 +101,6 @@ def test_moments_equal_gradients(metric, precision):
     )
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in POLYNOMIAL])
 def test_single_precision_suffices(metric):
     single = np.asarray(standard_error(make(), metric)[0])
@@ -140,6 +138,7 @@ def outside(metric, f, a, y):
             return delong(f, y)
 
 
+@pytest.mark.both_precisions
 @pytest.mark.optimised
 @pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "mad", "auroc"])
 def test_equals_published_variance(metric, precision):
@@ -149,7 +148,6 @@ def test_equals_published_variance(metric, precision):
     np.testing.assert_allclose(error, expected, rtol=1e-5 if precision == "x32" else 1e-10)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("r", [0.0, 0.9, 0.9999])
 def test_correlation_of_normal_columns(r):
     """(1 - r^2) / sqrt(n) within its sampling error, also where the moments cancel in float32."""
@@ -161,7 +159,6 @@ def test_correlation_of_normal_columns(r):
     assert error == pytest.approx((1 - r**2) / math.sqrt(20_000), rel=0.04)
 
 
-@pytest.mark.x32
 def test_a_perfect_pair_has_no_error():
     y = np.random.default_rng(5).random((N, 1)) < 0.3
     probe = nt.make_probe(y * 1.0, y, thresholds=0.5)
@@ -169,7 +166,7 @@ def test_a_perfect_pair_has_no_error():
         assert float(standard_error(probe, metric)[0][0, 0]) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("grouped", [False, True])
 def test_influences_that_do_not_add_up_to_nothing_are_centred(grouped):
     """A similarity of one's own that grows with the weights; those of the table do not."""
@@ -187,7 +184,7 @@ def test_influences_that_do_not_add_up_to_nothing_are_centred(grouped):
     assert freedom == np.inf
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_blocks_of_a_joint_metric():
     rng = np.random.default_rng(6)
     probe = nt.make_probe(rng.normal(size=(320, 2)), rng.uniform(0.3, 1, (320, 3)))
@@ -203,7 +200,6 @@ def test_blocks_of_a_joint_metric():
     np.testing.assert_allclose(np.asarray(error), every, rtol=0.4)
 
 
-@pytest.mark.x32
 def test_blocks_keep_groups_whole():
     groups = np.repeat(np.arange(130), 2)
     probe = nt.make_probe(np.ones((260, 1)), np.ones((260, 1), bool), groups=groups)
@@ -213,7 +209,6 @@ def test_blocks_keep_groups_whole():
     assert set(np.bincount(np.asarray(blocks))) == {4, 6}
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 def test_undefined_where_the_similarity_is(metric):
     rng = np.random.default_rng(7)
@@ -224,7 +219,6 @@ def test_undefined_where_the_similarity_is(metric):
     assert np.isnan(error).tolist() == [[False, True, True], [True, True, True]]
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "wpmi_topk"])
 def test_undefined_for_a_single_unit(metric):
     rng = np.random.default_rng(7)
@@ -234,7 +228,6 @@ def test_undefined_for_a_single_unit(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("scale", [1e-15, 1e15])
 def test_mean_difference_of_any_scale(scale):
     probe = make(seed=8, binary=True)
@@ -248,7 +241,6 @@ def test_mean_difference_of_any_scale(scale):
     )
 
 
-@pytest.mark.x32
 def test_concepts_in_chunks(monkeypatch):
     probe = make(seed=9)
     expected, _ = standard_error(probe, "wpmi")
@@ -263,7 +255,6 @@ def test_concepts_in_chunks(monkeypatch):
     )
 
 
-@pytest.mark.x32
 def test_names_compile_nothing_anew():
     probe = make(seed=10)
     standard_error(probe, "iou")

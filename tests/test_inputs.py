@@ -15,7 +15,6 @@ from neurotrust_jax.permutations import layout_of
 from neurotrust_jax.runs import _vector
 from neurotrust_jax.sample_weights import canonical_weights
 
-pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 F, C = RNG.normal(size=(40, 3)).astype(np.float32), RNG.random((40, 2)) < 0.3

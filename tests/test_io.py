@@ -18,7 +18,6 @@ from neurotrust_jax.io import (
     read_wanted,
 )
 
-pytestmark = pytest.mark.x32
 RNG = np.random.default_rng(0)
 MATRIX = RNG.normal(size=(12, 5)).astype(np.float32)
 

@@ -29,7 +29,6 @@ from neurotrust_jax.models import (
 from neurotrust_jax.models.steps import minibatches
 
 # Precision matters nowhere here: the parameters are float32 in either session.
-pytestmark = pytest.mark.x32
 
 
 def small(vocab_size=11, context=8, num_layers=2, seed=0):

@@ -61,6 +61,7 @@ def both(probe, metric):
     return np.asarray(nt.similarity(probe, metric)), naive
 
 
+@pytest.mark.both_precisions
 @pytest.mark.optimised
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("metric", EVERY)
@@ -69,7 +70,7 @@ def test_equals_naive_loop_on_ties(metric, binary, precision):
     assert_close(ours, naive, metric, precision)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", [m for m in EVERY if m != "rank_reorder"])
 def test_integer_weights_equal_repeated_rows(metric, precision):
     f, c = data(seed=1)
@@ -82,6 +83,7 @@ def test_integer_weights_equal_repeated_rows(metric, precision):
     assert_close(ours, np.asarray(repeated), metric, precision)
 
 
+@pytest.mark.both_precisions
 def test_rank_reorder_weights_equal_repeated_rows(precision):
     # the naive loop can not share a tie at the boundary of the top; repeated rows can
     f, c = data(seed=1)
@@ -95,7 +97,6 @@ def test_rank_reorder_weights_equal_repeated_rows(precision):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["soft_wpmi", "wpmi_topk"])
 def test_fractional_weights_fill_the_top_to_the_brim(metric):
     """At weight 0.9 a row, the last row of the top k is taken in part."""
@@ -118,7 +119,6 @@ def test_fractional_weights_fill_the_top_to_the_brim(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_rows_of_weight_zero_are_not_there():
     f, c = np.zeros((160, 3)), np.zeros((160, 4), bool)
     f[:20], c[:20] = 1.0, True
@@ -167,7 +167,7 @@ def weighted_corrcoef(f, c, weights):
 NO_OUTSIDE = {"wpmi", "soft_wpmi", "wpmi_topk", "rank_reorder"}  # wpmi: the reference values below
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in NO_OUTSIDE])
 def test_equals_outside_implementation_on_ties(metric, precision):
     f, c = data(seed=3)
@@ -192,7 +192,6 @@ def published_values():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize(("metric", "kind", "theirs"), list(published_values()))
 def test_equals_published_code(metric, kind, theirs):
     """Values of the Neuron Eval code (float32 inside; its tied ranks carry noise)."""
@@ -209,7 +208,6 @@ def test_equals_published_code(metric, kind, theirs):
     np.testing.assert_allclose(got, value, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "published"),
@@ -234,7 +232,6 @@ def test_label_tests_come_out_as_published(metric, published):
             assert abs(float(getattr(ours, test)[at]) - expected[test]) < slack, (test, frequency)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "frequency", "missing", "extra"),
     [
@@ -252,7 +249,6 @@ def test_label_tests_of_tied_ranks_follow_the_closed_form(metric, frequency, mis
     assert abs(float(ours.extra[0]) - extra) < 5 * float(ours.extra_error[0])
 
 
-@pytest.mark.x32
 def test_label_tests_expose_blind_metrics():
     blind = label_tests(jax.random.key(0), "recall", num_samples=20_000, num_seeds=3)
     assert float(blind.extra[1]) < -0.4  # recall = P(active | present) sees extra labels...
@@ -261,7 +257,7 @@ def test_label_tests_expose_blind_metrics():
         label_tests(jax.random.key(0), "iou", num_samples=100)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", EVERY)
 def test_pure_under_jit_vmap_and_grad(metric):
     f, c = data(seed=4)
@@ -288,7 +284,6 @@ def test_pure_under_jit_vmap_and_grad(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", EVERY)
 def test_degenerate_columns_are_undefined_with_a_reason_and_never_win(metric, precision):
     rng = np.random.default_rng(6)
@@ -321,7 +316,6 @@ def test_degenerate_columns_are_undefined_with_a_reason_and_never_win(metric, pr
     assert (defined <= high).all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", KINDS)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 1)])
 def test_smallest_shapes(metric, shape):
@@ -337,7 +331,6 @@ def test_smallest_shapes(metric, shape):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize(("metric", "neuron_alike"), [("recall", True), ("precision", False)])
 def test_equal_shares_tie_whatever_they_are_shares_of(metric, neuron_alike):
     """1/3, 3/9, 7/21, ... are one number, which a product with the reciprocal would not give."""
@@ -353,7 +346,6 @@ def test_equal_shares_tie_whatever_they_are_shares_of(metric, neuron_alike):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_only_ties_are_undefined():
     probe = nt.make_probe(np.ones((160, 3)), np.tile([[True, False] * 2], (160, 1)))
     for metric in EVERY:
@@ -361,7 +353,6 @@ def test_only_ties_are_undefined():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_absent_concept_never_wins_by_wpmi():
     rng = np.random.default_rng(8)
     c = rng.random((200, 3)) * 0.3
@@ -370,7 +361,7 @@ def test_absent_concept_never_wins_by_wpmi():
     assert 1 not in np.asarray(found.concept)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("name", list(VIEWS))
 def test_rows_are_distinct_where_their_views_are(name):
     values = np.random.default_rng(9).integers(1, 6, (40, 5)) / 6
@@ -386,7 +377,6 @@ def test_rows_are_distinct_where_their_views_are(name):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_the_two_ways_to_rank_agree():
     values = np.random.default_rng(2).integers(-4, 5, (50, 70)).astype(np.float32)
     values[:, :3] = np.random.default_rng(3).normal(size=(50, 3))
@@ -404,7 +394,6 @@ def test_the_two_ways_to_rank_agree():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "spearman", "auprc", "soft_wpmi"])
 def test_concepts_come_some_at_a_time(metric, monkeypatch):
     probe = nt.make_probe(*data(seed=1), top_fraction=0.2)
@@ -415,7 +404,6 @@ def test_concepts_come_some_at_a_time(metric, monkeypatch):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["correlation", "spearman", "cosine", "cos_similarity_cubed"])
 def test_rounding_leads_out_of_no_range(metric):
     """Of 200 perfect pairs some come out above 1 as they are divided, and are cut off there."""
@@ -428,7 +416,6 @@ def test_rounding_leads_out_of_no_range(metric):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_row_order_never_decides():
     f, c = data(seed=9)
     shuffled = np.random.default_rng(10).permutation(len(f))
@@ -441,7 +428,6 @@ def test_row_order_never_decides():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_huge_activations_stay_finite():
     f, c = data(seed=11)
     f = f * 1e30
@@ -451,6 +437,7 @@ def test_huge_activations_stay_finite():
         np.testing.assert_allclose(np.asarray(huge), np.asarray(plain), rtol=1e-4, err_msg=metric)
 
 
+@pytest.mark.both_precisions
 @pytest.mark.optimised
 def test_ties_between_concepts_are_reported_and_the_lowest_column_taken():
     f = np.array([[1.0], [1.0], [0.0], [0.0]])
@@ -462,7 +449,6 @@ def test_ties_between_concepts_are_reported_and_the_lowest_column_taken():
         nt.identify(nt.make_probe(f, c), k=4)
 
 
-@pytest.mark.x32
 def test_a_metric_of_your_own_is_a_row():
     lift = nt.six_sum_metric(
         "lift", "binary", "binary", lambda s: s.FC * s.S / (s.F * s.C), (0.0, float("inf")), "lift"
@@ -474,7 +460,6 @@ def test_a_metric_of_your_own_is_a_row():
     )
 
 
-@pytest.mark.x32
 def test_unknown_metrics_name_the_remedy():
     with pytest.raises(ValueError, match="did you mean 'auroc'"):
         nt.similarity(nt.make_probe(*data()), "aurocc")
@@ -482,7 +467,6 @@ def test_unknown_metrics_name_the_remedy():
         nt.similarity(nt.make_probe(*data()), "inverse_auc")
 
 
-@pytest.mark.x32
 def test_import_is_light():
     code = (
         "import sys, neurotrust_jax, neurotrust_jax.datasets\n"
@@ -496,7 +480,6 @@ def hits(s):
     return s.FC / s.S
 
 
-@pytest.mark.x32
 def test_metrics_stay_themselves_when_pickled_and_copied():
     """What is known of a built-in metric is known because it is that very object."""
     for metric in nt.METRICS.values():

@@ -10,7 +10,6 @@ from sklearn.datasets import load_digits
 from neurotrust_jax.models import CNN, MLP, accuracy, capture, layer_paths, predict, train
 
 # Precision matters nowhere here: the parameters are float32 in either session.
-pytestmark = pytest.mark.x32
 
 
 @pytest.fixture(scope="module")

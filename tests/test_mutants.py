@@ -7,7 +7,6 @@ from pathlib import Path
 import mutants
 import pytest
 
-pytestmark = pytest.mark.x32
 TESTS = Path(__file__).parent
 
 

@@ -94,7 +94,7 @@ def naive_test(observed, null, alpha):
     return p, familywise, quantile
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize(
     ("metric", "layout"),
     [("iou", layout) for layout in LAYOUTS]
@@ -124,7 +124,6 @@ def test_equals_a_loop_over_the_same_permutations(metric, layout):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_counts_are_the_product(monkeypatch):
     """Lists of unequal length, of many more rows than 8 bits count, and of rows not active."""
     rng = np.random.default_rng(2)
@@ -143,7 +142,6 @@ def test_counts_are_the_product(monkeypatch):
         np.testing.assert_array_equal(found(listed, c), expected[:, c])
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("metric", ["auroc", "spearman"])
 def test_a_product_gives_the_sums_of_ranks(metric, share, monkeypatch):
@@ -166,7 +164,6 @@ def test_a_product_gives_the_sums_of_ranks(metric, share, monkeypatch):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "accuracy"])
 def test_a_product_gives_what_is_counted(metric, monkeypatch):
     probe, _, strata = build("strata")
@@ -179,7 +176,6 @@ def test_a_product_gives_what_is_counted(metric, monkeypatch):
         np.testing.assert_array_equal(ours, expected)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("grouped", [False, True])
 def test_every_order_of_units_is_as_likely(grouped):
     """All 24 of four units by chi-square at five standard deviations, whichever way they sort."""
@@ -211,7 +207,7 @@ READ_ALIKE = {
 }
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", list(READ_ALIKE.values()))
 def test_every_metric_sees_the_permuted_rows(metric):
     """One replicate is its own null mean: the similarity of a probe with permuted concepts."""
@@ -225,7 +221,7 @@ def test_every_metric_sees_the_permuted_rows(metric):
     np.testing.assert_array_equal(np.isnan(np.asarray(test.p_value)), np.isnan(observed))
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_metrics_of_ones_own():
     """One that has the table's name, one that prepares row numbers, and one of six sums."""
     probe, *_ = build("samples")
@@ -258,7 +254,6 @@ def test_metrics_of_ones_own():
         )
 
 
-@pytest.mark.x32
 def test_a_permutation_depends_on_its_number_alone():
     probe, _, strata = build("both")
     told = []
@@ -275,6 +270,7 @@ def test_a_permutation_depends_on_its_number_alone():
     assert told == [*((done, 50) for done in range(7, 50, 7)), (50, 50), (50, 50)]
 
 
+@pytest.mark.both_precisions
 def test_perfect_and_constant_neurons():
     """Perfect: the smallest p-value. Dead and always active: none, and no part in the q-values."""
     c = np.arange(200)[:, None] % 10 == np.arange(3)[None, :]
@@ -289,7 +285,6 @@ def test_perfect_and_constant_neurons():
     assert test.num_permutations == 99
 
 
-@pytest.mark.x32
 def test_ties_do_not_turn_on_rounding():
     """No permutation within the strata changes anything but the order of the sums."""
     f = np.tile([[0.1, 0.8], [0.7, 0.3]], (500, 1))
@@ -303,7 +298,6 @@ def test_ties_do_not_turn_on_rounding():
     np.testing.assert_allclose(np.asarray(test.p_familywise), [1, 1], rtol=1e-6)
 
 
-@pytest.mark.x32
 def test_weights_stay_with_their_activations():
     """Weights equal within strata: the similarity under weights, of permuted concepts."""
     weights = np.arange(36) % 3 + 1.0
@@ -318,7 +312,7 @@ def test_weights_stay_with_their_activations():
         np.testing.assert_allclose(np.asarray(test.statistic), observed, rtol=1e-5)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_agrees_with_scipy():
     """The 720 permutations of 6 rows by SciPy; 2,000 of ours are within 4 binomial errors."""
     rng = np.random.default_rng(3)
@@ -344,6 +338,7 @@ def test_agrees_with_scipy():
         )
 
 
+@pytest.mark.both_precisions
 def test_benjamini_hochberg_equals_scipy(precision):
     rng = np.random.default_rng(0)
     for m in (1, 2, 7, 40):
@@ -363,7 +358,6 @@ def test_benjamini_hochberg_equals_scipy(precision):
         benjamini_hochberg([[0.1, 0.2]])
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -392,7 +386,6 @@ def test_errors_name_value_and_remedy(options, message, monkeypatch):
         permutation_test(KEY, probe, **options)
 
 
-@pytest.mark.x32
 def test_smallest_number_of_permutations_for_a_level():
     probe = nt.make_probe(*data())
     for alpha, enough in ((0.05, 19), (0.1, 9), (1 / 3, 2)):
@@ -402,7 +395,6 @@ def test_smallest_number_of_permutations_for_a_level():
             permutation_test(KEY, probe, num_permutations=enough - 1, alpha=alpha)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(("alpha", "enough"), [(0.05, 19), (0.1, 9), (1 / 3, 2)])
 def test_a_q_value_of_alpha_itself_is_explained(alpha, enough):
     """One neuron that is the concept: no permutation is as similar, so its p-value is alpha."""
@@ -415,7 +407,6 @@ def test_a_q_value_of_alpha_itself_is_explained(alpha, enough):
     assert bool(more.explained[0])
 
 
-@pytest.mark.x32
 def test_few_movable_units_warn():
     f, c = data()
     sizes = [1, 2, 3, 4, 5, 6, 7, 4, 4]
@@ -430,7 +421,6 @@ def test_few_movable_units_warn():
         permutation_test(KEY, probe, num_permutations=19, alpha=0.1)
 
 
-@pytest.mark.x32
 def test_rows_taken_from_a_probe_may_leave_groups_out():
     f, c = data()
     probe = nt.make_probe(f, c, groups=np.arange(36) // 3).take(np.arange(9, 36))
@@ -478,7 +468,6 @@ def share(p):
     return np.mean(p <= LEVEL + 1e-6)
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_false_alarms_come_at_their_level():
     """Without ties p is uniform on 1/100, ..., 1; with them it errs on the large side."""
@@ -495,7 +484,6 @@ def test_false_alarms_come_at_their_level():
     assert share(familywise.min(axis=1)) <= LEVEL + LAYER_NOISE
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_groups_and_strata_must_be_told():
     """Dependence within groups, or by strata alone: valid if told, and far off if not."""
@@ -519,7 +507,6 @@ def test_groups_and_strata_must_be_told():
     assert share(simulate(confounded)[0]) > LEVEL + NOISE + 0.1
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_planted_effects_are_found():
     """Half of the neurons follow a concept: those are found, and few of the others."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.x32, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 MARKED = sorted(
     path.name
     for path in Path(__file__).parent.glob("test_*.py")

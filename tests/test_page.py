@@ -14,7 +14,6 @@ import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.datasets import planted
 
-pytestmark = pytest.mark.x32
 HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x00\x07 =cmd()'
 
 

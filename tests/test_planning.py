@@ -10,7 +10,6 @@ from scipy import stats
 import neurotrust_jax as nt
 from neurotrust_jax.planning import ROWS, generalization_gap, required_samples
 
-pytestmark = pytest.mark.x32
 
 
 def half_width(count, miss):

@@ -13,7 +13,6 @@ from neurotrust_jax.audited import Leading
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-pytestmark = pytest.mark.x32
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ class Foreign:
         return self.array.__dlpack_device__()
 
 
+@pytest.mark.both_precisions
 @pytest.mark.parametrize("wrap", [np.asarray, jnp.asarray, Foreign])
 def test_arrays_of_any_origin(wrap):
     probe = nt.make_probe(wrap(F.copy()), wrap(RNG.random((40, 2))))
@@ -33,7 +34,6 @@ def test_arrays_of_any_origin(wrap):
     np.testing.assert_allclose(np.asarray(probe.activations), F, rtol=1e-6)
 
 
-@pytest.mark.x32
 def test_a_foreign_array_that_refuses_is_named():
     class Refuses(Foreign):
         def __dlpack__(self, **kwargs):
@@ -43,6 +43,7 @@ def test_a_foreign_array_that_refuses_is_named():
         nt.make_probe(Refuses(F), C)
 
 
+@pytest.mark.both_precisions
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int32", "bool"])
 def test_float_dtypes_are_kept_and_sums_taken_in_float32(dtype):
     f = jnp.asarray(np.round(F, 1) * 4, dtype)
@@ -51,6 +52,7 @@ def test_float_dtypes_are_kept_and_sums_taken_in_float32(dtype):
     assert nt.similarity(probe, "correlation").dtype == jnp.float32
 
 
+@pytest.mark.both_precisions
 def test_strict_threshold_is_not_fooled_by_a_relu():
     f = np.zeros((1000, 1))
     f[:3] = 1.0
@@ -61,6 +63,7 @@ def test_strict_threshold_is_not_fooled_by_a_relu():
     assert float(inclusive.active_rate[0]) == 1.0
 
 
+@pytest.mark.both_precisions
 @pytest.mark.parametrize("fraction", [0.01, 0.05, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("n", [1, 7, 20, 600])
 def test_top_fraction_without_ties_takes_exactly_that_many(n, fraction):
@@ -74,6 +77,7 @@ def test_top_fraction_without_ties_takes_exactly_that_many(n, fraction):
         )
 
 
+@pytest.mark.both_precisions
 def test_weighted_top_fraction_equals_repeated_rows():
     f = np.round(RNG.normal(size=(200, 4)), 1)
     w = RNG.integers(0, 4, 200)
@@ -88,6 +92,7 @@ def test_weighted_top_fraction_equals_repeated_rows():
         )
 
 
+@pytest.mark.both_precisions
 def test_groups_of_any_kind_become_dense():
     probe = nt.make_probe(F, C, groups=[f"doc {i % 7}" for i in range(40)])
     assert probe.num_groups == probe.num_units == 7
@@ -95,6 +100,7 @@ def test_groups_of_any_kind_become_dense():
     assert nt.make_probe(F, C).num_units == 40
 
 
+@pytest.mark.both_precisions
 def test_a_probe_is_an_immutable_pytree():
     probe = nt.make_probe(F, C, groups=np.arange(40) // 4)
     leaves, tree = jax.tree.flatten(probe)
@@ -114,7 +120,6 @@ def bad(array, value, at=(3, 1)):
     return copy
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -150,7 +155,6 @@ def test_bad_input_is_named_with_its_value_and_the_remedy(arguments, message):
         nt.make_probe(**{"activations": F, "concepts": C} | arguments)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("grouped", [False, True])
 def test_split_thresholds_come_from_the_part_set_aside(grouped):
     rng = np.random.default_rng(0)
@@ -176,8 +180,6 @@ def test_split_thresholds_come_from_the_part_set_aside(grouped):
         )
 
 
-@pytest.mark.x32
-@pytest.mark.x32
 def test_a_split_takes_the_share_that_the_probe_was_made_with():
     rng = np.random.default_rng(0)
     f, c = rng.normal(size=(400, 3)), rng.random((400, 2)) < 0.5
@@ -196,13 +198,13 @@ def test_a_split_takes_the_share_that_the_probe_was_made_with():
     )
 
 
-@pytest.mark.x32
 def test_names_of_bytes_are_their_text():
     names = np.array(["dog", "café"])
     probe = nt.make_probe(np.eye(3), np.eye(3)[:, :2], concept_names=np.char.encode(names, "utf-8"))
     assert probe.concept_names == ("dog", "café")
 
 
+@pytest.mark.both_precisions
 def test_split_thresholds_refuses_empty_parts():
     probe = nt.make_probe(np.arange(10.0)[:, None], np.arange(10)[:, None] % 2)
     for fraction in (0, 1):

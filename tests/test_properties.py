@@ -24,7 +24,6 @@ import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.bounds import Level, intervals_at
 
-pytestmark = pytest.mark.x32
 
 settings.register_profile(
     "quick", max_examples=4, derandomize=True, deadline=None, print_blob=True, database=None,

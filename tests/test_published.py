@@ -28,7 +28,6 @@ def probe():
     )
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("header", "row", "claim"),
     [
@@ -53,7 +52,6 @@ def test_files_of_other_tools(tmp_path, header, row, claim):
     np.testing.assert_equal(found.similarity, claim.similarity)
 
 
-@pytest.mark.x32
 def test_tables_that_are_none(tmp_path):
     path = tmp_path / "labels.csv"
     for content, message in (
@@ -79,7 +77,6 @@ def test_tables_that_are_none(tmp_path):
             read_labels(path)
 
 
-@pytest.mark.x32
 def test_columns_of_one_meaning(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("index,neuron,unit,label,description\n0,7,7,dog, dog\n , ,,,\n1,8,8,a,a\n")
@@ -88,7 +85,6 @@ def test_columns_of_one_meaning(tmp_path):
     assert read_labels(path)[0][:3] == ("", "3", "dog, cat")
 
 
-@pytest.mark.x32
 def test_units_counted_from_one(tmp_path, probe):
     path = tmp_path / "labels.csv"
     path.write_text(
@@ -106,7 +102,6 @@ def test_units_counted_from_one(tmp_path, probe):
         read_labels(path, first_unit=1)
 
 
-@pytest.mark.x32
 def test_labels_are_matched_by_their_words(probe):
     claims = [
         Claim("", "0", " A  C_3", 0.0),
@@ -118,7 +113,6 @@ def test_labels_are_matched_by_their_words(probe):
         match_labels([Claim("", "9", "a c-3", 0.0)], probe)
 
 
-@pytest.mark.x32
 def test_an_exact_name_comes_before_a_loose_one():
     names = ["polar bear", "polar-bear", "US", "us", "ice cream", "caf\u00e9"]
     probe = nt.make_probe(np.eye(6), np.eye(6), thresholds=0.5, concept_names=names)
@@ -134,7 +128,6 @@ def test_an_exact_name_comes_before_a_loose_one():
             matched(text)
 
 
-@pytest.mark.x32
 def test_units_are_matched_by_number_and_have_one_label(probe):
     claims = [Claim("", "0.0", "a c-1", 0.0), Claim("", "006", "a c-2", 0.0)]
     np.testing.assert_array_equal(match_labels(claims, probe), [1, -1, -1, -1, -1, -1, 2])
@@ -154,7 +147,6 @@ def test_units_are_matched_by_number_and_have_one_label(probe):
         of_layer(two, "x", "x.csv")
 
 
-@pytest.mark.x32
 def test_findings_are_those_of_the_sets(probe):
     label = np.array([0, 1, 8, 3, 4, -1, 0])  # unit 2 is planted on concept 2, unit 6 is dead
     found = judge_labels(KEY, probe, label, num_replicates=100)
@@ -177,7 +169,6 @@ def test_findings_are_those_of_the_sets(probe):
         judge_labels(KEY, probe, label + 5)
 
 
-@pytest.mark.x32
 def test_a_label_too_rare_to_be_judged_is_untested_and_no_rival(probe):
     rare = np.zeros((1500, 2), bool)
     rare[:4, 0] = rare[:2, 1] = True

@@ -13,7 +13,6 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.x32
 def test_example_runs():
     scope = {}
     for example in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
@@ -21,7 +20,6 @@ def test_example_runs():
     assert scope["result"].description(0) in scope["probe"].concept_names
 
 
-@pytest.mark.x32
 def test_table_lists_every_metric_with_its_alias():
     rows = re.findall(r"^\| `(\w+)` \| (\w+), (\w+) \|.*\| (?:`(\w+)`)? \|$", README, re.MULTILINE)
     table = {name: (neuron, concept, alias or None) for name, neuron, concept, alias in rows}
@@ -31,7 +29,6 @@ def test_table_lists_every_metric_with_its_alias():
     }
 
 
-@pytest.mark.x32
 def test_planning_table_is_what_required_samples_says():
     rows = re.findall(r"^\| (.*`) .*\| [a-z; ]+ \| ([\d, |]+) \|$", README, re.MULTILINE)
     table = {
@@ -51,7 +48,6 @@ def test_planning_table_is_what_required_samples_says():
 CPU_TABLE, GPU_TABLE = README.split("On one NVIDIA H200", 1)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("text", "file", "size", "columns", "metrics"),
     [
@@ -97,7 +93,6 @@ def test_speed_tables_are_what_the_benchmark_measured(text, file, size, columns,
     }
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
 def test_links_lead_somewhere(page):
     def anchors(path):

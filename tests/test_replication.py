@@ -110,7 +110,7 @@ def naive_probability(probe, metric, key, num_splits):
     return np.where(known, found, np.nan)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", SCALES)
 def test_equals_a_loop(metric):
     f, c = layer()
@@ -124,7 +124,6 @@ def test_equals_a_loop(metric):
         assert np.nanstd(expected) > 0.05
 
 
-@pytest.mark.x32
 def test_what_every_result_satisfies():
     f, c = layer(seed=1)
     probe = next(probes(f, c))
@@ -144,7 +143,6 @@ def test_what_every_result_satisfies():
     np.testing.assert_allclose(scaled, found, atol=1e-5)
 
 
-@pytest.mark.x32
 def test_routes_agree():
     """Counted rows, matrix products, and sparse activations, some neurons at a time."""
     f, c = layer(seed=2)
@@ -167,7 +165,6 @@ def test_routes_agree():
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["soft_wpmi", "auprc", "correlation_top_and_random"])
 def test_other_metrics(metric):
     """A label that nothing comes near is near 1; labels of noise are not."""
@@ -182,7 +179,6 @@ def test_other_metrics(metric):
     assert found[20:].mean() < 0.6
 
 
-@pytest.mark.x32
 def test_small_layers_lean_on_others_and_say_so():
     f, c = layer()
     probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
@@ -200,7 +196,6 @@ def test_small_layers_lean_on_others_and_say_so():
     assert np.isnan(found).all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -219,7 +214,6 @@ def test_refusals(options, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.x32
 def test_example():
     names = {"nt": nt, "jax": jax, "np": np}
     (example,) = doctest.DocTestFinder().find(
@@ -229,7 +223,7 @@ def test_example():
     assert doctest.DocTestRunner().run(example).failed == 0
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_equal_parts_of_the_sampling_units():
     """Four disjoint quarters of all units, whole groups; none of them is a half of the splits."""
     f, c = layer()
@@ -251,7 +245,6 @@ def error_of_calibration(probability, replicated):
     return np.abs(gap).sum() / len(probability)
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["iou", "auroc"])
 def test_probabilities_come_true(metric):
@@ -291,6 +284,7 @@ def test_probabilities_come_true(metric):
     assert again[sure].mean() > 0.9 - noise / 2
 
 
+@pytest.mark.both_precisions
 def test_concepts_of_one_answer_count_as_one():
     """As if they were one label: rivals are those of other answers, and it agrees with itself."""
     rng = np.random.default_rng(3)

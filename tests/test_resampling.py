@@ -28,7 +28,6 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "correlation", "soft_wpmi"])
 def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
@@ -67,7 +66,6 @@ def awkward(groups=None, weighted=True):
     return nt.make_probe(f, c, thresholds=thresholds, groups=groups, sample_weight=weights)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "options"),
     [
@@ -119,7 +117,6 @@ def few_ties(num_samples, num_neurons, num_concepts):
     return f, c
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "rectified", "scheme", "in_steps"),
     [
@@ -145,7 +142,6 @@ def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps,
     np.testing.assert_allclose(rows.replicates, dense.replicates, rtol=3e-6, atol=1e-6)
 
 
-@pytest.mark.x32
 def test_a_large_group_drawn_often_is_counted_in_full():
     """Its samples may outnumber the probing set several times over, and 16 bits."""
     rng = np.random.default_rng(9)
@@ -163,7 +159,6 @@ def test_a_large_group_drawn_often_is_counted_in_full():
     )
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "scheme"),
     [(m, "multinomial") for m in ("iou", "f1", "accuracy", "precision", "recall", "auroc")]
@@ -194,7 +189,6 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     assert kept[won].all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "recall", "auroc", "spearman"])
 def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
     """Only the label is taken at first; without making up for the others it wins always.
@@ -231,7 +225,6 @@ def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
     assert (np.asarray(label_alone.winners) == label).all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("rectified", [False, True])
 def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     """The least that the best concept's (2 A - 1) sqrt(p (1 - p)) is in any replicate."""
@@ -256,7 +249,6 @@ def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     np.testing.assert_allclose(floor[:, 0], lead.max(axis=2).min(axis=0), rtol=1e-5)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "balanced_accuracy", "spearman"])
 def test_replicates_stay_within_their_range(metric, monkeypatch):
     """At a failure of 1/2 for all, B U C replicates leave it no more than half of the time.
@@ -293,7 +285,6 @@ def test_replicates_stay_within_their_range(metric, monkeypatch):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_spread_is_the_standard_deviation_of_what_is_defined():
     values = np.random.default_rng(13).normal(3, 1, (20, 4))
     values[:5, 1] = np.nan
@@ -305,7 +296,6 @@ def test_spread_is_the_standard_deviation_of_what_is_defined():
     np.testing.assert_allclose(found, np.nanstd(values, axis=0), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("rounded", [False, True])
 def test_errors_of_auroc_are_limits_and_narrow(rounded):
     """Of DeLong's variance, a loop over samples, always; of replicates, but for their own error.
@@ -340,7 +330,6 @@ def test_errors_of_auroc_are_limits_and_narrow(rounded):
     assert (found < 2 * error)[usual].all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(("metric", "drawn"), [("iou", [64]), ("auroc", [])])
 def test_first_replicates_are_drawn_where_they_tell_standard_errors(metric, drawn, monkeypatch):
     found = []
@@ -357,7 +346,6 @@ def test_first_replicates_are_drawn_where_they_tell_standard_errors(metric, draw
     assert found == drawn
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "spearman"])
 def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, monkeypatch):
     rng = np.random.default_rng(12)
@@ -388,7 +376,6 @@ def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, mo
         np.testing.assert_allclose(ours, theirs[:, 2:3], rtol=1e-6)
 
 
-@pytest.mark.x32
 def test_what_orders_spearmans_correlation_spans_its_arguments():
     """The ends are the least and the greatest value over the two ranges, by a grid."""
     rng = np.random.default_rng(11)
@@ -406,7 +393,6 @@ def test_what_orders_spearmans_correlation_spans_its_arguments():
     np.testing.assert_allclose(high, values.max(axis=(1, 2)), atol=2e-5)
 
 
-@pytest.mark.x32
 def test_ways_are_taken_where_they_fit():
     f, soft = data(seed=5)
     c = soft >= 0.5
@@ -438,7 +424,6 @@ def test_ways_are_taken_where_they_fit():
         nt.bootstrap(KEY, whole, method="fast")
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("metric", "method"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
 )
@@ -466,7 +451,6 @@ def test_memory_sets_the_pace_and_not_the_result(metric, method):
         nt.bootstrap(KEY, probe, metric, memory_limit=1000)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("room", [1, 40, 10**6])
 def test_blocks_hold_every_pair_once(room):
     rng = np.random.default_rng(7)
@@ -485,7 +469,6 @@ def test_blocks_hold_every_pair_once(room):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300, 5000])
 def test_running_total_is_a_cumulative_sum(size):
     counts = np.random.default_rng(8).integers(0, 9, (size, 3))
@@ -514,7 +497,6 @@ def test_running_total_is_a_cumulative_sum(size):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_running_total_keeps_its_digits():
     """Added up plainly, half a million numbers lose two of seven digits: the control."""
     x = np.random.default_rng(8).random((500_000, 2), np.float32)
@@ -530,7 +512,6 @@ def test_running_total_keeps_its_digits():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300])
 def test_column_total_is_a_sum(size):
     x = np.random.default_rng(8).integers(0, 9, (size, 3)).astype(np.float32)
@@ -539,7 +520,6 @@ def test_column_total_is_a_sum(size):
     )
 
 
-@pytest.mark.x32
 def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")  # the only one to take them
     monkeypatch.setattr(blocks, "WIDTHS", (4,))
@@ -579,7 +559,6 @@ def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
     assert the_same is found
 
 
-@pytest.mark.x32
 def test_blocks_of_a_shape_given():
     """As many parts as fit, of the neurons and blocks that are there already."""
     (like,) = blocks.parts_of(blocks.pairs_where(np.ones((4, 9), bool)), 4, 10**6)
@@ -592,7 +571,6 @@ def test_blocks_of_a_shape_given():
     np.testing.assert_array_equal(joined, pairs)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_a_replicate_depends_on_its_number_alone(scheme):
     probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
@@ -608,6 +586,7 @@ def test_a_replicate_depends_on_its_number_alone(scheme):
                 )
 
 
+@pytest.mark.both_precisions
 @pytest.mark.optimised
 def test_vote_shares_and_agreement_count_the_winners():
     probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
@@ -625,7 +604,6 @@ def test_vote_shares_and_agreement_count_the_winners():
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_weights_have_the_moments_of_their_scheme(scheme):
     """Mean and variance of a sample's weight, each within 5 standard errors of B n draws."""
@@ -653,7 +631,6 @@ def test_weights_have_the_moments_of_their_scheme(scheme):
 
 
 @pytest.mark.optimised
-@pytest.mark.x32
 def test_groups_are_drawn_whole():
     groups = np.repeat(np.arange(10), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     probe = nt.make_probe(np.arange(55)[:, None] * 1.0, np.ones((55, 1), bool), groups=groups)
@@ -663,6 +640,7 @@ def test_groups_are_drawn_whole():
     assert (np.stack([w[:, groups == g][:, 0] for g in range(10)], axis=1).sum(axis=1) == 10).all()
 
 
+@pytest.mark.both_precisions
 @pytest.mark.optimised
 def test_sample_weights_multiply_resampling_weights():
     f, c = data(seed=4)
@@ -676,6 +654,7 @@ def test_sample_weights_multiply_resampling_weights():
         np.testing.assert_allclose(np.asarray(boot.winning_similarity)[b], best, rtol=1e-5)
 
 
+@pytest.mark.both_precisions
 def test_undefined_replicates_win_nothing():
     f = np.zeros((30, 2))
     f[0, 0] = 1.0  # active on one sample, which a replicate misses with probability 0.36
@@ -695,7 +674,6 @@ def test_undefined_replicates_win_nothing():
     assert np.asarray(sets.size).tolist() == [2, 2]  # too few defined replicates: every concept
 
 
-@pytest.mark.x32
 def test_vote_set_is_the_smallest_and_holds_the_label():
     probe = nt.make_probe(*data(seed=6, num_neurons=6, num_concepts=12), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, num_replicates=200)
@@ -715,7 +693,6 @@ def test_vote_set_is_the_smallest_and_holds_the_label():
             assert inside.sum() == smallest or counts[u][label] <= ranked[smallest - 1]
 
 
-@pytest.mark.x32
 def test_agreement_rises_with_the_effect_planted():
     from neurotrust_jax.datasets import planted
 
@@ -729,7 +706,6 @@ def test_agreement_rises_with_the_effect_planted():
     assert shares[2] > 0.99
 
 
-@pytest.mark.x32
 def test_black_box_methods_get_the_same_replicates():
     probe = nt.make_probe(*data(seed=7), top_fraction=0.2, groups=np.arange(160) // 2)
 
@@ -751,7 +727,6 @@ def test_black_box_methods_get_the_same_replicates():
         assert told[-1] == (9, 9)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -767,7 +742,6 @@ def test_bad_options_raise_before_any_work(options, message):
         nt.bootstrap(KEY, nt.make_probe(*data()), **options)
 
 
-@pytest.mark.x32
 def test_bad_black_boxes_and_sets_are_named():
     probe = nt.make_probe(*data())
     with pytest.raises(ValueError, match=r"must return shape \(3, 4\), got \(4,\)"):
@@ -782,7 +756,6 @@ def test_bad_black_boxes_and_sets_are_named():
                 nt.concept_sets(boot, **options)
 
 
-@pytest.mark.x32
 def test_progress_counts_to_the_end_and_compiles_once():
     probe, told = nt.make_probe(*data(seed=8)), []
     nt.bootstrap(KEY, probe, num_replicates=250, chunk_size=100, method="screened",
@@ -796,7 +769,6 @@ def test_progress_counts_to_the_end_and_compiles_once():
     assert jnp.isfinite(again.thresholds).all()
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
 def test_a_layer_of_dead_neurons_has_no_winners(metric):
     probe = nt.make_probe(np.zeros((50, 3)), np.eye(50)[:, :4], thresholds=0)
@@ -807,7 +779,6 @@ def test_a_layer_of_dead_neurons_has_no_winners(metric):
         assert nt.concept_sets(boot).mask.all()
 
 
-@pytest.mark.x32
 def test_lists_of_unequal_length_are_read_in_full():
     """Neurons active on few, on some and on most samples, and of whose values one is common."""
     rng = np.random.default_rng(10)

@@ -26,7 +26,6 @@ def gaussians(seed, n=3000, move=(0.8, -0.5, 0.0)):
     return rng.normal(size=(n, 3)), rng.normal(size=(n, 3)) + move, move
 
 
-@pytest.mark.x32
 def test_weights_estimate_the_density_ratio():
     x, y, move = gaussians(0)
     found = nt.importance_weights(KEY, x, y)
@@ -44,7 +43,6 @@ def test_weights_estimate_the_density_ratio():
     assert cut.effective_size > found.effective_size
 
 
-@pytest.mark.x32
 def test_weights_are_cut_on_the_scale_of_the_density_ratio():
     """Four times as many target samples leave the odds four times as high, and the ratio as is."""
     rng = np.random.default_rng(2)
@@ -55,7 +53,6 @@ def test_weights_are_cut_on_the_scale_of_the_density_ratio():
     assert 0.1 < (w == w.max()).mean() < 0.3  # P(ratio > 2) is 0.12
 
 
-@pytest.mark.x32
 def test_auroc_of_a_score_equals_sklearn():
     rng = np.random.default_rng(3)
     score, positive = rng.integers(0, 4, 25).astype(float), rng.random(25) < 0.4
@@ -63,7 +60,7 @@ def test_auroc_of_a_score_equals_sklearn():
     assert reweighting._auroc(score, positive) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_logistic_regression_is_that_of_scikit_learn():
     x, y, _ = gaussians(2, 200)
     both, label = np.concatenate([x, y]), np.arange(400) >= 200
@@ -73,7 +70,6 @@ def test_logistic_regression_is_that_of_scikit_learn():
     np.testing.assert_allclose(ours, np.r_[theirs.coef_[0], theirs.intercept_], atol=1e-6)
 
 
-@pytest.mark.x32
 def test_weighted_estimates_reach_the_target_and_others_do_not():
     """Precision of a neuron for a concept whose relation moves along a feature."""
     target, plain, weighted = [], [], []
@@ -97,7 +93,6 @@ def test_weighted_estimates_reach_the_target_and_others_do_not():
     assert abs(np.mean(plain) - np.mean(target)) > 2 * tolerance
 
 
-@pytest.mark.x32
 def test_folds_keep_groups_whole_and_sizes_count_them():
     x, y, _ = gaussians(3, 400)
     groups = np.arange(400) // 4
@@ -109,7 +104,6 @@ def test_folds_keep_groups_whole_and_sizes_count_them():
     assert nt.effective_size([1, 1, 2], [0, 0, 1]) == pytest.approx(2)
 
 
-@pytest.mark.x32
 def test_reweighting_warns_of_few_effective_units():
     probe = small_probe()
     with warnings.catch_warnings():
@@ -120,7 +114,6 @@ def test_reweighting_warns_of_few_effective_units():
         nt.reweight(probe, np.arange(300) < 3)
 
 
-@pytest.mark.x32
 def test_bad_input_is_named():
     probe, (x, y, _) = small_probe(), gaussians(0, 20)
     for call, message in (

@@ -18,7 +18,6 @@ from neurotrust_jax import report, runs
 from neurotrust_jax.cli import main
 from neurotrust_jax.datasets import planted
 
-pytestmark = pytest.mark.x32
 QUICK = ["--replicates", "60", "--permutations", "19", "--rows", "2"]
 
 

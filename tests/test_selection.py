@@ -14,7 +14,7 @@ from neurotrust_jax.datasets.planted import planted_similarity
 KEY = jax.random.key(0)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("groups", [None, np.arange(120) // 3], ids=["samples", "groups"])
 @pytest.mark.parametrize("counted", [True, False], ids=["counts", "scores"])
 def test_equals_a_loop_over_replicates_and_halves(groups, counted, monkeypatch):
@@ -61,7 +61,6 @@ def test_equals_a_loop_over_replicates_and_halves(groups, counted, monkeypatch):
     assert np.isnan([found.naive[2], found.corrected[2], found.split[2]]).all()
 
 
-@pytest.mark.x32
 def test_what_can_not_be_counted_is_scored():
     """A metric of one's own without a formula of sums; unequal weights, which change the answer."""
     rng = np.random.default_rng(1)
@@ -82,7 +81,6 @@ def test_what_can_not_be_counted_is_scored():
     assert not np.allclose(other, counted, rtol=0.02)
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "route"),
@@ -116,7 +114,6 @@ def test_halves_without_the_concept_count(metric, route, monkeypatch):
     assert abs(np.mean(found) - truth) < 4 * error
 
 
-@pytest.mark.x32
 def test_a_half_that_lacks_the_concept_is_no_hit_for_its_label():
     """One concept, on one unit only: no half that judges it has a hit."""
     f = np.zeros((40, 1))
@@ -130,7 +127,6 @@ def test_a_half_that_lacks_the_concept_is_no_hit_for_its_label():
         np.testing.assert_array_equal(split, [truth])
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_the_naive_similarity_is_too_high_and_the_others_less_so():
     """Twelve tied concepts: every label is as true as any other, so its similarity is known."""
@@ -155,7 +151,6 @@ def test_the_naive_similarity_is_too_high_and_the_others_less_so():
     assert abs(split) < error[2] + 0.002
 
 
-@pytest.mark.x32
 def test_bad_input_is_named():
     rng = np.random.default_rng(0)
     probe = nt.make_probe(rng.normal(size=(50, 2)), rng.random((50, 3)) < 0.5)

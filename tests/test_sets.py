@@ -81,7 +81,7 @@ def naive_sets(boot, metric, alpha, target):
     return mask
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("target", ["best", "replication"])
 @pytest.mark.parametrize("metric", SCALES)
 def test_calibrated_sets_equal_a_loop(metric, target):
@@ -95,7 +95,7 @@ def test_calibrated_sets_equal_a_loop(metric, target):
     assert not np.asarray(found.undecided).any()
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("target", ["best", "replication"])
 def test_calibrated_sets_equal_a_loop_at_every_level(target):
     """Few samples, many neurons and levels: each correction decides somewhere."""
@@ -110,7 +110,6 @@ def test_calibrated_sets_equal_a_loop_at_every_level(target):
     assert len(decided) > (1 if target == "replication" else 5)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("level", "num_replicates", "rank"),
     [(0.9, 9, 9), (0.9, 8, 9), (0.9, 99, 90), (0.95, 199, 190), (0.9, 100, 91), (1e-9, 5, 1)],
@@ -119,7 +118,7 @@ def test_the_rank_counts_the_data_as_a_replicate(level, num_replicates, rank):
     assert calibrated.replicate_rank(level, num_replicates) == rank
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_undefined_replicates_rule_nothing_out():
     """A concept far behind goes; if more of its replicates than alpha say nothing, it stays."""
     rng = np.random.default_rng(0)
@@ -134,7 +133,7 @@ def test_undefined_replicates_rule_nothing_out():
         assert found[0].tolist() == kept
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_a_concept_as_good_as_the_label_is_never_ruled_out():
     f, c = layer(seed=5)
     probe = nt.make_probe(f, np.concatenate([c, c], axis=1), top_fraction=0.2)
@@ -148,7 +147,7 @@ def test_a_concept_as_good_as_the_label_is_never_ruled_out():
     assert np.asarray(found).tolist() == [[True, False, True]]
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
     f, c = layer(seed=6)
     c[:, 5] = np.arange(400) < 3
@@ -167,7 +166,6 @@ def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
     np.testing.assert_allclose([x.delta for x in levels], [0.05, 0.15])
 
 
-@pytest.mark.x32
 def test_a_label_at_the_top_of_the_range_is_judged_by_bounds():
     """Replicates of an AUROC of 1 do not vary; the set is the certificate's, and all is tested."""
     rng = np.random.default_rng(0)
@@ -196,7 +194,7 @@ def test_a_label_at_the_top_of_the_range_is_judged_by_bounds():
     assert np.asarray(found.undecided).all()
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_rivals_seen_a_few_times_rule_nothing_out():
     """A rival on few units leads by far, but by luck; were it a rival, the others would go."""
     rng = np.random.default_rng(0)
@@ -214,7 +212,6 @@ def test_rivals_seen_a_few_times_rule_nothing_out():
         assert np.isfinite(limits).tolist() == [True, few > 20 or lead < 20, True]
 
 
-@pytest.mark.x32
 def test_concepts_beyond_the_candidates_are_members_on_ample_evidence(monkeypatch):
     """A test looked at the first ones only; the others are not on too little evidence."""
     f, c = layer(n=1500, num_neurons=2, num_concepts=20)
@@ -232,7 +229,6 @@ def test_concepts_beyond_the_candidates_are_members_on_ample_evidence(monkeypatc
     assert np.asarray(found.mask)[beyond].all()
 
 
-@pytest.mark.x32
 def test_sets_say_what_they_promise():
     f, c = layer()
     fixed = nt.make_probe(f, c, thresholds=0.5)
@@ -255,7 +251,7 @@ def test_sets_say_what_they_promise():
         assert sure == nt.certify(own, "iou", delta=0.2).guarantee
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("few", [12.0, 1e9])
 def test_lower_limits_hold_at_once(few):
     """The limits with which untested concepts are compared, against a loop."""
@@ -272,7 +268,6 @@ def test_lower_limits_hold_at_once(few):
     np.testing.assert_allclose(found[:2], (shown - q * student(q, few) * error)[:2], rtol=1e-10)
 
 
-@pytest.mark.x32
 def test_candidates_are_followed_and_the_others_are_far_behind():
     rng = np.random.default_rng(1)
     c = rng.random((2000, 12)) < 0.2
@@ -299,7 +294,6 @@ def test_candidates_are_followed_and_the_others_are_far_behind():
     assert (every.max(axis=2)[:, :, None] > every)[:, trailing].all()
 
 
-@pytest.mark.x32
 def test_what_trails_by_less_than_six_errors_is_followed():
     """Errors of 0.1 and 0.1 add up to 0.2: a lead of 1.1 is near, one of 1.3 is far."""
     shown = np.array([[2.0, 0.9, 0.7]])
@@ -309,7 +303,6 @@ def test_what_trails_by_less_than_six_errors_is_followed():
     assert found.excluded.tolist() == [[False, False, True]]
 
 
-@pytest.mark.x32
 def test_similarities_at_the_ends_of_the_range_tell_nothing():
     shown, much = np.array([[0.0, 0.5, 1.0]], np.float32), np.full((1, 3), 99.0)
     assert telling(nt.METRICS["iou"], shown, much).tolist() == [[False, True, False]]
@@ -322,7 +315,6 @@ def test_similarities_at_the_ends_of_the_range_tell_nothing():
     assert not telling(None, shown, much - 96.1).any()
 
 
-@pytest.mark.x32
 def test_sets_grow_with_confidence_and_hold_the_label():
     probe = nt.make_probe(*layer(seed=2, num_neurons=5), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, "auroc", num_replicates=999)
@@ -338,7 +330,6 @@ def test_sets_grow_with_confidence_and_hold_the_label():
         before = best
 
 
-@pytest.mark.x32
 def test_too_little_evidence_is_said_and_stays_in_the_set():
     rng = np.random.default_rng(3)
     c = rng.random((500, 4)) < [[0.5, 0.5, 0.5, 0.0]]
@@ -375,7 +366,6 @@ def test_too_little_evidence_is_said_and_stays_in_the_set():
     assert np.asarray(fresh.undecided)[:, 3].all()
 
 
-@pytest.mark.x32
 def test_too_few_replicates_give_full_sets_and_say_so():
     boot = nt.bootstrap(KEY, nt.make_probe(*layer(), top_fraction=0.2), num_replicates=8)
     with pytest.warns(nt.CoverageWarning, match="use at least 9"):
@@ -386,7 +376,6 @@ def test_too_few_replicates_give_full_sets_and_say_so():
         nt.concept_sets(boot, alpha=0.2)
 
 
-@pytest.mark.x32
 def test_black_boxes_have_calibrated_sets_and_no_certificates():
     probe = nt.make_probe(*layer(), top_fraction=0.2)
 
@@ -403,6 +392,7 @@ def test_black_boxes_have_calibrated_sets_and_no_certificates():
         nt.concept_sets(ours, method="certified", target="replication")
 
 
+@pytest.mark.both_precisions
 def test_scales_keep_the_order(precision):
     for name, scale in SCALES.items():
         metric = nt.METRICS[name]
@@ -416,6 +406,7 @@ def test_scales_keep_the_order(precision):
         assert np.isnan(ends[1])
 
 
+@pytest.mark.both_precisions
 def test_order_statistics_are_those_of_a_sort():
     x = np.random.default_rng(0).normal(size=30).tolist()
     x = jnp.asarray([*x, -np.inf, np.inf, 0.0, -0.0, -3, -3], float)

@@ -50,7 +50,7 @@ def conditional_extreme(hit, miss, gamma, sign):
     return -sign * found.fun
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", SHARP)
 def test_sharp_bounds_are_those_of_a_linear_program(metric):
     probe = layer()
@@ -72,7 +72,7 @@ def test_sharp_bounds_are_those_of_a_linear_program(metric):
             np.testing.assert_allclose([found.lower[u, k], found.upper[u, k]], ends, atol=1e-7)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", SHARP + OTHERS)
 def test_no_admissible_shift_leaves_the_bounds(metric):
     """And some leaves those of a smaller shift, where they are said to be sharp."""
@@ -111,7 +111,7 @@ def similarity_of(masses, weights, metric):
     return values
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("metric", SHARP)
 def test_radius_is_where_a_shift_overturns_the_label(metric):
     """By all corners of the box of weights on eight cells, one of them set by the mean of 1."""
@@ -150,7 +150,7 @@ def test_radius_is_where_a_shift_overturns_the_label(metric):
     assert checked >= 3
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize(
     ("p", "q"), [(0.55, 0.45), (0.6, 0.39), (0.5, 0.1), (0.02, 0.01), (0.9, 0.09), (0.9, 0.8)]
 )
@@ -165,7 +165,7 @@ def test_two_disjoint_events_meet_at_the_radius(p, q):
     assert found == pytest.approx(scipy.optimize.brentq(apart, 1, 100, xtol=1e-12))
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_the_odds_of_an_auroc_move_by_more_than_those_of_a_probability():
     """Few pairs are in order, and a shift makes either half of them more frequent."""
     values = np.repeat([3.0, 1.0, 2.0, 4.0], [5, 95, 5, 95])
@@ -185,7 +185,6 @@ def test_the_odds_of_an_auroc_move_by_more_than_those_of_a_probability():
     assert float(bounds.lower[0, 0]) < moved < float(bounds.upper[0, 0])
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize("metric", OTHERS[::2])
 def test_a_radius_from_bounds_is_one_at_which_they_part(metric):
     probe = layer(3)
@@ -200,7 +199,6 @@ def test_a_radius_from_bounds_is_one_at_which_they_part(metric):
             <= np.asarray(found.radius)).all()  # fmt: skip
 
 
-@pytest.mark.x32
 def test_radius_of_ties_of_dead_neurons_and_without_rivals():
     c = np.array([[1, 1, 0]] * 30 + [[0, 0, 1]] * 70, bool)
     f = np.c_[c[:, 0], np.zeros(100)]
@@ -219,7 +217,6 @@ def test_radius_of_ties_of_dead_neurons_and_without_rivals():
         nt.robustness_radius(nt.make_probe(f, c, thresholds=0.5), warn_below=1.2)
 
 
-@pytest.mark.x32
 def test_bounds_with_sampling_error_hold_for_the_target():
     """All shifts of one size at once, over repeated probing sets: misses are rarer than delta."""
     rng = np.random.default_rng(4)
@@ -238,14 +235,13 @@ def test_bounds_with_sampling_error_hold_for_the_target():
     assert misses <= 0.1 * 200 + 3 * np.sqrt(200 * 0.1 * 0.9)
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_bounds_of_f1_with_sampling_error_are_those_of_iou():
     f1, iou = (nt.shift_bounds(layer(), name, gamma=1.5, delta=0.1) for name in ("f1", "iou"))
     for ours, other in ((f1.lower, iou.lower), (f1.upper, iou.upper)):
         np.testing.assert_allclose(ours, 2 * other / (1 + other), rtol=1e-9)
 
 
-@pytest.mark.x32
 def test_bad_input_is_named():
     probe = layer()
     for call, message in (

@@ -11,7 +11,6 @@ import neurotrust_jax as nt
 from neurotrust_jax import probe as probe_module
 from neurotrust_jax.sparse import SparseColumns
 
-pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 
 

@@ -92,6 +92,7 @@ def naive(winners, label, num_concepts, delta):
     return (same / b, interval.low, interval.high, np.mean(pairs), entropy, *chance_corrected)
 
 
+@pytest.mark.both_precisions
 @pytest.mark.parametrize("delta", [0.05, 0.3])
 def test_measures_of_a_bootstrap_equal_a_loop(delta, precision):
     boot, winners, label = random_boot(seed=0)
@@ -109,6 +110,7 @@ def test_measures_of_a_bootstrap_equal_a_loop(delta, precision):
     assert (measured.delta, measured.epsilon) == (delta, 0.1)
 
 
+@pytest.mark.both_precisions
 def test_measures_come_out_of_jit(precision):
     boot, _, _ = random_boot(seed=1)
     plain, jitted = nt.stability(boot), jax.jit(nt.stability)(boot)
@@ -117,6 +119,7 @@ def test_measures_come_out_of_jit(precision):
         assert a.dtype in (boot.vote_share.dtype, bool)
 
 
+@pytest.mark.both_precisions
 def test_perfect_agreement_is_one_exactly():
     boot = boot_of(np.tile([0, 1, 2, 3], (49, 1)), [0, 1, 2, 3], 4)
     measured = nt.stability(boot)
@@ -128,6 +131,7 @@ def test_perfect_agreement_is_one_exactly():
     assert (np.asarray(measured.inflated_set) == np.eye(4, dtype=bool)).all()
 
 
+@pytest.mark.both_precisions
 def test_even_votes_are_unstable():
     boot = boot_of(np.repeat(np.arange(4), 25)[:, None], [0], 4)
     measured = nt.stability(boot)
@@ -136,6 +140,7 @@ def test_even_votes_are_unstable():
     assert np.asarray(measured.inflated_set).all()
 
 
+@pytest.mark.both_precisions
 def test_what_the_data_do_not_define_is_nan():
     def undefined(winners, label, num_concepts):
         measured = nt.stability(boot_of(winners, label, num_concepts))
@@ -166,7 +171,6 @@ def test_what_the_data_do_not_define_is_nan():
     assert same_concept == kappa
 
 
-@pytest.mark.x32
 def test_options_out_of_range_raise():
     boot, _, _ = random_boot(seed=2)
     ones = np.ones((3, 4))
@@ -198,6 +202,7 @@ def naive_fleiss(votes, raters):
     return (agreement - chance) / (1 - chance)
 
 
+@pytest.mark.both_precisions
 def test_fleiss_kappa_of_the_textbook_table(precision):
     """14 raters, 10 subjects, 5 categories: 0.210 (Wikipedia, "Fleiss' kappa", worked example)."""
     votes = np.array(
@@ -215,6 +220,7 @@ def random_sets(seed, b=9, u=4, c=7):
     return np.random.default_rng(seed).uniform(size=(b, u, c)) < np.linspace(0.05, 0.9, c)
 
 
+@pytest.mark.both_precisions
 def test_nogueira_equals_a_loop_and_its_authors_examples(precision):
     z = random_sets(0)
     ours = np.stack([np.asarray(x) for x in nt.nogueira(z, delta=0.1)], axis=1)
@@ -235,7 +241,6 @@ def test_nogueira_equals_a_loop_and_its_authors_examples(precision):
     assert float(nt.nogueira(z3)[2]) == pytest.approx(upper, abs=1e-6)
 
 
-@pytest.mark.x32
 def test_nogueira_interval_covers_the_value_of_the_law():
     """Misses of a 90% interval in 1,000 runs: beyond the limit once in a million if it were exact.
 
@@ -259,6 +264,7 @@ def test_nogueira_interval_covers_the_value_of_the_law():
     assert abs(float(random[0][0])) < 0.01
 
 
+@pytest.mark.both_precisions
 def test_jaccard_equals_sklearn(precision):
     z = random_sets(3)
     z[:2, 0] = False  # two empty sets
@@ -274,6 +280,7 @@ def test_jaccard_equals_sklearn(precision):
     assert_close(nt.jaccard(z[:, 3]), np.mean(naive_pairs), precision)
 
 
+@pytest.mark.both_precisions
 def test_undefined_stability_of_sets_and_rankings_is_nan():
     assert np.isnan(nt.jaccard(np.ones((1, 3))))
     for sets in (np.ones((1, 3)), np.ones((49, 3)), np.zeros((4, 3)), np.ones((4, 1))):
@@ -291,6 +298,7 @@ def naive_rbo(a, b, p):
     return shared[-1] / k * p**k + (1 - p) / p * total
 
 
+@pytest.mark.both_precisions
 @pytest.mark.parametrize("p", [0.5, 0.9])
 def test_rank_biased_overlap_equals_a_loop(p, precision):
     rng = np.random.default_rng(4)
@@ -303,6 +311,7 @@ def test_rank_biased_overlap_equals_a_loop(p, precision):
     assert float(nt.rank_biased_overlap(absent, absent, p)) == 0
 
 
+@pytest.mark.both_precisions
 def test_rank_biased_overlap_of_known_examples(precision):
     # README of github.com/b4ny4n/rankmeasures
     known = float(nt.rank_biased_overlap(np.array([1, 2, 3, 4, 5]), np.array([2, 3, 4, 1, 5])))
@@ -325,6 +334,7 @@ def naive_w(scores):
     return 12 * ((total - total.mean()) ** 2).sum() / (m**2 * (n**3 - n) - m * ties)
 
 
+@pytest.mark.both_precisions
 def test_kendalls_w_equals_friedmans_statistic(precision):
     rng = np.random.default_rng(5)
     truth = rng.normal(size=6)
@@ -355,6 +365,7 @@ def distance_to_lead(w, j, gap):
     return math.sqrt(found.fun)
 
 
+@pytest.mark.both_precisions
 def test_inflated_argmax_equals_a_quadratic_programme():
     rng = np.random.default_rng(6)
     checked = 0
@@ -379,6 +390,7 @@ def projected_distance(w, j, gap):
     return math.sqrt(max(squares - total**2 / size, 0))
 
 
+@pytest.mark.both_precisions
 def test_inflated_argmax_equals_a_loop_on_many_labels(precision):
     rng = np.random.default_rng(7)
     votes = rng.multinomial(1000, rng.dirichlet(np.full(60, 0.3)), size=6) / 1000
@@ -395,7 +407,7 @@ def test_inflated_argmax_equals_a_loop_on_many_labels(precision):
         assert not (mask & (w < w.max(axis=1)[:, None] - epsilon / math.sqrt(2) - 1e-6)).any()
 
 
-@pytest.mark.x64
+@pytest.mark.double
 def test_inflated_sets_of_near_weights_share_a_label():
     """10,000 pairs less than epsilon apart across a tie; the plain arg-max is the control."""
     rng = np.random.default_rng(8)
@@ -416,7 +428,7 @@ def test_inflated_sets_of_near_weights_share_a_label():
         assert not np.asarray(less).any(axis=1).all()
 
 
-@pytest.mark.x64
+@pytest.mark.double
 @pytest.mark.parametrize("scheme", ["multinomial", "subsample"])
 def test_bagging_epsilon_bounds_every_leave_one_out(scheme):
     """All bags of five units, listed: the votes' mean squared moves against the bound.
@@ -445,7 +457,6 @@ def test_bagging_epsilon_bounds_every_leave_one_out(scheme):
     assert 0.5 * bound < worst <= bound
 
 
-@pytest.mark.x32
 def test_bagging_epsilon_falls_with_units_and_replicates():
     epsilon = [nt.bagging_epsilon(n, 100) for n in (100, 1000, 10_000)]
     assert epsilon[0] > epsilon[1] > epsilon[2]

@@ -11,7 +11,6 @@ from neurotrust_jax import reading, screening
 from neurotrust_jax.effective import effective_units
 from neurotrust_jax.streaming_evidence import streamed_units
 
-pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 N = 5000
 

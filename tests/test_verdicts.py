@@ -16,7 +16,6 @@ PLAIN = Evidence(
 )  # fmt: skip
 
 
-@pytest.mark.x32
 def test_sets_under_one_root_are_one_answer():
     sets = np.array([
         [1, 1, 0, 0, 0],  # both above
@@ -37,7 +36,6 @@ def test_sets_under_one_root_are_one_answer():
     assert columns.name == ("above", "above", "", "", "letter", "")
 
 
-@pytest.mark.x32
 def test_merged_sizes_are_those_of_a_naive_union():
     """Concepts are joined with their parents, one link after another."""
     rng = np.random.default_rng(0)
@@ -57,7 +55,6 @@ def test_merged_sizes_are_those_of_a_naive_union():
         assert merged.size.tolist() == expected
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("hierarchy", "message"),
     [
@@ -74,13 +71,11 @@ def test_wrong_hierarchies_are_refused(hierarchy, message):
         nt.merge_answers(np.ones((1, 5), bool), NAMES, hierarchy)
 
 
-@pytest.mark.x32
 def test_a_mask_of_another_width_is_refused():
     with pytest.raises(ValueError, match=r"mask must have shape \[U, 5\].*got \[1, 4\]"):
         nt.merge_answers(np.ones((1, 4), bool), NAMES)
 
 
-@pytest.mark.x32
 @pytest.mark.parametrize(
     ("change", "verdict", "reason"),
     [

@@ -10,7 +10,6 @@ import neurotrust_jax as nt
 from neurotrust_jax.probe import LeftOut
 from neurotrust_jax.vocabulary import judged_concepts, left_out_text
 
-pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
 RARE, COMMON = [0, 4, 8], [1, 2, 3, 5, 6, 7]
 OPTIONS = {"num_replicates": 40, "num_permutations": 19}
