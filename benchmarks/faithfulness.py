@@ -38,7 +38,7 @@ from rich.table import Table
 
 import neurotrust_jax as nt
 from neurotrust_jax.datasets.planted import planted, planted_similarity
-from neurotrust_jax.planning import generalization_gap
+from neurotrust_jax.faithfulness.sample_size import generalization_gap
 
 HERE = Path(__file__).parent
 DELTA = 0.05
@@ -537,7 +537,7 @@ def misses(probe, metric, method, truth, count):
     """Whether the intervals of each of the datasets side by side leave the truth out."""
     with warnings.catch_warnings():
         # the flaw under test is what it warns of
-        warnings.simplefilter("ignore", nt.CoverageWarning)
+        warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
         found = nt.intervals(probe, metric, delta=DELTA, method=method)
     lower, upper = blocks(found.lower, count), blocks(found.upper, count)
     return (truth < lower - 1e-6) | (truth > upper + 1e-6)

@@ -51,7 +51,7 @@ from rich.console import Console
 from rich.table import Table
 
 import neurotrust_jax as nt
-from neurotrust_jax.permutations import draw_rows, layout_of
+from neurotrust_jax.chance.permutations import draw_rows, layout_of
 
 HERE = Path(__file__).parent
 KEY, WARM_UP_KEY = 0, 1
@@ -474,7 +474,9 @@ def compare_loops(size, metric, names, budget):
     world = World(size)
     times, boot = timed(partial(world.bootstrap, metric))
     winners = np.asarray(boot.winners)
-    drawn = nt.bootstrap_weights(jax.random.key(KEY), world.probe, num_replicates=min(size.B, 200))
+    drawn = nt.resampling.bootstrap_weights(
+        jax.random.key(KEY), world.probe, num_replicates=min(size.B, 200)
+    )
     counts = np.array(drawn)
     rows = [ours(metric, size, times)]
     for name, build in baselines(metric, names).items():
@@ -699,7 +701,9 @@ def sparse(size, metric, budget):
     if metric in RANKED:
         return rows
     drawn = np.array(
-        nt.bootstrap_weights(jax.random.key(KEY), world.probe, num_replicates=min(size.B, 200))
+        nt.resampling.bootstrap_weights(
+            jax.random.key(KEY), world.probe, num_replicates=min(size.B, 200)
+        )
     )
     active = scipy.sparse.csr_array((world.features > 0).astype(np.float32).T)
     concepts = world.concepts.astype(np.float32)
