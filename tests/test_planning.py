@@ -11,7 +11,6 @@ import neurotrust_jax as nt
 from neurotrust_jax.faithfulness.sample_size import ROWS, generalization_gap, required_samples
 
 
-
 def half_width(count, miss):
     """Where Hoeffding's two-sided bound 2 exp(-2 N t²) equals ``miss``."""
     return math.sqrt(-math.log(miss / 2) / 2 / count)

@@ -14,7 +14,6 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 
-
 @pytest.fixture
 def audited():
     """Neurons 0 and 3 have concept 5 as label, 1 has 2, which nearly ties with 3, 2 never fires."""

@@ -24,7 +24,6 @@ import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
 
-
 settings.register_profile(
     "quick", max_examples=4, derandomize=True, deadline=None, print_blob=True, database=None,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],

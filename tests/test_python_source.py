@@ -12,7 +12,6 @@ from neurotrust_jax.datasets import python_source as module_function
 from neurotrust_jax.datasets.python_concepts import CONCEPTS, CONTINUES
 from neurotrust_jax.datasets.python_source import PIECES
 
-
 SOURCE = '''
 """Über das Modul."""
 import os.path as p  # a comment
