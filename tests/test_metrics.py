@@ -441,7 +441,6 @@ def test_huge_activations_stay_finite():
         np.testing.assert_allclose(np.asarray(huge), np.asarray(plain), rtol=1e-4, err_msg=metric)
 
 
-@pytest.mark.both_precisions
 @pytest.mark.optimised
 def test_ties_between_concepts_are_reported_and_the_lowest_column_taken():
     f = np.array([[1.0], [1.0], [0.0], [0.0]])

@@ -52,7 +52,6 @@ def test_float_dtypes_are_kept_and_sums_taken_in_float32(dtype):
     assert nt.similarity(probe, "correlation").dtype == jnp.float32
 
 
-@pytest.mark.both_precisions
 def test_strict_threshold_is_not_fooled_by_a_relu():
     f = np.zeros((1000, 1))
     f[:3] = 1.0
@@ -63,7 +62,6 @@ def test_strict_threshold_is_not_fooled_by_a_relu():
     assert float(inclusive.active_rate[0]) == 1.0
 
 
-@pytest.mark.both_precisions
 @pytest.mark.parametrize("fraction", [0.01, 0.05, 0.1, 0.3, 1.0])
 @pytest.mark.parametrize("n", [1, 7, 20, 600])
 def test_top_fraction_without_ties_takes_exactly_that_many(n, fraction):
@@ -77,7 +75,6 @@ def test_top_fraction_without_ties_takes_exactly_that_many(n, fraction):
         )
 
 
-@pytest.mark.both_precisions
 def test_weighted_top_fraction_equals_repeated_rows():
     f = np.round(RNG.normal(size=(200, 4)), 1)
     w = RNG.integers(0, 4, 200)
@@ -92,7 +89,6 @@ def test_weighted_top_fraction_equals_repeated_rows():
         )
 
 
-@pytest.mark.both_precisions
 def test_groups_of_any_kind_become_dense():
     probe = nt.make_probe(F, C, groups=[f"doc {i % 7}" for i in range(40)])
     assert probe.num_groups == probe.num_units == 7
@@ -100,7 +96,6 @@ def test_groups_of_any_kind_become_dense():
     assert nt.make_probe(F, C).num_units == 40
 
 
-@pytest.mark.both_precisions
 def test_a_probe_is_an_immutable_pytree():
     probe = nt.make_probe(F, C, groups=np.arange(40) // 4)
     leaves, tree = jax.tree.flatten(probe)
@@ -204,7 +199,6 @@ def test_names_of_bytes_are_their_text():
     assert probe.concept_names == ("dog", "café")
 
 
-@pytest.mark.both_precisions
 def test_split_thresholds_refuses_empty_parts():
     probe = nt.make_probe(np.arange(10.0)[:, None], np.arange(10)[:, None] % 2)
     for fraction in (0, 1):

@@ -286,7 +286,6 @@ def test_probabilities_come_true(metric):
     assert again[sure].mean() > 0.9 - noise / 2
 
 
-@pytest.mark.both_precisions
 def test_concepts_of_one_answer_count_as_one():
     """As if they were one label: rivals are those of other answers, and it agrees with itself."""
     rng = np.random.default_rng(3)

@@ -578,7 +578,6 @@ def test_a_replicate_depends_on_its_number_alone(scheme):
                 )
 
 
-@pytest.mark.both_precisions
 @pytest.mark.optimised
 def test_vote_shares_and_agreement_count_the_winners():
     probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
@@ -646,7 +645,6 @@ def test_sample_weights_multiply_resampling_weights():
         np.testing.assert_allclose(np.asarray(boot.winning_similarity)[b], best, rtol=1e-5)
 
 
-@pytest.mark.both_precisions
 def test_undefined_replicates_win_nothing():
     f = np.zeros((30, 2))
     f[0, 0] = 1.0  # active on one sample, which a replicate misses with probability 0.36

@@ -131,7 +131,6 @@ def test_perfect_agreement_is_one_exactly():
     assert (np.asarray(measured.inflated_set) == np.eye(4, dtype=bool)).all()
 
 
-@pytest.mark.both_precisions
 def test_even_votes_are_unstable():
     boot = boot_of(np.repeat(np.arange(4), 25)[:, None], [0], 4)
     measured = nt.stability(boot)
@@ -140,7 +139,6 @@ def test_even_votes_are_unstable():
     assert np.asarray(measured.inflated_set).all()
 
 
-@pytest.mark.both_precisions
 def test_what_the_data_do_not_define_is_nan():
     def undefined(winners, label, num_concepts):
         measured = nt.stability(boot_of(winners, label, num_concepts))
@@ -282,7 +280,6 @@ def test_jaccard_equals_sklearn(precision):
     assert_close(nt.resampling.jaccard(z[:, 3]), np.mean(naive_pairs), precision)
 
 
-@pytest.mark.both_precisions
 def test_undefined_stability_of_sets_and_rankings_is_nan():
     assert np.isnan(nt.resampling.jaccard(np.ones((1, 3))))
     for sets in (np.ones((1, 3)), np.ones((49, 3)), np.zeros((4, 3)), np.ones((4, 1))):
