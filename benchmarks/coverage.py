@@ -56,7 +56,7 @@ def one(cell, seed, alphas, num_replicates):
         hit = mask[:, target].mean(axis=1) if not to else mask[np.arange(len(fresh)), fresh]
         held[alpha, kind] = hit.mean()
         size[alpha, kind] = mask.sum(axis=1).mean()
-        untested[alpha, kind] = np.asarray(found.undecided).sum(axis=1).mean()
+        untested[alpha, kind] = np.asarray(found.untested).sum(axis=1).mean()
     return held, size, untested, float(np.asarray(boot.thin).mean())
 
 

@@ -6,7 +6,7 @@ figures, and exits with status 1 if a finite-sample method misses more often tha
 negative control, which must miss, does not. Parts:
 
 gap       |measured - true| against n, and the slope of its logarithm (expected: -1/2)
-coverage  how often each method's interval misses, at delta = 0.05
+coverage  how often each method's interval misses, at alpha = 0.05
 width     interval widths over the oracle's, which knows the law of the measured similarity
 auroc     half-widths of AUROC's own limits
 controls  groups ignored, thresholds tuned on the same data; thresholds that are plain quantiles
@@ -285,7 +285,7 @@ def simulate(world, n, size, tick, *, limits):
         for metric in size.metrics:
             options = {"activation_range": known} if metric == "correlation" else {}
             for method in METHODS[metric] if limits else ():
-                found = nt.intervals(probe, metric, delta=DELTA, method=method, **options)
+                found = nt.intervals(probe, metric, alpha=DELTA, method=method, **options)
                 both = blocks(found.lower, BATCH), blocks(found.upper, BATCH)
                 ends[metric, method].append(np.stack(both))
             value = found.similarity if limits else nt.similarity(probe, metric)
@@ -538,7 +538,7 @@ def misses(probe, metric, method, truth, count):
     with warnings.catch_warnings():
         # the flaw under test is what it warns of
         warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
-        found = nt.intervals(probe, metric, delta=DELTA, method=method)
+        found = nt.intervals(probe, metric, alpha=DELTA, method=method)
     lower, upper = blocks(found.lower, count), blocks(found.upper, count)
     return (truth < lower - 1e-6) | (truth > upper + 1e-6)
 
@@ -762,7 +762,7 @@ def tables(results, parts):
                  sum(x.get("verdict") == "FAILS" for x in mine))
             )  # fmt: skip
         yield table(
-            f"misses, delta {DELTA}, allowance {results['coverage']['allowance']:.4f}",
+            f"misses, alpha {DELTA}, allowance {results['coverage']['allowance']:.4f}",
             ("method", "cells", "mean", "worst", "where", "FAILS"), body,
         )  # fmt: skip
     if "width" in parts:
@@ -998,7 +998,7 @@ def main():
         "python": platform.python_version(),
         "date": datetime.date.today().isoformat(),
         "datasets": size.datasets,
-        "delta": DELTA,
+        "alpha": DELTA,
     }
 
     def keep(name, part):

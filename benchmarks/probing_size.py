@@ -96,7 +96,7 @@ def size_part(found, metric, size):
             gap = np.abs(np.asarray(boot.similarity, np.float64) - truth.similarity)
             gaps.append([mean_of(gap[:, truth.bin == b]) for b in range(len(BINS))])
             sets = nt.concept_sets(boot, alpha=ALPHA)
-            mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
+            mask, untested = np.asarray(sets.mask), np.asarray(sets.untested)
             label = np.asarray(boot.label)
             values.append([
                 truth.best[everyone, label] & (label >= 0),
@@ -162,8 +162,8 @@ def files_part(found, size, metric="iou"):
                     jax.random.key(seed), probe, metric, num_replicates=size["replicates"]
                 )
                 sets = nt.concept_sets(boot, alpha=ALPHA)
-                mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
-                limits = nt.intervals(probe, metric, delta=ALPHA, method="asymptotic")
+                mask, untested = np.asarray(sets.mask), np.asarray(sets.untested)
+                limits = nt.intervals(probe, metric, alpha=ALPHA, method="asymptotic")
                 low, high = (
                     np.asarray(x, np.float64)[everyone, truth.first]
                     for x in (limits.lower, limits.upper)

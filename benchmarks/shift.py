@@ -185,14 +185,14 @@ def coverage_part(pair, n, size, metric):
                 jax.random.key(seed), there, metric, num_replicates=size["replicates"]
             )
             sets = nt.concept_sets(boot, alpha=ALPHA)
-            limits = nt.intervals(there, metric, delta=ALPHA, simultaneous="concepts")
+            limits = nt.intervals(there, metric, alpha=ALPHA, simultaneous="concepts")
             label = np.asarray(boot.label)
             ends = (np.asarray(x)[everyone, label] for x in (limits.lower, limits.upper))
             keep(name, np.asarray(sets.mask), label, *ends)
         label = np.asarray(nt.identify(probe, metric).concept)[:, 0]
         for gamma in GAMMAS:
             # limits for all concepts of a neuron at once, then all that may be the best
-            moved = nt.shift_bounds(probe, metric, gamma=gamma, delta=ALPHA / probe.num_concepts)
+            moved = nt.shift_bounds(probe, metric, gamma=gamma, alpha=ALPHA / probe.num_concepts)
             lower, upper = np.asarray(moved.lower), np.asarray(moved.upper)
             mask = upper >= np.nanmax(lower, axis=1, keepdims=True)
             mask |= np.isnan(upper)  # nothing is known of what was not met

@@ -95,7 +95,7 @@ def measured(key, probe, metric, size):
     values = {name: np.asarray(getattr(found, name)) for name in names}
     values["inflated_size"] = np.asarray(found.inflated_set).sum(axis=1)
     sets = nt.concept_sets(boot, alpha=ALPHA)
-    values["calibrated_size"] = np.asarray(sets.mask & ~sets.undecided).sum(axis=1)
+    values["calibrated_size"] = np.asarray(sets.mask & ~sets.untested).sum(axis=1)
 
     scores = rankings(jax.random.fold_in(key, 1), probe, metric, size["rankings"])
     order = np.argsort(-scores, axis=2, kind="stable")[:, :, :TOP]
@@ -118,9 +118,9 @@ def measured(key, probe, metric, size):
     leads = scores[:, everyone, label] - scores[:, everyone, rival]
     error = np.where(np.isfinite(leads), leads, 0).std(axis=0)
     values["scaled_lead"] = values["lead"] / np.maximum(error, 1e-9)
-    proof = nt.certify(probe, metric, delta=ALPHA)
+    proof = nt.certify(probe, metric, alpha=ALPHA)
     values["regret"] = np.asarray(proof.regret)
-    limits = nt.intervals(probe, metric, delta=ALPHA, simultaneous="concepts")
+    limits = nt.intervals(probe, metric, alpha=ALPHA, simultaneous="concepts")
     values["width"] = np.asarray(limits.upper - limits.lower)[everyone, label]
     values["similarity"] = similarity[everyone, label]
     values["positives"] = np.asarray(proof.positives)[label]

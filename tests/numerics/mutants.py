@@ -45,6 +45,6 @@ MUTANTS = [
     ),
     *of(
         "_numerics/packing.py",
-        ("padded", "longest - len(x)", "few_shapes(len(x)) - len(x)", PARTS),
+        ("padded", "longest - len(x)", "round_up_shape(len(x)) - len(x)", PARTS),
     ),
 ]  # fmt: skip

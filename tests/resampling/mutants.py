@@ -32,7 +32,7 @@ MUTANTS = [
     *of(
         "resampling/stability_measures.py",
         ("_wilson", "share + z2 / (2 * n)", "share", MEASURES),
-        ("_wilson", "delta / 2", "delta", MEASURES),
+        ("_wilson", "alpha / 2", "alpha", MEASURES),
         ("_normalised_entropy", "share.shape[1]", "share.shape[1] + 1", MEASURES),
         ("inflated_argmax", "epsilon / math.sqrt(2)", "epsilon", measure("inflated")),
         ("inflated_argmax", "(k + 1) * t**2", "k * t**2", measure("inflated")),
@@ -48,7 +48,7 @@ MUTANTS = [
         ("_nogueira", "n / (n - 1) * (frequency * (1 - frequency)).mean(axis=-1)",
          "(frequency * (1 - frequency)).mean(axis=-1)", measure("nogueira")),
         ("_nogueira", "2 * a * b - a - b", "2 * a * b - a + b", measure("nogueira")),
-        ("_nogueira", "delta / 2", "delta", measure("nogueira")),
+        ("_nogueira", "alpha / 2", "alpha", measure("nogueira")),
         ("_jaccard", "size[:, None] + size[None, :] - both", "size[:, None] + size[None, :]",
          measure("jaccard")),
         ("_jaccard", "n - 1", "n", measure("jaccard")),
