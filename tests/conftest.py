@@ -10,6 +10,7 @@ values in single precision might change with optimisation.
 import gc
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -68,3 +69,21 @@ def free_compiled_functions(tests_run=itertools.count(1)):  # noqa: B008
     maps = Path("/proc/self/maps")
     if next(tests_run) % 10 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    library = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
+    with library.sync_playwright() as driver:
+        known = ("chromium", "chromium-browser", "google-chrome")
+        path = next(filter(None, map(shutil.which, known)), None)
+        options = [
+            "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--no-first-run",
+        ]  # fmt: skip
+        try:
+            found = driver.chromium.launch(executable_path=path, args=options)
+        except library.Error as error:
+            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+        yield found
+        found.close()

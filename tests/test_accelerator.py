@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from test_resampling import awkward, few_ties
+from builders import awkward_probe, few_ties
 
 import neurotrust_jax as nt
 from neurotrust_jax._engine import row_index
@@ -31,15 +31,15 @@ def tied(rectified):
 @pytest.mark.parametrize(
     ("metric", "data", "options"),
     [
-        ("iou", lambda: awkward(weighted=False), {}),
-        ("iou", awkward, {"scheme": "poisson"}),
+        ("iou", lambda: awkward_probe(weighted=False), {}),
+        ("iou", awkward_probe, {"scheme": "poisson"}),
         ("precision", lambda: tied(False), {"chunk_size": 7}),
-        ("simulation_auroc", lambda: awkward(4), {}),
+        ("simulation_auroc", lambda: awkward_probe(4), {}),
         ("auroc", lambda: tied(False), {}),
         ("auroc", lambda: tied(True), {"scheme": "poisson"}),
-        ("auroc", awkward, {"scheme": "bayesian"}),
+        ("auroc", awkward_probe, {"scheme": "bayesian"}),
         ("spearman", lambda: tied(False), {"scheme": "bayesian"}),
-        ("spearman", lambda: awkward(weighted=False), {}),
+        ("spearman", lambda: awkward_probe(weighted=False), {}),
     ],
 )
 def test_rows_give_the_replicates_of_the_dense_product(metric, data, options):

@@ -6,32 +6,26 @@ import os
 import pickle
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import jax
 import numpy as np
 import pytest
+from builders import planted_probe, same_fields
 from rich.console import Console
 from typer.testing import CliRunner
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.cli import app
-from neurotrust_jax.datasets import planted
 
 KEY = jax.random.key(0)
 
 
 @pytest.fixture
 def probe():
-    """Six planted neurons, then a dead one; groups of five samples."""
-    p = planted(jax.random.key(1), 1500, num_neurons=6, num_concepts=9, effect=0.7)
-    f = np.concatenate([np.asarray(p.activations), np.full((1500, 1), -1.0)], axis=1)
-    return nt.make_probe(
-        f, p.concepts, thresholds=0.0, groups=np.arange(1500) // 5,
-        concept_names=[f"concept, {i}" for i in range(9)],
-    )  # fmt: skip
+    return planted_probe(groups=np.arange(1500) // 5)
 
 
 @pytest.fixture
@@ -207,18 +201,6 @@ def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
         nt.audit(KEY, probe, num_permutations=-1)
     with pytest.raises(ValueError, match="num_splits must be at least 2, got 1"):
         nt.audit(KEY, probe, num_splits=1)
-
-
-def same_fields(theirs, ours):
-    for field in fields(ours):
-        a, b = getattr(theirs, field.name), getattr(ours, field.name)
-        if is_dataclass(b):
-            same_fields(a, b)
-        elif isinstance(b, np.ndarray):
-            np.testing.assert_array_equal(a, b)
-            assert a.dtype == b.dtype
-        else:
-            assert a == b
 
 
 def test_files_read_back(audited, tmp_path):

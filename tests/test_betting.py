@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 import scipy.stats
-from test_bounds import GROUPS, bet, naive, probe
+from builders import GROUPS, small_probe
 
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness import betting, finite_sample
@@ -87,7 +88,7 @@ def test_limits_from_moments_are_those_of_two_points():
     coins, ones = (rng.random(shape) < rate) * 1.0, np.ones(shape)
     low, high, *fine = both(coins, ones, 1.0, 0.02)
     np.testing.assert_allclose([low, high], fine, atol=1e-5)
-    expected = [naive("betting", x, ones[:, 0], 1, 0.04) for x in coins.T]
+    expected = [oracles.limits_of_ratio("betting", x, ones[:, 0], 1, 0.04) for x in coins.T]
     np.testing.assert_allclose(np.transpose([low, high]), expected, atol=1e-6)
     y = rng.integers(1, 9, shape) * 1.0
     x = rng.binomial(y.astype(int), rate) * 1.0
@@ -139,7 +140,9 @@ def test_limits_of_nothing_of_all_and_of_one_group():
         assert lower[2] >= 0
         assert upper[2] == 1  # of one group
         assert (lower[3], upper[3]) == (0, 1)  # of none
-    assert high[0] == pytest.approx(1 - bet(np.ones(4), np.ones(4), 1, 0.1), abs=1e-4)
+    assert high[0] == pytest.approx(
+        1 - oracles.betting_limit(np.ones(4), np.ones(4), 1, 0.1), abs=1e-4
+    )
 
 
 @pytest.mark.double
@@ -168,7 +171,7 @@ def test_groups_that_hold_little_of_what_they_might_have_narrower_limits_than_be
 
 
 def test_leading_concepts_get_the_narrower_limits(monkeypatch):
-    p = probe(groups=GROUPS)
+    p = small_probe(groups=GROUPS)
     every = nt.intervals(p, "balanced_accuracy", alpha=0.1)
     monkeypatch.setattr(finite_sample, "LEADING", 1)
     leading = nt.intervals(p, "balanced_accuracy", alpha=0.1)
@@ -187,7 +190,7 @@ def test_leading_concepts_get_the_narrower_limits(monkeypatch):
 
 def test_a_bound_for_each_pair_is_that_of_its_own_groups():
     """One group of 40 in which nothing counts: the others hold three samples each."""
-    small = probe(groups=GROUPS)
+    small = small_probe(groups=GROUPS)
     f = np.concatenate([np.asarray(small.activations), np.zeros((40, 4))])
     c = np.concatenate([np.asarray(small.concepts)[:, :4], np.zeros((40, 4), bool)])
     p = nt.make_probe(f, c, groups=np.r_[GROUPS, np.full(40, 40)], thresholds=0.8)
@@ -198,12 +201,12 @@ def test_a_bound_for_each_pair_is_that_of_its_own_groups():
     for u, k in ((0, 0), (1, 2)):
         x, y = (np.bincount(np.asarray(p.groups), v) for v in (active[:, u] & present[:, k],
                                                                present[:, k]))  # fmt: skip
-        expected = naive("betting", x, y, y.max(), 0.05)
+        expected = oracles.limits_of_ratio("betting", x, y, y.max(), 0.05)
         np.testing.assert_allclose([pair.lower[u, k], pair.upper[u, k]], expected, atol=1e-4)
     assert (np.asarray(pair.upper - pair.lower) <= np.asarray(seen.upper - seen.lower) + 1e-5).all()
     assert nt.certify(p, "recall", largest_unit="pair").assumes == pair.assumes
     with pytest.raises(ValueError, match="largest_unit='pair' is for groups"):
-        nt.intervals(probe(), "iou", largest_unit="pair")
+        nt.intervals(small_probe(), "iou", largest_unit="pair")
     with pytest.raises(ValueError, match="'pair' does not fit 'auroc'"):
         nt.intervals(p, "auroc", largest_unit="pair")
 

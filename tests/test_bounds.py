@@ -7,12 +7,13 @@ from itertools import combinations, product
 import jax
 import jax.numpy as jnp
 import numpy as np
+import oracles
 import pytest
 import scipy.integrate
 import scipy.optimize
 import scipy.special
 import scipy.stats
-from test_metrics import KINDS
+from builders import GROUPS, KINDS, RANGE, small_probe
 
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness import (
@@ -33,29 +34,12 @@ COUNTS = {
     "iou": lambda a, y: (a & y, a | y),
 }
 FINITE = ("exact", "betting", "chernoff", "bernstein", "hoeffding", "agarwal", "dkw")
-RANGE = (-4.0, 6.0)
 
 
 def close(precision):
     return {"rtol": 1e-7, "atol": 1e-7} if precision == "x64" else {"rtol": 3e-4, "atol": 3e-4}
 
 
-def probe(n=120, groups=None, weights=None, soft=False, repeat=1, **options):
-    """Three neurons that follow concepts, a dead one; the last two concepts never, always there."""
-    rng = np.random.default_rng(0)
-    c = rng.uniform(size=(n, 5)) < [0.3, 0.1, 0.5, 0, 1]
-    f = np.round(rng.normal(size=(n, 4)) + c[:, :4], 1).clip(*RANGE)
-    f[:, 3] = 0
-    scores = np.where(c, 0.9, 0.2) - 0.2 * rng.uniform(size=c.shape) if soft else c
-    if groups is not None:
-        options["groups"] = np.tile(groups, repeat)
-    if weights is not None:
-        options["sample_weight"] = np.tile(weights, repeat)
-    options.setdefault("thresholds", 0.8)
-    return nt.make_probe(np.tile(f, (repeat, 1)), np.tile(scores, (repeat, 1)), **options)
-
-
-GROUPS = np.random.default_rng(1).permutation(np.repeat(np.arange(40), 3))
 UNEVEN = np.random.default_rng(2).integers(0, 25, 120)
 WEIGHTS = np.random.default_rng(3).uniform(0.2, 2, 120)
 
@@ -68,7 +52,7 @@ def columns(p):
 @pytest.mark.optimised
 @pytest.mark.parametrize("metric", [*COUNTS, "f1", "balanced_accuracy"])
 def test_exact_is_scipys_clopper_pearson(metric, precision):
-    p = probe()
+    p = small_probe()
     found = nt.intervals(p, metric, method="exact", alpha=0.1)
     active, present = columns(p)
 
@@ -90,87 +74,15 @@ def test_exact_is_scipys_clopper_pearson(metric, precision):
         np.testing.assert_allclose(ours, expected, **close(precision))
 
 
-def chernoff_of_dkw(y):
-    """exp(-4 y²) times the mean of exp(4 y D) where P(D > t) is as large as Massart allows."""
-    least = math.sqrt(math.log(2) / 2)
-
-    def tail(t):
-        return math.exp(-2 * t * t) + (0.5 if t < least else 0)
-
-    mean = 1 + sum(
-        scipy.integrate.quad(lambda t: 4 * y * math.exp(4 * y * t) * tail(t), *ends)[0]
-        for ends in ((0, least), (least, y), (y, y + 9))
-    )
-    below = scipy.integrate.quad(lambda t: 4 * y * math.exp(4 * y * t - 2 * t * t), -9, 0)[0]
-    return math.exp(-4 * y * y) * (mean + below)  # the integral is taken over all of the line
-
-
-def wealth(r, x, y, bound, tail):
-    """Logarithm of the mean wealth of eight who bet that the ratio exceeds r."""
-    least = min(math.sqrt(2 * math.log(1 / tail) * r / len(y)), 0.98)
-    worth = [
-        np.log1p(least ** (1 - k / 7) * 0.98 ** (k / 7) * (x / r - y) / bound).sum()
-        for k in range(8)
-    ]
-    return scipy.special.logsumexp(worth) - math.log(8)
-
-
-def bet(x, y, bound, tail):
-    """The ratio at which the wealth is 1 / tail."""
-    ratio = x.sum() / y.sum()
-    if ratio == 0 or wealth(1e-9, x, y, bound, tail) < math.log(1 / tail):
-        return 0.0
-    return scipy.optimize.brentq(
-        lambda r: wealth(r, x, y, bound, tail) - math.log(1 / tail), 1e-9, ratio, xtol=1e-13
-    )
-
-
-def naive(method, x, y, bound, alpha, hits_high=None):
-    """Limits on E[x] / E[y] from blocks, by root finding on the definition, in float64."""
-    some = y > 1e-9
-    x, y, n = x[some], y[some], int(some.sum())
-    if n == 0:
-        return 0.0, 1.0
-    if method == "betting":
-        return bet(x, y, bound, alpha / 2), 1 - bet(y - x, y, bound, alpha / 2)
-    ratio = x.sum() / y.sum()
-    if method in ("hoeffding", "dkw"):
-        scale = math.sqrt(math.log(2 / alpha) / 2)
-        if method == "dkw" and (bound != 1 or (y != 1).any()):
-            scale = scipy.optimize.brentq(lambda t: chernoff_of_dkw(t) - alpha / 2, 1, 9)
-        half = bound * scale / math.sqrt(n) / y.mean()
-        return max(ratio - half, 0), min(ratio + half, 1)
-
-    def excess(r):
-        z = x - r * y
-        if method == "chernoff":
-            p = min(max(r + z.mean() / bound, 0), 1)
-            with np.errstate(divide="ignore"):
-                kl = scipy.stats.entropy([p, 1 - p], [r, 1 - r])
-            return n * kl - math.log(2 / alpha)
-        if n == 1:
-            return -1.0
-        log = math.log(4 / alpha)
-        spread = math.sqrt(2 * np.var(z, ddof=1) * log / n)
-        return abs(z.mean()) - spread - 7 * bound * log / (3 * (n - 1))
-
-    def edge(end):
-        if abs(ratio - end) < 1e-12 or excess(abs(end - 1e-12)) <= 0:
-            return end
-        return scipy.optimize.brentq(excess, *sorted([ratio, abs(end - 1e-12)]), xtol=1e-12)
-
-    return edge(0.0), edge(1.0)
-
-
 @pytest.mark.double
 @pytest.mark.parametrize("case", ["samples", "weights", "groups", "uneven"])
 @pytest.mark.parametrize("method", ["hoeffding", "chernoff", "bernstein", "betting", "dkw"])
 def test_limits_equal_the_naive_loop_over_blocks(method, case):
     p = {
-        "samples": lambda: probe(),
-        "weights": lambda: probe(weights=WEIGHTS),
-        "groups": lambda: probe(groups=GROUPS),
-        "uneven": lambda: probe(groups=UNEVEN, weights=WEIGHTS),
+        "samples": lambda: small_probe(),
+        "weights": lambda: small_probe(weights=WEIGHTS),
+        "groups": lambda: small_probe(groups=GROUPS),
+        "uneven": lambda: small_probe(groups=UNEVEN, weights=WEIGHTS),
     }[case]()
     metric = "recall" if method == "dkw" else "iou"
     found = nt.intervals(p, metric, method=method, alpha=0.1)
@@ -180,7 +92,7 @@ def test_limits_equal_the_naive_loop_over_blocks(method, case):
     bound = np.bincount(block, w).max()
     for u, k in product(range(4), range(5)):
         hits, trials = COUNTS[metric](active[:, u], present[:, k])
-        expected = naive(
+        expected = oracles.limits_of_ratio(
             method, np.bincount(block, w * hits), np.bincount(block, w * trials), bound, 0.1
         )
         ours = float(found.lower[u, k]), float(found.upper[u, k])
@@ -198,7 +110,7 @@ def test_limits_equal_the_naive_loop_over_blocks(method, case):
 def test_rows_of_weight_zero_are_no_evidence(metric, method):
     """A row that is not there must not narrow a limit."""
     kept = WEIGHTS > 1
-    all_rows = probe(weights=kept.astype(float))
+    all_rows = small_probe(weights=kept.astype(float))
     found, expected = (
         nt.intervals(p, metric, method=method)
         for p in (all_rows, all_rows.take(np.flatnonzero(kept)))
@@ -209,7 +121,7 @@ def test_rows_of_weight_zero_are_no_evidence(metric, method):
 
 @pytest.mark.double
 def test_auroc_given_the_labels():
-    p = probe()
+    p = small_probe()
     positives = columns(p)[1].sum(axis=0)
     smaller = np.minimum(positives, 120 - positives)
     hoeffding = nt.intervals(p, "auroc", method="hoeffding", alpha=0.1)
@@ -227,7 +139,7 @@ def test_auroc_given_the_labels():
         ours = float(agarwal.lower[u, k]), float(agarwal.upper[u, k])
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
         coins = np.full(smaller[k], value[u, k])
-        expected = naive("chernoff", coins, np.ones_like(coins), 1, 0.1)
+        expected = oracles.limits_of_ratio("chernoff", coins, np.ones_like(coins), 1, 0.1)
         ours = float(chernoff.lower[u, k]), float(chernoff.upper[u, k])
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-7)
 
@@ -236,7 +148,7 @@ def test_auroc_given_the_labels():
 @pytest.mark.parametrize("metric", ["auroc", "simulation_auroc"])
 def test_grouped_auroc_from_pairs_of_groups(metric):
     """The U-statistic spelled out: sums over ordered pairs of groups of hits and of trials."""
-    p = probe(groups=UNEVEN)
+    p = small_probe(groups=UNEVEN)
     data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
     found = Pairs(metric).evidence(data, nt.similarity(p, metric), num_units=p.num_units)
     f, y = np.asarray(p.activations), columns(p)[1]
@@ -290,7 +202,7 @@ def test_variance_from_mean_and_mean_square():
 @pytest.mark.parametrize("case", ["samples", "uneven"])
 @pytest.mark.parametrize("metric", ["mad", "standardised_mad", "correlation", "cosine", "wpmi"])
 def test_means_carried_through_the_formula(metric, case):
-    p = probe(600, soft=True, groups=np.arange(600) // 4 if case == "uneven" else None)
+    p = small_probe(600, soft=True, groups=np.arange(600) // 4 if case == "uneven" else None)
     found = nt.intervals(p, metric, method="betting", alpha=0.1, activation_range=RANGE)
     active, present = columns(p)
     f, c = np.asarray(p.activations, float), np.asarray(p.concepts, float)
@@ -299,7 +211,7 @@ def test_means_carried_through_the_formula(metric, case):
 
     def mean(x, trials, parts):
         values = np.bincount(block, x * trials), np.bincount(block, trials.astype(float))
-        return np.array(naive("betting", *values, bound, 0.1 / parts))
+        return np.array(oracles.limits_of_ratio("betting", *values, bound, 0.1 / parts))
 
     for u, k in product(range(2), range(2)):
         x, y, a, pos = f[:, u], c[:, k], active[:, u], present[:, k]
@@ -358,11 +270,13 @@ UNIFORM = {
 
 @pytest.mark.optimised
 def test_single_precision_suffices():
-    p = probe(groups=UNEVEN, weights=WEIGHTS)
+    p = small_probe(groups=UNEVEN, weights=WEIGHTS)
     for metric, method in (("iou", "betting"), ("recall", "dkw"), ("auroc", "chernoff")):
         single = nt.intervals(p, metric, method=method)
         with jax.enable_x64(True):
-            double = nt.intervals(probe(groups=UNEVEN, weights=WEIGHTS), metric, method=method)
+            double = nt.intervals(
+                small_probe(groups=UNEVEN, weights=WEIGHTS), metric, method=method
+            )
         assert single.lower.dtype == jnp.float32
         np.testing.assert_allclose(single.lower, double.lower, rtol=3e-4, atol=3e-4)
         np.testing.assert_allclose(single.upper, double.upper, rtol=3e-4, atol=3e-4)
@@ -372,14 +286,14 @@ def test_single_precision_suffices():
 @pytest.mark.parametrize("metric", [*UNIFORM])
 def test_limits_for_all_thresholds_hold_on_the_whole_box(metric):
     """The metric over a grid of (p, r, q) within their limits stays inside, and comes close."""
-    p = probe(600)
+    p = small_probe(600)
     found = nt.intervals(p, metric, method="dkw", alpha=0.3)
     active, present = columns(p)
     for u, k in product(range(3), range(3)):
         a, y = active[:, u], present[:, k]
         prior = scipy.stats.binomtest(int(y.sum()), 600).proportion_ci(0.9, method="exact")
-        r = naive("dkw", (a & y)[y] * 1.0, np.ones(y.sum()), 1, 0.1)
-        q = naive("dkw", (a & ~y)[~y] * 1.0, np.ones((~y).sum()), 1, 0.1)
+        r = oracles.limits_of_ratio("dkw", (a & y)[y] * 1.0, np.ones(y.sum()), 1, 0.1)
+        q = oracles.limits_of_ratio("dkw", (a & ~y)[~y] * 1.0, np.ones((~y).sum()), 1, 0.1)
         assert min(r) > 0
         grid = np.meshgrid(*(np.linspace(*limits, 15) for limits in (prior, r, q)))
         values = UNIFORM[metric](*grid)
@@ -393,7 +307,7 @@ def test_limits_for_all_thresholds_hold_on_the_whole_box(metric):
 
 @pytest.mark.parametrize("metric", ["iou", "auprc"])
 def test_simultaneous_divides_delta(metric):
-    p = probe()
+    p = small_probe()
     for simultaneous, count in (("concepts", 5), ("all", 20)):
         found = nt.intervals(p, metric, alpha=0.1, simultaneous=simultaneous)
         alone = nt.intervals(p, metric, alpha=0.1 / count)
@@ -403,7 +317,7 @@ def test_simultaneous_divides_delta(metric):
 
 @pytest.mark.double
 def test_asymptotic_interval_is_value_and_standard_error():
-    p = probe()
+    p = small_probe()
     for metric in ("iou", "correlation", "soft_wpmi"):
         error, freedom = bounds.standard_error(p, nt.METRICS[metric])
         found = nt.intervals(p, metric, method="asymptotic", alpha=0.1, simultaneous="all")
@@ -463,7 +377,7 @@ GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):
     """In range, never NaN, around the estimate, narrower with n and with a larger alpha."""
     groups = np.concatenate([GROUPS + 40 * i for i in range(4)]) if grouped else None
-    large = probe(repeat=4)
+    large = small_probe(repeat=4)
     large = nt.make_probe(large.activations, large.concepts, thresholds=0.8, groups=groups)
     # the same data once: rows of weight 0 are absent, and nothing is compiled anew
     small = dataclasses.replace(large, sample_weight=(jnp.arange(480) < 120).astype(jnp.float32))
@@ -495,7 +409,7 @@ def test_finite_sample_intervals_keep_their_contract(metric, grouped):
 
 @pytest.mark.double
 def test_every_kind_of_metric_has_intervals():
-    p = probe(soft=True)
+    p = small_probe(soft=True)
     for metric in KINDS:
         found = nt.intervals(p, metric)
         lower, upper = np.asarray(found.lower), np.asarray(found.upper)
@@ -508,10 +422,10 @@ def test_every_kind_of_metric_has_intervals():
 
 
 def test_auto_takes_what_is_valid():
-    assert nt.intervals(probe(), "iou").method == "exact"
-    assert nt.intervals(probe(groups=GROUPS), "iou").method == "betting"
-    assert nt.intervals(probe(weights=WEIGHTS), "iou").method == "betting"
-    quantile = probe(thresholds=None, top_fraction=0.1)
+    assert nt.intervals(small_probe(), "iou").method == "exact"
+    assert nt.intervals(small_probe(groups=GROUPS), "iou").method == "betting"
+    assert nt.intervals(small_probe(weights=WEIGHTS), "iou").method == "betting"
+    quantile = small_probe(thresholds=None, top_fraction=0.1)
     assert nt.intervals(quantile, "iou").method == "dkw"
     assert nt.intervals(quantile, "wpmi").method == "asymptotic"
     assert nt.intervals(quantile, "auroc").method == "chernoff"  # no threshold in it
@@ -522,26 +436,28 @@ def test_auto_takes_what_is_valid():
     with pytest.warns(nt.faithfulness.CoverageWarning, match="they come from the same data"):
         forced = nt.intervals(quantile, "iou", method="exact")
     assert "NOT VALID" in forced.guarantee
-    assert nt.intervals(probe(), "mad").method == "asymptotic"
-    assert nt.intervals(probe(), "mad", activation_range=RANGE).method == "betting"
+    assert nt.intervals(small_probe(), "mad").method == "asymptotic"
+    assert nt.intervals(small_probe(), "mad", activation_range=RANGE).method == "betting"
     mine = nt.six_sum_metric("iou", "binary", "binary", lambda s: s.FC / s.S, (0, 1), "mine")
-    assert nt.intervals(probe(), mine).method == "asymptotic"  # another formula of that name
+    assert nt.intervals(small_probe(), mine).method == "asymptotic"  # another formula of that name
 
 
 def test_guarantee_says_all_that_matters():
-    text = nt.intervals(probe(groups=GROUPS), "iou", alpha=0.1, simultaneous="concepts").guarantee
+    text = nt.intervals(
+        small_probe(groups=GROUPS), "iou", alpha=0.1, simultaneous="concepts"
+    ).guarantee
     assert text == (
         "90% coverage for every sample size (betting), all concepts of a neuron at once; "
         "independent units: 40 groups; thresholds: taken as fixed beforehand (given); "
         "this assumes that no group is heavier than the heaviest seen (3 samples)"
     )
-    known = nt.intervals(probe(groups=GROUPS), "iou", alpha=0.1, largest_unit=4)
+    known = nt.intervals(small_probe(groups=GROUPS), "iou", alpha=0.1, largest_unit=4)
     assert known.finite_sample
     assert known.guarantee == (
         "90% coverage for every sample size (betting), each pair alone; independent units: "
         "40 groups, none heavier than 4 samples; thresholds: taken as fixed beforehand (given)"
     )
-    assert "asymptotically" in nt.intervals(probe(), "auprc").guarantee
+    assert "asymptotically" in nt.intervals(small_probe(), "auprc").guarantee
 
 
 @pytest.mark.parametrize(
@@ -559,18 +475,18 @@ def test_guarantee_says_all_that_matters():
 def test_bad_options_are_refused(options, message):
     options = dict(options)
     with pytest.raises(ValueError, match=message):
-        nt.intervals(probe(), options.pop("metric", "iou"), **options)
+        nt.intervals(small_probe(), options.pop("metric", "iou"), **options)
 
 
 def test_a_larger_possible_unit_widens_grouped_intervals():
-    seen = nt.intervals(probe(groups=GROUPS), "iou")
-    wide = nt.intervals(probe(groups=GROUPS), "iou", largest_unit=6)
+    seen = nt.intervals(small_probe(groups=GROUPS), "iou")
+    wide = nt.intervals(small_probe(groups=GROUPS), "iou", largest_unit=6)
     assert (np.asarray(wide.upper - wide.lower) >= np.asarray(seen.upper - seen.lower)).all()
 
 
 @pytest.mark.parametrize(("simultaneous", "neurons"), [("concepts", 1), ("all", 4)])
 def test_certificate_follows_from_the_intervals(simultaneous, neurons):
-    p = probe(2000)
+    p = small_probe(2000)
     # a limit on one side may fail as often as both sides of an interval together
     found = nt.intervals(p, "iou", simultaneous=simultaneous, alpha=2 * 0.025)
     lower = np.asarray(found.lower)
@@ -672,7 +588,7 @@ def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
 @pytest.mark.double
 def test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta():
     """P(present) by Clopper and Pearson, both rates by the DKW inequality, at their corners."""
-    p, alpha = probe(), 0.1
+    p, alpha = small_probe(), 0.1
     found = nt.intervals(p, "iou", method="dkw", alpha=alpha)
     active, present = columns(p)
     for u, k in product(range(3), range(3)):
@@ -695,15 +611,15 @@ def test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta():
 
 
 def test_certificate_of_little_data_is_vacuous():
-    proof = nt.certify(probe(12), "iou")
+    proof = nt.certify(small_probe(12), "iou")
     assert np.asarray(proof.excludes_nothing).all()
     assert not np.asarray(proof.certified).any()
     with pytest.raises(ValueError, match="simultaneous must be 'concepts' or 'all'"):
-        nt.certify(probe(), simultaneous="none")
+        nt.certify(small_probe(), simultaneous="none")
 
 
 def test_changed_delta_compiles_nothing():
-    p = probe()
+    p = small_probe()
     nt.intervals(p, "iou", alpha=0.1)
     before = finite_sample._limits._cache_size()
     nt.intervals(p, "iou", alpha=0.2, simultaneous="all")
@@ -786,7 +702,7 @@ def test_one_sided_limits_miss_no_more_than_their_error_at_any_proportion(method
      ("accuracy", "dkw", True, 4), ("auprc", "asymptotic", False, 1)],
 )  # fmt: skip
 def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, grouped, tails):
-    p = probe(groups=GROUPS) if grouped else probe()
+    p = small_probe(groups=GROUPS) if grouped else small_probe()
     low, high = sided(p, metric, 0.06, method)
     # both sides of an interval rely on two tails of each part
     rule = (interval_rules.UNIFORM_RULES if method == "dkw" else interval_rules.RULES).get(metric)
@@ -858,20 +774,24 @@ def test_limits_that_rest_on_the_largest_group_seen_say_so():
 
 
 def test_what_is_assumed_of_weights_and_thresholds():
-    weighted = nt.intervals(probe(weights=WEIGHTS), "iou")
+    weighted = nt.intervals(small_probe(weights=WEIGHTS), "iou")
     assert weighted.assumes == "no sample is heavier than the heaviest seen"
-    both = nt.intervals(probe(groups=GROUPS, weights=WEIGHTS), "iou", largest_unit=9).guarantee
+    both = nt.intervals(
+        small_probe(groups=GROUPS, weights=WEIGHTS), "iou", largest_unit=9
+    ).guarantee
     assert "40 groups, none heavier than 9 times the heaviest sample" in both
-    assert nt.intervals(probe(weights=WEIGHTS), "iou", largest_unit=3).finite_sample
-    assert nt.intervals(probe(weights=np.arange(120) % 2), "iou").finite_sample  # of one weight
-    assert nt.intervals(probe(), "iou", largest_unit=3).finite_sample
-    quantile = probe(thresholds=None, top_fraction=0.1)
+    assert nt.intervals(small_probe(weights=WEIGHTS), "iou", largest_unit=3).finite_sample
+    assert nt.intervals(
+        small_probe(weights=np.arange(120) % 2), "iou"
+    ).finite_sample  # of one weight
+    assert nt.intervals(small_probe(), "iou", largest_unit=3).finite_sample
+    quantile = small_probe(thresholds=None, top_fraction=0.1)
     assert nt.intervals(quantile, "iou").finite_sample  # for all thresholds at once
     assert nt.intervals(quantile, "auroc").finite_sample  # without thresholds
     with pytest.warns(nt.faithfulness.CoverageWarning):
         forced = nt.certify(quantile, "iou", method="exact")
     assert not forced.finite_sample
     assert forced.assumes == "the thresholds are as good as fixed beforehand"
-    limit = nt.intervals(probe(groups=GROUPS), "iou", method="asymptotic")
+    limit = nt.intervals(small_probe(groups=GROUPS), "iou", method="asymptotic")
     assert limit.asymptotic
     assert not limit.assumes

@@ -5,56 +5,15 @@ import math
 
 import jax
 import numpy as np
+import oracles
 import pytest
-from scipy.sparse import csr_array
-from scipy.stats import rankdata
+from builders import layer_of_near_ties, routes_by_halves, three_probes
 
 import neurotrust_jax as nt
-from neurotrust_jax.resampling import halves as half_similarities
 from neurotrust_jax.schemes import draw_all
 from neurotrust_jax.sets import conformal
 
 KEY = jax.random.key(7)
-SCALES = {
-    "iou": lambda s: np.arcsin(np.sqrt(s)),
-    "auroc": lambda s: np.log(np.clip(s, 1e-4, 1 - 1e-4) / (1 - np.clip(s, 1e-4, 1 - 1e-4))),
-    "correlation": lambda s: np.arctanh(np.clip(s, -1 + 1e-4, 1 - 1e-4)),
-    "mad": lambda s: s,
-}
-
-
-def layer(seed=0, n=131, num_neurons=24, num_concepts=6):
-    """Neurons with near ties; one that is never active; concepts of one sample, and of none."""
-    rng = np.random.default_rng(seed)
-    c = rng.random((n, num_concepts)) < 0.3
-    c[:, -2:] = False
-    c[5, -2] = True
-    strength = rng.random((num_concepts, num_neurons)) * (rng.random(num_neurons) < 0.8)
-    f = rng.normal(size=(n, num_neurons)) + 1.5 * c @ strength
-    f[:, 0] = -1.0
-    f[:, 1] = np.where(np.arange(n) < 1, 2.0, -1.0)  # active once
-    return f, c
-
-
-def naive_similarity(metric, f, c, active, weights):
-    """Of every pair on the rows of positive weight, each repeated as often as it weighs."""
-    rows = np.repeat(np.arange(len(f)), weights.astype(int))
-    found = np.full((f.shape[1], c.shape[1]), np.nan)
-    for u in range(f.shape[1]):
-        for k in range(c.shape[1]):
-            x, a, y = f[rows, u], active[rows, u], c[rows, k]
-            if len(np.unique(a if metric == "iou" else x)) < 2 or len(np.unique(y)) < 2:
-                continue
-            if metric == "iou":
-                found[u, k] = (a & y).sum() / (a | y).sum()
-            elif metric == "correlation":
-                found[u, k] = np.corrcoef(x, y)[0, 1]
-            elif metric == "mad":
-                found[u, k] = x[y].mean() - x[~y].mean()
-            else:
-                r, m = rankdata(x), y.sum()
-                found[u, k] = (r[y].sum() - m * (m + 1) / 2) / (m * (len(y) - m))
-    return found
 
 
 def naive_scores(probe, metric, key, num_splits):
@@ -70,10 +29,10 @@ def naive_scores(probe, metric, key, num_splits):
     )  # fmt: skip
     inside = np.asarray(drawn) > 0
     halves = [
-        [naive_similarity(metric, f, c, active, weights * x) for x in (half, ~half)]
+        [oracles.similarity_of_pairs(metric, f, c, active, weights * x) for x in (half, ~half)]
         for half in inside
     ]
-    whole = naive_similarity(metric, f, c, active, weights)
+    whole = oracles.similarity_of_pairs(metric, f, c, active, weights)
 
     def best(s):
         return -1 if np.isnan(s).all() else int(np.nanargmax(s))
@@ -92,7 +51,7 @@ def naive_scores(probe, metric, key, num_splits):
     for u in range(f.shape[1]):
         label = [[best(half[u]) for half in both] for both in halves]
         used = [s for s in range(num_splits) if min(label[s]) >= 0]
-        phi = {s: [SCALES[metric](halves[s][w][u]) for w in (0, 1)] for s in used}
+        phi = {s: [oracles.STABLE_SCALES[metric](halves[s][w][u]) for w in (0, 1)] for s in used}
         filled = {s: [np.where(np.isnan(x), np.nanmean(x), x) for x in phi[s]] for s in used}
         apart = {s: (filled[s][0] - filled[s][1]) / 2 for s in used}
         own, lead = {}, {}
@@ -110,7 +69,7 @@ def naive_scores(probe, metric, key, num_splits):
         labels.append(best(whole[u]))
         for k in range(c.shape[1]):
             square = [(apart[t][labels[u]] - apart[t][k]) ** 2 for t in used]
-            at = SCALES[metric](whole[u])
+            at = oracles.STABLE_SCALES[metric](whole[u])
             score[u, k] = in_errors(at[labels[u]] - at[k], np.mean(square) if used else 0)
         on_all.append(score[u, second(whole[u], labels[u])])
     return recorded, score, labels, leads, on_all
@@ -139,20 +98,12 @@ def naive_sets(recorded, score, labels, leads, on_all, alpha, number=1):
     return mask
 
 
-def probes(f, c, seed=3):
-    """Alone, in groups, and with weights."""
-    rng = np.random.default_rng(seed)
-    yield nt.make_probe(f, c, thresholds=0.8)
-    yield nt.make_probe(f, c, thresholds=0.8, groups=rng.integers(0, 50, len(f)))
-    yield nt.make_probe(f, c, thresholds=0.8, sample_weight=rng.integers(0, 4, len(f)))
-
-
 @pytest.mark.double
-@pytest.mark.parametrize("metric", SCALES)
+@pytest.mark.parametrize("metric", oracles.STABLE_SCALES)
 def test_equals_a_loop(metric, monkeypatch):
-    f, c = layer()
+    f, c = layer_of_near_ties()
     sizes, differ = [], []
-    for probe in probes(f, c):
+    for probe in three_probes(f, c):
         naive = naive_scores(probe, metric, KEY, 5)
         absent = any(math.isinf(x) for own in naive[0] for x in own.values())
         assert absent or metric != "auroc"  # a half without the other's label
@@ -176,8 +127,8 @@ def test_equals_a_loop(metric, monkeypatch):
 
 
 def test_what_every_set_satisfies():
-    f, c = layer(seed=1)
-    probe = next(probes(f, c))
+    f, c = layer_of_near_ties(seed=1)
+    probe = next(three_probes(f, c))
     label = np.asarray(nt.identify(probe, "iou").concept[:, 0])
     before = np.zeros((f.shape[1], c.shape[1]), bool)
     for alpha in (0.9, 0.6, 0.3, 0.1, 0.05):
@@ -200,24 +151,12 @@ def test_what_every_set_satisfies():
 
 def test_routes_agree():
     """Counted rows, matrix products, and sparse activations, some neurons at a time."""
-    f, c = layer(seed=2)
-    f = np.maximum(f - 0.5, 0)
-    for metric in ("iou", "auroc"):
-        dense = nt.make_probe(f, c, thresholds=0.3)
-        expected = np.asarray(nt.conformal_sets(KEY, dense, metric, num_splits=5).mask)
-        sparse = nt.make_probe(csr_array(f), c, thresholds=0.3)
-        found = nt.conformal_sets(KEY, sparse, metric, num_splits=5).mask
+
+    def compute(probe, metric):
+        return nt.conformal_sets(KEY, probe, metric, num_splits=5).mask
+
+    for found, expected in routes_by_halves(compute):
         np.testing.assert_array_equal(found, expected)
-    binary = nt.make_probe(f, c, thresholds=0.3)
-    expected = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(half_similarities, "countable", lambda *_: False)
-        found = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
-    np.testing.assert_array_equal(found, expected)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(half_similarities, "COPIES", 10**6)  # one neuron at a time
-        found = np.asarray(nt.conformal_sets(KEY, binary, num_splits=5).mask)
-    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("metric", ["soft_wpmi", "auprc", "wpmi", "correlation_top_and_random"])
@@ -253,7 +192,7 @@ def test_each_class_has_its_own_quantile():
 
 
 def test_small_layers_say_so():
-    f, c = layer()
+    f, c = layer_of_near_ties()
     probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
     with pytest.warns(
         nt.faithfulness.CoverageWarning, match="fewer than 20 neurons .* in the layer"
@@ -295,7 +234,7 @@ def test_small_layers_say_so():
     ],
 )
 def test_refusals(options, message):
-    f, c = layer()
+    f, c = layer_of_near_ties()
     given = {"key": KEY, "probe": nt.make_probe(f, c), "num_splits": 2} | options
     with pytest.raises(ValueError, match=message) as caught:
         nt.conformal_sets(given.pop("key"), given.pop("probe"), **given)

@@ -13,7 +13,7 @@ import numpy as np
 import oracles
 import pytest
 import scipy.sparse
-from test_metrics import KINDS, LONG_SUMS, data
+from builders import KINDS, LONG_SUMS, tied_data
 
 import neurotrust_jax as nt
 from neurotrust_jax._numerics.sums import Sums
@@ -42,7 +42,7 @@ def assert_close(ours, expected, metric, tolerance=2e-5):
 
 
 def weighted_data():
-    f, c = data(seed=1)
+    f, c = tied_data(seed=1)
     w = np.random.default_rng(2).integers(0, 4, len(f))
     w[: -w.sum() % 20] += 1  # a top of 5% is a whole number
     return f, c, w
@@ -139,7 +139,7 @@ SCALES = {"x32": [100, 124, -100, -120], "x64": [1000, 1020, -1000, -1015]}
 @pytest.mark.parametrize("metric", EVERY)
 def test_activations_near_the_largest_and_smallest_floats(metric, which, precision):
     """Powers of two, so that the scaled activations are exact: from 10^-36 to the largest float."""
-    f, c = data(seed=11)
+    f, c = tied_data(seed=11)
     power = SCALES[precision][which]
     scaled = f * 2.0**power if precision == "x64" else np.ldexp(f.astype(np.float32), power)
     assert np.isfinite(scaled).all()
@@ -169,7 +169,7 @@ def test_activations_near_the_largest_and_smallest_floats(metric, which, precisi
 @pytest.mark.parametrize("metric", EVERY)
 def test_the_largest_floats_of_both_signs(metric):
     """Right, or NaN with a reason: their differences are out of range."""
-    f, c = data(seed=11)
+    f, c = tied_data(seed=11)
     f = np.where(np.arange(len(f))[:, None] % 3, f, -f)
     probe = nt.make_probe(np.ldexp(f.astype(np.float32), 124), c, top_fraction=0.2)
     found = np.asarray(nt.similarity(probe, metric))
@@ -204,7 +204,7 @@ def test_no_score_is_infinite():
 @pytest.mark.parametrize("metric", KINDS)
 def test_denormals_are_zeros(metric):
     """As XLA's arithmetic takes them; also where the host sorts what a sparse matrix stores."""
-    f, c = data(seed=11)
+    f, c = tied_data(seed=11)
     rng = np.random.default_rng(3)
     tiny = np.where(f == 0, rng.choice([-1e-40, 1e-42, 1e-39], f.shape), f).astype(np.float32)
     assert ((tiny != 0) & (np.abs(tiny) < np.finfo(np.float32).tiny)).any()
@@ -235,7 +235,7 @@ def test_denormals_are_not_stored():
 @pytest.mark.parametrize("metric", KINDS)
 def test_short_floats_are_summed_in_single_precision(metric, dtype):
     """On the values that the short float holds, up to the largest of float16."""
-    f, c = data(seed=12)
+    f, c = tied_data(seed=12)
     f, c = jnp.asarray(f * 3000, dtype), jnp.asarray(c, dtype)
     assert float(f.max()) > 30_000
     probe = nt.make_probe(f, c, top_fraction=0.2)
@@ -249,7 +249,7 @@ def test_short_floats_are_summed_in_single_precision(metric, dtype):
 @pytest.mark.optimised
 @pytest.mark.parametrize("metric", KINDS)
 def test_one_positive(metric):
-    f, c = data(seed=13, binary=True)
+    f, c = tied_data(seed=13, binary=True)
     c = np.zeros_like(c)
     c[[3, 40, 41, 159], [0, 1, 2, 3]] = True
     probe = nt.make_probe(f, c, top_fraction=0.2)
@@ -270,7 +270,7 @@ def test_two_samples_one_neuron_and_one_concept(metric):
 
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation", "auprc"])
 def test_a_single_replicate(metric):
-    f, c = data(seed=14)
+    f, c = tied_data(seed=14)
     probe = nt.make_probe(f, c, top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, metric, num_replicates=1)
     drawn = np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=1))[0].astype(int)

@@ -20,7 +20,6 @@ import fuzz
 import numpy as np
 import pytest
 from rich.console import Console
-from test_page import browser  # noqa: F401
 
 from neurotrust_jax import published, report, runs
 from neurotrust_jax.cli import main
@@ -339,7 +338,7 @@ def test_folders_of_layers_stay_inside(tmp_path, layer):
 
 
 @pytest.fixture
-def page(browser):  # noqa: F811
+def page(browser):
     """A tab of a browser."""
     found = browser.new_page(viewport={"width": 1280, "height": 800})
     yield found

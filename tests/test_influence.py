@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from test_metrics import KINDS
+from builders import KINDS
 
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness import jackknife

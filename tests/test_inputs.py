@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
-from test_probe import Foreign
+from builders import Foreign
 
 import neurotrust_jax as nt
 from neurotrust_jax.chance.permutations import layout_of

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import oracles
 import pytest
 import scipy.stats
 import sklearn.metrics
+from builders import EVERY, KINDS, TOLERANCE, assert_close, tied_data
 
 import neurotrust_jax as nt
 from neurotrust_jax._numerics.ranks import ascending, ranking
@@ -25,28 +25,6 @@ from neurotrust_jax.metrics.transforms import VIEWS
 from neurotrust_jax.probing.probe import Side
 
 DATA = Path(__file__).parent / "data"
-EVERY = list(nt.METRICS)
-# the last metric of each kind, for tests that compile much; a thorough run takes every one
-KINDS = list(
-    {(m.neuron_view, m.concept_view, m.finalise is None): m.name for m in nt.METRICS.values()}
-    .values()
-) if os.environ.get("HYPOTHESIS_PROFILE") != "thorough" else EVERY  # fmt: skip
-TOLERANCE = {"x32": 2e-5, "x64": 1e-10}
-LONG_SUMS = ("soft_wpmi", "wpmi_topk")  # sums of up to 100 logarithms as large as 16
-
-
-def data(seed=0, n=160, num_neurons=3, num_concepts=4, binary=False):
-    """Columns full of ties: activations in steps of 1/4, many of them zero; scores in tenths."""
-    rng = np.random.default_rng(seed)
-    f = np.maximum(np.round(4 * rng.normal(size=(n, num_neurons))) / 4, 0)
-    f[:8] = 10 + np.arange(8)[:, None] / 4  # the top 5% are distinct, as rank_reorder's loop needs
-    c = np.round(rng.uniform(size=(n, num_concepts)), 1)
-    return f, (c > 0.6) if binary else c
-
-
-def assert_close(ours, expected, metric, precision):
-    tolerance = TOLERANCE[precision] * (10 if metric in LONG_SUMS else 1)
-    np.testing.assert_allclose(np.asarray(ours), expected, rtol=tolerance, atol=tolerance)
 
 
 def both(probe, metric):
@@ -67,14 +45,14 @@ def both(probe, metric):
 @pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("metric", EVERY)
 def test_equals_naive_loop_on_ties(metric, binary, precision):
-    ours, naive = both(nt.make_probe(*data(binary=binary), top_fraction=0.2), metric)
+    ours, naive = both(nt.make_probe(*tied_data(binary=binary), top_fraction=0.2), metric)
     assert_close(ours, naive, metric, precision)
 
 
 @pytest.mark.double
 @pytest.mark.parametrize("metric", [m for m in EVERY if m != "rank_reorder"])
 def test_integer_weights_equal_repeated_rows(metric, precision):
-    f, c = data(seed=1)
+    f, c = tied_data(seed=1)
     w = np.random.default_rng(2).integers(0, 4, len(f))
     probe = nt.make_probe(f, c, sample_weight=w, thresholds=0.6)
     ours, naive = both(probe, metric)
@@ -87,7 +65,7 @@ def test_integer_weights_equal_repeated_rows(metric, precision):
 @pytest.mark.both_precisions
 def test_rank_reorder_weights_equal_repeated_rows(precision):
     # the naive loop can not share a tie at the boundary of the top; repeated rows can
-    f, c = data(seed=1)
+    f, c = tied_data(seed=1)
     w = np.random.default_rng(2).integers(0, 4, len(f))
     rows = np.repeat(np.arange(len(f)), w)
     weighted = nt.similarity(nt.make_probe(f, c, sample_weight=w), "rank_reorder")
@@ -173,7 +151,7 @@ NO_OUTSIDE = {"wpmi", "soft_wpmi", "wpmi_topk", "rank_reorder"}  # wpmi: the ref
 @pytest.mark.double
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in NO_OUTSIDE])
 def test_equals_outside_implementation_on_ties(metric, precision):
-    f, c = data(seed=3)
+    f, c = tied_data(seed=3)
     probe = nt.make_probe(f, c, top_fraction=0.1, ties="inclusive")
     a, y = np.asarray(probe.neurons.present), np.asarray(probe.labels.present)
     expected = [
@@ -263,7 +241,7 @@ def test_label_tests_expose_blind_metrics():
 @pytest.mark.double
 @pytest.mark.parametrize("metric", EVERY)
 def test_pure_under_jit_vmap_and_grad(metric):
-    f, c = data(seed=4)
+    f, c = tied_data(seed=4)
     probe = nt.make_probe(f, c, thresholds=0.6)
 
     @jax.jit  # where weights stay as they are
@@ -400,7 +378,7 @@ def test_the_two_ways_to_rank_agree():
 @pytest.mark.optimised
 @pytest.mark.parametrize("metric", ["iou", "spearman", "auprc", "soft_wpmi"])
 def test_concepts_come_some_at_a_time(metric, monkeypatch):
-    probe = nt.make_probe(*data(seed=1), top_fraction=0.2)
+    probe = nt.make_probe(*tied_data(seed=1), top_fraction=0.2)
     whole = nt.similarity(probe, metric)
     monkeypatch.setattr("neurotrust_jax.probing.probe.COLUMNS", 3)
     assert [labels.values.shape[1] for _, labels in probe.in_columns()] == [3, 1]
@@ -421,7 +399,7 @@ def test_rounding_leads_out_of_no_range(metric):
 
 @pytest.mark.optimised
 def test_row_order_never_decides():
-    f, c = data(seed=9)
+    f, c = tied_data(seed=9)
     shuffled = np.random.default_rng(10).permutation(len(f))
     for metric in EVERY:
         a = nt.similarity(nt.make_probe(f, c), metric)
@@ -433,7 +411,7 @@ def test_row_order_never_decides():
 
 @pytest.mark.optimised
 def test_huge_activations_stay_finite():
-    f, c = data(seed=11)
+    f, c = tied_data(seed=11)
     f = f * 1e30
     for metric in set(EVERY) - {"mad", "standardised_mad"}:
         plain = nt.similarity(nt.make_probe(f / 1e30, c), metric)
@@ -456,7 +434,7 @@ def test_a_metric_of_your_own_is_a_row():
     lift = nt.six_sum_metric(
         "lift", "binary", "binary", lambda s: s.FC * s.S / (s.F * s.C), (0.0, float("inf")), "lift"
     )
-    probe = nt.make_probe(*data(binary=True), top_fraction=0.2)
+    probe = nt.make_probe(*tied_data(binary=True), top_fraction=0.2)
     expected = nt.similarity(probe, "precision") / probe.concept_rate[None, :]
     np.testing.assert_allclose(
         np.asarray(nt.similarity(probe, lift)), np.asarray(expected), rtol=1e-5
@@ -465,9 +443,9 @@ def test_a_metric_of_your_own_is_a_row():
 
 def test_unknown_metrics_name_the_remedy():
     with pytest.raises(ValueError, match="did you mean 'auroc'"):
-        nt.similarity(nt.make_probe(*data()), "aurocc")
+        nt.similarity(nt.make_probe(*tied_data()), "aurocc")
     with pytest.raises(ValueError, match="what Neuron Eval calls so is 'auroc' here"):
-        nt.similarity(nt.make_probe(*data()), "inverse_auc")
+        nt.similarity(nt.make_probe(*tied_data()), "inverse_auc")
 
 
 def test_import_is_light():

@@ -3,16 +3,15 @@
 import html
 import json
 import re
-import shutil
 from dataclasses import fields, is_dataclass, replace
 
 import jax
 import numpy as np
 import pytest
+from builders import planted_probe
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
-from neurotrust_jax.datasets import planted
 
 HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x00\x07 =cmd()'
 
@@ -20,12 +19,7 @@ HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x0
 @pytest.fixture(scope="module")
 def audited():
     with jax.enable_x64(False):
-        p = planted(jax.random.key(1), 1500, num_neurons=6, num_concepts=9, effect=0.7)
-        f = np.concatenate([np.asarray(p.activations), np.full((1500, 1), -1.0)], axis=1)
-        probe = nt.make_probe(
-            f, p.concepts, thresholds=0.0, groups=np.arange(1500) // 5,
-            concept_names=[f"concept, {i}" for i in range(9)],
-        )  # fmt: skip
+        probe = planted_probe(groups=np.arange(1500) // 5)
         return nt.audit(
             jax.random.key(0), probe, "iou", num_replicates=200, num_permutations=99, layer="block"
         )
@@ -141,24 +135,6 @@ def test_what_does_not_fit_is_refused(audited, tmp_path):
             audited, tmp_path / "a.html",
             examples=report.Examples(np.zeros((7, 1), int), lambda row: np.zeros((2, 2, 4))),
         )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    library = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
-    with library.sync_playwright() as driver:
-        known = ("chromium", "chromium-browser", "google-chrome")
-        path = next(filter(None, map(shutil.which, known)), None)
-        options = [
-            "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync", "--no-first-run",
-        ]  # fmt: skip
-        try:
-            found = driver.chromium.launch(executable_path=path, args=options)
-        except library.Error as error:
-            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
-        yield found
-        found.close()
 
 
 def sort_by(page, field):

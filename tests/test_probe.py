@@ -6,24 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from builders import Foreign
 
 import neurotrust_jax as nt
 
 RNG = np.random.default_rng(0)
 F, C = RNG.normal(size=(40, 3)), RNG.random((40, 2)) < 0.3
-
-
-class Foreign:
-    """An array of another library: DLPack and nothing else."""
-
-    def __init__(self, array):
-        self.array = array
-
-    def __dlpack__(self, **kwargs):
-        return self.array.__dlpack__(**kwargs)
-
-    def __dlpack_device__(self):
-        return self.array.__dlpack_device__()
 
 
 @pytest.mark.both_precisions

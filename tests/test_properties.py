@@ -16,9 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from builders import KINDS, LONG_SUMS, same_fields
 from hypothesis import HealthCheck, Phase, assume, given, settings
-from test_audit import same_fields
-from test_metrics import KINDS, LONG_SUMS
 
 import neurotrust_jax as nt
 from neurotrust_jax import report

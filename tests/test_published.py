@@ -3,9 +3,9 @@
 import jax
 import numpy as np
 import pytest
+from builders import planted_probe
 
 import neurotrust_jax as nt
-from neurotrust_jax.datasets import planted
 from neurotrust_jax.io import FileError
 from neurotrust_jax.published import (
     Claim,
@@ -21,11 +21,7 @@ KEY = jax.random.key(0)
 
 @pytest.fixture
 def probe():
-    p = planted(jax.random.key(1), 1500, num_neurons=6, num_concepts=9, effect=0.7)
-    f = np.concatenate([np.asarray(p.activations), np.full((1500, 1), -1.0)], axis=1)
-    return nt.make_probe(
-        f, p.concepts, thresholds=0.0, concept_names=[f"a c-{i}" for i in range(9)]
-    )
+    return planted_probe("a c-{}")
 
 
 @pytest.mark.parametrize(

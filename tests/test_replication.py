@@ -5,14 +5,13 @@ import math
 
 import jax
 import numpy as np
+import oracles
 import pytest
+from builders import layer_of_near_ties, routes_by_halves, three_probes
 from scipy.optimize import brentq, minimize
-from scipy.sparse import csr_array
 from scipy.special import expit, logit
-from test_conformal import SCALES, layer, naive_similarity, probes
 
 import neurotrust_jax as nt
-from neurotrust_jax.resampling import halves as half_similarities
 from neurotrust_jax.resampling.halves import draw_halves, draw_quarters
 
 KEY = jax.random.key(11)
@@ -51,7 +50,7 @@ def naive_probability(probe, metric, key, num_splits):
     quarters = np.asarray(draw_quarters(key, probe, -(-num_splits // 10)))
 
     def similarity(rows):
-        return naive_similarity(metric, f, c, active, weights * rows)
+        return oracles.similarity_of_pairs(metric, f, c, active, weights * rows)
 
     on_halves = [[similarity(x) for x in (half, ~half)] for half in halves]
     on_quarters = [[similarity(x) for x in deal] for deal in quarters]
@@ -60,7 +59,7 @@ def naive_probability(probe, metric, key, num_splits):
     features, labels, missing = [], [], []
     rows, outcome, size, neuron = [], [], [], []
     for u in range(f.shape[1]):
-        phi = [[SCALES[metric](x[u]) for x in both] for both in on_halves]
+        phi = [[oracles.STABLE_SCALES[metric](x[u]) for x in both] for both in on_halves]
         label = [[best(x[u]) for x in both] for both in on_halves]
         used = [s for s in range(num_splits) if min(label[s]) >= 0]
         filled = {s: [np.where(np.isnan(x), np.nanmean(x), x) for x in phi[s]] for s in used}
@@ -77,14 +76,14 @@ def naive_probability(probe, metric, key, num_splits):
             for w in range(4):
                 others = [own[v] for v in range(4) if v != w and own[v] >= 0]
                 if own[w] >= 0 and others:
-                    at = SCALES[metric](deal[w][u])
+                    at = oracles.STABLE_SCALES[metric](deal[w][u])
                     rows.append(naive_features(at, own[w], list(apart.values()), 4))
                     outcome.append(np.mean([x == own[w] for x in others]))
                     size.append(1)
                     neuron.append(u)
         labels.append(best(whole[u]))
         missing.append(np.mean([x < 0 for both in label for x in both]))
-        at = SCALES[metric](whole[u])
+        at = oracles.STABLE_SCALES[metric](whole[u])
         features.append(naive_features(at, labels[-1], list(apart.values()), 1))
 
     rows, outcome, size, neuron = map(np.array, (rows, outcome, size, neuron))
@@ -111,12 +110,12 @@ def naive_probability(probe, metric, key, num_splits):
 
 
 @pytest.mark.double
-@pytest.mark.parametrize("metric", SCALES)
+@pytest.mark.parametrize("metric", oracles.STABLE_SCALES)
 def test_equals_a_loop(metric):
-    f, c = layer()
+    f, c = layer_of_near_ties()
     if metric == "iou":  # equal columns are no rivals; sums of others are rounded differently
         c = np.concatenate([c, c[:, :1]], axis=1)
-    for probe in probes(f, c):
+    for probe in three_probes(f, c):
         expected = naive_probability(probe, metric, KEY, SPLITS)
         found = nt.replication_probability(KEY, probe, metric, num_splits=SPLITS)
         assert found.shape == (f.shape[1],)
@@ -125,8 +124,8 @@ def test_equals_a_loop(metric):
 
 
 def test_what_every_result_satisfies():
-    f, c = layer(seed=1)
-    probe = next(probes(f, c))
+    f, c = layer_of_near_ties(seed=1)
+    probe = next(three_probes(f, c))
     found = np.asarray(nt.replication_probability(KEY, probe, num_splits=6))
     label = np.asarray(nt.identify(probe, "iou").concept[:, 0])
     np.testing.assert_array_equal(np.isnan(found), label < 0)
@@ -145,23 +144,11 @@ def test_what_every_result_satisfies():
 
 def test_routes_agree():
     """Counted rows, matrix products, and sparse activations, some neurons at a time."""
-    f, c = layer(seed=2)
-    f = np.maximum(f - 0.5, 0)
-    for metric in ("iou", "auroc"):
-        dense = nt.make_probe(f, c, thresholds=0.3)
-        expected = np.asarray(nt.replication_probability(KEY, dense, metric, num_splits=5))
-        sparse = nt.make_probe(csr_array(f), c, thresholds=0.3)
-        found = nt.replication_probability(KEY, sparse, metric, num_splits=5)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    binary = nt.make_probe(f, c, thresholds=0.3)
-    expected = np.asarray(nt.replication_probability(KEY, binary, num_splits=5))
-    for module, name, value in (
-        (half_similarities, "countable", lambda *_: False),
-        (half_similarities, "COPIES", 10**6),  # one neuron at a time
-    ):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, name, value)
-            found = nt.replication_probability(KEY, binary, num_splits=5)
+
+    def compute(probe, metric):
+        return nt.replication_probability(KEY, probe, metric, num_splits=5)
+
+    for found, expected in routes_by_halves(compute):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -180,7 +167,7 @@ def test_other_metrics(metric):
 
 
 def test_small_layers_lean_on_others_and_say_so():
-    f, c = layer()
+    f, c = layer_of_near_ties()
     probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
     with pytest.warns(
         nt.faithfulness.CoverageWarning, match="131 samples for . neurons.*and 20 neurons"
@@ -209,7 +196,7 @@ def test_small_layers_lean_on_others_and_say_so():
     ],
 )
 def test_refusals(options, message):
-    f, c = layer()
+    f, c = layer_of_near_ties()
     given = {"key": KEY, "probe": nt.make_probe(f, c), "num_splits": 2} | options
     with pytest.raises(ValueError, match=message) as caught:
         nt.replication_probability(given.pop("key"), given.pop("probe"), **given)
@@ -228,8 +215,8 @@ def test_example():
 @pytest.mark.double
 def test_equal_parts_of_the_sampling_units():
     """Four disjoint quarters of all units, whole groups; none of them is a half of the splits."""
-    f, c = layer()
-    probe = list(probes(f, c))[1]
+    f, c = layer_of_near_ties()
+    probe = list(three_probes(f, c))[1]
     quarters = np.asarray(draw_quarters(KEY, probe, 3))
     assert (quarters.sum(axis=1) == 1).all()
     groups = np.asarray(probe.groups)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from test_metrics import assert_close, data
+from builders import assert_close, awkward_probe, few_ties, tied_data
 
 import neurotrust_jax as nt
 from neurotrust_jax._engine import candidates, replicates, room, row_index, screening, strategies
@@ -24,7 +24,7 @@ KEY = jax.random.key(0)
 @pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "correlation", "soft_wpmi"])
 def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
     """The rows that the weights stand for, gathered, and scored as a probe of their own."""
-    f, c = data(seed=1)
+    f, c = tied_data(seed=1)
     groups = np.arange(len(f)) // 4 if grouped else None
     probe = nt.make_probe(f, c, top_fraction=0.2, groups=groups)
     boot = nt.bootstrap(KEY, probe, metric, num_replicates=12)
@@ -43,21 +43,6 @@ def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
         assert_close(boot.label_similarity[b], labelled, metric, precision)
 
 
-def awkward(groups=None, weighted=True):
-    """Ties, dead and constant neurons, concepts of one sample, equal concepts, whole weights."""
-    f, c = data(seed=5)
-    c = c >= 0.5
-    f = np.maximum(f, np.median(f))  # half of the activations tie
-    ends = np.full((len(f), 1), -9.0), np.full((len(f), 1), 9.0)  # never active, and always
-    f = np.concatenate([f, *ends, np.random.default_rng(0).normal(size=(len(f), 1))], axis=1)
-    c = np.concatenate([c, np.eye(len(f))[:, :2], c[:, :1]], axis=1)
-    thresholds = np.r_[np.quantile(f[:, :-3], 0.8, axis=0), 0, 0, 1]
-    if groups is not None:
-        groups = np.arange(len(f)) // groups
-    weights = np.where(np.arange(len(f)) % 3, 1.0, 2.0) if weighted else None
-    return nt.make_probe(f, c, thresholds=thresholds, groups=groups, sample_weight=weights)
-
-
 @pytest.mark.parametrize(
     ("metric", "options"),
     [
@@ -74,7 +59,7 @@ def awkward(groups=None, weighted=True):
     ],
 )
 def test_rows_give_the_replicates_of_the_dense_product(metric, options):
-    probe = awkward(options.pop("groups", None))
+    probe = awkward_probe(options.pop("groups", None))
     dense, rows = (
         nt.bootstrap(KEY, probe, metric, num_replicates=80, strategy=strategy, **options)
         for strategy in ("dense", "rows")
@@ -95,18 +80,6 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
             ours, theirs, rtol=2e-7 if binary else 3e-6, atol=1e-7 if binary else 5e-7
         )
     assert (np.asarray(rows.winners)[:, -3:-1] == -1).all()
-
-
-def few_ties(num_samples, num_neurons, num_concepts):
-    """Activations that tie at both ends and in between, and concepts."""
-    rng = np.random.default_rng(10)
-    c = rng.random((num_samples, num_concepts)) < 0.3
-    f = rng.normal(size=(num_samples, num_neurons)) + c[:, :num_neurons]
-    order = np.argsort(f, axis=0)
-    for first, last in ((0, 3), (250, 262), (num_samples - 4, num_samples)):
-        tied = order[first:last]
-        np.put_along_axis(f, tied, np.take_along_axis(f, tied[:1], axis=0), axis=0)
-    return f, c
 
 
 @pytest.mark.parametrize(
@@ -333,7 +306,7 @@ def test_first_replicates_are_drawn_where_they_tell_standard_errors(metric, draw
 
     monkeypatch.setattr(strategies, "draw_chunk", draw_chunk)
     mesh = jax.make_mesh((1,), ("replicates",))
-    probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
+    probe = nt.make_probe(*tied_data(seed=3), top_fraction=0.2)
     nt.bootstrap(KEY, probe, metric, num_replicates=70, strategy="screened", mesh=mesh)
     assert found == drawn
 
@@ -386,7 +359,7 @@ def test_what_orders_spearmans_correlation_spans_its_arguments():
 
 
 def test_ways_are_taken_where_they_fit():
-    f, soft = data(seed=5)
+    f, soft = tied_data(seed=5)
     c = soft >= 0.5
     whole = nt.make_probe(f, c, top_fraction=0.2)
     light = nt.make_probe(f, c, top_fraction=0.2, sample_weight=np.r_[np.pi, np.ones(len(f) - 1)])
@@ -565,7 +538,7 @@ def test_blocks_of_a_shape_given():
 
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_a_replicate_depends_on_its_number_alone(scheme):
-    probe = nt.make_probe(*data(seed=2), top_fraction=0.2)
+    probe = nt.make_probe(*tied_data(seed=2), top_fraction=0.2)
     for metric in ("iou", "correlation"):
         few = nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme=scheme)
         for chunk_size in (7, 64, 1000):
@@ -580,7 +553,7 @@ def test_a_replicate_depends_on_its_number_alone(scheme):
 
 @pytest.mark.optimised
 def test_vote_shares_and_agreement_count_the_winners():
-    probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
+    probe = nt.make_probe(*tied_data(seed=3), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, num_replicates=77)
     winners = np.asarray(boot.winners)
     for u in range(probe.num_neurons):
@@ -634,7 +607,7 @@ def test_groups_are_drawn_whole():
 @pytest.mark.both_precisions
 @pytest.mark.optimised
 def test_sample_weights_multiply_resampling_weights():
-    f, c = data(seed=4)
+    f, c = tied_data(seed=4)
     w = np.random.default_rng(5).uniform(0.5, 2, len(f))
     probe = nt.make_probe(f, c, thresholds=0.6, sample_weight=w)
     boot = nt.bootstrap(KEY, probe, num_replicates=3)
@@ -665,7 +638,7 @@ def test_undefined_replicates_win_nothing():
 
 
 def test_vote_set_is_the_smallest_and_holds_the_label():
-    probe = nt.make_probe(*data(seed=6, num_neurons=6, num_concepts=12), top_fraction=0.2)
+    probe = nt.make_probe(*tied_data(seed=6, num_neurons=6, num_concepts=12), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, num_replicates=200)
     for alpha in (0.05, 0.1, 0.5):
         with pytest.warns(nt.faithfulness.CoverageWarning, match="less often than 1 - alpha"):
@@ -697,7 +670,7 @@ def test_agreement_rises_with_the_effect_planted():
 
 
 def test_black_box_methods_get_the_same_replicates():
-    probe = nt.make_probe(*data(seed=7), top_fraction=0.2, groups=np.arange(160) // 2)
+    probe = nt.make_probe(*tied_data(seed=7), top_fraction=0.2, groups=np.arange(160) // 2)
 
     def by_numpy(resampled):
         a = np.asarray(resampled.neurons.present, float)
@@ -729,11 +702,11 @@ def test_black_box_methods_get_the_same_replicates():
 )
 def test_bad_options_raise_before_any_work(options, message):
     with pytest.raises(ValueError, match=message):
-        nt.bootstrap(KEY, nt.make_probe(*data()), **options)
+        nt.bootstrap(KEY, nt.make_probe(*tied_data()), **options)
 
 
 def test_bad_black_boxes_and_sets_are_named():
-    probe = nt.make_probe(*data())
+    probe = nt.make_probe(*tied_data())
     with pytest.raises(ValueError, match=r"must return shape \(3, 4\), got \(4,\)"):
         nt.bootstrap_black_box(KEY, lambda p: np.zeros(4), probe)
     with pytest.raises(ValueError, match="continuous weights do not allow"):
@@ -747,12 +720,12 @@ def test_bad_black_boxes_and_sets_are_named():
 
 
 def test_progress_counts_to_the_end_and_compiles_once():
-    probe, told = nt.make_probe(*data(seed=8)), []
+    probe, told = nt.make_probe(*tied_data(seed=8)), []
     nt.bootstrap(KEY, probe, num_replicates=250, chunk_size=100, strategy="screened",
                  progress=lambda done, total: told.append((done, total)))  # fmt: skip
     assert told == [(100, 250), (200, 250), (250, 250)]
     before = replicates.rows_replicates._cache_size()
-    again = nt.make_probe(*data(seed=8), concept_names=["a", "b", "c", "d"])
+    again = nt.make_probe(*tied_data(seed=8), concept_names=["a", "b", "c", "d"])
     nt.bootstrap(jax.random.key(1), again, num_replicates=150, chunk_size=100, strategy="screened")
     # another seed, B and names: no retrace
     assert replicates.rows_replicates._cache_size() == before > 0
