@@ -1,14 +1,16 @@
-"""A hostile set-up: rank promotion raises, and every test runs in 32 and in 64 bits.
+"""A hostile set-up: warnings are errors, rank promotion raises and types are never mixed.
 
-A test marked ``x32`` or ``x64`` runs once, in that precision. Nearly all of the suite's time is
-compilation, and nothing tested is large: programs are compiled with few optimisations, unless
-``--optimised`` asks for them as users get them. ``test_optimised.py`` does so for the tests marked
-``optimised``, of what optimisation might change: values in single precision.
+Tests run in single precision, as users do; a test marked ``both_precisions`` runs in each, and one
+marked ``double`` in double precision alone. Nearly all of the suite's time is compilation, and
+nothing tested is large: programs are compiled with few optimisations, unless ``--optimised`` asks
+for them as users get them. ``test_optimised.py`` does so for the tests marked ``optimised``, whose
+values in single precision might change with optimisation.
 """
 
 import gc
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -47,15 +49,17 @@ def pytest_collection_finish():
 
 
 def pytest_generate_tests(metafunc):
-    marked = [p for p in ("x32", "x64") if metafunc.definition.get_closest_marker(p)]
-    run = ["x32"] if metafunc.config.option.optimised else ["x32", "x64"]
-    metafunc.parametrize("precision", [p for p in marked or run if p in run], indirect=True)
+    if metafunc.definition.get_closest_marker("both_precisions"):
+        run = ["x32"] if metafunc.config.option.optimised else ["x32", "x64"]
+        metafunc.parametrize("precision", run, indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def precision(request):
-    with jax.enable_x64(request.param == "x64"):
-        yield request.param
+    double = request.node.get_closest_marker("double")
+    name = getattr(request, "param", "x64" if double else "x32")
+    with jax.enable_x64(name == "x64"):
+        yield name
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +69,21 @@ def free_compiled_functions(tests_run=itertools.count(1)):  # noqa: B008
     maps = Path("/proc/self/maps")
     if next(tests_run) % 10 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
         jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    library = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
+    with library.sync_playwright() as driver:
+        known = ("chromium", "chromium-browser", "google-chrome")
+        path = next(filter(None, map(shutil.which, known)), None)
+        options = [
+            "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync", "--no-first-run",
+        ]  # fmt: skip
+        try:
+            found = driver.chromium.launch(executable_path=path, args=options)
+        except library.Error as error:
+            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+        yield found
+        found.close()

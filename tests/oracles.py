@@ -7,6 +7,10 @@ a (active) and y (present). Weighted data come as repeated rows.
 import math
 
 import numpy as np
+import scipy.integrate
+import scipy.optimize
+import scipy.special
+import scipy.stats
 
 
 def counts(a, y):
@@ -148,3 +152,104 @@ def similarity(name, activations, concepts, active, present):
             for u in range(f.shape[1])
         ]
     )
+
+
+STABLE_SCALES = {
+    "iou": lambda s: np.arcsin(np.sqrt(s)),
+    "auroc": lambda s: np.log(np.clip(s, 1e-4, 1 - 1e-4) / (1 - np.clip(s, 1e-4, 1 - 1e-4))),
+    "correlation": lambda s: np.arctanh(np.clip(s, -1 + 1e-4, 1 - 1e-4)),
+    "mad": lambda s: s,
+}
+
+
+def similarity_of_pairs(metric, f, c, active, weights):
+    """Of every pair on the rows of positive weight, each repeated as often as it weighs."""
+    rows = np.repeat(np.arange(len(f)), weights.astype(int))
+    found = np.full((f.shape[1], c.shape[1]), np.nan)
+    for u in range(f.shape[1]):
+        for k in range(c.shape[1]):
+            x, a, y = f[rows, u], active[rows, u], c[rows, k]
+            if len(np.unique(a if metric == "iou" else x)) < 2 or len(np.unique(y)) < 2:
+                continue
+            if metric == "iou":
+                found[u, k] = (a & y).sum() / (a | y).sum()
+            elif metric == "correlation":
+                found[u, k] = np.corrcoef(x, y)[0, 1]
+            elif metric == "mad":
+                found[u, k] = x[y].mean() - x[~y].mean()
+            else:
+                r, m = scipy.stats.rankdata(x), y.sum()
+                found[u, k] = (r[y].sum() - m * (m + 1) / 2) / (m * (len(y) - m))
+    return found
+
+
+def chernoff_of_dkw(y):
+    """exp(-4 y²) times the mean of exp(4 y D) where P(D > t) is as large as Massart allows."""
+    least = math.sqrt(math.log(2) / 2)
+
+    def tail(t):
+        return math.exp(-2 * t * t) + (0.5 if t < least else 0)
+
+    mean = 1 + sum(
+        scipy.integrate.quad(lambda t: 4 * y * math.exp(4 * y * t) * tail(t), *ends)[0]
+        for ends in ((0, least), (least, y), (y, y + 9))
+    )
+    below = scipy.integrate.quad(lambda t: 4 * y * math.exp(4 * y * t - 2 * t * t), -9, 0)[0]
+    return math.exp(-4 * y * y) * (mean + below)  # the integral is taken over all of the line
+
+
+def wealth(r, x, y, bound, tail):
+    """Logarithm of the mean wealth of eight who bet that the ratio exceeds r."""
+    least = min(math.sqrt(2 * math.log(1 / tail) * r / len(y)), 0.98)
+    worth = [
+        np.log1p(least ** (1 - k / 7) * 0.98 ** (k / 7) * (x / r - y) / bound).sum()
+        for k in range(8)
+    ]
+    return scipy.special.logsumexp(worth) - math.log(8)
+
+
+def betting_limit(x, y, bound, tail):
+    """The ratio at which the wealth is 1 / tail."""
+    ratio = x.sum() / y.sum()
+    if ratio == 0 or wealth(1e-9, x, y, bound, tail) < math.log(1 / tail):
+        return 0.0
+    return scipy.optimize.brentq(
+        lambda r: wealth(r, x, y, bound, tail) - math.log(1 / tail), 1e-9, ratio, xtol=1e-13
+    )
+
+
+def limits_of_ratio(method, x, y, bound, alpha, hits_high=None):
+    """Limits on E[x] / E[y] from blocks, by root finding on the definition, in float64."""
+    some = y > 1e-9
+    x, y, n = x[some], y[some], int(some.sum())
+    if n == 0:
+        return 0.0, 1.0
+    if method == "betting":
+        return betting_limit(x, y, bound, alpha / 2), 1 - betting_limit(y - x, y, bound, alpha / 2)
+    ratio = x.sum() / y.sum()
+    if method in ("hoeffding", "dkw"):
+        scale = math.sqrt(math.log(2 / alpha) / 2)
+        if method == "dkw" and (bound != 1 or (y != 1).any()):
+            scale = scipy.optimize.brentq(lambda t: chernoff_of_dkw(t) - alpha / 2, 1, 9)
+        half = bound * scale / math.sqrt(n) / y.mean()
+        return max(ratio - half, 0), min(ratio + half, 1)
+
+    def excess(r):
+        z = x - r * y
+        if method == "chernoff":
+            p = min(max(r + z.mean() / bound, 0), 1)
+            with np.errstate(divide="ignore"):
+                kl = scipy.stats.entropy([p, 1 - p], [r, 1 - r])
+            return n * kl - math.log(2 / alpha)
+        if n == 1:
+            return -1.0
+        log = math.log(4 / alpha)
+        spread = math.sqrt(2 * np.var(z, ddof=1) * log / n)
+        return abs(z.mean()) - spread - 7 * bound * log / (3 * (n - 1))
+
+    def edge(end):
+        if abs(ratio - end) < 1e-12 or excess(abs(end - 1e-12)) <= 0:
+            return end
+        return scipy.optimize.brentq(excess, *sorted([ratio, abs(end - 1e-12)]), xtol=1e-12)
+
+    return edge(0.0), edge(1.0)

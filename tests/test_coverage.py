@@ -16,7 +16,7 @@ from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
 from neurotrust_jax.resampling import bootstrapping
 
-pytestmark = [pytest.mark.x32, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 DATASETS, COPIES = 400, 4
 TOGETHER = 20  # datasets side by side in one probe, each of its own neuron and concept
 
@@ -194,7 +194,6 @@ def test_calibrated_sets_cover_among_near_ties_where_vote_sets_do_not():
     assert size < 1.2
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_sets_cover_where_a_sparse_feature_meets_no_positive(monkeypatch):
     """A best concept that is never met by chance stays; were it tested, its replicates would lie.
@@ -222,7 +221,6 @@ def test_sets_cover_where_a_sparse_feature_meets_no_positive(monkeypatch):
     assert coverage() < 0.9
 
 
-@pytest.mark.x32
 @pytest.mark.slow
 def test_sets_cover_with_twelve_groups(monkeypatch):
     """Ten tied concepts on 12 groups, whose samples have much in common.

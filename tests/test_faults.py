@@ -21,7 +21,6 @@ from neurotrust_jax.files import FileError
 from neurotrust_jax.runs import audit_run
 from neurotrust_jax.runs.folder import CHUNKS
 
-pytestmark = pytest.mark.x32
 OPTIONS = runs.Options(
     metric="auroc", num_replicates=1100, num_permutations=150
 )  # in 3 chunks each

@@ -20,7 +20,6 @@ import fuzz
 import numpy as np
 import pytest
 from rich.console import Console
-from test_page import browser  # noqa: F401
 
 from neurotrust_jax import report, runs
 from neurotrust_jax._runtime.text import as_cell, from_cell, visible
@@ -36,7 +35,6 @@ from neurotrust_jax.files import (
 )
 from neurotrust_jax.runs.manifest import read_earlier
 
-pytestmark = pytest.mark.x32
 NAMES = (
     '</script><script>window.ran = 1</script><img src=x onerror="window.ran = 1">',
     '=HYPERLINK("http://x.invalid","y")', "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1+1",
@@ -340,7 +338,7 @@ def test_folders_of_layers_stay_inside(tmp_path, layer):
 
 
 @pytest.fixture
-def page(browser):  # noqa: F811
+def page(browser):
     """A tab of a browser."""
     found = browser.new_page(viewport={"width": 1280, "height": 800})
     yield found

@@ -6,7 +6,6 @@ from pathlib import Path
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.x32
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 COLAB = "https://colab.research.google.com/github/neurotrust/neurotrust_jax/blob/main/notebooks/"
 

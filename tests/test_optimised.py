@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.x32, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 MARKED = sorted(
-    path.name
-    for path in Path(__file__).parent.glob("test_*.py")
+    path
+    for path in Path(__file__).parent.rglob("test_*.py")
     if "pytest.mark.optimised" in path.read_text() and path != Path(__file__)
 )
 
 
-@pytest.mark.parametrize("file", MARKED)
+@pytest.mark.parametrize("file", MARKED, ids=lambda path: path.stem)
 def test_results_hold_as_compiled_for_users(file):
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--optimised", "-m", "optimised"]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, Path(__file__).with_name(file)],
+        [sys.executable, "-m", "pytest", *options, file],
         capture_output=True,
         text=True,
     )

@@ -16,15 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from builders import KINDS, LONG_SUMS, same_fields
 from hypothesis import HealthCheck, Phase, assume, given, settings
-from test_audit import same_fields
-from test_metrics import KINDS, LONG_SUMS
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
-
-pytestmark = pytest.mark.x32
 
 settings.register_profile(
     "quick", max_examples=4, derandomize=True, deadline=None, print_blob=True, database=None,

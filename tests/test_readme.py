@@ -12,7 +12,6 @@ import pytest
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness.sample_size import ROWS
 
-pytestmark = pytest.mark.x32
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "neurotrust_jax"
 FRONT = ROOT / "README.md"

@@ -1,0 +1,92 @@
+"""Mutants of audits, each with the tests that must see it."""
+
+from mutation import of
+
+
+def loop(metric: str) -> str:
+    """The naive loop over samples for one metric."""
+    return f"test_metrics.py::test_equals_naive_loop_on_ties -k x64-{metric}-"
+
+
+COMPARED = "test_comparison.py -k 'not cover'"
+JACKKNIFE = "test_comparison.py::test_errors_are_those_of_the_jackknife_over_folds"
+ENDLESS = "test_comparison.py::test_limits_of_stability_tell_what_other_replicates_give"
+SAME_LABELS = "test_comparison.py::test_labels_given_are_those_of_all_replicates"
+JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
+MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
+SHARES = "test_comparison.py::test_shares_are_of_the_neurons_that_have_a_label"
+
+MUTANTS = [
+    *of(
+        "auditing/vocabulary.py",
+        ("left_out_text", "needed / k", "k / needed",
+         "test_vocabulary.py::test_the_text_says_how_much_larger_a_set_is_needed"),
+        ("judged_concepts", 'metric.concept_view == "binary"', 'metric.concept_view == "rank"',
+         "test_vocabulary.py::test_probabilities_below_the_threshold_are_judged_by_metrics_th"
+         "at_read_them"),
+    ),
+    *of(
+        "auditing/result.py",
+        ("on_given_columns.given", "column[label]", "label",
+         "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),
+        ("Audit.ranked", "-np.nan_to_num(x, nan=-np.inf)", "np.nan_to_num(x, nan=-np.inf)",
+         "test_audit.py::test_ranked_puts_the_surest_of_the_best_verdict_first"),
+    ),
+    *of(
+        "auditing/fit.py",
+        ("label_fit", "top_units[:, None]", "0", "test_fit.py -k loop"),
+        ("_tops", "first <= place", "first <= len(rows)", "test_fit.py -k loop"),
+        ("_tops", "np.sort(np.unique(groups[rows], return_index=True)[1])",
+         "np.unique(groups[rows], return_index=True)[1]", "test_fit.py -k loop"),
+        ("LabelFit.poor", "2 * self.label_hits", "self.label_hits", "test_fit.py -k poor"),
+    ),
+    *of(
+        "auditing/label_checks.py",
+        ("match_labels", "text in exact", "None in exact",
+         "test_published.py::test_an_exact_name_comes_before_a_loose_one"),
+    ),
+    *of(
+        "auditing/comparison.py",
+        ("_spread", "np.nanstd(np.where(some, values, 0), axis=0, ddof=1)",
+         "np.nanstd(np.where(some, values, 0), axis=0, ddof=0)", COMPARED),
+        ("compare.similarity", "[left[0] - left[1]] if shared else left", "left", JACKKNIFE),
+        ("compare.similarity", "[left[0] - left[1]] if shared else left", "[left[0] - left[1]]",
+         JACKKNIFE),
+        ("compare", "_spread(shares[0] - shares[1]) / np.sqrt(num_replicates)",
+         "_spread(shares[0] - shares[1])", ENDLESS),
+        ("compare", "x.label is None", "True", SAME_LABELS),
+        ("compare", "NormalDist().inv_cdf(1 - alpha / 2)", "NormalDist().inv_cdf(1 - alpha)",
+         COMPARED),
+        ("compare", "key if shared else jax.random.fold_in(key, 1)", "jax.random.fold_in(key, 1)",
+         COMPARED),
+        ("compare", "(alpha / 2, 1 - alpha / 2)", "(alpha, 1 - alpha)", SHARES),
+        ("_Side.run", "np.maximum(self.label[some], 0).astype(np.int32)",
+         "0 * self.label[some].astype(np.int32)", COMPARED),
+        ("_share_alike", "(names[0] == names[1])[both]", "names[0] == names[1]", SHARES),
+        ("_Side.stable", "np.where(self.best >= 0, won == self.best, np.nan)",
+         "1.0 * (won == self.best)", SHARES),
+    ),
+    *of(
+        "auditing/verdicts.py",
+        ("judge", "x.q_value > alpha", "x.q_value >= alpha", JUDGED),
+        ("judge", "x.q_value > alpha", "x.q_value > alpha and x.proved[0] != 1", JUDGED),
+        ("judge", "x.proved[0] == 1", "x.proved[0] == 1 and x.label_judged", JUDGED),
+        ("judge",
+         'if not x.label_judged: return Judgement(Verdict.UNDECIDED, f"too little evidence '
+         'on the label itself ({x.positives})")',
+         "if not x.label_judged and x.answers[0] <= 1: return Judgement(Verdict.UNDECIDED, "
+         'f"too little evidence on the label itself ({x.positives})")',
+         JUDGED),
+        ("judge", "x.answers[0] > 1", "x.answers[0] > 1 and x.probability < 0.95", JUDGED),
+        ("judge", "not x.probability >= 1 - alpha", "x.probability < 1 - alpha", JUDGED),
+        ("judge", "x.probability >= 1 - alpha", "x.probability > 1 - alpha", JUDGED),
+    ),
+    *of(
+        "auditing/hierarchy.py",
+        ("merge_answers", "path[0]", "path[-1]", MERGED),
+        ("_shared", "takewhile(lambda step: len(set(step)) == 1, zip(*paths, strict=False))",
+         "filter(lambda step: len(set(step)) >= 1, zip(*paths, strict=False))", MERGED),
+        ("_shared", '[""] + [step[0] for step in same]', '([""] + [step[0] for step in same])[:2]',
+         MERGED),
+    ),
+]  # fmt: skip

@@ -1,0 +1,123 @@
+"""Mutants of how replicates are computed, each with the tests that must see it."""
+
+from mutation import of
+
+
+def rows(metric: str) -> str:
+    """Replicates by rows against the dense product, for one metric."""
+    return f"test_resampling.py::test_rows_give_the_replicates_of_the_dense_product -k [{metric}-"
+
+
+PARTS = "test_compilation.py::test_parts_of_a_call_share_a_program"
+ACCELERATOR = "test_accelerator.py -k 'replicates or lists'"
+MADE_UP = "test_resampling.py -k made_up_for"
+STEPS = "test_resampling.py::test_steps_hold_the_places_of_a_blocks_concepts"
+RANGE = "test_resampling.py::test_replicates_stay_within_their_range"
+ERRORS = "test_resampling.py -k errors_of_auroc"
+COUNTED = "test_resampling.py::test_the_range_counts_replicates_and_the_chance_to_miss_a_concept"
+ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_arguments"
+PRODUCT = "test_null.py::test_counts_are_the_product"
+HALVES = "test_selection.py::test_equals_a_loop_over_replicates_and_halves"
+STREAMED = "test_streaming.py::test_effective_units_of_rows_in_blocks"
+ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
+SCALE = "test_sets.py::test_scales_keep_the_order -k x64"
+FOLLOWED = "test_sets.py::test_what_trails_by_less_than_six_errors_is_followed"
+
+MUTANTS = [
+    *of(
+        "_engine/replicates.py",
+        ("_by_blocks.step", "place < stop", "place < stop - 1", ACCELERATOR),
+        ("_read_ranked.ends", "reached.at(first, dtype) - at(ordered, first)",
+         "reached.at(first, dtype)", rows("auroc")),
+        ("_read_ranked", "column_total(weighted * plain) - total * offset**2",
+         "column_total(weighted * plain)", rows("spearman")),
+        ("_read_ranked", "total - drawn.cubes / total**2", "total",
+         "test_resampling.py -k few_ties"),
+        ("_scale", "2 * jnp.sqrt(jnp.maximum(read.square / drawn.total, 0))[0]",
+         "jnp.sqrt(jnp.maximum(read.square / drawn.total, 0))[0]",
+         "test_resampling.py -k floor_of_spearman"),
+        ("rows_replicates",
+         "jnp.where(none, -jnp.inf, winning * scale).min(axis=1, keepdims=True)",
+         "jnp.where(none, -jnp.inf, winning * scale).max(axis=1, keepdims=True)", MADE_UP),
+        ("_read_ranked", "true - false", "false - true", "test_resampling.py -k few_ties"),
+        ("_read_ranked", "true + false", "true - false", "test_resampling.py -k few_ties"),
+        ("_two_ranks", "s.C * (1 - share) / 4", "s.C * (1 - share) / 2", rows("spearman")),
+        ("_two_ranks", "s.FC - share * s.F", "s.FC", rows("simulation_auroc")),
+        ("standard_deviation", "square / some - (total / some) ** 2", "square / some",
+         "test_resampling.py::test_spread_is_the_standard_deviation_of_what_is_defined"),
+        ("rows_replicates", "column.min(axis=1)", "column.max(axis=1)",
+         "test_resampling.py -k dense_product"),
+        ("_value", "(concept >= 0)[:, None] & drawn.concept_varies[some]",
+         "(concept >= 0)[:, None]", "test_resampling.py -k dense_product"),
+        ("_read_ranked.rank", "2 * base", "base", rows("auroc")),
+        ("_read_ranked.terms", "high - w", "high", "test_resampling.py -k few_ties"),
+    ),
+    *of(
+        "_engine/strategies.py",
+        ("run_rows.in_place", "values[index]", "values[: len(index)]", PARTS),
+        ("_better", "(b > a) | ((b == a) & (won_too >= 0) & (won_too < won))", "b >= a", MADE_UP),
+        ("run_rows.run", "_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),
+    ),
+    *of(
+        "_engine/row_lists.py",
+        ("_ranked_table.column", "place >= low", "place > low", ACCELERATOR),
+        ("_ranked_ties.column", 'x.at[rows].get(mode="clip") - moved',
+         'x.at[rows].get(mode="clip")', ACCELERATOR),
+        ("_on_device", "tied - span", "tied", ACCELERATOR),
+    ),
+    *of(
+        "_engine/row_index.py",
+        ("_steps", "present[some].any(axis=0)", "present[some].all(axis=0)", STEPS),
+        ("_steps", "taken, taken + len(table)", "taken + 1, taken + len(table)", STEPS),
+        ("in_steps", "x + STEPS", "x", MADE_UP),
+    ),
+    *of(
+        "_engine/screening.py",
+        ("_log_error", "4 * len(BOUNDED[metric.name].parts) + 2", "1e-30", RANGE),
+        ("_lead_of_ranks", "jnp.where(lead[1] > 0, most, least)", "least", ORDER),
+        ("_lead_of_ranks", "jnp.where(lead[0] > 0, least, most)", "most", ORDER),
+        ("_lead_of_ranks", "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), 0.5, most)",
+         "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), most, most)", ORDER),
+        ("_ends", "jnp.where((rarer >= log_error)[None, :], lower, -jnp.inf)", "lower", COUNTED),
+        ("replicate_range", "log_error / taken", "log_error * taken",
+         "test_resampling.py -k 'screen or range'"),
+        ("_log_error", "ways * observed.size * num_replicates", "ways * observed.size", COUNTED),
+        ("_log_error", "ways * observed.size", "ways", COUNTED),
+        ("_errors_of_ranks", "part(square, number, absent) + part(rest, absent, number)",
+         "part(square, number, absent)", ERRORS),
+        ("_errors_of_ranks.part", "jnp.minimum(limit, most)", "most", ERRORS),
+    ),
+    *of(
+        "_engine/counts.py",
+        ("over_counts.block", "every[None, :] - found", "found", PRODUCT),
+        ("list_rows", "on ^ others", "on", PRODUCT),
+        ("", "BURSTS = 31", "BURSTS = 33", PRODUCT),
+        ("similarity_of_counts", "(f > 0) & (f < size)", "(f >= 0) & (f <= size)", HALVES),
+        ("over_counts", "x.reshape(-1, *x.shape[2:])[listed.place]",
+         "x.reshape(-1, *x.shape[2:])[: len(listed.place)]", PRODUCT),
+    ),
+    *of(
+        "_engine/candidates.py",
+        ("stable_scale", "jnp.arcsin(jnp.sqrt(inside))", "inside", SCALE),
+        ("choose", "FAR_BEHIND * (spread + spread[best])", "spread + spread[best]", FOLLOWED),
+        ("_has_enough_evidence", "evidence >= least", "evidence >= 0 * least", ENDS),
+        ("_rounding", "4 * float(jnp.finfo(similarity.dtype).eps)",
+         "0 * float(jnp.finfo(similarity.dtype).eps)", ENDS),
+        ("_has_enough_evidence", "(evidence >= least) & above & ~at_top(metric, similarity)",
+         "(evidence >= least) & above", ENDS),
+        ("_reaching",
+         "upper >= jnp.where(has_evidence, lower, -jnp.inf).max(axis=1, keepdims=True)",
+         "upper > jnp.where(has_evidence, lower, -jnp.inf).max(1, keepdims=True) + 0.02",
+         "test_resampling.py::test_screening_leaves_out_none_that_wins"),
+        ("_reaching", "jnp.where(has_evidence, lower, -jnp.inf)", "lower",
+         "test_sets.py test_resampling.py -k 'evidence or screen'"),
+    ),
+    *of(
+        "_engine/streamed_evidence.py",
+        ("_Columns.of", "np.where(np.abs(c - whole) < ROUNDING, whole, c)", "c", STREAMED),
+        ("_of_block.one", "summed(used * column, own)", "summed(used * column, 0 * own)",
+         STREAMED),
+        ("_of_block.summed", "jax.ops.segment_sum(x, unit, num_units).at[0].add(first)",
+         "jax.ops.segment_sum(x, unit, num_units)", STREAMED),
+    ),
+]  # fmt: skip

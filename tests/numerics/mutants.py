@@ -1,0 +1,50 @@
+"""Mutants of sums and ranks, each with the tests that must see it."""
+
+from mutation import of
+
+
+def loop(metric: str) -> str:
+    """The naive loop over samples for one metric."""
+    return f"test_metrics.py::test_equals_naive_loop_on_ties -k x64-{metric}-"
+
+
+WEIGHTS = "test_metrics.py::test_integer_weights_equal_repeated_rows"
+PARTS = "test_compilation.py::test_parts_of_a_call_share_a_program"
+TWICE = "test_metrics.py::test_the_two_ways_to_rank_agree"
+TILES = "test_resampling.py::test_running_total_is_a_cumulative_sum"
+
+MUTANTS = [
+    *of(
+        "_numerics/ranks.py",
+        ("mid_ranks", "(low + high) / (2 * below[-1:])", "low / below[-1:]", loop("auroc")),
+        ("_ranking_by_xla", "position + 1", "position", TWICE),
+        ("_as_integers", "jnp.where(bits < 0, bits ^ jnp.iinfo(whole).max, bits)", "bits", TWICE),
+        ("_ranking_by_numpy", "position + 1", "position", loop("auroc")),
+        ("_in_columns", "np.abs(columns) < np.finfo(columns.dtype).tiny", "np.abs(columns) < 0",
+         "test_extremes.py::test_denormals_are_zeros -k auroc"),
+        ("rank_from_top", "above, at_or_above", "above, above", loop("wpmi_topk")),
+    ),
+    *of(
+        "_numerics/sums.py",
+        ("Tiling.stored", "place % self.tile * self.tiles + place // self.tile",
+         "place // self.tile * self.tiles + place % self.tile", TILES),
+        ("tiled_total", "within[-tiling.tiles :]", "within[: tiling.tiles]", TILES),
+        ("weighted_sums", "weights[:, None] * f", "f", f"{WEIGHTS} -k [iou"),
+        ("weighted_sums", "f * f", "f", loop("cosine")),
+        ("weighted_sums", "weighted_total(c * c, weights)", "(c * c).sum(axis=0)",
+         f"{WEIGHTS} -k [cosine"),
+        ("tiled_total", "running_total(each) - each", "running_total(each)",
+         "test_resampling.py::test_running_total_is_a_cumulative_sum"),
+        ("tiled_total", "rows[-1].astype(dtype)", "rows[-1]",
+         "test_resampling.py::test_running_total_is_a_cumulative_sum"),
+        ("_row_by_row.compensated", "row - excess", "row - 0 * excess",
+         "test_resampling.py::test_running_total_keeps_its_digits"),
+        ("power_sum", "jnp.matmul(weighted.T, c**b, precision=lax.Precision.HIGHEST)",
+         "jnp.matmul(weighted.T, c, precision=lax.Precision.HIGHEST)",
+         "test_influence.py::test_moments_equal_gradients -k [correlation"),
+    ),
+    *of(
+        "_numerics/packing.py",
+        ("padded", "longest - len(x)", "round_up_shape(len(x)) - len(x)", PARTS),
+    ),
+]  # fmt: skip

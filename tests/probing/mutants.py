@@ -1,0 +1,46 @@
+"""Mutants of probes, each with the tests that must see it."""
+
+from mutation import of
+
+SCALED = "test_inputs.py -k 'own_scale or single_precision'"
+
+MUTANTS = [
+    *of(
+        "probing/sample_weights.py",
+        ("canonical_weights", "(share > 0).sum()", "len(share)", SCALED),
+        ("_multiples", "scale *= near.denominator", "scale *= 2 * near.denominator", SCALED),
+        ("_multiples", "4 * eps * scaled", "4 * eps", SCALED),
+        ("_multiples", "scaled - np.rint(scaled)", "scaled - np.rint(share)", SCALED),
+        ("canonical_weights", "weights.max()", "1.0", SCALED),
+        ("effective_size", "w.sum() ** 2", "len(w) * w.sum()",
+         "test_reweighting.py -k 'folds or few_effective'"),
+    ),
+    *of(
+        "probing/groups.py",
+        ("_by_hash", "place[index]", "index", "test_inputs.py::test_groups_are_whatever_is_equal"),
+        ("_by_hash", "seen.setdefault(label, len(seen))", "seen.setdefault(str(label), len(seen))",
+         "test_inputs.py::test_groups_are_whatever_is_equal"),
+    ),
+    *of(
+        "probing/inputs.py",
+        ("as_concepts", "_require(c, _zero_or_one, name, what, remedy)",
+         "_require(jnp.asarray(c), _zero_or_one, name, what, remedy)",
+         "test_inputs.py::test_labels_of_64_bits_are_checked_before_they_are_converted"),
+        ("_check_stored", "(column, row)", "(row, column)",
+         "test_sparse.py::test_bad_sparse_input_is_named"),
+    ),
+    *of(
+        "probing/thresholds.py",
+        ("_top_thresholds", "order[::-1]", "+order",
+         "test_probe.py::test_top_fraction_without_ties_takes_exactly_that_many"),
+        ("last_kept", "reached[-1]", "len(weights)", "test_fit.py -k leave"),
+        ("threshold_at", "values[last + 1]", "values[last]", "test_fit.py -k leave"),
+    ),
+    *of(
+        "probing/construction.py",
+        ("enough_units", "units >= min_positives", "units > min_positives",
+         "test_vocabulary.py::test_at_the_bound_a_concept_is_judged"),
+        ("split_thresholds", "probe.top_fraction or DEFAULT_TOP_FRACTION", "DEFAULT_TOP_FRACTION",
+         "test_probe.py::test_a_split_takes_the_share_that_the_probe_was_made_with"),
+    ),
+]  # fmt: skip

@@ -1,0 +1,201 @@
+"""The page holds what the audit says, is inert and offline, and works in a browser."""
+
+import html
+import json
+import re
+from dataclasses import fields, is_dataclass, replace
+
+import jax
+import numpy as np
+import pytest
+from builders import planted_probe
+
+import neurotrust_jax as nt
+from neurotrust_jax import report
+
+HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x00\x07 =cmd()'
+
+
+@pytest.fixture(scope="module")
+def audited():
+    with jax.enable_x64(False):
+        probe = planted_probe(groups=np.arange(1500) // 5)
+        return nt.audit(
+            jax.random.key(0), probe, "iou", num_replicates=200, num_permutations=99, layer="block"
+        )
+
+
+def data_of(path):
+    text = path.read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found[1]), text
+
+
+def examples(count=7):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 8), np.uint8)
+    return report.Examples(rng.integers(0, 40, (count, 5)), lambda row: images[row])
+
+
+def many(audit, times, num_concepts=200):
+    """The same neurons again and again, and more concepts that no one is about."""
+
+    def wider(value, name):
+        if is_dataclass(value):
+            return replace(
+                value, **{f.name: wider(getattr(value, f.name), f.name) for f in fields(value)}
+            )
+        if not isinstance(value, np.ndarray) and not hasattr(value, "ndim"):
+            return value
+        value = np.asarray(value)
+        if value.ndim and value.shape[0] == 7:
+            value = np.concatenate([value] * times)
+        if value.ndim == 2 and value.shape[1] == 9:
+            value = np.pad(value, ((0, 0), (0, num_concepts - 9)))
+        return value
+
+    found = wider(audit, "")
+    return replace(
+        found,
+        neuron_names=tuple(map(str, range(7 * times))),
+        verdict_reason=audit.verdict_reason * times,
+        why_wide=audit.why_wide * times,
+        judged=np.ones(num_concepts, bool),
+        concept_names=tuple(f"concept {i}" for i in range(num_concepts)),
+        positives=np.resize(audit.positives, num_concepts),
+    )
+
+
+def test_what_is_said(audited, tmp_path):
+    path = report.write_page(audited, tmp_path / "a.html", examples=examples(), title="My layer")
+    data, text = data_of(path)
+    (layer,) = data["layers"]
+    np.testing.assert_allclose(layer["similarity"][:6], audited.similarity[:6], rtol=1e-3)
+    assert layer["similarity"][6] is None
+    assert [layer["concepts"][c] for c in layer["label"][:6]] == [
+        audited.description(u) for u in range(6)
+    ]
+    for u in range(7):
+        assert sorted(layer["set"][u]) == np.flatnonzero(audited.concept_set[u]).tolist()
+        assert data["verdicts"][layer["verdict"][u]]["name"] == nt.Verdict(audited.verdict[u]).text
+    assert "<title>My layer</title>" in text
+    np.testing.assert_allclose(
+        layer["probability"][:6], audited.replication_probability[:6], rtol=1e-3
+    )
+    assert np.argsort(layer["place"]).tolist() == audited.ranked.tolist()
+    for promise in (audited.guarantee, audited.asymptotic_guarantee, audited.set_guarantee):
+        assert html.escape(promise).replace("&#x27;", "&#39;") in text
+    assert not re.search(r"(?<![\w.-])(nan|inf|NaN|Infinity)(?![\w.-])", text.split("</main>")[0])
+
+
+def test_nothing_in_names_runs_or_hides(audited, tmp_path):
+    names = tuple(f"{HOSTILE} {i}" for i in range(9))
+    hostile = replace(audited, concept_names=names, layer=HOSTILE)
+    shown = report.Examples(np.zeros((7, 1), int), lambda row: (HOSTILE, HOSTILE, HOSTILE))
+    path = report.write_page(
+        hostile, tmp_path / "a.html", examples=shown, title=HOSTILE, manifest={HOSTILE: HOSTILE}
+    )
+    data, text = data_of(path)
+    assert text.count("<script") == 4  # the data, two libraries, and our own
+    assert "alert(" in data["layers"][0]["concepts"][0]  # it is there as text
+    assert "<b onclick" not in text
+    assert "49" not in re.search("<title>(.*?)</title>", text)[1]
+    assert not {"\u202e", "\x00", "\x07"} & set(text)
+
+
+def test_the_page_reaches_nowhere(audited, tmp_path):
+    path = report.write_page(audited, tmp_path / "a.html", examples=examples())
+    text = path.read_text(encoding="utf-8")
+    policy = re.search('Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert policy.startswith("default-src &#39;none&#39;")
+    assert not re.search(
+        r'(src|href)="(?!#)', re.sub("<script.*?</script>", "", text, flags=re.DOTALL)
+    )
+
+
+def test_a_large_layer_is_not_too_large_a_page(audited, tmp_path):
+    rng = np.random.default_rng(0)
+    large = many(audited, 293)  # 2,051 neurons
+    images = rng.integers(0, 256, (6000, 28, 28), np.uint8)
+    shown = report.Examples(rng.integers(0, 6000, (2051, 6)), lambda row: images[row])
+    path = report.write_page(large, tmp_path / "a.html", examples=shown)
+    assert path.stat().st_size < 10e6
+    assert len(data_of(path)[0]["layers"][0]["units"]) == 2051
+
+
+def test_what_does_not_fit_is_refused(audited, tmp_path):
+    with pytest.raises(ValueError, match="at least one audit"):
+        report.write_page([], tmp_path / "a.html")
+    with pytest.raises(ValueError, match="one row for each of 7 neurons"):
+        report.write_page(audited, tmp_path / "a.html", examples=examples(3))
+    with pytest.raises(ValueError, match="examples are given for 2 layers, audits for 1"):
+        report.write_page(audited, tmp_path / "a.html", examples=[None, None])
+    with pytest.raises(ValueError, match="an image must have shape"):
+        report.write_page(
+            audited, tmp_path / "a.html",
+            examples=report.Examples(np.zeros((7, 1), int), lambda row: np.zeros((2, 2, 4))),
+        )  # fmt: skip
+
+
+def sort_by(page, field):
+    """Click on a column's title, and wait until the rows that it brings are drawn."""
+    title = page.locator(f".tabulator-col[tabulator-field={field}]")
+    title.click()
+    page.wait_for_selector(f".tabulator-col[tabulator-field={field}]:not([aria-sort=none])")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 360])
+def test_in_a_browser(audited, tmp_path, browser, width):
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect.set_options(timeout=30_000)
+    large = many(audited, 293)
+    path = report.write_page([large, audited], tmp_path / "a.html", examples=[None, examples()])
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    said, asked = [], []
+    page.on("console", lambda x: said.append(x.text))
+    page.on("pageerror", lambda x: said.append(str(x)))
+    page.on("request", lambda x: asked.append(x.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-ready]")
+    count = page.locator("#count")
+    expect(count).to_have_text("2,058 of 2,058 neurons")
+    page.fill("#search", "concept, 3")
+    expect(count).to_have_text("1 of 2,058 neurons")
+    row = page.locator(".tabulator-row").first
+    assert "concept, 3" in row.inner_text()
+    page.fill("#search", "")
+    page.select_option("#layer", "1")
+    expect(count).to_have_text("7 of 2,058 neurons")
+    page.select_option("#verdict", "undecided")
+    expect(count).to_have_text("1 of 2,058 neurons")
+    page.select_option("#verdict", "")
+    expect(count).to_have_text("7 of 2,058 neurons")
+
+    # the surest come first, whichever verdict does; a click on a title sorts by it when drawn
+    order = [audited.neuron_names[u] for u in audited.ranked]
+    units = page.locator(".tabulator-cell[tabulator-field=unit]")
+    expect(units).to_have_text(order)
+    kinds = [audited.verdict[int(u)] for u in order]
+    turned = sorted(range(7), key=lambda i: -kinds[i])  # of each verdict as before
+    sort_by(page, "verdict")
+    expect(units).to_have_text([order[i] for i in turned])
+
+    labels = page.locator(".tabulator-cell[tabulator-field=description]")
+    wanted = sorted(labels.all_inner_texts())
+    sort_by(page, "description")
+    expect(labels).to_have_text(wanted)
+    page.locator(".tabulator-row", has_text="concept, 2").press("Enter")
+    detail = page.locator("#detail")
+    detail.wait_for(state="visible")
+    assert "Unit 2: concept, 2" in detail.inner_text()
+    assert detail.locator(".tile").count() == 5
+    assert detail.locator("canvas").bounding_box()["height"] > 50
+    assert "#n-1-2" in page.url
+    # nothing is wider than the window
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    detail.get_by_role("button", name="Close").click()
+    detail.wait_for(state="hidden")
+    assert said == []
+    assert [x for x in asked if not x.startswith("data:")] == [path.as_uri()]
+    page.close()

@@ -1,0 +1,139 @@
+"""Mutants of resampling, each with the tests that must see it."""
+
+from mutation import of
+
+
+def measure(name: str) -> str:
+    """Tests of one measure of agreement."""
+    return f"test_stability.py -k '(x64 or double) and {name}'"
+
+
+MOMENTS = "test_resampling.py::test_weights_have_the_moments_of_their_scheme"
+MEASURES = "test_stability.py::test_measures_of_a_bootstrap_equal_a_loop -k x64"
+HALVES = "test_selection.py::test_equals_a_loop_over_replicates_and_halves"
+FOLDED = "test_comparison.py::test_cross_fitting_equals_a_loop_over_folds"
+JACKKNIFE = "test_comparison.py::test_errors_are_those_of_the_jackknife_over_folds"
+CONFORMAL = "test_conformal.py::test_equals_a_loop"
+REPLICATED = "test_replication.py::test_equals_a_loop"
+
+MUTANTS = [
+    *of(
+        "schemes.py",
+        ("_multinomial", "1 - short / n", "1.0", MOMENTS),
+        ("", "MOST = 12", "MOST = 3", MOMENTS),
+        ("_bayesian", "draw * (n / draw.sum())", "draw", MOMENTS),
+        ("_subsample", "jnp.zeros(n, dtype).at[jax.random.permutation(key, n)[: n // 2]].set(2)",
+         "jnp.zeros(n, dtype).at[jax.random.permutation(key, n)[: n // 2]].set(1)", MOMENTS),
+        ("_multinomial", "jnp.arange(drawn.shape[0], dtype=jnp.int32) < missing",
+         "jnp.arange(drawn.shape[0], dtype=jnp.int32) <= missing", MOMENTS),
+        ("draw", "unit[groups]", "jnp.resize(unit, groups.shape)",
+         "test_resampling.py::test_groups_are_drawn_whole"),
+    ),
+    *of(
+        "resampling/stability_measures.py",
+        ("_wilson", "share + z2 / (2 * n)", "share", MEASURES),
+        ("_wilson", "alpha / 2", "alpha", MEASURES),
+        ("_normalised_entropy", "share.shape[1]", "share.shape[1] + 1", MEASURES),
+        ("inflated_argmax", "epsilon / math.sqrt(2)", "epsilon", measure("inflated")),
+        ("inflated_argmax", "(k + 1) * t**2", "k * t**2", measure("inflated")),
+        ("bagging_epsilon", "math.sqrt((1 - 1 / c) * moved / delta)",
+         "math.sqrt(moved / delta) / 2", measure("bagging")),
+        ("bagging_epsilon", "p / (1 - p)", "p", "test_stability.py -k bagging"),
+        ("bagging_epsilon", "2 / num_replicates", "1 / num_replicates",
+         "test_stability.py -k bagging"),
+    ),
+    *of(
+        "resampling/agreement.py",
+        ("fleiss_kappa", "pairs / subjects - chance", "pairs / subjects", measure("fleiss")),
+        ("_nogueira", "n / (n - 1) * (frequency * (1 - frequency)).mean(axis=-1)",
+         "(frequency * (1 - frequency)).mean(axis=-1)", measure("nogueira")),
+        ("_nogueira", "2 * a * b - a - b", "2 * a * b - a + b", measure("nogueira")),
+        ("_nogueira", "alpha / 2", "alpha", measure("nogueira")),
+        ("_jaccard", "size[:, None] + size[None, :] - both", "size[:, None] + size[None, :]",
+         measure("jaccard")),
+        ("_jaccard", "n - 1", "n", measure("jaccard")),
+        ("rank_biased_overlap", "p**k / k", "0", measure("rank_biased")),
+        ("rank_biased_overlap", "jnp.triu(match, 1)", "jnp.triu(match)", measure("rank_biased")),
+        ("kendalls_w", "((tied**2 - 1).sum(axis=-1) / m).sum(axis=0)", "0", measure("kendall")),
+        ("kendalls_w", "n + 1", "n", measure("kendall")),
+        ("agreeing_pairs", "(votes - 1) / (num_raters - 1)", "votes / num_raters", MEASURES),
+    ),
+    *of(
+        "resampling/selection.py",
+        ("_corrected", "naive - optimism", "naive + optimism", HALVES),
+    ),
+    *of(
+        "resampling/crossfit.py",
+        ("_fit_sums.partition.choose", "(every != pair[0]) & (every != pair[1])",
+         "every != pair[0]", FOLDED),
+        ("_fit_sums.partition", "measure(jnp.diagonal(chosen, axis1=0, axis2=1).T, size)",
+         "measure(chosen[0], size)", FOLDED),
+        ("_fit_sums.partition", "jnp.where(every == k, 0, size)", "size", FOLDED),
+        ("_fit_scores.partition.mean", "small + (large - small) / share",
+         "large + (large - small) / share", FOLDED),
+        ("_fit_scores.partition.leave", "jnp.where(is_first, with_first[own], with_second[own])",
+         "with_first[own]", FOLDED),
+        ("pooled_similarity.neuron", "label[:, None] == label[None, :]", "used[:, None]",
+         f"{FOLDED} -k iou"),
+        ("_mean_of_known", "weight * (highest[None] - value)", "highest[None] - value", FOLDED),
+        ("_about_own_means", "s.FC - s.F * s.C / size", "s.FC", FOLDED),
+        ("_about_own_means", "s.FF - s.F**2 / size if f else s.FF", "s.FF", FOLDED),
+        ("cross_fit", "(num_folds - 2) / num_folds", "0", FOLDED),
+        ("jackknife_variance",
+         "(num_folds - 1) / num_folds * (deviation**2).sum(axis=1).mean(axis=0)",
+         "(deviation**2).sum(axis=1).mean(axis=0)", JACKKNIFE),
+        ("deal_folds", "folds if probe.groups is None else folds[:, probe.groups]", "folds",
+         FOLDED),
+    ),
+    *of(
+        "resampling/halves.py",
+        ("half_differences", "jnp.where(jnp.isnan(scaled), typical, scaled)",
+         "jnp.nan_to_num(scaled)", CONFORMAL),
+        ("half_differences", "stable_scale(metric, similarity)", "similarity", CONFORMAL),
+        ("_by_counts.both", "listed.total - positives", "listed.total", f"{CONFORMAL} -k iou"),
+        ("_by_counts.both.counted", "together[neurons] - count", "together[neurons]", HALVES),
+        ("_by_counts.both", "listed.length - active", "active", HALVES),
+        ("_by_counts.both", "has[::-1]", "has", HALVES),
+        ("_by_counts.both.counted", "hits[::-1]", "hits", HALVES),
+        ("_by_scores.both", "x[::-1]", "x", HALVES),
+        ("draw_halves",
+         'draw_all(key, np.arange(num_splits), probe.groups, scheme="subsample", '
+         "num_units=probe.num_units, dtype=probe.weights.dtype)",
+         'draw_all(key, np.arange(num_splits), probe.groups, scheme="multinomial", '
+         "num_units=probe.num_units, dtype=probe.weights.dtype)",
+         HALVES),
+        ("draw_quarters", "jax.random.permutation(k, part)", "part",
+         "test_replication.py -k equal_parts"),
+    ),
+    *of(
+        "resampling/replication.py",
+        ("_observe.neuron",
+         "features(scaled.reshape(-1, num_concepts), label.reshape(-1), 2, split)",
+         "features(scaled.reshape(-1, num_concepts), label.reshape(-1), 1, split)",
+         f"{REPLICATED} -k iou"),
+        ("_observe.neuron",
+         "features(stable_scale(metric, on_quarters.reshape(-1, num_concepts)), "
+         "dealt.reshape(-1), 4, None)",
+         "features(stable_scale(metric, on_quarters.reshape(-1, num_concepts)), "
+         "dealt.reshape(-1), 2, None)",
+         f"{REPLICATED} -k iou"),
+        ("_observe.neuron.features", "(mine[:, None] - apart[split]) ** 2",
+         "0 * (mine[:, None] - apart[split]) ** 2", f"{REPLICATED} -k iou"),
+        ("_observe.neuron.features", "used[split].astype(scaled.dtype)",
+         "0 * used[split].astype(scaled.dtype)", f"{REPLICATED} -k iou"),
+        ("_observe.neuron.features", "-(score**2) / 4", "-(score**2) / 2", f"{REPLICATED} -k iou"),
+        ("_observe.neuron.features", "(size > 0) | (lead > 0)", "lead > 0",
+         f"{REPLICATED} -k iou"),
+        ("_observe.neuron", "(given[:, :, None] == given[:, None, :]).sum(axis=2) - 1",
+         "(given[:, :, None] == given[:, None, :]).sum(axis=2)", f"{REPLICATED} -k iou"),
+        ("_observe.neuron", "(dealt >= 0) & (others > 0)", "dealt >= 0", f"{REPLICATED} -k iou"),
+        ("_calibrated", "DAMPING * (found[0] - found[1])", "0 * DAMPING * (found[0] - found[1])",
+         f"{REPLICATED} -k iou"),
+        ("_calibrated", "size + 1", "1", f"{REPLICATED} -k iou"),
+        ("_calibrated", "first + DAMPING * (first - second)", "first", f"{REPLICATED} -k iou"),
+        ("_calibrated", "count / max(len(rows), 1)", "1.0", f"{REPLICATED} -k iou"),
+        ("_fit", "found - typical", "found", f"{REPLICATED} -k iou"),
+        ("probability_of", "missing[label >= 0] ** 2", "0 * missing[label >= 0]",
+         f"{REPLICATED} -k iou"),
+    ),
+]  # fmt: skip
