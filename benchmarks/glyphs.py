@@ -27,8 +27,8 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
+from _common.populations import Population
 from matplotlib import pyplot as plt
-from populations import Population
 from rich.console import Console
 from rich.progress import track as rich_track
 from rich.table import Table

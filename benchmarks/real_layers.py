@@ -31,7 +31,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import real_layers_report as report
-from populations import Population
+from _common.populations import Population
 from probing_sets import LAYERS, REAL, Draws, Halves
 from rich.console import Console
 

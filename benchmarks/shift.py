@@ -28,9 +28,9 @@ from typing import NamedTuple
 import jax
 import matplotlib
 import numpy as np
+from _common.populations import Population
 from matplotlib import pyplot as plt
 from PIL import Image
-from populations import Population
 from rich.console import Console
 from rich.progress import track as rich_track
 from rich.table import Table

@@ -1,0 +1,1 @@
+"""What all benchmarks share: command line, results, terminal, figures, and known truth."""
