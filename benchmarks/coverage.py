@@ -222,7 +222,9 @@ def main():
         cells["hostile"] = list(hostile_laws())
         alphas, datasets, replicates = (0.2, 0.1, 0.05), arguments.datasets or 100, 500
 
-    warnings.simplefilter("ignore", nt.CoverageWarning)  # the vote rule is here on purpose
+    warnings.simplefilter(
+        "ignore", nt.faithfulness.CoverageWarning
+    )  # the vote rule is here on purpose
     console = Console(width=130)
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "coverage.json"

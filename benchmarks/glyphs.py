@@ -373,7 +373,9 @@ def main():
             "draws": 30, "replicates": 400, "audits": 10, "tests": 60, "fresh": 200,
         }  # fmt: skip
 
-    warnings.simplefilter("ignore", nt.CoverageWarning)  # the vote rule is here on purpose
+    warnings.simplefilter(
+        "ignore", nt.faithfulness.CoverageWarning
+    )  # the vote rule is here on purpose
     arguments.out.mkdir(parents=True, exist_ok=True)
     console = Console(width=130)
     found = {

@@ -352,7 +352,9 @@ def main():
     if arguments.draws:
         size |= {name: min(arguments.draws, size[name]) for name in DRAWS.values()}
 
-    warnings.simplefilter("ignore", nt.CoverageWarning)  # the vote rule is here on purpose
+    warnings.simplefilter(
+        "ignore", nt.faithfulness.CoverageWarning
+    )  # the vote rule is here on purpose
     arguments.out.mkdir(parents=True, exist_ok=True)
     path = arguments.out / "real_layers.json"
     made = {

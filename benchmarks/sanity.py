@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 import neurotrust_jax as nt
-from neurotrust_jax.sanity import FREQUENCIES, label_tests
+from neurotrust_jax.metrics.sanity import FREQUENCIES, label_tests
 
 HERE = Path(__file__).parent
 PUBLISHED = HERE.parent / "tests" / "data" / "published_sanity.json"
@@ -35,7 +35,7 @@ def main():
     for column in ("metric", "frequency", "missing labels", "extra labels", ""):
         table.add_column(column, justify="left" if column == "metric" else "right")
     rows = []
-    for metric, theirs in nt.NEURON_EVAL_NAMES.items():
+    for metric, theirs in nt.metrics.NEURON_EVAL_NAMES.items():
         if theirs not in published:
             continue
         ours = label_tests(

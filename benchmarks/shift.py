@@ -378,7 +378,7 @@ def main():
         yield from image_pairs("glyphs-cnn", 128, True)
         yield from source_pairs("python-transformer", 64, ("numpy", "jax"))
 
-    warnings.simplefilter("ignore", nt.ShiftWarning)
+    warnings.simplefilter("ignore", nt.shift.ShiftWarning)
     arguments.out.mkdir(parents=True, exist_ok=True)
     console = Console(width=150)
     found = {

@@ -80,7 +80,7 @@ def track(items, description):
 
 def rankings(key, probe, metric, count):
     """Similarities on a few resampled probing sets, [count, U, C], NaN as the lowest."""
-    weights = nt.bootstrap_weights(key, probe, num_replicates=count)
+    weights = nt.resampling.bootstrap_weights(key, probe, num_replicates=count)
     scores = [np.asarray(nt.similarity(nt.reweight(probe, w), metric)) for w in weights]
     return np.nan_to_num(np.stack(scores), nan=-np.inf)
 
@@ -101,14 +101,14 @@ def measured(key, probe, metric, size):
     order = np.argsort(-scores, axis=2, kind="stable")[:, :, :TOP]
     selected = np.zeros(scores.shape, bool)
     np.put_along_axis(selected, order, True, axis=2)
-    values["nogueira_top"] = np.asarray(nt.nogueira(jnp.asarray(selected))[0])
-    values["jaccard"] = np.asarray(nt.jaccard(jnp.asarray(selected)))
+    values["nogueira_top"] = np.asarray(nt.resampling.nogueira(jnp.asarray(selected))[0])
+    values["jaccard"] = np.asarray(nt.resampling.jaccard(jnp.asarray(selected)))
     first, second = np.triu_indices(len(order), 1)
     values["rank_biased_overlap"] = np.asarray(
-        nt.rank_biased_overlap(order[first], order[second])
+        nt.resampling.rank_biased_overlap(order[first], order[second])
     ).mean(axis=0)
     lowest = np.where(np.isinf(scores), -1, scores)
-    values["kendalls_w"] = np.array([nt.kendalls_w(lowest[:, u]) for u in everyone])
+    values["kendalls_w"] = np.array([nt.resampling.kendalls_w(lowest[:, u]) for u in everyone])
 
     similarity = np.nan_to_num(np.asarray(boot.similarity), nan=-np.inf)
     rival = similarity.copy()
@@ -303,7 +303,7 @@ def main():
     parser.add_argument("--metric", default="iou")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
-    warnings.simplefilter("ignore", nt.ShiftWarning)
+    warnings.simplefilter("ignore", nt.shift.ShiftWarning)
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = {
         "device": jax.devices()[0].device_kind, "jax": jax.__version__,

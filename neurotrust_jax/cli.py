@@ -29,14 +29,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from .checks import check_seed
+from ._runtime.validation import check_seed
+from .auditing.vocabulary import DEFAULT_MIN_POSITIVES, left_out_text
 from .io import FileError, as_cell, visible
-from .vocabulary import DEFAULT_MIN_POSITIVES, left_out_text
 
 if TYPE_CHECKING:
-    from .audited import Audit
-    from .chunks import StageProgress
-    from .probe import Probe
+    from ._runtime.chunks import StageProgress
+    from .auditing.result import Audit
+    from .probing.probe import Probe
     from .published import Claim
     from .runs import Files, Options
     from .tasks import TrainedLayer
@@ -82,7 +82,7 @@ def _root(
 
 
 def _known_metric(name: str | None) -> str | None:
-    from .metrics import get_metric
+    from .metrics.table import get_metric
 
     try:
         return None if name is None else get_metric(name).name
@@ -98,7 +98,7 @@ def _seed(value: int) -> int:
 
 
 def _folder(path: Path) -> Path:
-    from .folders import check_folder
+    from ._runtime.checkpoint import check_folder
 
     try:
         return check_folder(path)
@@ -107,7 +107,7 @@ def _folder(path: Path) -> Path:
 
 
 def _file(path: Path | None) -> Path | None:
-    from .folders import check_file
+    from ._runtime.checkpoint import check_file
 
     try:
         return None if path is None else check_file(path)
@@ -230,7 +230,7 @@ def demo(
     """
     import jax
 
-    from .audit import audit
+    from .auditing.layer_audit import audit
     from .report import (
         Examples,
         most_active,
@@ -697,8 +697,8 @@ def compare(
     """
     import jax
 
-    from .comparison import Labelling
-    from .comparison import compare as compare_labellings
+    from .auditing.comparison import Labelling
+    from .auditing.comparison import compare as compare_labellings
     from .published import match_labels
     from .runs import Files, Options
 
@@ -818,7 +818,7 @@ def plan(
     ] = None,
 ) -> None:
     """How large must a probing set be, or how large is the error of one?"""
-    from .planning import generalization_gap, required_samples
+    from .faithfulness.sample_size import generalization_gap, required_samples
 
     if error is not None and margin is not None:
         raise typer.BadParameter("excludes --margin; leave one of them out", param_hint="--error")

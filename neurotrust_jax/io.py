@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .memory import free_memory
+from ._runtime.memory import free_memory
 from .sparse_files import PARTS, read_scipy
 
 __all__ = [

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import Array
 
-from .bounds import intervals
-from .checks import check_count, check_share
-from .chunks import Progress
+from ._runtime.chunks import Progress
+from ._runtime.validation import check_count, check_share
+from .auditing.vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
+from .faithfulness.bounds import intervals
 from .io import FileError, from_cell, read_rows
-from .metrics import Metric, get_metric
-from .probe import LeftOut, Probe
-from .probing import rare_concepts
-from .resampling import bootstrap
-from .sets import concept_sets
-from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
+from .metrics.table import Metric, get_metric
+from .probing.construction import rare_concepts
+from .probing.probe import LeftOut, Probe
+from .resampling.bootstrapping import bootstrap
+from .sets.set_rules import concept_sets
 
 __all__ = [
     "Claim",

@@ -22,13 +22,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jax import Array
 
-from .arrays import remedy
-from .audit import audit
-from .audited import Audit
-from .checks import check_count, check_seed, check_share
-from .chunks import StageProgress
-from .folders import UNFINISHED, check_folder, written
-from .hierarchy import lineages
+from ._runtime.checkpoint import UNFINISHED, check_folder, written
+from ._runtime.chunks import StageProgress
+from ._runtime.host_arrays import remedy
+from ._runtime.validation import check_count, check_seed, check_share
+from .auditing.hierarchy import lineages
+from .auditing.layer_audit import audit
+from .auditing.result import Audit
+from .auditing.vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
 from .io import (
     FileError,
     check_numbers,
@@ -38,9 +39,11 @@ from .io import (
     read_names,
     read_wanted,
 )
-from .metrics import get_metric
-from .probe import Probe
-from .probing import make_probe, rows_aside, split_thresholds
+from .metrics.table import get_metric
+from .probing.construction import make_probe, rows_aside, split_thresholds
+from .probing.probe import Probe
+from .probing.sparse_columns import SparseColumns
+from .probing.thresholds import DEFAULT_TOP_FRACTION, check_top
 from .report import (
     Examples,
     most_active,
@@ -50,10 +53,7 @@ from .report import (
     write_descriptions,
     write_page,
 )
-from .sparse import SparseColumns
-from .thresholds import DEFAULT_TOP_FRACTION, check_top
-from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
-from .weights import check_scheme
+from .schemes import check_scheme
 
 __all__ = ["Files", "Options", "audit_files", "load_layer", "load_layers"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .arrays import native
-from .memory import free_memory
+from ._runtime.host_arrays import native
+from ._runtime.memory import free_memory
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, csr_array

@@ -13,10 +13,10 @@ from flax import nnx
 from jax import Array
 
 from . import datasets, models
-from .chunks import StageProgress
-from .folders import cache_folder
-from .probe import Probe
-from .probing import make_probe
+from ._runtime.checkpoint import cache_folder
+from ._runtime.chunks import StageProgress
+from .probing.construction import make_probe
+from .probing.probe import Probe
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

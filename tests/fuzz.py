@@ -40,8 +40,9 @@ from rich.table import Table
 from scipy import sparse
 
 from neurotrust_jax import published, runs
-from neurotrust_jax.audited import Audit, Leading
-from neurotrust_jax.fit import SHARES, LabelFit
+from neurotrust_jax.auditing.fit import SHARES, LabelFit
+from neurotrust_jax.auditing.result import Audit, Leading
+from neurotrust_jax.chance.null import PermutationTest
 from neurotrust_jax.io import (
     FileError,
     read_array,
@@ -50,11 +51,10 @@ from neurotrust_jax.io import (
     read_hierarchy,
     read_names,
 )
-from neurotrust_jax.null import PermutationTest
-from neurotrust_jax.probe import LeftOut
+from neurotrust_jax.probing.probe import LeftOut
 from neurotrust_jax.report import read_audit, write_audit
-from neurotrust_jax.selection import WinnersCurse
-from neurotrust_jax.stability import Stability
+from neurotrust_jax.resampling.selection import WinnersCurse
+from neurotrust_jax.resampling.stability_measures import Stability
 
 MOST_SECONDS = 2.0  # of the processor
 MOST_CHARACTERS = 1200

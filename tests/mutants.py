@@ -166,7 +166,7 @@ FOLLOWED = "test_sets.py::test_what_trails_by_less_than_six_errors_is_followed"
 
 MUTANTS = [
     *of(
-        "metrics.py",
+        "metrics/table.py",
         ("(s.S - s.F - s.C + 2 * s.FC) / s.S", "(s.S - s.F - s.C + s.FC) / s.S", loop("accuracy")),
         (
             "_ratio(s.FC, s.C) + _ratio(s.S - s.F - s.C + s.FC, s.S - s.C)",
@@ -212,7 +212,7 @@ MUTANTS = [
         # "denominator + 0 * numerator" without its second term: a CPU divides rightly either way
     ),
     *of(
-        "views.py",
+        "_numerics/ranks.py",
         ("(low + high) / (2 * below[-1:]) - 0.5", "low / below[-1:] - 0.5", loop("auroc")),
         ("jnp.where(end, position + 1, num", "jnp.where(end, position, num", TWICE),
         ("jnp.where(bits < 0, bits ^ jnp.iinfo(whole).max, bits)", "bits", TWICE),
@@ -231,6 +231,9 @@ MUTANTS = [
             "return above, above",
             loop("wpmi_topk"),
         ),
+    ),
+    *of(
+        "metrics/transforms.py",
         (
             "return values - weighted_total(values, weights)[None, :] / weights.sum()",
             "return values - values.mean(axis=0, keepdims=True)",
@@ -269,12 +272,12 @@ MUTANTS = [
         ),
     ),
     *of(
-        "similarity.py",
+        "metrics/scores.py",
         ("jnp.concatenate(values, axis=1)", "jnp.concatenate(values[::-1], axis=1)",
          "test_metrics.py::test_concepts_come_some_at_a_time"),
     ),
     *of(
-        "sample_weights.py",
+        "probing/sample_weights.py",
         ("share * ((share > 0).sum() / share.sum())", "share * (len(share) / share.sum())", SCALED),
         ("scale *= near.denominator", "scale *= 2 * near.denominator", SCALED),
         ("> 4 * eps * scaled", "> 4 * eps", SCALED),
@@ -282,21 +285,21 @@ MUTANTS = [
         ("weights / weights.max()", "weights / 1.0", SCALED),
     ),
     *of(
-        "grouping.py",
+        "probing/groups.py",
         ("return place[index], ordered", "return index, ordered",
          "test_inputs.py::test_groups_are_whatever_is_equal"),
         ("seen.setdefault(label, len(seen))", "seen.setdefault(str(label), len(seen))",
          "test_inputs.py::test_groups_are_whatever_is_equal"),
     ),
     *of(
-        "inputs.py",
+        "probing/inputs.py",
         ("_require(c, _zero_or_one,", "_require(jnp.asarray(c), _zero_or_one,",
          "test_inputs.py::test_labels_of_64_bits_are_checked_before_they_are_converted"),
         ("np.lexsort((column, row))", "np.lexsort((row, column))",
          "test_sparse.py::test_bad_sparse_input_is_named"),
     ),
     *of(
-        "arrays.py",
+        "_runtime/host_arrays.py",
         ("return jnp.asarray(x.astype(dtype))", "return jnp.asarray(x).astype(dtype)",
          "test_inputs.py::test_integers_of_64_bits_are_rounded_and_never_cut"),
         ('("resolve_conj", "resolve_neg")', '("resolve_conj",)',
@@ -310,28 +313,28 @@ MUTANTS = [
          "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
     ),
     *of(
-        "vocabulary.py",
+        "auditing/vocabulary.py",
         ("needed / k", "k / needed",
          "test_vocabulary.py::test_the_text_says_how_much_larger_a_set_is_needed"),
         ('metric.concept_view == "binary" or probe', 'metric.concept_view == "rank" or probe',
          "test_vocabulary.py::test_probabilities_below_the_threshold_are_judged_by_metrics_that_read_them"),
     ),
     *of(
-        "audited.py",
+        "auditing/result.py",
         ("column[label], -1)", "label, -1)",
          "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),
         ("-np.nan_to_num(x, nan=-np.inf)", "np.nan_to_num(x, nan=-np.inf)",
          "test_audit.py::test_ranked_puts_the_surest_of_the_best_verdict_first"),
     ),
     *of(
-        "thresholds.py",
+        "probing/thresholds.py",
         ("order = order[::-1]", "order = +order",
          "test_probe.py::test_top_fraction_without_ties_takes_exactly_that_many"),
         ("* reached[-1]", "* len(weights)", "test_fit.py -k leave"),
         ("values[last + 1]", "values[last]", "test_fit.py -k leave"),
     ),
     *of(
-        "fit.py",
+        "auditing/fit.py",
         ("top_units[:, None] * np", "0 * np", "test_fit.py -k loop"),
         ("(first <= place)", "(first <= len(rows))", "test_fit.py -k loop"),
         ("np.sort(np.unique(", "(np.unique(", "test_fit.py -k loop"),
@@ -339,7 +342,7 @@ MUTANTS = [
          "test_fit.py -k poor"),
     ),
     *of(
-        "probing.py",
+        "probing/construction.py",
         ("enough = units >= min_positives", "enough = units > min_positives",
          "test_vocabulary.py::test_at_the_bound_a_concept_is_judged"),
         ("probe.top_fraction or DEFAULT_TOP_FRACTION", "DEFAULT_TOP_FRACTION",
@@ -351,7 +354,7 @@ MUTANTS = [
          "test_published.py::test_an_exact_name_comes_before_a_loose_one"),
     ),
     *of(
-        "sums.py",
+        "_numerics/sums.py",
         ("return place % self.tile * self.tiles + place // self.tile",
          "return place // self.tile * self.tiles + place % self.tile", TILES),
         ("each = within[-tiling.tiles :]", "each = within[: tiling.tiles]", TILES),
@@ -384,7 +387,7 @@ MUTANTS = [
         ),
     ),
     *of(
-        "concentration.py",
+        "faithfulness/concentration.py",
         (
             "_symmetric(evidence, jnp.sqrt(jnp.log(1 / tail) / 2))",
             "_symmetric(evidence, jnp.sqrt(jnp.log(1 / tail) / 3))",
@@ -433,7 +436,7 @@ MUTANTS = [
         ),
         ("(q <= 0) & (p > 0)", "(q < 0) & (p > 0)", OUTWARDS),
     ),
-    *of("binomial.py",
+    *of("faithfulness/binomial.py",
         ("x, evidence.blocks, tail)", "x, evidence.blocks, 2 * tail)", EXACT),
         (
             "jax.nn.sigmoid(-other)",
@@ -450,7 +453,7 @@ MUTANTS = [
         ("    b = n - x + 1\n", "    b = n - x\n", EXACT),
     ),
     *of(
-        "betting.py",
+        "faithfulness/betting.py",
         ("jnp.sqrt(-2 * jnp.log(tail) * r", "jnp.sqrt(-8 * jnp.log(tail) * r", limits("betting")),
         ("jnp.log(total / logs.shape[axis])", "jnp.log(total)", limits("betting")),
         ("z = jnp.minimum(hits / r[None, :] - y, LARGEST)",
@@ -463,7 +466,7 @@ MUTANTS = [
         ("yy - 2 * xy + xx, yy - xy", "yy - 2 * xy + xx, xy", TWO_POINTS),
         (".prod(axis=0)).sum(axis=0)", ".max(axis=0)).sum(axis=0)", limits("betting")),
     ),
-    *of("finite_sample.py",
+    *of("faithfulness/finite_sample.py",
         ("old.at[neuron, chosen].set(new)", "old.at[neuron, chosen[:, ::-1]].set(new)",
          limits("betting")),
         ("jnp.where(n <= MOST_BLOCKS, new, old)", "jnp.where(n < 0, new, old)", LEADING_ONLY),
@@ -474,13 +477,13 @@ MUTANTS = [
         ("x / rule.num_tails(side)", "x / (2 * len(rule.parts))", SPENT),
         ('law = "betting" if grouped else "exact"', 'law = "hoeffding"', THREE_PARTS),
     ),
-    *of("wide_intervals.py",
+    *of("faithfulness/wide_intervals.py",
         ("pair_ends[1] - pair_ends[0] < 0.7 * width", "pair_ends[1] < 0", WIDE),
         ("used & present[:, label[u]]", "present[:, label[u]]", WIDE),
         ("rows = rows & active[:, u - some.start]", "rows = active[:, u - some.start]", WIDE),
         ("if largest < LARGE * weights.sum() / used:", "if largest < LARGE:", WIDE),
     ),
-    *of("interval_methods.py",
+    *of("faithfulness/methods.py",
         ("elif largest and probe.groups is None:", "elif largest and probe.groups is not None:",
          "test_bounds.py -k 'what_is_assumed'"),
         (
@@ -490,7 +493,7 @@ MUTANTS = [
         ),
     ),
     *of(
-        "bounds.py",
+        "faithfulness/bounds.py",
         (
             "x.delta / counts[x.simultaneous]",
             "x.delta",
@@ -507,7 +510,7 @@ MUTANTS = [
          "test_bounds.py -k largest_group"),
     ),
     *of(
-        "certificate.py",
+        "faithfulness/certificates.py",
         (
             "((1 - LOWER_SHARE) * delta / neurons,",
             "((1 - LOWER_SHARE) * delta,",
@@ -544,7 +547,7 @@ MUTANTS = [
         ),
     ),
     *of(
-        "bounds.py",
+        "faithfulness/bounds.py",
         (
             "math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)",
             "math.isfinite(largest_unit)",
@@ -557,7 +560,7 @@ MUTANTS = [
         ),
     ),
     *of(
-        "rules.py",
+        "faithfulness/interval_rules.py",
         (
             "2 * upper[0] / (1 + upper[0])",
             "upper[0]",
@@ -606,7 +609,7 @@ MUTANTS = [
          '"iou": _corners(lambda p, r, q: (_over(p * r, p + (1 - p) * q),), (-1,', NAMED),
     ),
     *of(
-        "evidence.py",
+        "faithfulness/estimands.py",
         (
             "k = jnp.minimum(positive, negative)",
             "k = jnp.maximum(positive, negative)",
@@ -639,7 +642,7 @@ MUTANTS = [
         ("means = (x, y, x * x, x * y, y * y)", "means = (x, y, x, x * y, y)", limits("bernstein")),
     ),
     *of(
-        "planning.py",
+        "faithfulness/sample_size.py",
         (
             "math.log(self.sides * proportions * self.num_concepts / self.delta)",
             "math.log(proportions * self.num_concepts / self.delta)",
@@ -677,7 +680,7 @@ MUTANTS = [
          "test_planning.py::test_positives_are_the_share_of_the_samples"),
     ),
     *of(
-        "influence.py",
+        "faithfulness/jackknife.py",
         ("jnp.where(count > 1, count / (count - 1), jnp.nan)", "jnp.where(count > 1, 1, jnp.nan)",
          f"{DIFFERENCES} -k x64-iou"),
         ("(second - total**2 / count)", "second", CENTRED),
@@ -694,7 +697,7 @@ MUTANTS = [
         ("positive = weights > 0\n", "positive = weights >= 0\n", f"{DIFFERENCES} -k x64-iou"),
     ),
     *of(
-        "weights.py",
+        "schemes.py",
         ("1 - short / n, dtype", "1.0, dtype", MOMENTS),
         ("MOST = 12", "MOST = 3", MOMENTS),
         ("draw * (n / draw.sum())", "draw", MOMENTS),
@@ -706,7 +709,7 @@ MUTANTS = [
          "test_resampling.py::test_groups_are_drawn_whole"),
     ),
     *of(
-        "replicates.py",
+        "_engine/replicates.py",
         ("inside = place < stop", "inside = place < stop - 1", ACCELERATOR),
         ("return reached.at(first, dtype) - at(ordered, first),",
          "return reached.at(first, dtype),",
@@ -733,7 +736,7 @@ MUTANTS = [
         ("low = high - w\n", "low = high\n", "test_resampling.py -k 'x32 and few_ties'"),
     ),
     *of(
-        "ranked.py",
+        "metrics/ranked.py",
         ("end = order.shape[0] - 1 - first[down]", "end = jnp.arange(order.shape[0])",
          loop("auprc")),
         ("return jnp.clip((k - above) / jnp.where(tied > 0, tied, 1), 0, 1)",
@@ -751,31 +754,31 @@ MUTANTS = [
          loop("correlation_top_and_random")),
     ),
     *of(
-        "blocks.py",
+        "_numerics/packing.py",
         ("(0, longest - len(x))", "(0, few_shapes(len(x)) - len(x))", PARTS),
     ),
     *of(
-        "ways.py",
+        "_engine/strategies.py",
         ("values[index] = x[", "values[: len(index)] = x[", PARTS),
         ("better = (b > a) | ((b == a) & (won_too >= 0) & (won_too < won))",
          "better = b >= a", MADE_UP),
         ("_some(rest, reached)", "_some(rest, ~reached)", MADE_UP),
     ),
     *of(
-        "listing.py",
+        "_engine/row_lists.py",
         ("place = place + jnp.where(place >= low, span, 0)",
          "place = place + jnp.where(place > low, span, 0)", ACCELERATOR),
         ("x.at[rows].get(mode=\"clip\") - moved", "x.at[rows].get(mode=\"clip\")", ACCELERATOR),
         ("tied - span, below", "tied, below", ACCELERATOR),
     ),
     *of(
-        "layers.py",
+        "_engine/row_index.py",
         ("present[some].any(axis=0)", "present[some].all(axis=0)", STEPS),
         ("start[block], stop[block] = taken,", "start[block], stop[block] = taken + 1,", STEPS),
         ("Steps(x, x + STEPS, like", "Steps(x, x, like", MADE_UP),
     ),
     *of(
-        "screening.py",
+        "_engine/screening.py",
         ("ways = 4 * len(BOUNDED[metric.name].parts) + 2", "ways = 1e-30", RANGE),
         ("lead[1] * jnp.where(lead[1] > 0, most, least)", "lead[1] * least", ORDER),
         ("lead[0] * jnp.where(lead[0] > 0, least, most)", "lead[0] * most", ORDER),
@@ -790,7 +793,7 @@ MUTANTS = [
         ("jnp.minimum(limit, most) / own", "most / own", ERRORS),
     ),
     *of(
-        "calibrated.py",
+        "sets/calibrated.py",
         ("level * (num_replicates + 1)", "level * num_replicates", RANK),
         ("bar * math.sqrt(2)", "bar", SETS),
         ("present & ~(worst > bar)", "present & ~(worst >= bar)", "test_sets.py -k as_good"),
@@ -817,14 +820,14 @@ MUTANTS = [
         ("lax.map(largest, every).max(axis=0)", "lax.map(largest, every)[0]", SETS),
     ),
     *of(
-        "sets.py",
+        "sets/set_rules.py",
         ("before < needed, rank", "before <= needed, rank",
          "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
         ("jnp.ceil((1 - alpha) * boot", "jnp.floor((1 - alpha) * boot",
          "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
     ),
     *of(
-        "stability.py",
+        "resampling/stability_measures.py",
         ("centre = share + z2 / (2 * n)", "centre = share", MEASURES),
         ("ndtri(jnp.asarray(delta / 2, share.dtype)) ** 2",
          "ndtri(jnp.asarray(delta, share.dtype)) ** 2", MEASURES),
@@ -839,7 +842,7 @@ MUTANTS = [
          "test_stability.py -k bagging"),
     ),
     *of(
-        "agreement.py",
+        "resampling/agreement.py",
         ("(pairs / subjects - chance)", "(pairs / subjects)", measure("fleiss")),
         ("1 - n / (n - 1) * (frequency", "1 - (frequency", measure("nogueira")),
         ("(2 * a * b - a - b + 1)", "(2 * a * b - a + b + 1)", measure("nogueira")),
@@ -855,7 +858,7 @@ MUTANTS = [
         ("((votes - 1) / (num_raters - 1))", "(votes / num_raters)", MEASURES),
     ),
     *of(
-        "null.py",
+        "chance/null.py",
         ("(1 + reached.sum(axis=0, dtype=jnp.int32))", "reached.sum(axis=0, dtype=jnp.int32)",
          PERMUTED),
         ("one_more = every.shape[0]", "one_more = null.shape[0]", PERMUTED),
@@ -876,7 +879,7 @@ MUTANTS = [
          "test_null.py::test_weights_stay_with_their_activations"),
     ),
     *of(
-        "permutations.py",
+        "chance/permutations.py",
         ("by_kind = drawn[jnp.argsort(kind[drawn], stable=True)]", "by_kind = drawn",
          "test_null.py -k 'strata and x64'"),
         ("high << np.uint64(32) | low", "low",
@@ -885,14 +888,14 @@ MUTANTS = [
          "test_null.py::test_every_order_of_units_is_as_likely"),
     ),
     *of(
-        "null.py",
+        "chance/null.py",
         ("scale = scale / 2", "scale = scale / 1", SUMS_OF_RANKS),
         ("at[rows].set(jnp.arange(num", "at[:].set(rows + 0 * jnp.arange(num", SUMS_OF_RANKS),
         ("(2 * num_samples**2)", "(num_samples**2)", SUMS_OF_RANKS),
         ("jnp.fmax(_best_product", "jnp.maximum(_best_product", SUMS_OF_RANKS),
     ),
     *of(
-        "counts.py",
+        "_engine/counts.py",
         ("every[None, :] - found, found", "found, found", PRODUCT),
         ("(on ^ others).T", "on.T", PRODUCT),
         ("BURSTS = 31", "BURSTS = 33", PRODUCT),
@@ -900,11 +903,11 @@ MUTANTS = [
         ("x.shape[2:])[listed.place]", "x.shape[2:])[: len(listed.place)]", PRODUCT),
     ),
     *of(
-        "selection.py",
+        "resampling/selection.py",
         ("naive - optimism", "naive + optimism", HALVES),
     ),
     *of(
-        "crossfit.py",
+        "resampling/crossfit.py",
         ("(every != pair[0]) & (every != pair[1])", "every != pair[0]", FOLDED),
         ("jnp.diagonal(chosen, axis1=0, axis2=1).T", "chosen[0]", FOLDED),
         ("measure(chosen[k], jnp.where(every == k, 0, size))", "measure(chosen[k], size)", FOLDED),
@@ -921,7 +924,7 @@ MUTANTS = [
          FOLDED),
     ),
     *of(
-        "shift.py",
+        "shift/unknown_shift.py",
         ("jnp.minimum(gamma * p, 1 - (1 - p) / gamma)", "jnp.minimum(gamma * p, 1)",
          f"{LINEAR} -k accuracy"),
         ("jnp.maximum(p / gamma, 1 - gamma * (1 - p))", "p / gamma", f"{LINEAR} -k accuracy"),
@@ -944,9 +947,12 @@ MUTANTS = [
          "_odds_times(lower, 1 / gamma), _odds_times(upper, gamma)", ODDS),
     ),
     *of(
-        "reweighting.py",
+        "probing/sample_weights.py",
         ("w.sum() ** 2 / (w**2).sum()", "len(w) * w.sum() / (w**2).sum()",
          "test_reweighting.py -k 'x32 and (folds or few_effective)'"),
+    ),
+    *of(
+        "shift/reweighting.py",
         ("score[held] -= math.log(", "score[held] += math.log(",
          "test_reweighting.py::test_weights_are_cut_on_the_scale_of_the_density_ratio"),
         (".at[-1].set(0)", ".at[-1].set(1)",
@@ -957,7 +963,7 @@ MUTANTS = [
          "test_reweighting.py::test_auroc_of_a_score_equals_sklearn"),
     ),
     *of(
-        "comparison.py",
+        "auditing/comparison.py",
         ("axis=0, ddof=1)", "axis=0, ddof=0)", COMPARED),
         ("[left[0] - left[1]] if shared else left", "left", JACKKNIFE),
         ("[left[0] - left[1]] if shared else left", "[left[0] - left[1]]", JACKKNIFE),
@@ -973,7 +979,7 @@ MUTANTS = [
         ("np.where(self.best >= 0, won == self.best, np.nan)", "1.0 * (won == self.best)", SHARES),
     ),
     *of(
-        "verdicts.py",
+        "auditing/verdicts.py",
         ("if x.q_value > alpha:", "if x.q_value >= alpha:", JUDGED),
         ("if x.q_value > alpha:", "if x.q_value > alpha and x.proved[0] != 1:", JUDGED),
         ("if x.proved[0] == 1:", "if x.proved[0] == 1 and x.label_judged:", JUDGED),
@@ -983,7 +989,7 @@ MUTANTS = [
         ("if not x.probability >= 1 - alpha:", "if not x.probability > 1 - alpha:", JUDGED),
     ),
     *of(
-        "hierarchy.py",
+        "auditing/hierarchy.py",
         ("len({path[0] for path in row})", "len({path[-1] for path in row})", MERGED),
         ("takewhile(lambda step: len(set(step)) == 1,", "filter(lambda step: len(set(step)) >= 1,",
          MERGED),
@@ -991,7 +997,7 @@ MUTANTS = [
          MERGED),
     ),
     *of(
-        "candidates.py",
+        "_engine/candidates.py",
         ("jnp.arcsin(jnp.sqrt(inside))", "inside", SCALE),
         ("lead <= FAR_BEHIND * (spread + spread[best])", "lead <= spread + spread[best]", FOLLOWED),
         ("(evidence >= least)", "(evidence >= 0 * least)", ENDS),
@@ -1004,7 +1010,7 @@ MUTANTS = [
          "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
     ),
     *of(
-        "halves.py",
+        "resampling/halves.py",
         ("jnp.where(jnp.isnan(scaled), typical, scaled)", "jnp.nan_to_num(scaled)", CONFORMAL),
         ("stable_scale(metric, similarity)", "similarity", CONFORMAL),
         ("listed.total - positives", "listed.total", f"{CONFORMAL} -k iou"),
@@ -1017,7 +1023,7 @@ MUTANTS = [
         ("jax.random.permutation(k, part)", "part", "test_replication.py -k equal_parts"),
     ),
     *of(
-        "replication.py",
+        "resampling/replication.py",
         ("label.reshape(-1), 2, split)", "label.reshape(-1), 1, split)", f"{REPLICATED} -k iou"),
         ("dealt.reshape(-1), 4, None", "dealt.reshape(-1), 2, None", f"{REPLICATED} -k iou"),
         ("total = total - (mine", "total = total - 0 * (mine", f"{REPLICATED} -k iou"),
@@ -1035,7 +1041,7 @@ MUTANTS = [
         ("1 - missing[label >= 0] ** 2", "1 - 0 * missing[label >= 0]", f"{REPLICATED} -k iou"),
     ),
     *of(
-        "conformal.py",
+        "sets/conformal.py",
         ("2 * variance)", "variance)", CONFORMAL),
         ("jnp.where(others, square, 0)", "square", CONFORMAL),
         ("jnp.maximum(number - 1, 1)", "jnp.maximum(number, 1)", CONFORMAL),
@@ -1050,7 +1056,7 @@ MUTANTS = [
         (" | full[:, None]", "", "test_conformal.py -k satisfies"),
     ),
     *of(
-        "effective.py",
+        "faithfulness/evidence.py",
         ("- 1 / jnp.maximum(count, 1)", "", f"{UNITS} -k 'auroc or iou'"),
         ("jnp.minimum(freedom, count - 1) + 1", "freedom + 1", f"{UNITS} -k 'auroc or iou'"),
         ("(1 - r) ** 3 + r**3", "(1 - r) ** 3", f"{UNITS} -k iou"),
@@ -1065,7 +1071,7 @@ MUTANTS = [
         ("len(parts) == 1 or in_all", "True or in_all", "test_effective.py -k own_parts"),
     ),
     *of(
-        "streaming_evidence.py",
+        "_engine/streamed_evidence.py",
         ("np.where(np.abs(c - whole) < ROUNDING, whole, c)", "c", STREAMED),
         ("summed(used * column, own)", "summed(used * column, 0 * own)", STREAMED),
         (".at[0].add(first)", "", STREAMED),

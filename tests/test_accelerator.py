@@ -6,7 +6,7 @@ import pytest
 from test_resampling import awkward, few_ties
 
 import neurotrust_jax as nt
-from neurotrust_jax import layers
+from neurotrust_jax._engine import row_index
 
 KEY = jax.random.key(0)
 pytestmark = pytest.mark.x32
@@ -76,9 +76,9 @@ def test_screening_finds_the_same_winners(metric):
 def test_lists_are_those_that_a_cpu_makes(rectified, monkeypatch):
     probe = tied(rectified)
     ranking = nt.METRICS["auroc"].prepare_neurons(probe.neurons)
-    made = layers.active_rows(probe), layers.ranked_rows(probe, ranking)
+    made = row_index.active_rows(probe), row_index.ranked_rows(probe, ranking)
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
-    expected = layers.active_rows(probe), layers.ranked_rows(probe, ranking)
+    expected = row_index.active_rows(probe), row_index.ranked_rows(probe, ranking)
     assert len(made[1].lists) == (2 if rectified else 1)
     for mine, theirs in zip(made, expected, strict=True):
         assert jax.tree.structure(mine) == jax.tree.structure(theirs)

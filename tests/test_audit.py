@@ -305,7 +305,10 @@ def test_figures_hold_what_they_say(audited, probe):
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(5)
-    counts = {"a": {nt.Verdict.STABLE: 3, nt.Verdict.UNDECIDED: 1}, "b": audited.verdict_counts}
+    counts = {
+        "a": {nt.Verdict.STABLE: 3, nt.Verdict.UNDECIDED: 1},
+        "b": audited.verdict_counts,
+    }
     report.plot_verdicts(counts, axes[4])
     widths = [[bar.get_width() for bar in bars] for bars in axes[4].containers]
     assert widths == [[counts[name].get(v, 0) for name in counts] for v in nt.Verdict]

@@ -8,8 +8,8 @@ import scipy.stats
 from test_bounds import GROUPS, bet, naive, probe
 
 import neurotrust_jax as nt
-from neurotrust_jax import betting, finite_sample
-from neurotrust_jax.concentration import Evidence, bernstein, chernoff
+from neurotrust_jax.faithfulness import betting, finite_sample
+from neurotrust_jax.faithfulness.concentration import Evidence, bernstein, chernoff
 
 TAIL = 0.05
 DATASETS = 4000

@@ -15,16 +15,16 @@ import scipy.stats
 from test_metrics import KINDS
 
 import neurotrust_jax as nt
-from neurotrust_jax import (
+from neurotrust_jax.faithfulness import (
     bounds,
-    certificate,
+    certificates,
     concentration,
     finite_sample,
-    interval_methods,
-    rules,
+    interval_rules,
+    methods,
 )
-from neurotrust_jax.effective import effective_units, student_ratio
-from neurotrust_jax.evidence import Pairs
+from neurotrust_jax.faithfulness.estimands import Pairs
+from neurotrust_jax.faithfulness.evidence import effective_units, student_ratio
 
 COUNTS = {
     "accuracy": lambda a, y: (a == y, np.ones_like(a)),
@@ -280,9 +280,9 @@ def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
 @pytest.mark.x64
 def test_variance_from_mean_and_mean_square():
     mean, square = (jnp.asarray(0.4), jnp.asarray(0.5)), (jnp.asarray(0.3), jnp.asarray(0.32))
-    low, high = rules._variance(mean, square)
+    low, high = interval_rules._variance(mean, square)
     assert (float(low), float(high)) == pytest.approx((0.05, 0.16))
-    assert float(rules._variance(mean, (square[0], jnp.asarray(0.9)))[1]) == 0.25
+    assert float(interval_rules._variance(mean, (square[0], jnp.asarray(0.9)))[1]) == 0.25
 
 
 @pytest.mark.x64
@@ -461,7 +461,8 @@ GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 
 @pytest.mark.x32
 @pytest.mark.parametrize(
-    ("metric", "grouped"), [*((m, False) for m in rules.RULES), *((m, True) for m in GROUPED_TOO)]
+    ("metric", "grouped"),
+    [*((m, False) for m in interval_rules.RULES), *((m, True) for m in GROUPED_TOO)],
 )
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):
     """In range, never NaN, around the estimate, narrower with n and with a larger delta."""
@@ -523,7 +524,7 @@ def test_auto_takes_what_is_valid():
     found = nt.intervals(split, "iou")
     assert found.method == "exact"
     assert "top_fraction=0.1 of 60 samples set aside for the thresholds" in found.guarantee
-    with pytest.warns(nt.CoverageWarning, match="they come from the same data"):
+    with pytest.warns(nt.faithfulness.CoverageWarning, match="they come from the same data"):
         forced = nt.intervals(quantile, "iou", method="exact")
     assert "NOT VALID" in forced.guarantee
     assert nt.intervals(probe(), "mad").method == "asymptotic"
@@ -617,7 +618,7 @@ def test_a_common_concept_may_rule_out_what_the_label_can_not():
         lower=jnp.asarray([[0.1, 0.6, 0.2]]),
         upper=jnp.asarray([[1.0, 0.8, 0.5]]),
     )
-    proof = certificate._certificate(found, found, jnp.asarray([1, 1, 1]), "")
+    proof = certificates._certificate(found, found, jnp.asarray([1, 1, 1]), "")
     np.testing.assert_array_equal(proof.mask, [[True, True, False]])
     assert float(proof.regret[0]) == pytest.approx(0.7)
     assert not proof.vacuous[0]
@@ -632,7 +633,7 @@ def test_equal_and_undefined_limits_rule_nothing_out():
         lower=jnp.asarray([[0.5, jnp.nan, 0.2]]),
         upper=jnp.asarray([[0.5, jnp.nan, 0.5]]),
     )
-    proof = certificate._certificate(found, found, jnp.asarray([1, 1, 1]), "")
+    proof = certificates._certificate(found, found, jnp.asarray([1, 1, 1]), "")
     assert proof.mask.all()
     assert float(proof.regret[0]) == math.inf
 
@@ -645,7 +646,7 @@ def test_each_side_takes_the_hits_that_widen_it(method):
 
     def limits(low, high):
         squares = (one * 0.4, one * 0.4, one)
-        return interval_methods.LIMITS[method](
+        return methods.LIMITS[method](
             concentration.Evidence(one * low, one * high, one, one * 100, one[0, 0], *squares),
             jnp.asarray(0.1),
         )
@@ -723,7 +724,7 @@ def test_changed_delta_compiles_nothing():
     assert jnp.isfinite(nt.intervals(p, "iou", delta=1e-30).lower).all()
 
 
-TABLES = {"fixed": rules.RULES, "uniform": rules.UNIFORM_RULES}
+TABLES = {"fixed": interval_rules.RULES, "uniform": interval_rules.UNIFORM_RULES}
 
 
 @pytest.mark.x64
@@ -801,7 +802,7 @@ def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, g
     p = probe(groups=GROUPS) if grouped else probe()
     low, high = sided(p, metric, 0.06, method)
     # both sides of an interval rely on two tails of each part
-    rule = (rules.UNIFORM_RULES if method == "dkw" else rules.RULES).get(metric)
+    rule = (interval_rules.UNIFORM_RULES if method == "dkw" else interval_rules.RULES).get(metric)
     parts = len(rule.parts) if rule else 1
     found = nt.intervals(p, metric, delta=0.06 * 2 * parts / tails, method=method)
     np.testing.assert_allclose(low, found.lower, rtol=1e-9)
@@ -882,7 +883,7 @@ def test_what_is_assumed_of_weights_and_thresholds():
     quantile = probe(thresholds=None, top_fraction=0.1)
     assert nt.intervals(quantile, "iou").finite_sample  # for all thresholds at once
     assert nt.intervals(quantile, "auroc").finite_sample  # without thresholds
-    with pytest.warns(nt.CoverageWarning):
+    with pytest.warns(nt.faithfulness.CoverageWarning):
         forced = nt.certify(quantile, "iou", method="exact")
     assert not forced.finite_sample
     assert forced.assumes == "the thresholds are as good as fixed beforehand"

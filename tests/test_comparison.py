@@ -6,9 +6,9 @@ import pytest
 import scipy.sparse
 
 import neurotrust_jax as nt
-from neurotrust_jax.crossfit import cross_fit, deal_folds
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
+from neurotrust_jax.resampling.crossfit import cross_fit, deal_folds
 
 KEY = jax.random.key(0)
 
@@ -43,7 +43,7 @@ def test_standard_errors_are_those_of_the_bootstrap():
     given = nt.Labelling(side, "iou", np.arange(6)[::-1])
     best = nt.Labelling(side, "iou", np.asarray(nt.identify(side).concept[:, 0]))
     found = nt.compare(KEY, best, given, num_replicates=50, alpha=0.3173105)
-    weights = nt.bootstrap_weights(KEY, side, num_replicates=50)
+    weights = nt.resampling.bootstrap_weights(KEY, side, num_replicates=50)
     f = (np.asarray(side.activations) > 0)[None] * np.asarray(weights)[:, :, None]
     c = np.asarray(side.concepts)
     both = np.einsum("bnu,nc->buc", f, c)
@@ -90,7 +90,10 @@ def test_the_same_twice_differs_by_nothing_and_other_samples_do():
     assert (same.neurons.upper == 0).all()
     groups = np.arange(800) // 4
     apart = nt.compare(
-        KEY, nt.Labelling(side), nt.Labelling(probe(groups=groups)), num_replicates=20
+        KEY,
+        nt.Labelling(side),
+        nt.Labelling(probe(groups=groups)),
+        num_replicates=20,
     )
     assert not apart.shared
     assert apart.similarity.lower < 0 < apart.similarity.upper
@@ -104,7 +107,10 @@ def test_sparse_activations_give_the_same():
     label = np.r_[-1, np.arange(1, 9) % 7]
     dense, sparse = (
         nt.compare(
-            KEY, nt.Labelling(side, "auroc", label), nt.Labelling(side, "f1"), num_replicates=40
+            KEY,
+            nt.Labelling(side, "auroc", label),
+            nt.Labelling(side, "f1"),
+            num_replicates=40,
         )
         for side in (nt.make_probe(x, c, thresholds=0.0) for x in (f, scipy.sparse.csc_array(f)))
     )

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax import blocks, memory, ways
+from neurotrust_jax._engine import room, strategies
+from neurotrust_jax._numerics import packing
 
 pytestmark = pytest.mark.x32
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
@@ -94,9 +95,9 @@ def test_parts_of_a_call_share_a_program(monkeypatch):
     at_once = nt.bootstrap(KEY, probe, num_replicates=64, method="screened")
     parts = []
     monkeypatch.setattr(
-        ways, "parts_of", lambda *x, **y: parts.append(blocks.parts_of(*x, **y)) or parts[-1]
+        strategies, "parts_of", lambda *x, **y: parts.append(packing.parts_of(*x, **y)) or parts[-1]
     )
-    monkeypatch.setattr(memory, "SCORES_ON_CPU", 64 * 60)
+    monkeypatch.setattr(room, "SCORES_ON_CPU", 64 * 60)
     with compiled() as names:
         boot = nt.bootstrap(KEY, probe, num_replicates=64, method="screened")
     np.testing.assert_array_equal(boot.replicates, at_once.replicates)

@@ -10,9 +10,9 @@ from scipy.sparse import csr_array
 from scipy.stats import rankdata
 
 import neurotrust_jax as nt
-from neurotrust_jax import conformal
-from neurotrust_jax import halves as half_similarities
-from neurotrust_jax.weights import draw_all
+from neurotrust_jax.resampling import halves as half_similarities
+from neurotrust_jax.schemes import draw_all
+from neurotrust_jax.sets import conformal
 
 KEY = jax.random.key(7)
 SCALES = {
@@ -260,7 +260,9 @@ def test_each_class_has_its_own_quantile():
 def test_small_layers_say_so():
     f, c = layer()
     probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
-    with pytest.warns(nt.CoverageWarning, match="fewer than 20 neurons .* in the layer"):
+    with pytest.warns(
+        nt.faithfulness.CoverageWarning, match="fewer than 20 neurons .* in the layer"
+    ):
         sets = nt.conformal_sets(KEY, probe, alpha=0.1, num_splits=4)
     assert "from fewer than 20 neurons with labels on both halves in the layer" in sets.guarantee
     assert np.asarray(sets.mask).all()  # eight neurons can not speak of one in ten
@@ -272,10 +274,10 @@ def test_small_layers_say_so():
         ),
     ):
         grouped = nt.make_probe(f, c, thresholds=0.8, groups=groups)
-        with pytest.warns(nt.CoverageWarning, match=said):
+        with pytest.warns(nt.faithfulness.CoverageWarning, match=said):
             sets = nt.conformal_sets(KEY, grouped, num_splits=4)
         assert f"from {said}" in sets.guarantee
-    with pytest.warns(nt.CoverageWarning, match="in class 3"):
+    with pytest.warns(nt.faithfulness.CoverageWarning, match="in class 3"):
         nt.conformal_sets(
             KEY, nt.make_probe(f, c, thresholds=0.8), num_splits=4,
             classes=np.where(np.arange(24) < 22, 0, 3),

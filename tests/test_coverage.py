@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax import resampling
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
+from neurotrust_jax.resampling import bootstrapping
 
 pytestmark = [pytest.mark.x32, pytest.mark.slow]
 DATASETS, COPIES = 400, 4
@@ -113,7 +113,7 @@ def test_thresholds_from_the_same_data():
             ("split exact", split, "exact"),
         ):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", nt.CoverageWarning)
+                warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
                 found = nt.intervals(p, "precision", method=method, delta=DELTA)
             missed[name] += num_missed(found, 0.5)
     share = {name: count / DATASETS for name, count in missed.items()}
@@ -133,7 +133,7 @@ def test_a_quantile_of_the_data_is_not_the_quantile_of_the_population():
     for seed in range(DATASETS // TOGETHER):
         f = np.random.default_rng(seed).random((100, TOGETHER))
         probe = nt.make_probe(f, f > 0.95, top_fraction=0.05)
-        with pytest.warns(nt.CoverageWarning, match="same data"):
+        with pytest.warns(nt.faithfulness.CoverageWarning, match="same data"):
             found = nt.intervals(probe, "iou", method="exact", delta=DELTA)
         missed += np.count_nonzero(np.diagonal(found.upper) < 1)
     assert missed / DATASETS > DELTA + NOISE + 0.3
@@ -179,7 +179,7 @@ def test_calibrated_sets_cover_among_near_ties_where_vote_sets_do_not():
             assert int(jnp.argmax(planted_similarity(p, "iou")[0])) == 0
             for method in hits:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", nt.CoverageWarning)
+                    warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
                     found = nt.concept_sets(boot, alpha=0.1, method=method)
                 hits[method] += bool(found.mask[0, 0])
             size += int(found.size[0])
@@ -218,7 +218,7 @@ def test_sets_cover_where_a_sparse_feature_meets_no_positive(monkeypatch):
 
     assert coverage() > 0.9
     plenty = jnp.full((4, 12), 1e6)
-    monkeypatch.setattr(resampling, "effective_units", lambda *_: plenty)
+    monkeypatch.setattr(bootstrapping, "effective_units", lambda *_: plenty)
     assert coverage() < 0.9
 
 
@@ -255,6 +255,6 @@ def test_sets_cover_with_twelve_groups(monkeypatch):
     share, noise = coverage()
     assert share > 0.9 - noise
     plenty = jnp.full((4, 10), 1e6)
-    monkeypatch.setattr(resampling, "effective_units", lambda *_: plenty)
+    monkeypatch.setattr(bootstrapping, "effective_units", lambda *_: plenty)
     share, noise = coverage()
     assert share < 0.9 - noise

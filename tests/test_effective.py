@@ -6,8 +6,8 @@ import pytest
 from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
-from neurotrust_jax.effective import effective_concept_units, effective_units
-from neurotrust_jax.parts import ACTIVE, ALWAYS, BOTH, PRESENT, Part
+from neurotrust_jax.faithfulness.evidence import effective_concept_units, effective_units
+from neurotrust_jax.metrics.parts import ACTIVE, ALWAYS, BOTH, PRESENT, Part
 
 N = 240
 

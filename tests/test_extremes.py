@@ -16,8 +16,8 @@ import scipy.sparse
 from test_metrics import KINDS, LONG_SUMS, data
 
 import neurotrust_jax as nt
-from neurotrust_jax.streaming import _value
-from neurotrust_jax.sums import Sums
+from neurotrust_jax._numerics.sums import Sums
+from neurotrust_jax.resampling.streaming import _value
 
 EVERY = list(nt.METRICS)
 TOP_ROWS = ("soft_wpmi", "wpmi_topk")  # their top is a weight, not a share of it
@@ -154,7 +154,10 @@ def test_activations_near_the_largest_and_smallest_floats(metric, which, precisi
     if metric == "mad":
         if which == 1:  # sums of the largest floats have no float
             assert np.isnan(found).all()
-            assert (np.asarray(nt.undefined_reason(probe, metric)) == nt.Reason.UNDEFINED).all()
+            assert (
+                np.asarray(nt.metrics.undefined_reason(probe, metric))
+                == nt.metrics.Reason.UNDEFINED
+            ).all()
             return
         smallest = np.finfo(found.dtype).tiny
         # what is smaller is 0: either mean
@@ -175,7 +178,10 @@ def test_the_largest_floats_of_both_signs(metric):
     probe = nt.make_probe(np.ldexp(f.astype(np.float32), 124), c, top_fraction=0.2)
     found = np.asarray(nt.similarity(probe, metric))
     undefined = np.isnan(found)
-    assert (np.asarray(nt.undefined_reason(probe, metric))[undefined] == nt.Reason.UNDEFINED).all()
+    assert (
+        np.asarray(nt.metrics.undefined_reason(probe, metric))[undefined]
+        == nt.metrics.Reason.UNDEFINED
+    ).all()
     assert not undefined.any() or metric == "mad"
     assert not np.isinf(found).any()
     moderate = nt.make_probe(f, c, top_fraction=0.2)
@@ -193,7 +199,9 @@ def test_no_score_is_infinite():
     f = np.array([[3e38], [3e38], [-3e38], [-3e38]], np.float32)
     probe = nt.make_probe(f, np.array([[1], [1], [0], [0]], bool), thresholds=0.0)
     assert np.isnan(nt.similarity(probe, "mad")).all()
-    assert np.asarray(nt.undefined_reason(probe, "mad")).tolist() == [[nt.Reason.UNDEFINED]]
+    assert np.asarray(nt.metrics.undefined_reason(probe, "mad")).tolist() == [
+        [nt.metrics.Reason.UNDEFINED]
+    ]
     assert np.asarray(nt.similarity(probe, "standardised_mad")).tolist() == [[2.0]]
 
 
@@ -212,8 +220,12 @@ def test_denormals_are_zeros(metric):
     alone = nt.make_probe(np.where(f == 0, tiny, 0), c, thresholds=0.0)
     assert np.isnan(nt.similarity(alone, metric)).all()
     view = nt.METRICS[metric].neuron_view
-    reason = nt.Reason.NEVER_ACTIVE if view == "binary" else nt.Reason.CONSTANT_ACTIVATION
-    assert (np.asarray(nt.undefined_reason(alone, metric)) == reason).all()
+    reason = (
+        nt.metrics.Reason.NEVER_ACTIVE
+        if view == "binary"
+        else nt.metrics.Reason.CONSTANT_ACTIVATION
+    )
+    assert (np.asarray(nt.metrics.undefined_reason(alone, metric)) == reason).all()
 
 
 @pytest.mark.optimised
@@ -260,10 +272,10 @@ def test_two_samples_one_neuron_and_one_concept(metric):
     found = np.asarray(nt.similarity(probe, metric))
     if metric == "rank_reorder":  # of a top of one sample no order is to be told
         assert np.isnan(found).all()
-        assert np.asarray(nt.undefined_reason(probe, metric)) == nt.Reason.UNDEFINED
+        assert np.asarray(nt.metrics.undefined_reason(probe, metric)) == nt.metrics.Reason.UNDEFINED
         return
     assert_close(found, naive(metric, probe), metric)
-    assert np.asarray(nt.undefined_reason(probe, metric)).tolist() == [[0]]
+    assert np.asarray(nt.metrics.undefined_reason(probe, metric)).tolist() == [[0]]
 
 
 @pytest.mark.x32
@@ -272,7 +284,7 @@ def test_a_single_replicate(metric):
     f, c = data(seed=14)
     probe = nt.make_probe(f, c, top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, metric, num_replicates=1)
-    drawn = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=1))[0].astype(int)
+    drawn = np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=1))[0].astype(int)
     rows = np.repeat(np.arange(len(f)), drawn)
     if metric == "rank_reorder":
         expected = np.asarray(nt.similarity(probe.take(rows), metric))
@@ -281,7 +293,7 @@ def test_a_single_replicate(metric):
     assert_close(boot.winning_similarity[0], expected.max(axis=1), metric)
     assert boot.winners.shape == (1, 3)
     assert set(np.unique(boot.vote_share)) == {0.0, 1.0}
-    with pytest.warns(nt.CoverageWarning, match="every set is full"):
+    with pytest.warns(nt.faithfulness.CoverageWarning, match="every set is full"):
         assert nt.concept_sets(boot).mask.all()
 
 

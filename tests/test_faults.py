@@ -13,7 +13,9 @@ import pytest
 from filelock import FileLock
 
 import neurotrust_jax as nt
-from neurotrust_jax import folders, memory, report, runs, ways
+from neurotrust_jax import report, runs
+from neurotrust_jax._engine import strategies
+from neurotrust_jax._runtime import checkpoint, memory
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.io import FileError
 
@@ -76,10 +78,10 @@ def test_an_interrupt_at_any_step_loses_nothing(files, few_figures, tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_at_any_file_loses_nothing(files, few_figures, tmp_path, monkeypatch):
     """The k-th file can not be given its name: at the end of what a full disk spoils."""
-    replace = folders.Path.replace
+    replace = checkpoint.Path.replace
     writes = Interrupt(-1, None, replace)
     with monkeypatch.context() as patch:
-        patch.setattr(folders.Path, "replace", lambda *x: writes(*x))
+        patch.setattr(checkpoint.Path, "replace", lambda *x: writes(*x))
         runs.audit_files(files, tmp_path / "count", OPTIONS)
     expected = content(tmp_path / "count")
     assert writes.calls > 20
@@ -88,7 +90,7 @@ def test_a_full_disk_at_any_file_loses_nothing(files, few_figures, tmp_path, mon
         out = tmp_path / str(k)
         with monkeypatch.context() as patch:
             step = Interrupt(k, full, replace)
-            patch.setattr(folders.Path, "replace", lambda *x, step=step: step(*x))
+            patch.setattr(checkpoint.Path, "replace", lambda *x, step=step: step(*x))
             with pytest.raises(OSError, match="No space left"):
                 runs.audit_files(files, out, OPTIONS)
         # what is there is whole
@@ -128,7 +130,7 @@ def whole(command, tmp_path_factory):
     found = content(out)
     names = {name.rsplit("/", 1)[-1] for name in found}
     assert names >= {"audit.json", "descriptions.csv", "verdicts.svg", "verdicts.png"}
-    assert not any(folders.UNFINISHED in name for name in found)
+    assert not any(checkpoint.UNFINISHED in name for name in found)
     return found
 
 
@@ -137,7 +139,7 @@ def few_figures(monkeypatch):
     """One small figure of each layer: drawing takes nearly all of the time."""
 
     def draw(audit, folder):
-        folders.written(folder / "verdicts.svg", lambda part: part.write_text(audit.layer))
+        checkpoint.written(folder / "verdicts.svg", lambda part: part.write_text(audit.layer))
 
     monkeypatch.setattr(runs, "save_figures", draw)
 
@@ -153,7 +155,7 @@ def until_chunks(out, program, number):
 
 
 SLOWER = (
-    "import signal, time; from neurotrust_jax.folders import Kept; piece = Kept.piece\n"
+    "import signal, time; from neurotrust_jax._runtime.checkpoint import Kept; piece = Kept.piece\n"
     "Kept.piece = lambda *x: (time.sleep(0.3), piece(*x))[1]\n"
     # what runs in the background may have been told to ignore it
     "signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -268,7 +270,7 @@ def test_a_bootstrap_goes_on(planted_probe, tmp_path, monkeypatch, metric, metho
     # another key never meets these chunks
     other = run(key=1)
     assert not np.array_equal(other.replicates, found.replicates)
-    monkeypatch.setattr(ways, "divided", lambda *x, **options: pytest.fail)
+    monkeypatch.setattr(strategies, "divided", lambda *x, **options: pytest.fail)
     run()  # nothing is left to do
 
 
@@ -336,7 +338,7 @@ def test_permutations_go_on(planted_probe, tmp_path):
 
 
 def test_pieces(tmp_path, caplog):
-    kept = folders.Kept(tmp_path, "one")
+    kept = checkpoint.Kept(tmp_path, "one")
     for make in (lambda: (np.arange(3), 2.5), pytest.fail):
         first, second = kept.piece("a", make)
         np.testing.assert_array_equal(first, np.arange(3))
@@ -346,9 +348,9 @@ def test_pieces(tmp_path, caplog):
         path.write_bytes(damage)
         np.testing.assert_array_equal(kept.piece("a", lambda: (np.arange(4),))[0], np.arange(4))
     assert "can not be used, working it out again" in caplog.text
-    assert folders.Kept(tmp_path, "two").folder != kept.folder
+    assert checkpoint.Kept(tmp_path, "two").folder != kept.folder
     with pytest.raises(ValueError, match="is a file; give a folder"):
-        folders.Kept(path, "one")
+        checkpoint.Kept(path, "one")
 
 
 def test_free_memory_knows_control_groups_and_limits(tmp_path, monkeypatch):
@@ -374,7 +376,7 @@ CAPPED = """
 import resource, sys
 import jax, numpy as np
 import neurotrust_jax as nt
-from neurotrust_jax import memory
+from neurotrust_jax._runtime import memory
 rng = np.random.default_rng(0)
 concepts = rng.random((10_000, 100)) < 0.1
 probe = nt.make_probe(rng.normal(size=(10_000, 16)).astype(np.float32), concepts)

@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
-from neurotrust_jax.thresholds import raised_thresholds
+from neurotrust_jax.probing.thresholds import raised_thresholds
 
 pytestmark = pytest.mark.x32
 SHARES = 0.5, 0.25, 0.1

@@ -11,16 +11,16 @@ import scipy.stats
 from test_metrics import KINDS
 
 import neurotrust_jax as nt
-from neurotrust_jax import influence
-from neurotrust_jax.influence import standard_error
-from neurotrust_jax.metrics import six_sum_metric
-from neurotrust_jax.similarity import prepare
+from neurotrust_jax.faithfulness import jackknife
+from neurotrust_jax.faithfulness.jackknife import standard_error
+from neurotrust_jax.metrics.scores import prepare
+from neurotrust_jax.metrics.table import six_sum_metric
 
 EVERY = list(nt.METRICS)
 POLYNOMIAL = [
     m.name
     for m in nt.METRICS.values()
-    if m.finalise and {m.neuron_view, m.concept_view} <= set(influence.POLYNOMIAL)
+    if m.finalise and {m.neuron_view, m.concept_view} <= set(jackknife.POLYNOMIAL)
 ]
 N = 44
 
@@ -92,7 +92,7 @@ def test_equal_weights_at_the_edge_of_the_top(metric):
 @pytest.mark.parametrize("metric", POLYNOMIAL)
 def test_moments_equal_gradients(metric, precision):
     probe = make(seed=2)
-    slow = influence._by_gradients(
+    slow = jackknife._by_gradients(
         prepare(probe, nt.METRICS[metric]), probe.weights, None,
         metric=nt.METRICS[metric], num_units=probe.num_units,
     )  # fmt: skip
@@ -179,10 +179,10 @@ def test_influences_that_do_not_add_up_to_nothing_are_centred(grouped):
     metric = six_sum_metric("total", "raw", "raw", lambda s: s.FC, (-np.inf, np.inf), "a sum")
     probe = nt.make_probe(f, np.abs(c), thresholds=0.0, groups=groups if grouped else None)
     error, freedom = standard_error(probe, metric)
-    influence = (f * np.abs(c))[:, 0]
+    jackknife = (f * np.abs(c))[:, 0]
     if grouped:
-        influence = np.bincount(groups, influence)
-    expected = np.sqrt(len(influence)) * influence.std(ddof=1)
+        jackknife = np.bincount(groups, jackknife)
+    expected = np.sqrt(len(jackknife)) * jackknife.std(ddof=1)
     np.testing.assert_allclose(error, [[expected]], rtol=1e-9)
     assert freedom == np.inf
 
@@ -191,7 +191,7 @@ def test_influences_that_do_not_add_up_to_nothing_are_centred(grouped):
 def test_blocks_of_a_joint_metric():
     rng = np.random.default_rng(6)
     probe = nt.make_probe(rng.normal(size=(320, 2)), rng.uniform(0.3, 1, (320, 3)))
-    blocks, num_blocks = influence._blocks(probe)
+    blocks, num_blocks = jackknife._blocks(probe)
     assert num_blocks == 64
     assert set(np.bincount(np.asarray(blocks))) == {5}
     error, freedom = standard_error(probe, "wpmi_topk")
@@ -207,7 +207,7 @@ def test_blocks_of_a_joint_metric():
 def test_blocks_keep_groups_whole():
     groups = np.repeat(np.arange(130), 2)
     probe = nt.make_probe(np.ones((260, 1)), np.ones((260, 1), bool), groups=groups)
-    blocks, num_blocks = influence._blocks(probe)
+    blocks, num_blocks = jackknife._blocks(probe)
     assert num_blocks == 64
     assert (np.asarray(blocks)[::2] == np.asarray(blocks)[1::2]).all()
     assert set(np.bincount(np.asarray(blocks))) == {4, 6}
@@ -257,7 +257,7 @@ def test_concepts_in_chunks(monkeypatch):
     longer = nt.make_probe(
         probe.activations[rows], probe.concepts[rows], thresholds=0.3, sample_weight=w
     )
-    monkeypatch.setattr(influence, "CHUNK", 2 * N + 2)
+    monkeypatch.setattr(jackknife, "CHUNK", 2 * N + 2)
     np.testing.assert_allclose(
         np.asarray(standard_error(longer, "wpmi")[0]), np.asarray(expected), rtol=1e-5
     )
@@ -267,10 +267,10 @@ def test_concepts_in_chunks(monkeypatch):
 def test_names_compile_nothing_anew():
     probe = make(seed=10)
     standard_error(probe, "iou")
-    compiled = influence._by_moments._cache_size()
+    compiled = jackknife._by_moments._cache_size()
     other = nt.make_probe(
         probe.activations, probe.concepts, sample_weight=probe.sample_weight,
         thresholds=0.1, neuron_names=("a", "b"),
     )  # fmt: skip
     standard_error(other, "iou")
-    assert influence._by_moments._cache_size() == compiled
+    assert jackknife._by_moments._cache_size() == compiled

@@ -9,11 +9,11 @@ import scipy.sparse
 from test_probe import Foreign
 
 import neurotrust_jax as nt
-from neurotrust_jax.grouping import number_groups
+from neurotrust_jax.chance.permutations import layout_of
 from neurotrust_jax.io import read_array
-from neurotrust_jax.permutations import layout_of
+from neurotrust_jax.probing.groups import number_groups
+from neurotrust_jax.probing.sample_weights import canonical_weights
 from neurotrust_jax.runs import _vector
-from neurotrust_jax.sample_weights import canonical_weights
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
@@ -253,8 +253,8 @@ def test_groups_are_whatever_is_equal(groups, expected):
     np.testing.assert_array_equal(probe.groups, expected)
     # wherever groups are given
     weight = np.array([4.0, 2, 1, 1])
-    size = nt.effective_size(weight, groups)
-    assert size == pytest.approx(nt.effective_size(np.bincount(expected, weight)))
+    size = nt.probing.effective_size(weight, groups)
+    assert size == pytest.approx(nt.probing.effective_size(np.bincount(expected, weight)))
     layout, *_ = layout_of(nt.make_probe(F[:4], C[:4]), [expected[0]] * 4, 0.5)
     assert layout.kinds is None
 
@@ -384,7 +384,7 @@ def test_no_result_depends_on_the_unit_of_the_weights(unit):
     )  # fmt: skip
     np.testing.assert_array_equal(likewise, wide)
     np.testing.assert_allclose(nearly, wide, atol=1e-4)
-    assert nt.effective_size(w * unit) == pytest.approx(nt.effective_size(w))
+    assert nt.probing.effective_size(w * unit) == pytest.approx(nt.probing.effective_size(w))
 
 
 def test_weights_of_all_sizes_do_no_harm():

@@ -18,10 +18,11 @@ import scipy.stats
 import sklearn.metrics
 
 import neurotrust_jax as nt
-from neurotrust_jax.metrics import six_sum_metric
-from neurotrust_jax.probe import Side
-from neurotrust_jax.sanity import label_tests
-from neurotrust_jax.views import VIEWS, ascending, ranking
+from neurotrust_jax._numerics.ranks import ascending, ranking
+from neurotrust_jax.metrics.sanity import label_tests
+from neurotrust_jax.metrics.table import six_sum_metric
+from neurotrust_jax.metrics.transforms import VIEWS
+from neurotrust_jax.probing.probe import Side
 
 DATA = Path(__file__).parent / "data"
 EVERY = list(nt.METRICS)
@@ -126,7 +127,9 @@ def test_rows_of_weight_zero_are_not_there():
     probe = nt.make_probe(f, c, thresholds=0.5, sample_weight=w)
     for metric in EVERY:
         assert bool(jnp.isnan(nt.similarity(probe, metric)).all()), metric
-    assert set(np.unique(nt.undefined_reason(probe, "iou"))) == {int(nt.Reason.NEVER_ACTIVE)}
+    assert set(np.unique(nt.metrics.undefined_reason(probe, "iou"))) == {
+        int(nt.metrics.Reason.NEVER_ACTIVE)
+    }
 
 
 def outside(metric, f, c, a, y):
@@ -185,7 +188,7 @@ def published_values():
     """Pairs of metric and file; the published code has no value where ranks meet tied data."""
     for kind in ("binary", "soft"):
         with np.load(DATA / f"metric_values_{kind}.npz") as file:
-            for metric, theirs in nt.NEURON_EVAL_NAMES.items():
+            for metric, theirs in nt.metrics.NEURON_EVAL_NAMES.items():
                 name = "spearman" if metric == "spearman" else theirs
                 if name in file:
                     yield pytest.param(metric, kind, name, id=f"{metric}-{kind}")
@@ -215,7 +218,7 @@ def test_equals_published_code(metric, kind, theirs):
     ("metric", "published"),
     [
         (m, p)
-        for m, p in nt.NEURON_EVAL_NAMES.items()
+        for m, p in nt.metrics.NEURON_EVAL_NAMES.items()
         if m not in ("correlation_top_and_random", "spearman", "simulation_auroc")
     ],
 )
@@ -297,14 +300,15 @@ def test_degenerate_columns_are_undefined_with_a_reason_and_never_win(metric, pr
     c = np.column_stack([rng.random(n) < 0.4, np.zeros(n), np.ones(n), rng.random(n) < 0.5])
     probe = nt.make_probe(f, c.astype(bool), thresholds=0.5)
     scores = np.asarray(nt.similarity(probe, metric))
-    reason = np.asarray(nt.undefined_reason(probe, metric))
+    reason = np.asarray(nt.metrics.undefined_reason(probe, metric))
     assert np.isnan(scores[[1, 2]]).all()
     assert np.isnan(scores[:, [1, 2]]).all()
     assert np.isfinite(scores[0, [0, 3]]).all()
     assert ((reason == 0) == np.isfinite(scores)).all()
     views = nt.METRICS[metric]
     names = [
-        nt.Reason(int(r)).name for r in (reason[1, 0], reason[2, 0], reason[0, 1], reason[0, 2])
+        nt.metrics.Reason(int(r)).name
+        for r in (reason[1, 0], reason[2, 0], reason[0, 1], reason[0, 2])
     ]
     dead, always = ("NEVER_ACTIVE", "ALWAYS_ACTIVE") if views.neuron_view == "binary" else (
         "CONSTANT_ACTIVATION",) * 2  # fmt: skip
@@ -331,7 +335,7 @@ def test_smallest_shapes(metric, shape):
     probe = nt.make_probe(f, c, thresholds=0.0)
     scores = nt.similarity(probe, metric)
     assert scores.shape == (num_neurons, num_concepts)
-    assert bool(((nt.undefined_reason(probe, metric) == 0) == ~jnp.isnan(scores)).all())
+    assert bool(((nt.metrics.undefined_reason(probe, metric) == 0) == ~jnp.isnan(scores)).all())
     if n == 1:  # a single sample can not vary
         assert bool(jnp.isnan(scores).all())
 
@@ -409,7 +413,7 @@ def test_the_two_ways_to_rank_agree():
 def test_concepts_come_some_at_a_time(metric, monkeypatch):
     probe = nt.make_probe(*data(seed=1), top_fraction=0.2)
     whole = nt.similarity(probe, metric)
-    monkeypatch.setattr("neurotrust_jax.probe.COLUMNS", 3)
+    monkeypatch.setattr("neurotrust_jax.probing.probe.COLUMNS", 3)
     assert [labels.values.shape[1] for _, labels in probe.in_columns()] == [3, 1]
     np.testing.assert_allclose(nt.similarity(probe, metric), whole, rtol=1e-5, atol=1e-6)
 

@@ -10,8 +10,9 @@ import pytest
 import scipy.stats
 
 import neurotrust_jax as nt
-from neurotrust_jax import counts, null, permutations
-from neurotrust_jax.null import PowerWarning, benjamini_hochberg, permutation_test
+from neurotrust_jax._engine import counts
+from neurotrust_jax.chance import null, permutations
+from neurotrust_jax.chance.null import PowerWarning, benjamini_hochberg, permutation_test
 
 KEY = jax.random.key(0)
 LAYOUTS = {
@@ -387,7 +388,7 @@ def test_errors_name_value_and_remedy(options, message, monkeypatch):
         groups, options["strata"] = np.repeat(np.arange(12), 3), np.repeat(np.arange(12), 3)
     weights = options.pop("sample_weight", None)
     probe = nt.make_probe(*data(), groups=groups, sample_weight=weights)
-    monkeypatch.setattr("neurotrust_jax.null._parted", None)
+    monkeypatch.setattr("neurotrust_jax.chance.null._parted", None)
     with pytest.raises(ValueError, match=message):
         permutation_test(KEY, probe, **options)
 

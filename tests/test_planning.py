@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import neurotrust_jax as nt
-from neurotrust_jax.planning import ROWS, generalization_gap, required_samples
+from neurotrust_jax.faithfulness.sample_size import ROWS, generalization_gap, required_samples
 
 pytestmark = pytest.mark.x32
 

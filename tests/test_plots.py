@@ -8,7 +8,7 @@ import pytest
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
-from neurotrust_jax.audited import Leading
+from neurotrust_jax.auditing.result import Leading
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -36,7 +36,7 @@ def audited():
         "concept_names": tuple(f"a ${i}$" for i in range(12)),  # a dollar sign begins no formula
         "neuron_names": tuple("0123"),
         "label": leading[:, 0],
-        "reason": np.array([0, 0, nt.Reason.NEVER_ACTIVE, 0]),
+        "reason": np.array([0, 0, nt.metrics.Reason.NEVER_ACTIVE, 0]),
         "leading": Leading(leading, value, value - 0.4, value + 0.5, value - 0.2, value + 0.3),
         "concept_set": member,
         "answers": np.array([2, 2, 12, 3]),

@@ -22,7 +22,7 @@ from test_metrics import KINDS, LONG_SUMS
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
-from neurotrust_jax.bounds import Level, intervals_at
+from neurotrust_jax.faithfulness.bounds import Level, intervals_at
 
 pytestmark = pytest.mark.x32
 
@@ -104,8 +104,8 @@ def test_order_of_samples_neurons_and_concepts_is_a_name(metric, data, seed):
     moved = probe_of(f[rows][:, neurons], c[rows][:, concepts], w[rows])
     expected = np.asarray(nt.similarity(probe, metric))[neurons][:, concepts]
     assert_same(nt.similarity(moved, metric), expected, metric)
-    reason = np.asarray(nt.undefined_reason(probe, metric))[neurons][:, concepts]
-    np.testing.assert_array_equal(nt.undefined_reason(moved, metric), reason)
+    reason = np.asarray(nt.metrics.undefined_reason(probe, metric))[neurons][:, concepts]
+    np.testing.assert_array_equal(nt.metrics.undefined_reason(moved, metric), reason)
     found, before = nt.identify(moved, metric, 2), nt.identify(probe, metric, 2)
     assert_same(found.similarity, np.asarray(before.similarity)[neurons], metric)
     label, old = np.asarray(found.concept)[:, 0], np.asarray(before.concept)[neurons, 0]
@@ -161,7 +161,7 @@ def test_replicates_move_with_their_columns_and_draws_with_their_samples(metric,
             found = np.asarray(moved.winning_similarity)
         assert_same(found, expected, metric)
     # the samples in another order, under the same draws in that order
-    drawn = np.asarray(nt.bootstrap_weights(KEY, boot.probe, num_replicates=20))[:, rows]
+    drawn = np.asarray(nt.resampling.bootstrap_weights(KEY, boot.probe, num_replicates=20))[:, rows]
     for b in range(3):
         assume((drawn[b] * w[rows]).any())
         scores = nt.similarity(probe_of(f[rows], c[rows], drawn[b] * w[rows]), metric)
@@ -301,9 +301,9 @@ def test_single_precision_rounds_the_double(metric, data):
     with jax.enable_x64(True):
         probe = probe_of(*(x.astype(np.float64) for x in data))
         double = np.asarray(nt.similarity(probe, metric))
-        reason = np.asarray(nt.undefined_reason(probe, metric))
+        reason = np.asarray(nt.metrics.undefined_reason(probe, metric))
     assert double.dtype == np.float64
-    np.testing.assert_array_equal(nt.undefined_reason(probe_of(*data), metric), reason)
+    np.testing.assert_array_equal(nt.metrics.undefined_reason(probe_of(*data), metric), reason)
     assert_same(single, double, metric)
 
 

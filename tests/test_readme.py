@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax.planning import ROWS
+from neurotrust_jax.faithfulness.sample_size import ROWS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_table_lists_every_metric_with_its_alias():
     rows = re.findall(r"^\| `(\w+)` \| (\w+), (\w+) \|.*\| (?:`(\w+)`)? \|$", README, re.MULTILINE)
     table = {name: (neuron, concept, alias or None) for name, neuron, concept, alias in rows}
     assert table == {
-        m.name: (m.neuron_view, m.concept_view, nt.NEURON_EVAL_NAMES.get(m.name))
+        m.name: (m.neuron_view, m.concept_view, nt.metrics.NEURON_EVAL_NAMES.get(m.name))
         for m in nt.METRICS.values()
     }
 

@@ -12,8 +12,8 @@ from scipy.special import expit, logit
 from test_conformal import SCALES, layer, naive_similarity, probes
 
 import neurotrust_jax as nt
-from neurotrust_jax import halves as half_similarities
-from neurotrust_jax.halves import draw_halves, draw_quarters
+from neurotrust_jax.resampling import halves as half_similarities
+from neurotrust_jax.resampling.halves import draw_halves, draw_quarters
 
 KEY = jax.random.key(11)
 SPLITS = 11  # two deals of quarters
@@ -186,16 +186,18 @@ def test_other_metrics(metric):
 def test_small_layers_lean_on_others_and_say_so():
     f, c = layer()
     probe = nt.make_probe(f[:, 2:10], c, thresholds=0.8)
-    with pytest.warns(nt.CoverageWarning, match="131 samples for . neurons.*and 20 neurons"):
+    with pytest.warns(
+        nt.faithfulness.CoverageWarning, match="131 samples for . neurons.*and 20 neurons"
+    ):
         found = np.asarray(nt.replication_probability(KEY, probe, num_splits=4))
     assert np.isfinite(found).all()
     few = nt.make_probe(f[:7], c[:7], thresholds=0.0)
-    with pytest.warns(nt.CoverageWarning, match="halves of 7 samples"):
+    with pytest.warns(nt.faithfulness.CoverageWarning, match="halves of 7 samples"):
         found = np.asarray(nt.replication_probability(KEY, few, num_splits=4))
     label = np.asarray(nt.identify(few, "iou").concept[:, 0])
     np.testing.assert_array_equal(np.isnan(found), label < 0)
     silent = nt.make_probe(f - 100, c, thresholds=0.0)
-    with pytest.warns(nt.CoverageWarning, match="for 0 neurons"):
+    with pytest.warns(nt.faithfulness.CoverageWarning, match="for 0 neurons"):
         found = np.asarray(nt.replication_probability(KEY, silent, num_splits=4))
     assert np.isnan(found).all()
 

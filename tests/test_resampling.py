@@ -10,19 +10,11 @@ import scipy.stats
 from test_metrics import assert_close, data
 
 import neurotrust_jax as nt
-from neurotrust_jax import (
-    blocks,
-    candidates,
-    layers,
-    memory,
-    replicates,
-    resampling,
-    screening,
-    sums,
-    ways,
-)
-from neurotrust_jax.similarity import prepare
-from neurotrust_jax.weights import SCHEMES
+from neurotrust_jax._engine import candidates, replicates, room, row_index, screening, strategies
+from neurotrust_jax._numerics import packing, sums
+from neurotrust_jax.metrics.scores import prepare
+from neurotrust_jax.resampling import bootstrapping
+from neurotrust_jax.schemes import SCHEMES
 
 KEY = jax.random.key(0)
 
@@ -37,7 +29,7 @@ def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
     groups = np.arange(len(f)) // 4 if grouped else None
     probe = nt.make_probe(f, c, top_fraction=0.2, groups=groups)
     boot = nt.bootstrap(KEY, probe, metric, num_replicates=12)
-    drawn = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=12)).astype(int)
+    drawn = np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=12)).astype(int)
     assert (drawn.sum(axis=1) == len(f)).all()
     for b in range(12):
         scores = np.asarray(
@@ -131,8 +123,8 @@ def few_ties(num_samples, num_neurons, num_concepts):
 )
 def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps, monkeypatch):
     if in_steps:
-        monkeypatch.setattr(layers, "LEAST", 1)
-        monkeypatch.setattr(layers, "WORTH_IT", 9.0)
+        monkeypatch.setattr(row_index, "LEAST", 1)
+        monkeypatch.setattr(row_index, "WORTH_IT", 9.0)
     f, c = few_ties(400, 3, 5)
     if rectified:
         f = np.maximum(f, np.sort(f, axis=0)[150])
@@ -156,7 +148,7 @@ def test_a_large_group_drawn_often_is_counted_in_full():
         nt.bootstrap(KEY, probe, "auroc", num_replicates=60, method=method)
         for method in ("dense", "rows")
     )
-    drawn = nt.bootstrap_weights(KEY, probe, num_replicates=60)
+    drawn = nt.resampling.bootstrap_weights(KEY, probe, num_replicates=60)
     assert float(drawn.sum(axis=1).max()) > 2**16
     np.testing.assert_allclose(
         rows.winning_similarity, dense.winning_similarity, rtol=1e-5, atol=1e-6
@@ -214,12 +206,12 @@ def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
         return nt.bootstrap(KEY, probe, metric, num_replicates=100, method=method)
 
     dense, whole = run("dense"), run("screened")
-    room_for = resampling.room_for
+    room_for = bootstrapping.room_for
     monkeypatch.setattr(
-        resampling, "room_for", lambda *args: room_for(*args)._replace(pairs=64, replicates=32)
+        bootstrapping, "room_for", lambda *args: room_for(*args)._replace(pairs=64, replicates=32)
     )
     in_parts = run("screened")
-    monkeypatch.setattr(ways, "ROUNDING", -9.0)  # the control: nothing reaches what won
+    monkeypatch.setattr(strategies, "ROUNDING", -9.0)  # the control: nothing reaches what won
     label_alone = run("screened")
     for screened in (whole, in_parts):
         np.testing.assert_array_equal(screened.winners, dense.winners)
@@ -240,8 +232,8 @@ def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     f = rng.normal(size=(500, 3)) + c[:, :3]
     probe = nt.make_probe(np.maximum(f, 0.5) if rectified else f, c, top_fraction=0.1)
     rule = nt.METRICS["spearman"]
-    layer = layers.ranked_rows(probe, rule.prepare_neurons(probe.neurons))
-    (part,) = blocks.parts_of(blocks.pairs_where(np.ones((3, 4), bool)), 3, 10**6)
+    layer = row_index.ranked_rows(probe, rule.prepare_neurons(probe.neurons))
+    (part,) = packing.parts_of(packing.pairs_where(np.ones((3, 4), bool)), 3, 10**6)
     drawn = replicates.draw_chunk(
         KEY, jnp.arange(40), layer, probe.weights, None,
         scheme="multinomial", num_units=500, counts=True,
@@ -249,7 +241,7 @@ def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     *_, floor = replicates.rows_replicates(drawn, layer, part.blocks, part.place, metric=rule)
     area = nt.METRICS["auroc"]
     prepared = prepare(probe, area)
-    weights = nt.bootstrap_weights(KEY, probe, num_replicates=40)
+    weights = nt.resampling.bootstrap_weights(KEY, probe, num_replicates=40)
     areas = np.asarray(jax.lax.map(lambda w: area.score(prepared, w), weights))
     share = np.asarray(weights, float) @ c / 500
     lead = (2 * areas - 1) * np.sqrt(share * (1 - share))[:, None, :]
@@ -281,7 +273,7 @@ def test_replicates_stay_within_their_range(metric, monkeypatch):
     outside, outside_control = [], []
     prepared = prepare(probe, by)
     for seed in range(10):
-        drawn = nt.bootstrap_weights(jax.random.key(seed), probe, num_replicates=50)
+        drawn = nt.resampling.bootstrap_weights(jax.random.key(seed), probe, num_replicates=50)
         every = np.asarray(jax.lax.map(lambda w: by.score(prepared, w), drawn))
         if metric == "spearman":
             share = np.asarray(drawn, float) @ c / 400
@@ -329,7 +321,7 @@ def test_errors_of_auroc_are_limits_and_narrow(rounded):
     variance = np.array([[delong(x, y) for y in c.T] for x in probe.activations.T])
     area = np.asarray(shown, float)
     error = np.sqrt(variance) / (area * (1 - area))
-    drawn = nt.bootstrap_weights(KEY, probe, num_replicates=400)
+    drawn = nt.resampling.bootstrap_weights(KEY, probe, num_replicates=400)
     prepared = prepare(probe, rule)
     every = jax.lax.map(lambda w: rule.score(prepared, w), drawn)
     spread = np.asarray(candidates.stable_scale(rule, every)).std(axis=0)
@@ -350,7 +342,7 @@ def test_first_replicates_are_drawn_where_they_tell_standard_errors(metric, draw
             found.append(len(ids))
         return replicates.draw_chunk(key, ids, *data, **static)
 
-    monkeypatch.setattr(ways, "draw_chunk", draw_chunk)
+    monkeypatch.setattr(strategies, "draw_chunk", draw_chunk)
     mesh = jax.make_mesh((1,), ("replicates",))
     probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
     nt.bootstrap(KEY, probe, metric, num_replicates=70, method="screened", mesh=mesh)
@@ -427,9 +419,9 @@ def test_ways_are_taken_where_they_fit():
         (often, "iou", "multinomial", "dense"),
     ):  # fmt: skip
         metric = nt.METRICS[metric]
-        assert ways.way_of(probe, metric, scheme, "auto", 10**9) == expected
-        assert ways.way_of(probe, metric, scheme, "auto", 10) == "dense"
-        assert ways.way_of(probe, metric, scheme, "dense", 10**9) == "dense"
+        assert strategies.way_of(probe, metric, scheme, "auto", 10**9) == expected
+        assert strategies.way_of(probe, metric, scheme, "auto", 10) == "dense"
+        assert strategies.way_of(probe, metric, scheme, "dense", 10**9) == "dense"
     with pytest.raises(ValueError, match="'rows' needs concepts of 0 and 1"):
         nt.bootstrap(KEY, whole, "correlation", method="rows")
     with pytest.raises(ValueError, match="needs a metric made of shares, equal sample weights"):
@@ -448,7 +440,7 @@ def test_memory_sets_the_pace_and_not_the_result(metric, method):
     f = rng.normal(size=(300, 9)) + c[:, :9]
     probe = nt.make_probe(f, c, top_fraction=0.2)
     told = []
-    least = memory.need_of(probe, 300).least
+    least = room.need_of(probe, 300).least
     little, much = (
         nt.bootstrap(
             KEY, probe, metric, num_replicates=300, method=method, memory_limit=limit,
@@ -472,9 +464,9 @@ def test_blocks_hold_every_pair_once(room):
     rng = np.random.default_rng(7)
     mask = rng.random((23, 90)) < rng.random((23, 1)) ** 2
     mask[5] = False
-    pairs = blocks.pairs_where(mask)
+    pairs = packing.pairs_where(mask)
     seen = []
-    for part in blocks.parts_of(pairs, 23, room):
+    for part in packing.parts_of(pairs, 23, room):
         for u, a, b in zip(*(np.asarray(x) for x in part.blocks[:3]), strict=True):
             seen += [
                 (int(u), int(c)) for c in np.asarray(part.blocks.concept)[a:b].ravel() if c >= 0
@@ -542,19 +534,19 @@ def test_column_total_is_a_sum(size):
 @pytest.mark.x32
 def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")  # the only one to take them
-    monkeypatch.setattr(blocks, "WIDTHS", (4,))
-    monkeypatch.setattr(layers, "LEAST", 100)
+    monkeypatch.setattr(packing, "WIDTHS", (4,))
+    monkeypatch.setattr(row_index, "LEAST", 100)
     rng = np.random.default_rng(7)
     c = rng.random((300, 9)) < np.r_[np.full(8, 0.05), 0.9]
     f = rng.normal(size=(300, 4))
     f[:, 2:] = np.maximum(f[:, 2:], 0)  # shorter lists
     probe = nt.make_probe(f, c)
-    layer = layers.ranked_rows(probe, nt.METRICS["auroc"].prepare_neurons(probe.neurons))
+    layer = row_index.ranked_rows(probe, nt.METRICS["auroc"].prepare_neurons(probe.neurons))
     rare, all_nine = np.arange(9) < rng.integers(2, 9, (4, 1)), np.ones((4, 9), bool)
 
     def parts(mask, room=10**6, like=None):
-        found = blocks.parts_of(blocks.pairs_where(mask), 4, room, like)
-        return found, layers.in_steps(layer, found, like)
+        found = packing.parts_of(packing.pairs_where(mask), 4, room, like)
+        return found, row_index.in_steps(layer, found, like)
 
     for part in parts(rare, room=12)[1]:
         steps = jax.tree.map(np.asarray, part.blocks.steps)
@@ -565,16 +557,16 @@ def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
                 expected = [i for i, row in enumerate(rows) if row < 300 and c[row, some].any()]
                 found = steps.place[steps.start[j] : steps.stop[j]].ravel()
                 assert found[found < 300].tolist() == expected
-    whole = steps.place[: layers.STEPS].ravel()
+    whole = steps.place[: row_index.STEPS].ravel()
     np.testing.assert_array_equal(whole, np.arange(len(whole)))
     for late in parts(rare[:, ::-1], like=part)[1]:
         np.testing.assert_array_equal(late.blocks.steps.place, steps.place)
         assert not late.blocks.steps.start.any()
-        assert (late.blocks.steps.stop == layers.STEPS).all()
+        assert (late.blocks.steps.stop == row_index.STEPS).all()
     # no use where a concept is nearly everywhere, nor of short lists
     found, the_same = parts(all_nine)
     assert the_same is found
-    monkeypatch.setattr(layers, "LEAST", 301)
+    monkeypatch.setattr(row_index, "LEAST", 301)
     found, the_same = parts(rare)
     assert the_same is found
 
@@ -582,9 +574,9 @@ def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
 @pytest.mark.x32
 def test_blocks_of_a_shape_given():
     """As many parts as fit, of the neurons and blocks that are there already."""
-    (like,) = blocks.parts_of(blocks.pairs_where(np.ones((4, 9), bool)), 4, 10**6)
-    pairs = blocks.pairs_where(np.random.default_rng(7).random((23, 90)) < 0.1)
-    parts = blocks.parts_of(pairs, 23, 1, like)
+    (like,) = packing.parts_of(packing.pairs_where(np.ones((4, 9), bool)), 4, 10**6)
+    pairs = packing.pairs_where(np.random.default_rng(7).random((23, 90)) < 0.1)
+    parts = packing.parts_of(pairs, 23, 1, like)
     for part in parts:
         assert jax.tree.map(jnp.shape, part.blocks) == jax.tree.map(jnp.shape, like.blocks)
     assert [u for part in parts for u in part.neurons] == list(range(23))
@@ -631,7 +623,7 @@ def test_weights_have_the_moments_of_their_scheme(scheme):
     """Mean and variance of a sample's weight, each within 5 standard errors of B n draws."""
     n, count = 50, 4000
     probe = nt.make_probe(np.arange(n)[:, None] * 1.0, np.ones((n, 1), bool))
-    w = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=count, scheme=scheme))
+    w = np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=count, scheme=scheme))
     mean, variance = {
         "multinomial": (1, 1 - 1 / n),
         "poisson": (1, 1),
@@ -657,7 +649,7 @@ def test_weights_have_the_moments_of_their_scheme(scheme):
 def test_groups_are_drawn_whole():
     groups = np.repeat(np.arange(10), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
     probe = nt.make_probe(np.arange(55)[:, None] * 1.0, np.ones((55, 1), bool), groups=groups)
-    w = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=30))
+    w = np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=30))
     for g in range(10):
         assert (w[:, groups == g] == w[:, groups == g][:, :1]).all()
     assert (np.stack([w[:, groups == g][:, 0] for g in range(10)], axis=1).sum(axis=1) == 10).all()
@@ -669,7 +661,7 @@ def test_sample_weights_multiply_resampling_weights():
     w = np.random.default_rng(5).uniform(0.5, 2, len(f))
     probe = nt.make_probe(f, c, thresholds=0.6, sample_weight=w)
     boot = nt.bootstrap(KEY, probe, num_replicates=3)
-    drawn = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=3))
+    drawn = np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=3))
     for b in range(3):
         again = nt.make_probe(f, c, thresholds=0.6, sample_weight=w * drawn[b])
         best = np.nanmax(np.asarray(nt.similarity(again)), axis=1)
@@ -682,7 +674,7 @@ def test_undefined_replicates_win_nothing():
     c = np.arange(30)[:, None] < [[15, 20]]
     probe = nt.make_probe(f, c, thresholds=0.5)
     boot = nt.bootstrap(KEY, probe, "iou", num_replicates=200)
-    missed = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=200))[:, 0] == 0
+    missed = np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=200))[:, 0] == 0
     np.testing.assert_array_equal(np.asarray(boot.winners)[:, 0] == -1, missed)
     assert (np.asarray(boot.winners)[:, 1] == -1).all()
     assert float(boot.vote_share[0].sum()) == pytest.approx(1 - missed.mean(), rel=1e-5)
@@ -690,7 +682,7 @@ def test_undefined_replicates_win_nothing():
     agreement = np.asarray(nt.stability(boot).top1_agreement)
     assert agreement[0] == pytest.approx(1 - missed.mean(), rel=1e-5)
     assert np.isnan(agreement[1])
-    with pytest.warns(nt.CoverageWarning):
+    with pytest.warns(nt.faithfulness.CoverageWarning):
         sets = nt.concept_sets(boot, method="vote")
     assert np.asarray(sets.size).tolist() == [2, 2]  # too few defined replicates: every concept
 
@@ -700,7 +692,7 @@ def test_vote_set_is_the_smallest_and_holds_the_label():
     probe = nt.make_probe(*data(seed=6, num_neurons=6, num_concepts=12), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, num_replicates=200)
     for alpha in (0.05, 0.1, 0.5):
-        with pytest.warns(nt.CoverageWarning, match="less often than 1 - alpha"):
+        with pytest.warns(nt.faithfulness.CoverageWarning, match="less often than 1 - alpha"):
             sets = nt.concept_sets(boot, alpha=alpha, method="vote")
         counts = np.round(np.asarray(boot.vote_share, float) * 200)
         for u in range(6):
@@ -816,8 +808,8 @@ def test_lists_of_unequal_length_are_read_in_full():
     f = np.maximum(f, np.linspace(-4, 3, 24))
     f[:, ::5] = np.round(f[:, ::5])
     probe = nt.make_probe(f, c, thresholds=np.linspace(-4, 3, 24))
-    assert len(layers.active_rows(probe).lists) > 1
-    assert len(layers.ranked_rows(probe, prepare(probe, nt.METRICS["auroc"])[0]).lists) > 2
+    assert len(row_index.active_rows(probe).lists) > 1
+    assert len(row_index.ranked_rows(probe, prepare(probe, nt.METRICS["auroc"])[0]).lists) > 2
     for metric in ("iou", "auroc"):
         dense, rows = (
             nt.bootstrap(KEY, probe, metric, num_replicates=70, method=method)

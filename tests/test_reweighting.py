@@ -10,7 +10,7 @@ import sklearn.metrics
 from sklearn.linear_model import LogisticRegression
 
 import neurotrust_jax as nt
-from neurotrust_jax import reweighting
+from neurotrust_jax.shift import reweighting
 
 KEY = jax.random.key(0)
 
@@ -33,7 +33,7 @@ def test_weights_estimate_the_density_ratio():
     truth = np.exp(x @ move - move @ move / 2)
     assert np.corrcoef(np.log(found.weight), np.log(truth))[0, 1] > 0.99
     assert float(found.weight.mean()) == pytest.approx(1, abs=1e-5)
-    assert found.effective_size == pytest.approx(nt.effective_size(truth), rel=0.15)
+    assert found.effective_size == pytest.approx(nt.probing.effective_size(truth), rel=0.15)
     # the area under the curve of two normal laws at this distance
     expected = scipy.stats.norm.cdf(np.linalg.norm(move) / np.sqrt(2))
     assert found.auroc == pytest.approx(expected, abs=4 * 0.5 / np.sqrt(3000))
@@ -105,8 +105,8 @@ def test_folds_keep_groups_whole_and_sizes_count_them():
     assert found.effective_size <= 100
     fold = reweighting._folds(KEY, 400, groups, 5, "groups")
     assert all(len(set(fold[groups == g])) == 1 for g in range(100))
-    assert nt.effective_size([1, 1, 2]) == pytest.approx(16 / 6)
-    assert nt.effective_size([1, 1, 2], [0, 0, 1]) == pytest.approx(2)
+    assert nt.probing.effective_size([1, 1, 2]) == pytest.approx(16 / 6)
+    assert nt.probing.effective_size([1, 1, 2], [0, 0, 1]) == pytest.approx(2)
 
 
 @pytest.mark.x32
@@ -116,7 +116,7 @@ def test_reweighting_warns_of_few_effective_units():
         warnings.simplefilter("error")
         same = nt.reweight(probe, np.ones(300))
     np.testing.assert_array_equal(same.sample_weight, probe.sample_weight)
-    with pytest.warns(nt.ShiftWarning, match="300 units tell as much as 3 would"):
+    with pytest.warns(nt.shift.ShiftWarning, match="300 units tell as much as 3 would"):
         nt.reweight(probe, np.arange(300) < 3)
 
 

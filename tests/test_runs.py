@@ -357,7 +357,7 @@ def test_compare_takes_the_layers_named_and_what_is_the_others(here, monkeypatch
         seen.append(sides)
         raise SystemExit
 
-    monkeypatch.setattr("neurotrust_jax.comparison.compare", end)
+    monkeypatch.setattr("neurotrust_jax.auditing.comparison.compare", end)
 
     def sides(arguments):
         result = command("compare", *arguments.split())

@@ -6,10 +6,10 @@ import pytest
 import scipy.sparse
 
 import neurotrust_jax as nt
-from neurotrust_jax import counts
-from neurotrust_jax import halves as halves_module
+from neurotrust_jax._engine import counts
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
+from neurotrust_jax.resampling import halves as halves_module
 
 KEY = jax.random.key(0)
 
@@ -28,7 +28,12 @@ def test_equals_a_loop_over_replicates_and_halves(groups, counted, monkeypatch):
     probe = nt.make_probe(f, c, thresholds=[0.5, 0.3, 0.5], groups=groups)
     boot = nt.bootstrap(KEY, probe, num_replicates=40)
     found = nt.winners_curse(KEY, boot, num_splits=6)
-    halves = np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=6, scheme="subsample")) > 0
+    halves = (
+        np.asarray(
+            nt.resampling.bootstrap_weights(KEY, probe, num_replicates=6, scheme="subsample")
+        )
+        > 0
+    )
     present = np.asarray(probe.neurons.present)
 
     def sums(u, j, w):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax import calibrated, candidates
-from neurotrust_jax.bounds import Level, intervals_at
-from neurotrust_jax.candidates import choose, stable_scale, telling
+from neurotrust_jax._engine import candidates
+from neurotrust_jax._engine.candidates import choose, stable_scale, telling
+from neurotrust_jax.faithfulness.bounds import Level, intervals_at
+from neurotrust_jax.sets import calibrated
 
 KEY = jax.random.key(0)
 SCALES = {
@@ -238,7 +239,7 @@ def test_sets_say_what_they_promise():
     fixed = nt.make_probe(f, c, thresholds=0.5)
     own = nt.make_probe(f, c, top_fraction=0.2, groups=np.arange(400) // 2)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", nt.CoverageWarning)
+        warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
         for probe, metric, said in (
             (fixed, "iou", "of many samples"),
             (own, "auroc", "of many groups"),
@@ -282,7 +283,7 @@ def test_candidates_are_followed_and_the_others_are_far_behind():
     every = np.stack([
         np.asarray(nt.similarity(nt.make_probe(f, c, thresholds=probe.thresholds,
                                                sample_weight=np.maximum(w, 1e-9)), "iou"))
-        for w in np.asarray(nt.bootstrap_weights(KEY, probe, num_replicates=50))
+        for w in np.asarray(nt.resampling.bootstrap_weights(KEY, probe, num_replicates=50))
     ])  # fmt: skip
     for u in range(2):
         kept = [k for k in np.asarray(boot.candidates)[u] if k >= 0]
@@ -378,7 +379,7 @@ def test_too_little_evidence_is_said_and_stays_in_the_set():
 @pytest.mark.x32
 def test_too_few_replicates_give_full_sets_and_say_so():
     boot = nt.bootstrap(KEY, nt.make_probe(*layer(), top_fraction=0.2), num_replicates=8)
-    with pytest.warns(nt.CoverageWarning, match="use at least 9"):
+    with pytest.warns(nt.faithfulness.CoverageWarning, match="use at least 9"):
         found = nt.concept_sets(boot, alpha=0.1)
     assert np.asarray(found.mask).all()
     with warnings.catch_warnings():

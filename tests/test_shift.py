@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.stats
 
 import neurotrust_jax as nt
-from neurotrust_jax import shift
+from neurotrust_jax.shift import unknown_shift
 
 SHARP = ("accuracy", "precision", "recall", "iou", "f1")
 OTHERS = ("balanced_accuracy", "simulation_balanced_accuracy", "auroc", "simulation_auroc")
@@ -161,7 +161,7 @@ def test_two_disjoint_events_meet_at_the_radius(p, q):
         least = max(p / gamma, 1 - gamma * (1 - p))
         return least - min(gamma * q, 1 - (1 - q) / gamma)
 
-    found = float(shift._event_radius(jnp.asarray(p), jnp.asarray(q)))
+    found = float(unknown_shift._event_radius(jnp.asarray(p), jnp.asarray(q)))
     assert found == pytest.approx(scipy.optimize.brentq(apart, 1, 100, xtol=1e-12))
 
 
@@ -215,7 +215,9 @@ def test_radius_of_ties_of_dead_neurons_and_without_rivals():
     # a label that is the neuron itself is overtaken by no shift
     apart = nt.robustness_radius(nt.make_probe(f, c[:, [0, 2]], thresholds=0.5))
     assert np.isinf(apart.radius[0])
-    with pytest.warns(nt.ShiftWarning, match=r"1 of 2 labels have a robustness radius below 1.2"):
+    with pytest.warns(
+        nt.shift.ShiftWarning, match=r"1 of 2 labels have a robustness radius below 1.2"
+    ):
         nt.robustness_radius(nt.make_probe(f, c, thresholds=0.5), warn_below=1.2)
 
 

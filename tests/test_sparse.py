@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse
 
 import neurotrust_jax as nt
-from neurotrust_jax import probe as probe_module
-from neurotrust_jax.sparse import SparseColumns
+from neurotrust_jax.probing import probe as probe_module
+from neurotrust_jax.probing.sparse_columns import SparseColumns
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)

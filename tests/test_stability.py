@@ -32,7 +32,7 @@ def boot_of(winners, label, num_concepts):
     votes = np.stack([(winners == c).sum(axis=0) for c in range(num_concepts)], axis=1)
     share = jnp.asarray(votes / len(winners), float)
     nothing = jnp.zeros(winners.shape)
-    return nt.Bootstrap(
+    return nt.resampling.Bootstrap(
         winners=jnp.asarray(winners, jnp.int32),
         winning_similarity=nothing,
         label_similarity=nothing,
@@ -174,19 +174,19 @@ def test_options_out_of_range_raise():
         lambda: nt.stability(boot, delta=0.0),
         lambda: nt.stability(boot, delta=1.0),
         lambda: nt.stability(boot, epsilon=0.0),
-        lambda: nt.nogueira(ones, delta=2.0),
-        lambda: nt.nogueira(ones[0]),
-        lambda: nt.jaccard(ones[0]),
-        lambda: nt.kendalls_w(ones[0]),
-        lambda: nt.fleiss_kappa(ones[0], 3),
-        lambda: nt.fleiss_kappa(ones, 0),
+        lambda: nt.resampling.nogueira(ones, delta=2.0),
+        lambda: nt.resampling.nogueira(ones[0]),
+        lambda: nt.resampling.jaccard(ones[0]),
+        lambda: nt.resampling.kendalls_w(ones[0]),
+        lambda: nt.resampling.fleiss_kappa(ones[0], 3),
+        lambda: nt.resampling.fleiss_kappa(ones, 0),
         lambda: nt.inflated_argmax(ones, -1.0),
         lambda: nt.inflated_argmax(ones[:, :0], 0.1),
-        lambda: nt.rank_biased_overlap(ones[0], ones),
-        lambda: nt.rank_biased_overlap(ones, ones, p=1.0),
-        lambda: nt.bagging_epsilon(1, 3),
-        lambda: nt.bagging_epsilon(10, 3, delta=0.0),
-        lambda: nt.bagging_epsilon(10, 3, scheme="bayesian"),
+        lambda: nt.resampling.rank_biased_overlap(ones[0], ones),
+        lambda: nt.resampling.rank_biased_overlap(ones, ones, p=1.0),
+        lambda: nt.resampling.bagging_epsilon(1, 3),
+        lambda: nt.resampling.bagging_epsilon(10, 3, delta=0.0),
+        lambda: nt.resampling.bagging_epsilon(10, 3, scheme="bayesian"),
     ):
         with pytest.raises(ValueError, match="got"):
             call()
@@ -204,11 +204,13 @@ def test_fleiss_kappa_of_the_textbook_table(precision):
         [[0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1],
          [7, 7, 0, 0, 0], [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7]]
     )  # fmt: skip
-    kappa = float(nt.fleiss_kappa(votes, 14))
+    kappa = float(nt.resampling.fleiss_kappa(votes, 14))
     assert round(kappa, 3) == 0.210
     assert_close(kappa, naive_fleiss(votes, 14), precision)
     some = np.arange(10) % 3 > 0
-    assert_close(nt.fleiss_kappa(votes, 14, where=some), naive_fleiss(votes[some], 14), precision)
+    assert_close(
+        nt.resampling.fleiss_kappa(votes, 14, where=some), naive_fleiss(votes[some], 14), precision
+    )
 
 
 def random_sets(seed, b=9, u=4, c=7):
@@ -217,22 +219,22 @@ def random_sets(seed, b=9, u=4, c=7):
 
 def test_nogueira_equals_a_loop_and_its_authors_examples(precision):
     z = random_sets(0)
-    ours = np.stack([np.asarray(x) for x in nt.nogueira(z, delta=0.1)], axis=1)
+    ours = np.stack([np.asarray(x) for x in nt.resampling.nogueira(z, delta=0.1)], axis=1)
     expected = np.array([naive_nogueira(z[:, u].astype(float), 0.1)[:3] for u in range(4)])
     assert_close(ours, expected, precision)
-    assert_close(np.stack(nt.nogueira(z[:, 1], delta=0.1)), expected[1], precision)
+    assert_close(np.stack(nt.resampling.nogueira(z[:, 1], delta=0.1)), expected[1], precision)
     # stabilityDemo.ipynb at github.com/nogueirs/JMLR2018, cells 2, 3 and 6
-    assert_close(nt.nogueira([[1, 1, 0]] * 3)[0], 1, precision)
-    assert_close(nt.nogueira([[1, 1, 0], [0, 1, 1], [1, 0, 1]])[0], -0.5, precision)
+    assert_close(nt.resampling.nogueira([[1, 1, 0]] * 3)[0], 1, precision)
+    assert_close(nt.resampling.nogueira([[1, 1, 0], [0, 1, 1], [1, 0, 1]])[0], -0.5, precision)
     rows = [
         "1111000000", "0001011100", "0100011100", "1100101000", "0110110000",
         "0111001000", "1001000011", "0001011100", "0011110000", "0000100111",
     ]  # fmt: skip
     z3 = np.array([[int(x) for x in row] for row in rows])
-    assert float(nt.nogueira(z3)[0]) == pytest.approx(-0.037037037037, abs=1e-6)
+    assert float(nt.resampling.nogueira(z3)[0]) == pytest.approx(-0.037037037037, abs=1e-6)
     assert naive_nogueira(z3)[3] == pytest.approx(0.00516666666667)
     upper = -0.037037037037 + 1.959963985 * math.sqrt(0.00516666666667)
-    assert float(nt.nogueira(z3)[2]) == pytest.approx(upper, abs=1e-6)
+    assert float(nt.resampling.nogueira(z3)[2]) == pytest.approx(upper, abs=1e-6)
 
 
 @pytest.mark.x32
@@ -246,7 +248,7 @@ def test_nogueira_interval_covers_the_value_of_the_law():
     mean = p.mean()
     truth = 1 - (p * (1 - p)).mean() / (mean * (1 - mean))
     z = np.random.default_rng(1).uniform(size=(b, runs, len(p))) < p
-    value, lower, upper = (np.asarray(x) for x in nt.nogueira(z, delta=delta))
+    value, lower, upper = (np.asarray(x) for x in nt.resampling.nogueira(z, delta=delta))
     assert abs(value.mean() - truth) < 0.01
     limit = scipy.stats.binom.isf(1e-6, runs, delta)
 
@@ -255,7 +257,7 @@ def test_nogueira_interval_covers_the_value_of_the_law():
 
     assert misses(truth) <= limit
     assert misses(truth + 0.08) > limit
-    random = nt.nogueira(np.random.default_rng(2).uniform(size=(500, 1, 50)) < 0.2)
+    random = nt.resampling.nogueira(np.random.default_rng(2).uniform(size=(500, 1, 50)) < 0.2)
     assert abs(float(random[0][0])) < 0.01
 
 
@@ -268,20 +270,20 @@ def test_jaccard_equals_sklearn(precision):
         expected.append(
             np.mean([sklearn.metrics.jaccard_score(a, b, zero_division=1) for a, b in pairs])
         )
-    assert_close(nt.jaccard(z), expected, precision)
-    assert_close(nt.jaccard(z[:, 3]), expected[3], precision)
+    assert_close(nt.resampling.jaccard(z), expected, precision)
+    assert_close(nt.resampling.jaccard(z[:, 3]), expected[3], precision)
     naive_pairs = [(a & b).sum() / (a | b).sum() for a, b in itertools.permutations(z[:, 3], 2)]
-    assert_close(nt.jaccard(z[:, 3]), np.mean(naive_pairs), precision)
+    assert_close(nt.resampling.jaccard(z[:, 3]), np.mean(naive_pairs), precision)
 
 
 def test_undefined_stability_of_sets_and_rankings_is_nan():
-    assert np.isnan(nt.jaccard(np.ones((1, 3))))
+    assert np.isnan(nt.resampling.jaccard(np.ones((1, 3))))
     for sets in (np.ones((1, 3)), np.ones((49, 3)), np.zeros((4, 3)), np.ones((4, 1))):
-        assert np.isnan(np.stack(nt.nogueira(sets))).all()
+        assert np.isnan(np.stack(nt.resampling.nogueira(sets))).all()
     scores = np.arange(12.0).reshape(3, 4)
     for undefined in (scores[:1], scores[:, :1], np.ones((3, 4)), np.where(scores == 5, np.nan, 1)):
-        assert np.isnan(nt.kendalls_w(undefined))
-    assert float(nt.kendalls_w(scores)) == pytest.approx(1)
+        assert np.isnan(nt.resampling.kendalls_w(undefined))
+    assert float(nt.resampling.kendalls_w(scores)) == pytest.approx(1)
 
 
 def naive_rbo(a, b, p):
@@ -296,25 +298,29 @@ def test_rank_biased_overlap_equals_a_loop(p, precision):
     rng = np.random.default_rng(4)
     a, b = (np.stack([rng.permutation(9)[:6] for _ in range(5)]) for _ in range(2))
     expected = [naive_rbo(list(x), list(y), p) for x, y in zip(a, b, strict=True)]
-    assert_close(nt.rank_biased_overlap(a, b, p), expected, precision)
-    assert_close(nt.rank_biased_overlap(a[0], a[0], p), 1, precision)
-    assert float(nt.rank_biased_overlap(a[0], a[0] + 9, p)) == 0
+    assert_close(nt.resampling.rank_biased_overlap(a, b, p), expected, precision)
+    assert_close(nt.resampling.rank_biased_overlap(a[0], a[0], p), 1, precision)
+    assert float(nt.resampling.rank_biased_overlap(a[0], a[0] + 9, p)) == 0
     absent = np.full(6, -1)
-    assert float(nt.rank_biased_overlap(absent, absent, p)) == 0
+    assert float(nt.resampling.rank_biased_overlap(absent, absent, p)) == 0
 
 
 def test_rank_biased_overlap_of_known_examples(precision):
     # README of github.com/b4ny4n/rankmeasures
-    known = float(nt.rank_biased_overlap(np.array([1, 2, 3, 4, 5]), np.array([2, 3, 4, 1, 5])))
+    known = float(
+        nt.resampling.rank_biased_overlap(np.array([1, 2, 3, 4, 5]), np.array([2, 3, 4, 1, 5]))
+    )
     assert round(known, 3) == 0.828
     # doctest of github.com/dlukes/rbo: "abcdefg" and "bacdefg" give 0.9
-    swapped = nt.rank_biased_overlap(np.arange(7), np.array([1, 0, 2, 3, 4, 5, 6]))
+    swapped = nt.resampling.rank_biased_overlap(np.arange(7), np.array([1, 0, 2, 3, 4, 5, 6]))
     assert_close(swapped, 0.9, precision)
     # Webber et al.'s table of <a b c d e f g> and <z c a v w x y>: agreement at depths 1 to 7
     a, b = np.arange(7), np.array([25, 2, 0, 21, 22, 23, 24])
     agreement = [0, 0, 0.667, 0.5, 0.4, 0.333, 0.286]
     total = sum(x * 0.9**d for d, x in enumerate(agreement, 1)) / 9
-    assert float(nt.rank_biased_overlap(a, b)) == pytest.approx(total + 0.286 * 0.9**7, abs=5e-4)
+    assert float(nt.resampling.rank_biased_overlap(a, b)) == pytest.approx(
+        total + 0.286 * 0.9**7, abs=5e-4
+    )
 
 
 def naive_w(scores):
@@ -329,11 +335,11 @@ def test_kendalls_w_equals_friedmans_statistic(precision):
     rng = np.random.default_rng(5)
     truth = rng.normal(size=6)
     scores = np.round(2 * (truth + rng.normal(size=(8, 3, 6)) * [[[0.2], [1], [5]]])) / 2
-    ours = nt.kendalls_w(scores)
+    ours = nt.resampling.kendalls_w(scores)
     for u in range(3):
         chi2 = scipy.stats.friedmanchisquare(*scores[:, u].T).statistic
         assert_close(ours[u], chi2 / (8 * 5), precision)
-        assert_close(nt.kendalls_w(scores[:, u]), naive_w(scores[:, u]), precision)
+        assert_close(nt.resampling.kendalls_w(scores[:, u]), naive_w(scores[:, u]), precision)
 
 
 def distance_to_lead(w, j, gap):
@@ -437,7 +443,7 @@ def test_bagging_epsilon_bounds_every_leave_one_out(scheme):
     labels += [(counts > 0) @ np.array(x) % c for x in itertools.product(range(3), repeat=n)]
     labels += [np.minimum((counts > 0).sum(axis=1) // k, c - 1) for k in (1, 2, 3, 4)]
     worst = 0.0
-    bound = nt.bagging_epsilon(n, c, scheme=scheme, delta=1 - 1e-12)
+    bound = nt.resampling.bagging_epsilon(n, c, scheme=scheme, delta=1 - 1e-12)
     for label in labels:
         votes = np.eye(c)[label]
         moves = [votes.mean(axis=0) - votes[counts[:, i] == 0].mean(axis=0) for i in range(n)]
@@ -447,12 +453,14 @@ def test_bagging_epsilon_bounds_every_leave_one_out(scheme):
 
 @pytest.mark.x32
 def test_bagging_epsilon_falls_with_units_and_replicates():
-    epsilon = [nt.bagging_epsilon(n, 100) for n in (100, 1000, 10_000)]
+    epsilon = [nt.resampling.bagging_epsilon(n, 100) for n in (100, 1000, 10_000)]
     assert epsilon[0] > epsilon[1] > epsilon[2]
     # many units: p / (1 - p) is e - 1
     expected = math.sqrt(0.99 * (math.e - 1) / 10_000 / 0.05)
     assert epsilon[2] == pytest.approx(expected, rel=1e-3)
-    assert nt.bagging_epsilon(10_000, 100, scheme="poisson") == pytest.approx(expected, rel=1e-12)
-    finite = nt.bagging_epsilon(10_000, 100, num_replicates=1000)
+    assert nt.resampling.bagging_epsilon(10_000, 100, scheme="poisson") == pytest.approx(
+        expected, rel=1e-12
+    )
+    finite = nt.resampling.bagging_epsilon(10_000, 100, num_replicates=1000)
     assert finite**2 - epsilon[2] ** 2 == pytest.approx(0.99 * 2 / 1000 / 0.05)
-    assert nt.bagging_epsilon(50, 1) == 0
+    assert nt.resampling.bagging_epsilon(50, 1) == 0

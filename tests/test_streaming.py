@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse
 
 import neurotrust_jax as nt
-from neurotrust_jax import reading, screening
-from neurotrust_jax.effective import effective_units
-from neurotrust_jax.streaming_evidence import streamed_units
+from neurotrust_jax._engine import screening, stream_reader
+from neurotrust_jax._engine.streamed_evidence import streamed_units
+from neurotrust_jax.faithfulness.evidence import effective_units
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
@@ -18,7 +18,7 @@ N = 5000
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(reading, "ENTRIES", 2048 * 20)
+    monkeypatch.setattr(stream_reader, "ENTRIES", 2048 * 20)
 
 
 def data(seed=0):
@@ -100,15 +100,15 @@ def test_effective_units_of_rows_in_blocks(monkeypatch):
     groups = np.sort(np.random.default_rng(1).integers(0, 900, N))
     groups[1000:3500] = 400  # one goes on over several blocks
     groups = np.maximum.accumulate(groups)
-    monkeypatch.setattr(reading, "MOST_ROWS", 1024)
+    monkeypatch.setattr(stream_reader, "MOST_ROWS", 1024)
     for g in (None, groups):
         probe = nt.make_probe(f, c, thresholds=1.0, groups=g)
         for metric in ("iou", "balanced_accuracy", "correlation", "mad"):
             arrays = (f, c) if g is None else (f, c, g)
-            reader = reading.Reader(
+            reader = stream_reader.Reader(
                 chunked(*arrays), nt.METRICS[metric], 1.0, False, 0.5, num_devices=1
             )
-            survey = reading.Survey(reader)
+            survey = stream_reader.Survey(reader)
             for block in reader.blocks():
                 survey.add(block)
             expected = effective_units(probe, nt.METRICS[metric])
@@ -122,8 +122,8 @@ def test_screening_from_sums_is_that_of_the_data():
     for name in ("iou", "f1", "accuracy", "balanced_accuracy"):
         metric = nt.METRICS[name]
         observed = nt.similarity(probe, metric)
-        reader = reading.Reader([(f, c)], metric, 1.0, False, 0.5, num_devices=1)
-        survey = reading.Survey(reader)
+        reader = stream_reader.Reader([(f, c)], metric, 1.0, False, 0.5, num_devices=1)
+        survey = stream_reader.Survey(reader)
         for block in reader.blocks():
             survey.add(block)
         found = screening.range_of_shares(survey.sums(), metric, 100, observed)
@@ -140,7 +140,7 @@ def test_screening_from_sums_is_that_of_the_data():
 def test_counts_are_exact_beyond_single_precision():
     totals = None
     for count in (2**24, 2**24, 1, 2**31, 1):
-        totals = reading.plus(totals, [np.array([count], np.float32)])
+        totals = stream_reader.plus(totals, [np.array([count], np.float32)])
     assert totals[0][0] == 2**25 + 2**31 + 2
 
 

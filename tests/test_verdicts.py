@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax.verdicts import Evidence, judge
+from neurotrust_jax.auditing.verdicts import Evidence, judge
 
 NAMES = ("acute", "grave", "above", "below", "letter")
 BY_NAME = {"acute": "above", "grave": "above", "above": "diacritic", "below": "diacritic"}

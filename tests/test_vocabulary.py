@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax.probe import LeftOut
-from neurotrust_jax.vocabulary import judged_concepts, left_out_text
+from neurotrust_jax.auditing.vocabulary import judged_concepts, left_out_text
+from neurotrust_jax.probing.probe import LeftOut
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)

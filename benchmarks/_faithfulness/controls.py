@@ -27,7 +27,7 @@ def misses(probe, metric, method, truth, count):
     """Whether the intervals of each of the datasets side by side leave the truth out."""
     with warnings.catch_warnings():
         # the flaw under test is what it warns of
-        warnings.simplefilter("ignore", nt.CoverageWarning)
+        warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
         found = nt.intervals(probe, metric, delta=DELTA, method=method)
     lower, upper = blocks(found.lower, count), blocks(found.upper, count)
     return (truth < lower - 1e-6) | (truth > upper + 1e-6)

@@ -9,7 +9,7 @@ from _common.terminal import progress_bars
 
 import neurotrust_jax as nt
 from neurotrust_jax.datasets.planted import planted
-from neurotrust_jax.planning import generalization_gap
+from neurotrust_jax.faithfulness.sample_size import generalization_gap
 
 from .settings import FIXED, FULL, METHODS
 

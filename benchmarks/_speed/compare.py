@@ -2,13 +2,9 @@
 
 from functools import partial
 
-import jax
 import numpy as np
 
-import neurotrust_jax as nt
-
 from .loops import baselines
-from .plan import KEY
 from .rows import agreement, baseline, ours, row, run_replicates
 from .timing import timed
 from .worlds import World
@@ -19,8 +15,7 @@ def compare_loops(size, metric, names, budget):
     world = World(size)
     times, boot = timed(partial(world.bootstrap, metric))
     winners = np.asarray(boot.winners)
-    drawn = nt.bootstrap_weights(jax.random.key(KEY), world.probe, num_replicates=min(size.B, 200))
-    counts = np.array(drawn)
+    counts = world.counts()
     rows = [ours(metric, size, times)]
     for name, build in baselines(metric, names).items():
         try:

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 import neurotrust_jax as nt
-from neurotrust_jax.permutations import draw_rows, layout_of
+from neurotrust_jax.chance.permutations import draw_rows, layout_of
 
 from .formulas import FORMULAS, numpy_view
 from .plan import KEY, PATIENCE, TOLERANCE

@@ -6,7 +6,7 @@ import scipy.sparse
 
 import neurotrust_jax as nt
 
-from .plan import RANKED
+from .plan import KEY, RANKED
 
 
 class World:
@@ -43,6 +43,12 @@ class World:
             jax.random.key(key), self.probe, metric, num_replicates=self.size.B, **options
         )
 
+    def counts(self, at_most=200):
+        """Counts of each sample in the first replicates that `bootstrap` draws, [replicates, n]."""
+        number = min(self.size.B, at_most)
+        key = jax.random.key(KEY)
+        return np.array(nt.resampling.bootstrap_weights(key, self.probe, num_replicates=number))
+
 
 class SparseWorld:
     """Features that are 0 but on a few samples, of rates from 40 samples to 3 in 10."""
@@ -62,4 +68,4 @@ class SparseWorld:
         self.features = scipy.sparse.csc_array((values, stored, starts), shape=(size.n, size.U))
         self.probe = nt.make_probe(self.features, self.concepts, thresholds=0.0)
 
-    bootstrap = World.bootstrap
+    bootstrap, counts = World.bootstrap, World.counts

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..folders import cache_folder
+from .._runtime.checkpoint import cache_folder
 from . import python_concepts
 from .python_concepts import (
     CONCEPTS,

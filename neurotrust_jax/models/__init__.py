@@ -9,7 +9,7 @@ Nothing here knows about the statistics of this package: an activation matrix [n
 passes between them.
 """
 
-from ..folders import fingerprint as fingerprint
+from .._runtime.checkpoint import fingerprint as fingerprint
 from .autoencoder import AutoencoderHistory as AutoencoderHistory
 from .autoencoder import SparseAutoencoder as SparseAutoencoder
 from .autoencoder import sparse_features as sparse_features

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..metrics import METRICS
+from ..metrics.table import METRICS
 from .plots import BLUE, GREEN, GREY, ORANGE
 
 if TYPE_CHECKING:

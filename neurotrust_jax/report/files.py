@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ..audited import LEADING, Audit, Leading
-from ..fit import SHARES, LabelFit
+from ..auditing.fit import SHARES, LabelFit
+from ..auditing.result import LEADING, Audit, Leading
+from ..auditing.verdicts import Verdict
+from ..chance.null import PermutationTest
 from ..io import NUMBERS, FileError, as_cell
-from ..null import PermutationTest
-from ..probe import LeftOut
-from ..selection import WinnersCurse
-from ..similarity import Reason
-from ..stability import Stability
-from ..verdicts import Verdict
+from ..metrics.scores import Reason
+from ..probing.probe import LeftOut
+from ..resampling.selection import WinnersCurse
+from ..resampling.stability_measures import Stability
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
@@ -56,7 +56,7 @@ def write_descriptions(audits: Audit | Sequence[Audit], path: str | Path) -> Pat
 
     An undefined number is an empty cell, and ``reason`` says why; a neuron without a label keeps
     every judged concept in its set, and the names are left out. A text that a spreadsheet would
-    take for a formula has an apostrophe in front, see :func:`neurotrust_jax.io.as_cell`.
+    take for a formula has an apostrophe in front, see :func:`as_cell`.
     """
     path = Path(path)
     layers = [audits] if isinstance(audits, Audit) else list(audits)

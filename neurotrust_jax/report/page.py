@@ -20,10 +20,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from ..audited import Audit
+from ..auditing.result import Audit
+from ..auditing.verdicts import Verdict
 from ..io import visible
-from ..similarity import Reason
-from ..verdicts import Verdict
+from ..metrics.scores import Reason
 from .plots import VERDICTS
 from .table import summary
 

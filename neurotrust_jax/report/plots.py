@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import Array
 
-from ..audited import Audit
-from ..folders import written
+from .._runtime.checkpoint import written
+from ..auditing.result import Audit
+from ..auditing.verdicts import Verdict
 from ..io import snippet, visible
-from ..verdicts import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from ..audited import Audit
+from ..auditing.result import Audit
+from ..auditing.verdicts import Verdict
 from ..io import visible
-from ..verdicts import Verdict
 
 __all__ = ["neuron_table", "summary"]
 

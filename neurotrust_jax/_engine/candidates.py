@@ -1,0 +1,241 @@
+"""Which concepts of a neuron a bootstrap follows: those that may be best, on enough evidence."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._numerics.packing import padded, places_in_lists
+from ..faithfulness.evidence import MIN_UNITS
+from ..metrics.table import UNIT, Metric
+
+__all__ = [
+    "Candidates",
+    "at_top",
+    "choose",
+    "in_play",
+    "likely",
+    "stable_scale",
+    "telling",
+]
+
+FAR_BEHIND = 6.0  # sums of two standard errors
+REACH = 4.5  # standard errors: the lowest of a thousand replicates of one pair is 3.2 below it
+MAX_CANDIDATES = 256
+EDGE = 1e-4  # the logit and Fisher's z stay finite
+
+
+class Candidates(NamedTuple):
+    """What a bootstrap needs to know of each neuron's concepts.
+
+    Attributes
+    ----------
+    concept : numpy.ndarray [U, K] of int32
+        Concepts to follow, most similar first; -1 fills up.
+    thin : numpy.ndarray [U, C] of bool
+        Too little evidence for a bootstrap, see :func:`telling`, or no spread among its replicates.
+    excluded : numpy.ndarray [U, C] of bool
+        On enough evidence, and further behind the most similar of those than any test allows.
+    """
+
+    concept: np.ndarray
+    thin: np.ndarray
+    excluded: np.ndarray
+
+
+@partial(jax.jit, static_argnames="metric")
+def stable_scale(metric: Metric | None, similarity: Array) -> Array:
+    """Put similarities on a scale on which their spread depends little on their value.
+
+    The order of concepts is the same on every increasing scale, but a spread that is estimated
+    along with the value must not depend on it: a rival that is high by luck would otherwise also
+    look too certain. Shares of events take the arcsine of the root (Anscombe, 1948), other
+    similarities in [0, 1] the logit, which suits the skew of AUROC near 1, and those in [-1, 1]
+    Fisher's z (1921); the rest stay as they are.
+
+    Parameters
+    ----------
+    metric : Metric or None
+        None for scores of unknown range.
+    similarity : Array
+        In the metric's range; NaN stays NaN.
+    """
+    if metric is None:
+        return similarity
+    inside = jnp.clip(similarity, *_ends(metric))
+    if metric.range == UNIT and metric.neuron_view == metric.concept_view == "binary":
+        return jnp.arcsin(jnp.sqrt(inside))
+    if metric.range == UNIT:
+        return jnp.log(inside / (1 - inside))
+    if metric.range == (-1.0, 1.0):
+        return jnp.arctanh(inside)
+    return similarity
+
+
+def _ends(metric: Metric | None) -> tuple[float, float]:
+    """The similarities between which the stable scale rises."""
+    low, high = (-math.inf, math.inf) if metric is None else metric.range
+    shares = metric is not None and metric.neuron_view == metric.concept_view == "binary"
+    edge = EDGE if (low, high) == (-1.0, 1.0) or ((low, high) == UNIT and not shares) else 0.0
+    return low + edge, high - edge
+
+
+def telling(
+    metric: Metric | None, similarity: Array | np.ndarray, evidence: Array | np.ndarray
+) -> np.ndarray:
+    """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
+
+    At least three effective units, and a similarity within the range of the stable scale: nothing
+    varies at its ends.
+    """
+    return np.asarray(_telling(metric, similarity, evidence, MIN_UNITS))
+
+
+@partial(jax.jit, static_argnames="metric")
+def _telling(metric: Metric | None, similarity: Array, evidence: Array, least: Array) -> Array:
+    above = similarity > _ends(metric)[0] + _rounding(similarity)
+    return (evidence >= least) & above & ~at_top(metric, similarity)
+
+
+@partial(jax.jit, static_argnames="metric")
+def at_top(metric: Metric | None, similarity: Array) -> Array:
+    """Whether a similarity is at the upper end of the stable scale, where nothing varies."""
+    return similarity >= _ends(metric)[1] - _rounding(similarity)
+
+
+def _rounding(similarity: Array) -> float:
+    # not on the scale, whose values may be rounded differently from its ends; and a GPU rounds
+    # quotients by two units in the last place, so that 300 of 300 may be less than 1
+    return 4 * float(jnp.finfo(similarity.dtype).eps)
+
+
+def in_play(
+    told: np.ndarray,
+    ends: tuple[Array | np.ndarray, Array | np.ndarray] | None,
+    similarity: np.ndarray,
+) -> np.ndarray:
+    """Pairs [U, C] that may be the most similar of a replicate.
+
+    All that are defined, less those whose replicates stay below another concept's all the time;
+    ``ends`` are those of :func:`replicate_range`. The other concept must
+    be on enough evidence (``told``), so that what is behind it needs no test either.
+    """
+    defined = ~np.isnan(similarity)
+    return defined if ends is None else defined & np.asarray(_reaching(told, *ends))
+
+
+@jax.jit
+def _reaching(told: Array, lower: Array, upper: Array) -> Array:
+    """Whether the upper end of a pair reaches the lower end of every other that is told of."""
+    return upper >= jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True)
+
+
+def _on_stable_scale(metric: Metric | None, values: np.ndarray) -> np.ndarray:
+    """As :func:`stable_scale`, of however many values [P], for which few shapes are compiled."""
+    (filled,) = padded([values])
+    return np.asarray(stable_scale(metric, filled))[: len(values)]
+
+
+def _foremost(neuron: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Of each pair, which is the foremost of its neuron, the first among equals: [P].
+
+    Pairs are in the order of their neurons.
+    """
+    if len(neuron) == 0:
+        return np.zeros(0, int)
+    begin = np.flatnonzero(np.r_[True, neuron[1:] != neuron[:-1]])
+    number = np.diff(np.r_[begin, len(neuron)])
+    most = np.maximum.reduceat(ahead, begin)
+    (leads,) = np.nonzero(ahead == np.repeat(most, number))
+    own = neuron[leads]
+    return np.repeat(leads[np.r_[True, own[1:] != own[:-1]]], number)
+
+
+def likely(
+    metric: Metric,
+    similarity: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    spread: np.ndarray,
+    ceiling: np.ndarray,
+) -> np.ndarray:
+    """Which of the pairs in play are likely to be needed, [P].
+
+    Those whose replicates can reach the lowest value that their neuron's most similar concept is
+    likely to have in any replicate: replicates cost less when they leave the others out, and are
+    repeated with them where the guess is wrong.
+
+    Parameters
+    ----------
+    metric : Metric
+    similarity : array [U, C]
+    pairs, spread : as in :func:`choose`
+    ceiling : array [P]
+        What no replicate of a pair exceeds, on the scale of the similarity.
+    """
+    scaled, top = (_on_stable_scale(metric, x) for x in (similarity[pairs], ceiling))
+    best = _foremost(pairs[0], np.where(np.isnan(scaled), -np.inf, scaled))
+    return ~(top < scaled[best] - REACH * spread[best])
+
+
+def choose(
+    metric: Metric | None,
+    similarity: np.ndarray,
+    told: np.ndarray,
+    pairs: tuple[np.ndarray, np.ndarray],
+    spread: np.ndarray,
+    room: int,
+) -> Candidates:
+    """Pick the concepts to follow.
+
+    A concept that trails by six times the sum of two standard errors (by more than six standard
+    errors of the difference, whatever the correlation) is no candidate, at any level; nor is one
+    that is not in play.
+
+    Parameters
+    ----------
+    metric : Metric or None
+    similarity : array [U, C]
+    told : array [U, C] of bool
+        From :func:`telling`.
+    pairs : tuple of array [P]
+        Neurons, in ascending order, and concepts of the pairs in play.
+    spread : array [P]
+        Their standard errors on the stable scale.
+    room : int
+        Largest number of pairs to follow; of the others the least similar are given up, neither
+        followed nor excluded.
+    """
+    num_neurons, num_concepts = similarity.shape
+    neuron, concept = pairs
+    scaled = _on_stable_scale(metric, similarity[pairs])
+    tiny = np.sqrt(np.finfo(scaled.dtype).eps) * np.maximum(np.abs(scaled), 1e-3)
+    strong = told[pairs] & (spread > tiny)
+    told = told.copy()
+    told[pairs] = strong
+
+    # how far the others are behind the neuron's most similar pair that is strong
+    ahead = np.where(strong, scaled, -np.inf)
+    best = _foremost(neuron, ahead)
+    lead = np.where(strong, ahead[best] - scaled, 0)
+    (near,) = np.nonzero(strong & (lead <= FAR_BEHIND * (spread + spread[best])))
+
+    near = near[np.lexsort((-ahead[near], neuron[near]))]
+    neuron, concept = neuron[near], concept[near]
+    place = places_in_lists(np.bincount(neuron, minlength=num_neurons))
+    followed_to = np.cumsum(np.bincount(place, minlength=1))
+    limit = min(MAX_CANDIDATES, max(int((followed_to <= room).sum()), 1))
+    followed = place < limit
+    most = int(place[followed].max(initial=0)) + 1
+    # few distinct shapes, so that few are compiled
+    size = min(num_concepts, 1 << (most - 1).bit_length())
+    chosen = np.full((num_neurons, size), -1, np.int32)
+    chosen[neuron[followed], place[followed]] = concept[followed]
+    excluded = told.copy()
+    excluded[neuron, concept] = False
+    return Candidates(chosen, ~told, excluded)

@@ -1,0 +1,237 @@
+"""The rows that each neuron of a layer is about, listed once for all replicates."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._numerics.packing import Part, Steps, few_shapes
+from .._numerics.ranks import Ranking
+from ..metrics.table import Metric
+from ..probing.probe import Probe
+from ..schemes import SCHEMES
+from .row_lists import FEW_TIES, Listing, active_listing, ranked_listing
+
+__all__ = ["Layer", "Rows", "Ties", "active_rows", "in_steps", "ranked_rows", "rows_fit"]
+
+WASTE = 0.1  # of all places; lists of two sizes are filled up to one where it costs less
+LEAST_SHARE = 1 / 64  # of the longest list; shorter ones are of one size
+STEPS = 8  # of a whole list; a step then stays in the cache
+LEAST = 2048  # places of a list that is worth dividing
+WORTH_IT = 0.8  # of the places of whole lists, above which these are read at once
+
+
+class Ties(NamedTuple):
+    """What the order of V lists leaves open.
+
+    Attributes
+    ----------
+    below : Array [V] of int32, or None
+        How many of the listed rows are below the base: the rows that are not listed, all of one
+        activation. None where all rows are listed.
+    first, last : Array [V, t] of int32
+        Where the ties of listed rows begin and end: of all, or of those at ``place``.
+    place : Array [V, t] of int32, or None
+        Places of the listed rows that tie with others; k fills up. None for all places.
+    """
+
+    below: Array | None
+    first: Array
+    last: Array
+    place: Array | None
+
+
+class Rows(NamedTuple):
+    """Lists of V neurons, of about one length.
+
+    Attributes
+    ----------
+    rows : Array [V, k] of int32
+        Rows on which the neuron is active; or by ascending activation those off the base (see
+        :class:`Ties`). n fills up.
+    ties : Ties or None
+        None where rows are active ones.
+    """
+
+    rows: Array
+    ties: Ties | None
+
+
+class Layer(NamedTuple):
+    """The rows that each neuron is about, and the concepts.
+
+    Attributes
+    ----------
+    lists : tuple of Rows
+        By length.
+    kind, place : Array [U] of int32
+        Which of the lists, and where in it, is the neuron's.
+    present : Array [C, n + 1] of bool
+        With a last column of False.
+    """
+
+    lists: tuple[Rows, ...]
+    kind: Array
+    place: Array
+    present: Array
+
+
+def rows_fit(probe: Probe, metric: Metric, scheme: str) -> bool:
+    """Whether a metric's replicates can be taken from rows.
+
+    Concepts of 0 and 1, also by their rank, which is then a linear function. A binary neuron is
+    read on its active rows only: its sums are whole numbers, the same in whatever order.
+    """
+    if metric.finalise is None:
+        return False
+    binary = metric.concept_view == "binary" or (
+        metric.concept_view == "rank" and _two_values(probe)
+    )
+    if metric.neuron_view == "rank":
+        return binary
+    weights = np.asarray(probe.weights)
+    whole = SCHEMES[scheme].whole and bool((weights == np.round(weights)).all())
+    # and no sum too large for that, however the units are drawn
+    exact = 2 * weights.sum() <= 2.0 ** np.finfo(weights.dtype).nmant
+    return metric.neuron_view == "binary" and binary and whole and bool(exact)
+
+
+def _two_values(probe: Probe) -> bool:
+    labels = probe.concepts.dtype == jnp.bool_ or probe.concept_threshold > 0
+    return labels and probe.binary_concepts
+
+
+def active_rows(probe: Probe) -> Layer:
+    """List each neuron's active rows."""
+    return _layer(probe, active_listing(probe))
+
+
+def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
+    """List each neuron's rows in order, see :func:`ranked_listing`."""
+    return _layer(probe, ranked_listing(probe, ranking))
+
+
+def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[Part]:
+    """The parts, with the places of each block on which a concept of it is present.
+
+    Of rare concepts these are few, and products over them as good as over whole lists. The same
+    parts where that spares little: of active rows, of short lists, and on accelerators, which are
+    quicker with whole lists. As the part ``like`` if given: in its shape, but over whole lists,
+    which are the first of its steps.
+    """
+    if like is not None:
+        if like.blocks.steps is None:
+            return parts
+        starts = (jax.device_put(np.zeros(len(part.blocks.concept), np.int32)) for part in parts)
+        return [
+            _stepped(part, Steps(x, x + STEPS, like.blocks.steps.place))
+            for part, x in zip(parts, starts, strict=True)
+        ]
+    longest = max(x.rows.shape[1] for x in layer.lists)
+    ranked = layer.lists[0].ties is not None
+    if not ranked or longest < LEAST or jax.default_backend() != "cpu":
+        return parts
+    number = np.asarray(layer.present.sum(axis=1))
+    fewer = whole = 0
+    for part in parts:
+        for _, rows, some in _blocks(layer, part):
+            fewer += min(len(rows), int(number[some].sum()))
+            whole += len(rows)
+    # they take no more memory than the lists themselves
+    if fewer > min(WORTH_IT * whole, sum(x.rows.size for x in layer.lists)):
+        return parts
+    length = -(-longest // STEPS)
+    found = [_steps(layer, part, length) for part in parts]
+    size = few_shapes(max(len(place) for *_, place in found))
+    stepped = []
+    for part, (start, stop, place) in zip(parts, found, strict=True):
+        short = (0, size - len(place)), (0, 0)
+        filled = np.pad(place, short, constant_values=STEPS * length)
+        stepped.append(_stepped(part, Steps(*map(jax.device_put, (start, stop, filled)))))
+    return stepped
+
+
+def _stepped(part: Part, steps: Steps) -> Part:
+    return part._replace(blocks=part.blocks._replace(steps=steps))
+
+
+def _steps(layer: Layer, part: Part, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the part's :class:`Steps` hold."""
+    fill = STEPS * length
+    present = np.asarray(layer.present)
+    start = np.zeros(len(part.blocks.concept), np.int32)
+    stop = start.copy()
+    tables = [np.arange(fill, dtype=np.int32).reshape(STEPS, length)]
+    taken = STEPS
+    for block, rows, some in _blocks(layer, part):
+        (here,) = np.nonzero(present[some].any(axis=0)[rows])
+        table = np.full((-(-len(here) // length), length), fill, np.int32)
+        table.reshape(-1)[: len(here)] = here
+        tables.append(table)
+        start[block], stop[block] = taken, taken + len(table)
+        taken += len(table)
+    return start, stop, np.concatenate(tables)
+
+
+def _blocks(layer: Layer, part: Part) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Every block of the part, its neuron's list, and its concepts."""
+    kind, place = np.asarray(layer.kind), np.asarray(layer.place)
+    tables = [np.asarray(x.rows) for x in layer.lists]
+    neuron, start, stop, concept = (np.asarray(x) for x in part.blocks[:4])
+    for u, first, last in zip(neuron, start, stop, strict=True):
+        for block in range(first, last):
+            some = concept[block]
+            yield block, tables[kind[u]][place[u]], some[some >= 0]
+
+
+def _layer(probe: Probe, listing: Listing) -> Layer:
+    """Put lists of about one length together."""
+    kind, place = (np.zeros(probe.num_neurons, np.int32) for _ in range(2))
+    lists: list[Rows] = []
+    shrink = 2 if listing.ties is None else 4  # lists in order take longer to compile
+    for many, off_base in itertools.product((False, True), repeat=2):
+        chosen = ((listing.tied > FEW_TIES) == many) & ((listing.below >= 0) == off_base)
+        for own, size in _sizes(np.flatnonzero(chosen), listing.length, probe.num_samples, shrink):
+            kind[own], place[own] = len(lists), np.arange(len(own))
+            ties = None
+            if listing.ties is not None:
+                below = jax.device_put(listing.below[own].astype(np.int32)) if off_base else None
+                few = not many and size > FEW_TIES
+                ties = Ties(below, *listing.ties(own, size, few))
+            lists.append(Rows(listing.rows(own, size), ties))
+    every = jax.device_put(kind), jax.device_put(place)
+    return Layer(tuple(lists), *every, _by_concept(probe.present))
+
+
+def _sizes(
+    members: np.ndarray, count: np.ndarray, most: int, shrink: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Divide neurons by the length of their lists: which, and the length they are filled up to.
+
+    Each size is that of the longer lists before over ``shrink``.
+    """
+    if len(members) == 0:
+        return
+    filled = np.maximum(count[members], 1)
+    share = np.maximum(filled / filled.max(), LEAST_SHARE)
+    shorter = np.floor(-np.log2(share) / math.log2(shrink)).astype(int)
+    waiting = np.zeros(0, int)
+    for level in range(shorter.max(), -1, -1):
+        waiting = np.concatenate([waiting, members[shorter == level]])
+        # places more, were they as long as those before
+        wasted = filled.max() / shrink ** max(level - 1, 0) * len(waiting)
+        if len(waiting) and (level == 0 or wasted > WASTE * filled.sum()):
+            yield np.sort(waiting), min(few_shapes(count[waiting].max()), most)
+            waiting = np.zeros(0, int)
+
+
+@jax.jit
+def _by_concept(present: Array) -> Array:
+    return jnp.pad(present.T, ((0, 0), (0, 1)))

@@ -1,0 +1,1 @@
+"""Arithmetic that knows nothing of neurons: weighted sums, ranks, packing into equal shapes."""

@@ -1,0 +1,1 @@
+"""What a computation runs on: checked options, host arrays, memory, devices, checkpoints."""

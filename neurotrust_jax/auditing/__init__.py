@@ -1,0 +1,13 @@
+"""All that is known of a layer's labels, and one verdict for each neuron."""
+
+from .comparison import Comparison as Comparison
+from .comparison import Difference as Difference
+from .comparison import Labelling as Labelling
+from .comparison import compare as compare
+from .fit import LabelFit as LabelFit
+from .fit import label_fit as label_fit
+from .hierarchy import Answers as Answers
+from .hierarchy import merge_answers as merge_answers
+from .layer_audit import audit as audit
+from .result import Audit as Audit
+from .verdicts import Verdict as Verdict

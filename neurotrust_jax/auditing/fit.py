@@ -1,0 +1,165 @@
+"""How well labels fit: what the samples are that activate a neuron most, and its label up there.
+
+The best concept of a vocabulary may still fit poorly. Two signs need no statistics: the label is
+missing from most of the samples that activate the neuron most, or another concept is the most
+similar one once only the top of the activation counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import numpy as np
+from jax import Array
+
+from ..metrics.scores import identify, similarity, winner
+from ..metrics.table import Metric, get_metric
+from ..probing.probe import Probe
+from ..probing.thresholds import from_the_top, last_kept, threshold_at
+
+__all__ = ["LabelFit", "label_fit"]
+
+TOP = 20  # sampling units that activate a neuron most
+SHARES = (0.5, 0.25, 0.1)  # of the samples on which a neuron is active
+FEWEST = 10  # active sampling units that a label needs
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("label", "top_units", "label_hits", "top_concept", "top_hits", "label_above"),
+    meta_fields=("shares",),
+)
+@dataclass(frozen=True, eq=False)
+class LabelFit:
+    """What the top of each neuron's activation says of its label.
+
+    Attributes
+    ----------
+    label : numpy.ndarray [U] of int
+        The labels that are looked at, -1 for none.
+    top_units : numpy.ndarray [U] of int
+        Number of most active sampling units that were looked at, each by its most active sample:
+        20, or all on which the neuron is active if these are fewer.
+    label_hits : numpy.ndarray [U] of int
+        On how many of these samples the label is present; 0 without a label.
+    top_concept : numpy.ndarray [U] of int
+        The concept that is present on more of them than on as many samples at large, by the most;
+        -1 where there is none.
+    top_hits : numpy.ndarray [U] of int
+        On how many of them it is present.
+    label_above : numpy.ndarray [U, K] of int
+        Label where only the most active share of the samples on which the neuron is active counts,
+        for each of ``shares``; -1 where these come from fewer than 10 sampling units, and for
+        metrics that read no threshold.
+    shares : tuple of float
+    """
+
+    label: np.ndarray
+    top_units: np.ndarray
+    label_hits: np.ndarray
+    top_concept: np.ndarray
+    top_hits: np.ndarray
+    label_above: np.ndarray
+    shares: tuple[float, ...]
+
+    @property
+    def poor(self) -> np.ndarray:
+        """Whether the label is missing from most of the neuron's most active units, [U] of bool.
+
+        False without a label, or where the neuron is active on fewer than 10 units.
+        """
+        return (
+            (self.label >= 0) & (self.top_units >= FEWEST) & (2 * self.label_hits < self.top_units)
+        )
+
+
+def label_fit(
+    probe: Probe, metric: str | Metric = "iou", *, label: np.ndarray | Array | None = None
+) -> LabelFit:
+    """Look at labels from the top of the activation.
+
+    Parameters
+    ----------
+    probe : Probe
+        Where concepts are probabilities, their presence says little on how a label fits: then no
+        unit is looked at, and only labels by share are given.
+    metric : str or Metric
+    label : array [U] of int, optional
+        Labels to look at, -1 for none; default those of highest similarity.
+
+    Returns
+    -------
+    LabelFit
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown, or label does not have one column for each neuron.
+
+    Examples
+    --------
+    >>> found = nt.label_fit(probe, "iou")
+    >>> bool(found.poor[3])
+    False
+    """
+    metric = get_metric(metric)
+    if label is None:
+        label = identify(probe, metric).concept[:, 0]
+    label = np.asarray(label)
+    if label.shape != (probe.num_neurons,) or not np.issubdtype(label.dtype, np.integer):
+        raise ValueError(
+            f"label must be one column for each of the {probe.num_neurons} neurons, got "
+            f"{label.dtype} of shape {list(label.shape)}"
+        )
+    hits, top_units, enough, raised = _tops(probe)
+    if not probe.binary_concepts:
+        hits, top_units = np.zeros_like(hits), np.zeros_like(top_units)
+    excess = hits - top_units[:, None] * np.asarray(probe.concept_rate, np.float64)[None, :]
+    top_concept = excess.argmax(axis=1)
+    top_hits = np.take_along_axis(hits, top_concept[:, None], axis=1)[:, 0]
+    own = np.take_along_axis(hits, np.maximum(label, 0)[:, None], axis=1)[:, 0]
+    above = np.full((probe.num_neurons, len(SHARES)), -1)
+    if metric.neuron_view == "binary":
+        for k, thresholds in enumerate(raised):
+            above_them = replace(probe, thresholds=jax.device_put(thresholds))
+            found = np.asarray(winner(similarity(above_them, metric)))
+            above[:, k] = np.where(enough[:, k], found, -1)
+    return LabelFit(
+        label=label,
+        top_units=top_units,
+        label_hits=np.where(label >= 0, own, 0),
+        top_concept=np.where(top_hits > 0, top_concept, -1),
+        top_hits=top_hits,
+        label_above=above,
+        shares=SHARES,
+    )
+
+
+def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Presences among the most active units [U, C], these units [U], and what shares leave.
+
+    The third says whether at least :data:`FEWEST` units are left at each of :data:`SHARES`, [U, K];
+    the last has the thresholds that leave them, [K, U].
+    """
+    groups = None if probe.groups is None else np.asarray(probe.groups)
+    present = np.asarray(probe.present)
+    weights = np.asarray(probe.weights, np.float64)
+    hits = np.zeros((probe.num_neurons, probe.num_concepts), np.int32)
+    units = np.zeros(probe.num_neurons, int)
+    enough = np.zeros((probe.num_neurons, len(SHARES)), bool)
+    raised = np.tile(np.asarray(probe.thresholds), (len(SHARES), 1))
+    for some, part in probe.in_neurons():
+        for u, (values, rows) in enumerate(from_the_top(part), start=some.start):
+            # the first place of each unit, in the order of activation
+            first = np.arange(len(rows))
+            if groups is not None:
+                first = np.sort(np.unique(groups[rows], return_index=True)[1])
+            top = rows[first[:TOP]]
+            units[u], hits[u] = len(top), present[top].sum(axis=0)
+            last = last_kept(weights[rows], SHARES)
+            for k, place in enumerate(last):
+                enough[u, k] = (first <= place).sum() >= FEWEST
+                raised[k, u] = threshold_at(values, int(place), raised[k, u], probe.inclusive)
+    return hits, units, enough, raised

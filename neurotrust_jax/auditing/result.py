@@ -1,0 +1,323 @@
+"""What an audit says of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..chance.null import PermutationTest
+from ..metrics.scores import Reason
+from ..probing.probe import LeftOut, Probe
+from ..resampling.selection import WinnersCurse
+from ..resampling.stability_measures import Stability
+from .fit import LabelFit
+from .verdicts import Verdict
+from .vocabulary import left_out_text
+
+__all__ = ["Audit", "Leading", "on_given_columns"]
+
+LEADING = 8  # concepts of a neuron whose similarity an audit tells
+INTERVALS = ("similarity", "lower", "upper", "asymptotic_lower", "asymptotic_upper")
+MATRICES = ("certified_set", "concept_set", "calibrated_set", "untested", "vote_share")  # [U, C]
+
+
+@dataclass(frozen=True, eq=False)
+class Leading:
+    """The most similar concepts of each neuron, the label first.
+
+    Attributes
+    ----------
+    concept : [U, K] of int
+        Their columns, -1 where fewer similarities are defined; K is 8, or all concepts if fewer.
+    similarity : [U, K]
+        As measured.
+    lower, upper : [U, K]
+        Bounds of the true similarities, for all concepts of the neuron at once, as
+        :attr:`Audit.guarantee` says.
+    asymptotic_lower, asymptotic_upper : [U, K]
+        The same in the limit of many units, see :attr:`Audit.asymptotic_guarantee`.
+    """
+
+    concept: np.ndarray
+    similarity: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    asymptotic_lower: np.ndarray
+    asymptotic_upper: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What is known about the labels of one layer, as NumPy arrays.
+
+    Attributes
+    ----------
+    layer, metric, scheme, thresholds : str
+        Where the activations come from and how they were judged.
+    alpha : float
+        Nominal error of sets and intervals.
+    num_replicates, num_splits, num_samples, num_units : int
+        Bootstrap replicates, splits into halves, samples n, and sampling units (groups where
+        given).
+    concept_names, neuron_names : tuple of str
+    label : [U] of int
+        Column of the most similar concept, -1 where no similarity is defined.
+    similarity : [U]
+        Its similarity.
+    tied : [U] of int
+        Number of concepts sharing that similarity.
+    reason : [U] of int
+        :class:`Reason` code of a missing label, else 0.
+    replication_probability : [U]
+        Probability that a fresh probing set of the same size gives this label, see
+        :func:`replication_probability`. NaN without a label.
+    answer_probability : [U]
+        Probability that it gives this label or another of the same tree of the hierarchy.
+    replication_guarantee : str
+        What these probabilities are, or what is too small for them to be calibrated.
+    guarantee : str
+        What the interval, the regret and the certified set promise, see :class:`Intervals`.
+    lower, upper : [U]
+        Interval of the label's true similarity, of level 1 - alpha for all concepts of the neuron
+        at once: that the label was chosen for its high similarity is accounted for. NaN without a
+        label.
+    pair_lower, pair_upper : [U]
+        The same interval, on the assumption that no group has more samples that count for neuron
+        and label (for iou: neuron active or concept present) than the most seen; NaN where there
+        are no groups or that assumption does not apply.
+    pair_guarantee : str
+        What that interval promises; empty where there is none.
+    asymptotic_lower, asymptotic_upper : [U]
+        The same interval in the limit of many units: narrower, most so where groups are of very
+        unequal sizes or where no bound holds for every sample size.
+    asymptotic_guarantee : str
+        What that interval promises.
+    why_wide : tuple of str
+        Of each neuron whose interval (``lower`` to ``upper``) says next to nothing, why and what
+        would help; else empty.
+    leading : Leading
+        The most similar concepts with their intervals.
+    regret : [U]
+        No concept's true similarity exceeds the label's by more, see :func:`certify`.
+    certified_set : [U, C] of bool
+        Concepts that may truly be the most similar, see :func:`certify`.
+    vacuous : [U] of bool
+        Whether that set rules out no concept.
+    finite_sample : bool
+        Whether interval, regret and that set hold for every sample size, with nothing assumed but
+        independent units; only then a label can be certified.
+    stability : Stability
+        How much the labels of the replicates agree.
+    concept_set : [U, C] of bool
+        The set to read: it holds the label of a fresh probing set for a share 1 - alpha of the
+        layer's neurons, see :func:`conformal_sets`. A layer of fewer than 20 neurons has the
+        calibrated set here. Of a certified neuron it is the certified set, whose one answer is what
+        the verdict says.
+    set_guarantee : str
+        What these sets promise, see :attr:`ConceptSets.guarantee`.
+    answers : [U] of int
+        Number of answers in that set: concepts of one tree of the hierarchy are one.
+    calibrated_set : [U, C] of bool
+        A wider set, right for each neuron alone: it holds the population's best concept with
+        probability 1 - alpha in the limit of many units, see :func:`concept_sets`.
+    calibrated_guarantee : str
+        What that set promises.
+    untested : [U, C] of bool
+        Members of the calibrated set on which there is too little evidence to test them.
+    vote_share : [U, C]
+        Share of replicates each concept wins.
+    winners_curse : WinnersCurse
+        The label's similarity, corrected for its having been chosen.
+    fit : LabelFit
+        What the samples that activate a neuron most say of its label.
+    null : PermutationTest or None
+        Whether the neuron has to do with any concept at all.
+    verdict : [U] of int
+        :class:`Verdict` code.
+    verdict_reason : tuple of str
+        Why, in a clause.
+    active_rate : [U]
+        Share of samples on which the neuron is active.
+    positives : [C] of int
+        Independent units (groups where given) on which the concept is present.
+    judged : [C] of bool
+        Whether the concept is on enough of them to be judged; others are in no set, and are no
+        label.
+    min_positives : int
+        How many are enough.
+    left_out : tuple of LeftOut
+        Names and units of the concepts that are not judged, the most common first; also of those
+        that :func:`make_probe` left out, which have no column.
+    """
+
+    layer: str
+    metric: str
+    scheme: str
+    thresholds: str
+    alpha: float
+    num_replicates: int
+    num_splits: int
+    num_samples: int
+    num_units: int
+    concept_names: tuple[str, ...]
+    neuron_names: tuple[str, ...]
+    label: np.ndarray
+    similarity: np.ndarray
+    tied: np.ndarray
+    reason: np.ndarray
+    replication_probability: np.ndarray
+    answer_probability: np.ndarray
+    replication_guarantee: str
+    guarantee: str
+    lower: np.ndarray
+    upper: np.ndarray
+    pair_lower: np.ndarray
+    pair_upper: np.ndarray
+    pair_guarantee: str
+    asymptotic_lower: np.ndarray
+    asymptotic_upper: np.ndarray
+    asymptotic_guarantee: str
+    why_wide: tuple[str, ...]
+    leading: Leading
+    regret: np.ndarray
+    certified_set: np.ndarray
+    vacuous: np.ndarray
+    finite_sample: bool
+    stability: Stability
+    concept_set: np.ndarray
+    set_guarantee: str
+    answers: np.ndarray
+    calibrated_set: np.ndarray
+    calibrated_guarantee: str
+    untested: np.ndarray
+    vote_share: np.ndarray
+    winners_curse: WinnersCurse
+    fit: LabelFit
+    null: PermutationTest | None
+    verdict: np.ndarray
+    verdict_reason: tuple[str, ...]
+    active_rate: np.ndarray
+    positives: np.ndarray
+    judged: np.ndarray
+    min_positives: int
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def agreement(self) -> np.ndarray:
+        """Share of replicates that give the same label, [U]."""
+        return np.asarray(self.stability.top1_agreement)
+
+    @property
+    def set_size(self) -> np.ndarray:
+        """Number of concepts in each neuron's set, [U]."""
+        return self.concept_set.sum(axis=1)
+
+    @property
+    def unit_name(self) -> str:
+        """What a sampling unit is, in the plural."""
+        return "samples" if self.num_units == self.num_samples else "groups"
+
+    @property
+    def num_judged(self) -> int:
+        """Number of concepts that were judged."""
+        return int(self.judged.sum())
+
+    @property
+    def ranked(self) -> np.ndarray:
+        """Neurons by verdict, the surest labels of each first, [U] of int."""
+        keys = self.similarity, self.replication_probability
+        return np.lexsort((*(-np.nan_to_num(x, nan=-np.inf) for x in keys), self.verdict))
+
+    @property
+    def verdict_counts(self) -> dict[Verdict, int]:
+        """How many neurons got each verdict."""
+        return {v: int((self.verdict == v).sum()) for v in Verdict}
+
+    def description(self, neuron: int) -> str:
+        """The label in words, empty where there is none."""
+        label = self.label[neuron]
+        return self.concept_names[label] if label >= 0 else ""
+
+    def set_members(self, neuron: int) -> np.ndarray:
+        """Columns of a set's concepts, those that win most replicates first."""
+        order = np.argsort(-self.vote_share[neuron], kind="stable")
+        return order[self.concept_set[neuron, order]]
+
+    def set_names(self, neuron: int) -> list[str]:
+        """Names of a set's concepts, those that win most replicates first."""
+        return [self.concept_names[c] for c in self.set_members(neuron)]
+
+    def fit_text(self, neuron: int) -> str:
+        """In which way a label fits the top of the activation poorly, empty where it does not."""
+        fit, top = self.fit, self.fit.top_units[neuron]
+        if not fit.poor[neuron]:
+            return ""
+        hits = fit.label_hits[neuron]
+        text = (
+            f"the label is on {f'only {hits}' if hits else 'none'} of the {top} {self.unit_name} "
+            "that activate it most"
+        )
+        if 2 * fit.top_hits[neuron] < top:
+            return f"{text} and no concept on half of them: the best of a poor lot"
+        other = self.concept_names[fit.top_concept[neuron]]
+        return f"{text}, {other} on {fit.top_hits[neuron]}"
+
+    def left_out_text(self, *, limit: int = 10) -> str:
+        """Which concepts are not judged, and what it would take; empty if all are.
+
+        At most ``limit`` are named.
+        """
+        return left_out_text(
+            self.left_out, self.concept_names, self.min_positives, unit=self.unit_name, limit=limit
+        )
+
+    def reason_text(self, neuron: int) -> str:
+        """Why a neuron has no label, empty where it has one."""
+        reason = Reason(int(self.reason[neuron]))
+        return "" if reason is Reason.DEFINED else reason.text
+
+
+def on_given_columns(result: Audit, probe: Probe, judged: np.ndarray) -> Audit:
+    """An audit of the judged concepts alone, with its columns those of the probe that was given.
+
+    Concepts that were not judged are in no set and win no replicate.
+    """
+    if judged.all():
+        return result
+    column = np.flatnonzero(judged)
+
+    def spread(values: Any) -> Any:
+        wide = np.zeros((len(values), len(judged)), values.dtype)
+        wide[:, column] = values
+        return wide
+
+    def given(label: np.ndarray) -> np.ndarray:
+        return np.where(label >= 0, column[label], -1).astype(label.dtype)
+
+    def padded(values: np.ndarray, fill: float) -> np.ndarray:
+        missing = min(LEADING, len(judged)) - values.shape[1]
+        return np.pad(values, ((0, 0), (0, missing)), constant_values=fill)
+
+    listed, fit = result.leading, result.fit
+    matrices: dict[str, Any] = {name: spread(getattr(result, name)) for name in MATRICES}
+    return replace(
+        result,
+        concept_names=probe.concept_names,
+        label=given(result.label),
+        leading=replace(
+            listed,
+            concept=padded(given(listed.concept), -1),
+            **{name: padded(getattr(listed, name), np.nan) for name in INTERVALS},
+        ),
+        fit=replace(
+            fit,
+            label=given(fit.label),
+            top_concept=given(fit.top_concept),
+            label_above=given(fit.label_above),
+        ),
+        stability=replace(result.stability, inflated_set=spread(result.stability.inflated_set)),
+        positives=np.asarray(probe.positive_units),
+        **matrices,
+    )

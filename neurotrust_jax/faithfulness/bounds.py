@@ -1,0 +1,350 @@
+"""Faithfulness: how far the true similarity can be from the measured one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from statistics import NormalDist
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from .._numerics.sums import per_unit
+from .._runtime.validation import check_share
+from ..metrics.scores import similarity, undefined_reason
+from ..metrics.table import Metric, get_metric
+from ..probing.probe import Probe
+from .estimands import Data, Pairs
+from .evidence import MIN_UNITS, effective_units, student_ratio
+from .finite_sample import finite_sample_limits
+from .interval_rules import RULES
+from .jackknife import standard_error
+from .methods import CoverageWarning, assumptions, independent_units, resolve, threshold_source
+
+__all__ = [
+    "CoverageWarning",
+    "Intervals",
+    "LargestUnit",
+    "Level",
+    "intervals",
+    "intervals_at",
+    "largest_weight",
+    "promise",
+]
+
+LargestUnit = float | Literal["pair"] | None
+SIMULTANEOUS = ("none", "concepts", "all")
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("lower", "upper", "similarity", "reason"),
+    meta_fields=("metric", "method", "delta", "simultaneous", "units", "thresholds", "assumes"),
+)
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Two-sided intervals for the true similarity of every neuron and concept.
+
+    Attributes
+    ----------
+    lower, upper : Array [U, C]
+        Within the metric's range. NaN only for ``method="asymptotic"``, where ``reason`` says why;
+        elsewhere a pair on which the data say nothing gets the whole range (infinite for a metric
+        without one).
+    similarity : Array [U, C]
+        The measured value; NaN where undefined.
+    reason : Array [U, C] of int32
+        :class:`Reason` codes of undefined similarities, else 0.
+    metric, method : str
+        The method that was used; never ``"auto"``.
+    delta : float
+        Probability of a miss.
+    simultaneous : {"none", "concepts", "all"}
+        Whether delta is for each pair alone, for all concepts of a neuron, or for all pairs.
+    units : str
+        What is taken as independent.
+    thresholds : str
+        How the neurons' thresholds enter; empty where the metric has none.
+    assumes : str
+        What is taken for granted beside the independence of the units; empty where nothing is.
+    """
+
+    lower: Array
+    upper: Array
+    similarity: Array
+    reason: Array
+    metric: str
+    method: str
+    delta: float
+    simultaneous: str
+    units: str
+    thresholds: str
+    assumes: str
+
+    @property
+    def asymptotic(self) -> bool:
+        """Whether the guarantee holds in the limit of many units only."""
+        return self.method == "asymptotic"
+
+    @property
+    def finite_sample(self) -> bool:
+        """Whether the guarantee holds for every n, with nothing assumed but independent units."""
+        return not self.asymptotic and not self.assumes
+
+    @property
+    def guarantee(self) -> str:
+        """What the intervals promise, in one sentence."""
+        scope = {
+            "none": "each pair alone",
+            "concepts": "all concepts of a neuron at once",
+            "all": "all neurons and concepts at once",
+        }[self.simultaneous]
+        return promise(self, self.delta, scope)
+
+
+def intervals(
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    delta: float = 0.05,
+    method: str = "auto",
+    simultaneous: str = "none",
+    activation_range: tuple[Any, Any] | None = None,
+    largest_unit: LargestUnit = None,
+) -> Intervals:
+    """Intervals that hold the true similarity with probability 1 - delta.
+
+    The true similarity is that of the law from which the units (samples, or groups) are drawn
+    independently. With groups or unequal sample weights it is a ratio of expectations per unit.
+
+    Parameters
+    ----------
+    probe : Probe
+    metric : str or Metric
+    delta : float in (0, 1)
+        Probability of a miss.
+    method : str
+        For every sample size: ``"exact"`` (Clopper and Pearson, 1934, given the number of samples
+        that meet the condition: active, present, either), ``"chernoff"`` and ``"hoeffding"``
+        (Hoeffding, 1963; for AUROC as a two-sample U-statistic), ``"bernstein"`` (Maurer and
+        Pontil, 2009), ``"betting"`` (Waudby-Smith and Ramdas, 2024; all but AUROC), ``"agarwal"``
+        (Agarwal et al., 2005, AUROC only), all for thresholds fixed beforehand; ``"dkw"`` (Massart,
+        1990) for all thresholds at once. In the limit: ``"asymptotic"`` (infinitesimal jackknife,
+        with Student's quantile for the effective units of each pair; the whole range where these
+        are fewer than three). ``"auto"``: dkw where a metric of active samples meets thresholds
+        from the same data, else exact, else betting, else (AUROC) chernoff, else asymptotic, for
+        metrics without other limits. Betting reads the units one by one for the eight most similar
+        concepts of each neuron, where at most 2,048 units count, and only their mean squares for
+        the others, whose limits are somewhat wider; both hold at the same error.
+    simultaneous : {"none", "concepts", "all"}
+        Divide delta by the number of concepts, or of pairs (Bonferroni).
+    activation_range : pair of float or array [U], optional
+        Smallest and largest activation possible, known beforehand. With it ``mad``,
+        ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
+    largest_unit : float or "pair", optional
+        Largest total weight that a unit (a group, or a sample) can have, known beforehand, in units
+        of the heaviest sample's weight (of equal weights: the most samples in a group). With groups
+        or unequal weights, limits for every sample size rest on it; unless it is given they assume
+        that no unit weighs more than the largest seen, and say so in ``assumes``. ``"pair"``, for
+        groups and all metrics but AUROC, assumes less of large groups and more of the pair: that no
+        group has more samples that count for it (for iou: neuron active or concept present) than
+        the most seen.
+
+    Returns
+    -------
+    Intervals
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown or out of range, the method does not fit metric and data (the
+        message lists those that do), or an activation lies outside ``activation_range``.
+
+    Warns
+    -----
+    CoverageWarning
+        If a method for fixed thresholds is asked for thresholds that come from the same data.
+    """
+    if simultaneous not in SIMULTANEOUS:
+        raise ValueError(
+            f"simultaneous must be one of {', '.join(SIMULTANEOUS)}, got {simultaneous!r}"
+        )
+    level = Level(delta, simultaneous)
+    return intervals_at(probe, metric, [level], method, activation_range, largest_unit)[0]
+
+
+class Level(NamedTuple):
+    """What limits shall hold: the error, what it is for, and on which side.
+
+    ``side`` is ``"both"``, ``"lower"`` or ``"upper"``: one side alone may fail with the whole of
+    delta, and the other is then the end of the metric's range.
+    """
+
+    delta: float
+    simultaneous: str
+    side: str = "both"
+
+
+def intervals_at(
+    probe: Probe,
+    metric: str | Metric,
+    levels: list[Level],
+    method: str,
+    activation_range: tuple[Any, Any] | None,
+    largest_unit: LargestUnit,
+) -> list[Intervals]:
+    """Intervals at each level, all by one method."""
+    metric = get_metric(metric)
+    for level in levels:
+        check_share(level.delta, "delta")
+    w = probe.weights
+    even = probe.even_weights
+    independent = probe.groups is None and even
+    per_pair = largest_unit == "pair"
+    if per_pair:
+        _check_per_pair(probe, metric)
+    bound = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
+    largest = "" if independent else _in_samples(bound / float(w.max()), even)
+    known = largest_unit is not None and not per_pair
+    low, high = _known_range(probe, activation_range)
+    method = resolve(probe, metric, method, independent, activation_range is not None)
+    counts = {
+        "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
+    }  # fmt: skip
+    shares = [(x.delta / counts[x.simultaneous], x.side) for x in levels]
+
+    def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
+        value = similarity(part, metric)
+        if method == "asymptotic":
+            error, freedom = standard_error(part, metric)
+            evidence = jnp.minimum(effective_units(part, metric), freedom + 1)
+            found = []
+            for share, side in shares:
+                quantile = NormalDist().inv_cdf(1 - (share / 2 if side == "both" else share))
+                ends = _in_the_limit(value, error, evidence, quantile, metric=metric)
+                found.append(_on_side(ends, side, metric))
+            return value, found
+        data = _data(part, bound, low[some], high[some])
+        units = None if independent else probe.num_units
+        found = finite_sample_limits(data, value, shares, metric, method, units, per_pair)
+        return value, [
+            _on_side(ends, side, metric) for ends, (_, side) in zip(found, shares, strict=True)
+        ]
+
+    parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
+    value, limits = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    reason = undefined_reason(probe, metric, scores=value)
+    return [
+        Intervals(
+            lower=lower,
+            upper=upper,
+            similarity=value,
+            reason=reason,
+            metric=metric.name,
+            method=method,
+            delta=float(level.delta),
+            simultaneous=level.simultaneous,
+            units=independent_units(probe, even, largest if known else ""),
+            thresholds=threshold_source(probe, metric, method),
+            assumes=assumptions(probe, metric, method, "" if known else largest, per_pair),
+        )
+        for level, (lower, upper) in zip(levels, limits, strict=True)
+    ]
+
+
+def _on_side(limits: tuple[Array, Array], side: str, metric: Metric) -> tuple[Array, Array]:
+    """The limits on a side, and the end of the range in place of the other."""
+    lower, upper = limits
+    low, high = metric.range
+    return (
+        jnp.full_like(lower, low) if side == "upper" else lower,
+        jnp.full_like(upper, high) if side == "lower" else upper,
+    )
+
+
+def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
+    w = np.asarray(probe.weights)
+    share, largest = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, bound))
+    return Data(probe.neurons, probe.labels, share, probe.groups, largest, low, high)
+
+
+def largest_weight(probe: Probe, largest_unit: float | None) -> float:
+    """Largest total weight that a unit can have."""
+    heaviest = float(probe.weights.max())
+    bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units))) / heaviest
+    if largest_unit is None:
+        return bound * heaviest
+    if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
+        raise ValueError(
+            f"largest_unit must be at least {bound:g}, the largest total weight of a unit seen in "
+            f"units of the heaviest sample's, got {largest_unit}"
+        )
+    return float(largest_unit) * heaviest
+
+
+def _check_per_pair(probe: Probe, metric: Metric) -> None:
+    if probe.groups is None:
+        raise ValueError(
+            "largest_unit='pair' is for groups, and this probe has none; leave it out, or give "
+            "groups= to make_probe"
+        )
+    rule = RULES.get(metric.name)
+    if rule is not None and any(isinstance(part, Pairs) for part in rule.parts):
+        raise ValueError(
+            f"largest_unit='pair' does not fit {metric.name!r}, which counts pairs of samples; "
+            "give the largest number of samples that a group can have"
+        )
+
+
+def _in_samples(weight: float, even: bool) -> str:
+    """A weight, in units of the heaviest sample's."""
+    if not even:
+        return f"{weight:g} times the heaviest sample"
+    return "1 sample" if weight == 1 else f"{weight:g} samples"
+
+
+def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Array]:
+    """Smallest and largest activation possible, [U] each; zeros where they are not known."""
+    low = high = jax.device_put(np.zeros(probe.num_neurons, probe.weights.dtype))
+    if known is None:
+        return low, high
+    low, high = (jnp.broadcast_to(jnp.asarray(x, low.dtype), low.shape) for x in known)
+    for some, part in probe.in_neurons():
+        values = part.neurons.values
+        inside = (values >= low[some][None, :]) & (values <= high[some][None, :])
+        if not bool(inside.all()):
+            row, own = (int(i) for i in np.argwhere(~np.asarray(inside))[0])
+            column = some.start + own
+            raise ValueError(
+                f"activation_range must hold every activation, but sample {row} of neuron {column} "
+                f"has {float(values[row, own]):g}, outside [{float(low[column]):g}, "
+                f"{float(high[column]):g}]; give the range the network can reach"
+            )
+    return low, high
+
+
+@partial(jax.jit, static_argnames="metric")
+def _in_the_limit(
+    value: Array, error: Array, units: Array, quantile: Array, *, metric: Metric
+) -> tuple[Array, Array]:
+    """Limits by a standard error from some effective units; all of the range from too few."""
+    half = quantile * student_ratio(quantile, jnp.maximum(units - 1, 1)) * error
+    few = (units < MIN_UNITS) & ~jnp.isnan(value)
+    lower = jnp.where(few, metric.range[0], jnp.clip(value - half, *metric.range))
+    return lower, jnp.where(few, metric.range[1], jnp.clip(value + half, *metric.range))
+
+
+def promise(found: Intervals, delta: float, scope: str) -> str:
+    """What limits promise at a level and for a scope, in one sentence."""
+    kind = "asymptotically" if found.asymptotic else "for every sample size"
+    text = (
+        f"{100 * (1 - delta):g}% coverage {kind} ({found.method}), {scope}; "
+        f"independent units: {found.units}"
+    )
+    if found.thresholds:
+        text += f"; thresholds: {found.thresholds}"
+    return text + (f"; this assumes that {found.assumes}" if found.assumes else "")

@@ -1,0 +1,207 @@
+"""Standard errors of similarities: the infinitesimal jackknife.
+
+The influence of a unit (a sample, or a group of them) on a similarity is the derivative along the
+unit's weight. Its spread over the units estimates the standard error (Jaeckel, 1972; Efron, 1982)
+at the price of a derivative, without replicates, for every pair at once.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .._numerics.sums import Sums, per_unit, power_sum, weighted_sums
+from ..metrics.scores import prepare
+from ..metrics.table import Metric, get_metric
+from ..metrics.transforms import VIEWS
+from ..probing.probe import Probe
+
+__all__ = ["standard_error"]
+
+POLYNOMIAL = ("binary", "raw", "centred", "standard")  # views that only their mean can move
+POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))  # of f and c, in the order of Sums
+NUM_BLOCKS = 64
+CHUNK = 2**22  # numbers in one array of gradients
+
+
+def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
+    """Infinitesimal jackknife standard error of every similarity, thresholds held fixed.
+
+    With ``D_i = sum_k w_k d score / d w_k`` over the samples k of unit i, and G units of positive
+    weight, it is ``sqrt(G / (G - 1) sum_i (D_i - mean D)^2)``. Units are groups where the probe
+    has them, else samples. For a joint metric they are first pooled at random, the same way each
+    time, into at most 64 blocks of equal size, which take their place.
+
+    Parameters
+    ----------
+    probe : Probe
+    metric : str or Metric
+
+    Returns
+    -------
+    error : Array [U, C]
+        NaN where the similarity is undefined, or one unit has all the weight.
+    degrees_of_freedom : float
+        Number of blocks less 1 for a joint metric, else infinite.
+    """
+    metric = get_metric(metric)
+    if metric.joint:
+        prepared = prepare(probe, metric)
+        blocks, num = _blocks(probe)
+        return _by_blocks(prepared, probe.weights, blocks, metric=metric, num_blocks=num), num - 1.0
+    polynomial = {metric.neuron_view, metric.concept_view} <= set(POLYNOMIAL)
+
+    def error(part: Probe) -> Array:
+        data = prepare(part, metric), part.weights
+        if probe.groups is None and metric.finalise is not None and polynomial:
+            return _by_moments(*data, metric=metric)
+        return _by_gradients(*data, part.groups, metric=metric, num_units=part.num_units)
+
+    return probe.each_neuron(error), math.inf
+
+
+@partial(jax.jit, static_argnames="metric")
+def _by_moments(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> Array:
+    """All pairs from weighted moments, for a six-sum metric of polynomial views.
+
+    Sample k moves the six sums along ``w_k (1, f, c, f^2, c^2, f c)``, and a centred view by
+    ``-w_k f_k / S``. Its influence is a polynomial of f and c with coefficients [U, C], and so is
+    the square, whose total over the samples takes one matrix product per power ``f^a c^b``.
+    """
+    assert metric.finalise is not None
+    finalise = metric.finalise
+    f, f_unit = _scaled_view(metric.neuron_view, prepared[0], weights)
+    c, c_unit = _scaled_view(metric.concept_view, prepared[1], weights)
+    p, q = f_unit[:, None], c_unit[None, :]
+
+    def value(s: Sums) -> Array:
+        return finalise(Sums(s.S, p * s.F, q * s.C, p * p * s.FF, q * q * s.CC, p * q * s.FC))
+
+    s = weighted_sums(f, c, weights)
+    s = Sums(*(jnp.broadcast_to(x, s.FC.shape) for x in s))
+    score, pull = jax.vjp(value, s)
+    (g,) = pull(jnp.ones_like(score))
+    if metric.neuron_view in ("centred", "standard"):
+        g = g._replace(F=-(2 * g.FF * s.F + g.FC * s.C) / s.S)
+    if metric.concept_view in ("centred", "standard"):
+        g = g._replace(C=-(2 * g.CC * s.C + g.FC * s.F) / s.S)
+
+    top = (1 if metric.neuron_view == "binary" else 4, 1 if metric.concept_view == "binary" else 4)
+    square: dict[tuple[int, int], Array] = {}
+    for (i, x), (j, y) in product(zip(POWERS, g, strict=True), repeat=2):
+        a, b = min(i[0] + j[0], top[0]), min(i[1] + j[1], top[1])  # 0/1 values are their powers
+        square[a, b] = square.get((a, b), jnp.zeros_like(x)) + x * y
+    moments = [(x, power_sum(f, c, weights**2, *power)) for power, x in square.items()]
+    second = sum(x * moment for x, moment in moments)
+    size = sum(jnp.abs(x * moment) for x, moment in moments)
+    total = sum(x * y for x, y in zip(g, s, strict=True))
+    positive = weights > 0
+    count = positive.sum().astype(weights.dtype)
+    variance = (second - total**2 / count) * _unbiased(count)
+    undefined = jnp.isnan(metric.score(prepared, weights))
+
+    # hardly any variance is left to nearly perfect pairs: the digits of their moments cancel
+    cancelled = ~undefined & ~(variance >= jnp.sqrt(jnp.finfo(weights.dtype).eps) * size)
+    rows, columns = jnp.nonzero(cancelled, size=cancelled.size)
+
+    def again(i: Array, error: Array) -> Array:
+        u, k = rows[i], columns[i]
+        pair = _column(prepared[0], u), _column(prepared[1], k)
+        return error.at[u, k].set(_pair_error(pair, weights, None, positive, metric=metric))
+
+    error = jnp.where(undefined, jnp.nan, jnp.sqrt(variance))
+    return lax.fori_loop(0, cancelled.sum(), again, error)
+
+
+def _scaled_view(view: str, prepared: Any, weights: Array) -> tuple[Array, Array]:
+    """A view [n, d], and the unit [d] in which it is given: the fourth power must not overflow."""
+    x = VIEWS[view].evaluate(prepared, weights)
+    if view != "centred":
+        return x, jnp.ones(x.shape[1], x.dtype)
+    largest = jnp.max(jnp.abs(x), axis=0)
+    unit = jnp.where(largest > 0, largest, 1)
+    return x / unit[None, :], unit
+
+
+@partial(jax.jit, static_argnames=("metric", "num_units"))
+def _by_gradients(
+    prepared: tuple[Any, Any],
+    weights: Array,
+    groups: Array | None,
+    *,
+    metric: Metric,
+    num_units: int,
+) -> Array:
+    """Pair by pair: the gradient of the score in the weights, [n] numbers at a time."""
+    f, c = prepared
+    num_neurons, num_concepts = (jax.tree.leaves(x)[0].shape[-1] for x in prepared)
+    positive = per_unit(weights, groups, num_units) > 0
+
+    def row(u: Array) -> Array:
+        neuron = _column(f, u)
+        return lax.map(
+            lambda k: _pair_error(
+                (neuron, _column(c, k)), weights, groups, positive, metric=metric
+            ),
+            jnp.arange(num_concepts),
+            batch_size=min(num_concepts, max(1, CHUNK // weights.shape[0])),
+        )
+
+    return lax.map(row, jnp.arange(num_neurons))
+
+
+def _pair_error(
+    pair: Any, weights: Array, groups: Array | None, positive: Array, *, metric: Metric
+) -> Array:
+    """Standard error of one prepared pair; ``positive`` [G] tells which units have weight."""
+    score, slope = jax.value_and_grad(lambda w: metric.score(pair, w)[0, 0])(weights)
+    error = _spread(per_unit(weights * slope, groups, positive.shape[0]), positive)
+    return jnp.where(jnp.isnan(score), jnp.nan, error)
+
+
+def _column(side: Any, index: Array) -> Any:
+    return jax.tree.map(lambda x: x[..., index[None]], side)
+
+
+@partial(jax.jit, static_argnames=("metric", "num_blocks"))
+def _by_blocks(
+    prepared: tuple[Any, Any], weights: Array, blocks: Array, *, metric: Metric, num_blocks: int
+) -> Array:
+    """All pairs at once: the derivative of the score along the weight of each block of units."""
+
+    def score(w: Array) -> Array:
+        return metric.score(prepared, w)
+
+    def influence(block: Array) -> Array:
+        return jax.jvp(score, (weights,), (jnp.where(blocks == block, weights, 0),))[1]
+
+    error = _spread(lax.map(influence, jnp.arange(num_blocks)), jnp.ones(num_blocks, bool))
+    return jnp.where(jnp.isnan(score(weights)), jnp.nan, error)
+
+
+def _blocks(probe: Probe) -> tuple[Array, int]:
+    """Deal the units of positive weight into blocks at random; the block of each sample, [n]."""
+    positive = per_unit(probe.weights, probe.groups, probe.num_units) > 0
+    num_blocks = min(NUM_BLOCKS, int(positive.sum()))
+    order = jax.random.permutation(jax.random.key(0), probe.num_units)
+    turn = jnp.cumsum(positive[order]) % num_blocks
+    of_unit = jnp.zeros_like(turn).at[order].set(turn)
+    return (of_unit if probe.groups is None else of_unit[probe.groups]), num_blocks
+
+
+def _spread(influence: Array, positive: Array) -> Array:
+    """Standard error from the influences [G, ...] of the units, of which some have no weight."""
+    count = positive.sum().astype(influence.dtype)
+    used = positive.reshape(-1, *[1] * (influence.ndim - 1))
+    deviation = jnp.where(used, influence - influence.sum(axis=0, keepdims=True) / count, 0)
+    return jnp.sqrt((deviation**2).sum(axis=0) * _unbiased(count))
+
+
+def _unbiased(count: Array) -> Array:
+    return jnp.where(count > 1, count / (count - 1), jnp.nan)

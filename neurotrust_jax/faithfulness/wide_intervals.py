@@ -1,0 +1,211 @@
+"""The interval of each neuron's label in three forms, and why one of them is wide."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..metrics.scores import at_concept, winner
+from ..metrics.table import Metric, get_metric
+from ..probing.probe import Probe
+from .bounds import Intervals, intervals, largest_weight
+
+__all__ = ["LabelIntervals", "label_intervals"]
+
+WIDE = 0.8  # share of the metric's range
+FEW = 10  # units in which neuron and concept meet
+LARGE = 4  # times the mean size of a group
+
+
+class LabelIntervals(NamedTuple):
+    """The interval of each neuron's label, NaN without a label; see :func:`label_intervals`.
+
+    Attributes
+    ----------
+    label : numpy.ndarray [U] of int32
+        The most similar concept, -1 where there is none.
+    lower, upper : numpy.ndarray [U]
+        The interval that was given.
+    guarantee : str
+        What it promises, and what it assumes.
+    pair_lower, pair_upper : numpy.ndarray [U]
+        The interval by betting of ``largest_unit="pair"``; NaN where there are no groups, or the
+        interval that was given is not by betting.
+    pair_guarantee : str
+        What it promises; empty where there is none.
+    asymptotic_lower, asymptotic_upper : numpy.ndarray [U]
+        The asymptotic interval, with groups a cluster-robust one.
+    asymptotic_guarantee : str
+    why_wide : tuple of str
+        Why the first interval is nearly the whole range of the metric, and what would help, in one
+        sentence; empty where it is narrower.
+    """
+
+    label: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    guarantee: str
+    pair_lower: np.ndarray
+    pair_upper: np.ndarray
+    pair_guarantee: str
+    asymptotic_lower: np.ndarray
+    asymptotic_upper: np.ndarray
+    asymptotic_guarantee: str
+    why_wide: tuple[str, ...]
+
+
+def label_intervals(
+    probe: Probe,
+    metric: str | Metric,
+    found: Intervals,
+    *,
+    in_the_limit: Intervals | None = None,
+    activation_range: tuple[Any, Any] | None = None,
+    largest_unit: float | None = None,
+) -> LabelIntervals:
+    """Put the interval of each label beside those that assume more, and say why it is wide.
+
+    A guarantee for every sample size has to allow for the largest unit that there can be. Where
+    units are of very unequal sizes it may say next to nothing, while an interval that assumes more
+    is narrow. So three are given at the same level: the one at hand; by betting, on the assumption
+    that no group has more samples that count for a pair than the most seen; and the asymptotic one.
+
+    Parameters
+    ----------
+    probe, metric, activation_range, largest_unit
+        As in :func:`intervals`.
+    found : Intervals
+        What :func:`intervals` gave with them.
+    in_the_limit : Intervals, optional
+        The asymptotic ones at the same level, where they are at hand.
+
+    Returns
+    -------
+    LabelIntervals
+
+    Raises
+    ------
+    ValueError
+        If ``found`` is of another metric or another number of pairs.
+    """
+    metric = get_metric(metric)
+    shape = (probe.num_neurons, probe.num_concepts)
+    if found.metric != metric.name or found.lower.shape != shape:
+        raise ValueError(
+            f"found must hold the intervals of {metric.name!r} for this probe, {list(shape)}, got "
+            f"those of {found.metric!r}, {list(found.lower.shape)}; call intervals on this probe"
+        )
+    label = winner(found.similarity)
+    level: Any = {"delta": found.delta, "simultaneous": found.simultaneous}
+
+    def of_label(given: Intervals) -> list[np.ndarray]:
+        return [np.asarray(at_concept(x, label)) for x in (given.lower, given.upper)]
+
+    ends = of_label(found)
+    limit = found if found.asymptotic else in_the_limit
+    if limit is None:
+        limit = intervals(probe, metric, method="asymptotic", **level)
+    pair_ends, pair_guarantee = [np.full(len(label), np.nan)] * 2, ""
+    if found.method == "betting" and probe.groups is not None:
+        known: Any = {"activation_range": activation_range, "largest_unit": "pair"}
+        pair = intervals(probe, metric, method="betting", **level, **known)
+        pair_ends, pair_guarantee = of_label(pair), pair.guarantee
+    host = np.asarray(label)
+    size = _size(probe, largest_unit)
+    reasons = _reasons(probe, metric, found, host, ends, pair_ends, size)
+    limit_ends = of_label(limit)
+    return LabelIntervals(
+        label=host,
+        lower=ends[0],
+        upper=ends[1],
+        guarantee=found.guarantee,
+        pair_lower=pair_ends[0],
+        pair_upper=pair_ends[1],
+        pair_guarantee=pair_guarantee,
+        asymptotic_lower=limit_ends[0],
+        asymptotic_upper=limit_ends[1],
+        asymptotic_guarantee=limit.guarantee,
+        why_wide=reasons,
+    )
+
+
+def _size(probe: Probe, largest_unit: float | None) -> str:
+    """Why the sizes of groups make a bound wide; empty where they are even enough."""
+    if probe.groups is None:
+        return ""
+    weights = np.asarray(probe.weights)
+    largest = largest_weight(probe, largest_unit)
+    used = len(np.unique(np.asarray(probe.groups)[weights > 0]))
+    if largest < LARGE * weights.sum() / used:
+        return ""
+    samples = f"{largest / weights.max():g}"
+    if largest_unit is not None:
+        return f"the guarantee must allow for groups of {samples} samples (largest_unit)"
+    return (
+        f"the largest group holds {samples} of {np.count_nonzero(weights):,} samples, and the "
+        "guarantee must allow for groups of that size: give large groups less weight "
+        "(sample_weight=)"
+    )
+
+
+def _reasons(
+    probe: Probe,
+    metric: Metric,
+    found: Intervals,
+    label: np.ndarray,
+    ends: list[np.ndarray],
+    pair_ends: list[np.ndarray],
+    size: str,
+) -> tuple[str, ...]:
+    width = ends[1] - ends[0]
+    low, high = metric.range
+    with np.errstate(invalid="ignore"):
+        wide = np.isinf(width) if np.isinf(high - low) else width >= WIDE * (high - low)
+        other = pair_ends[1] - pair_ends[0] < 0.7 * width
+    units = probe.unit_name
+    together = _together(probe, metric, label, wide)
+    meets = "occurs together with the neuron" if metric.neuron_view == "binary" else "is present"
+    reasons = []
+    for u in range(len(label)):
+        if not wide[u]:
+            reasons.append("")
+        elif found.method == "dkw":
+            reasons.append(
+                "the thresholds come from the same data, so the bound must hold for every "
+                "threshold: set some samples aside (split_thresholds, --split), or give thresholds="
+            )
+        elif together[u] < FEW:
+            reasons.append(
+                f"the concept {meets} in {together[u]} {units}, too few: probe more samples in "
+                "which it is present"
+            )
+        elif size and not found.asymptotic:
+            more = "the interval of largest_unit='pair', or " if other[u] else ""
+            reasons.append(f"{size}, or read {more}the asymptotic one")
+        else:
+            reasons.append(
+                f"the concept {meets} in {together[u]} {units}, too few for a bound at this level: "
+                "probe more samples, or read the asymptotic interval"
+            )
+    return tuple(reasons)
+
+
+def _together(probe: Probe, metric: Metric, label: np.ndarray, wide: np.ndarray) -> np.ndarray:
+    """Units in which the label is present, and the neuron active if that counts: [U] of int.
+
+    Counted where asked for, else 0.
+    """
+    used = np.asarray(probe.sample_weight) > 0
+    units = np.arange(probe.num_samples) if probe.groups is None else np.asarray(probe.groups)
+    present = np.asarray(probe.present)
+    count = np.zeros(len(label), int)
+    for some, part in probe.in_neurons():
+        active = np.asarray(jax.device_get(part.active)) if metric.neuron_view == "binary" else None
+        for u in some.start + np.flatnonzero(wide[some]):
+            rows = used & present[:, label[u]]
+            if active is not None:
+                rows = rows & active[:, u - some.start]
+            count[u] = len(np.unique(units[rows]))
+    return count

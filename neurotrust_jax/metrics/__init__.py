@@ -1,0 +1,14 @@
+"""Similarity metrics, and the similarity and label of every neuron."""
+
+from .sanity import LabelTests as LabelTests
+from .sanity import label_tests as label_tests
+from .scores import Identification as Identification
+from .scores import Reason as Reason
+from .scores import identify as identify
+from .scores import similarity as similarity
+from .scores import undefined_reason as undefined_reason
+from .table import METRICS as METRICS
+from .table import NEURON_EVAL_NAMES as NEURON_EVAL_NAMES
+from .table import Metric as Metric
+from .table import get_metric as get_metric
+from .table import six_sum_metric as six_sum_metric

@@ -1,0 +1,221 @@
+"""Similarity of every neuron with every concept, the labels it gives, and why some are missing."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..probing.probe import Probe, Side
+from ..probing.sparse_columns import SparseColumns
+from .table import Metric, get_metric
+from .transforms import varies
+
+__all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
+
+
+class Reason(IntEnum):
+    """Why a similarity is undefined (NaN)."""
+
+    DEFINED = 0
+    NEVER_ACTIVE = 1
+    ALWAYS_ACTIVE = 2
+    CONSTANT_ACTIVATION = 3
+    NO_POSITIVES = 4
+    NO_NEGATIVES = 5
+    CONSTANT_CONCEPT = 6
+    UNDEFINED = 7
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        return self.name.lower().replace("_", " ")
+
+
+class Identification(NamedTuple):
+    """The most similar concepts of each neuron.
+
+    Attributes
+    ----------
+    concept : Array [U, k] of int32
+        Column of the concept, best first; -1 where fewer than k similarities are defined.
+    similarity : Array [U, k]
+        Its similarity; NaN where ``concept`` is -1.
+    tied : Array [U] of int32
+        Number of concepts that share the highest similarity to the last bit: above 1 the label is
+        arbitrary (the lowest column is taken). Sums of ranks and of real values are rounded, on
+        some devices differently for two equal columns; and a GPU rounds quotients by up to two
+        units in the last place, so that shares of 1/3 and 2/6 need not tie there.
+    reason : Array [U] of int32
+        A :class:`Reason`: 0 where the neuron has a label, else why it has none.
+    """
+
+    concept: Array
+    similarity: Array
+    tied: Array
+    reason: Array
+
+
+def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
+    """Similarity of all neurons with all concepts under the probe's sample weights.
+
+    Defined where both sides vary on the samples of positive weight, in the view that the metric
+    takes (:attr:`Metric.neuron_view`); NaN elsewhere, and :func:`undefined_reason` tells why.
+    Pure: usable under ``jit``, ``vmap`` and ``grad``.
+
+    Parameters
+    ----------
+    probe : Probe
+    metric : str or Metric
+        A key of :data:`METRICS`, or a metric of your own.
+
+    Returns
+    -------
+    Array [U, C]
+        Within ``metric.range``.
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown.
+    """
+    metric = get_metric(metric)
+    check_joint(probe, metric)
+    return probe.each_neuron(lambda part: score(part, metric.prepare_neurons(part.neurons), metric))
+
+
+def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
+    """Refuse a joint metric of activations that are read some neurons at a time."""
+    if metric.joint and (divided or isinstance(probe.activations, SparseColumns)):
+        raise ValueError(
+            f"{metric.name!r} scores all neurons jointly, which sparse activations, and a mesh "
+            "that divides the neurons, do not allow; give dense ones on one mesh axis, or another "
+            "metric"
+        )
+
+
+def prepare(probe: Probe, metric: Metric) -> tuple[Any, Any]:
+    """Do a metric's work that no weights touch (sorting, say), once for many weight vectors."""
+    check_joint(probe, metric)
+    return metric.prepare(probe.neurons, probe.labels)
+
+
+def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
+    """Similarity [U, C] from prepared neurons, some concepts at a time."""
+    values = [
+        score_prepared((neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric)
+        for _, labels in probe.in_columns()
+    ]
+    return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
+
+
+# Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
+@partial(jax.jit, static_argnames="metric")
+def score_prepared(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> Array:
+    """Similarity [U, C] from both sides as :func:`prepare` gives them."""
+    return metric.score(prepared, weights)
+
+
+def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identification:
+    """Label each neuron with its most similar concepts.
+
+    Parameters
+    ----------
+    probe : Probe
+    metric : str or Metric
+    k : int
+        How many concepts per neuron, 1 to C.
+
+    Returns
+    -------
+    Identification
+
+    Raises
+    ------
+    ValueError
+        If the metric is unknown or k is out of range.
+    """
+    metric = get_metric(metric)
+    if not 1 <= k <= probe.num_concepts:
+        raise ValueError(f"k must lie between 1 and the {probe.num_concepts} concepts, got {k}")
+    scores = similarity(probe, metric)
+    return _identified(scores, undefined_reason(probe, metric, scores=scores), k)
+
+
+@partial(jax.jit, static_argnames="k")
+def _identified(scores: Array, reasons: Array, k: int) -> Identification:
+    concept, best = leading_concepts(scores, k)
+    missing = concept[:, 0] < 0
+    return Identification(
+        concept=concept,
+        similarity=best,
+        tied=(scores == best[:, :1]).sum(axis=1, dtype=jnp.int32),
+        reason=jnp.where(missing, reasons[:, 0], int(Reason.DEFINED)),
+    )
+
+
+@partial(jax.jit, static_argnames="k")
+def leading_concepts(scores: Array, k: int) -> tuple[Array, Array]:
+    """The k highest scores of each row; a NaN never wins, and of equals the lowest column does."""
+    ordered = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
+    concept = jax.lax.top_k(ordered, k)[1].astype(jnp.int32)
+    best = jnp.take_along_axis(scores, concept, axis=1)
+    return jnp.where(jnp.isnan(best), -1, concept), best
+
+
+@jax.jit
+def winner(scores: Array) -> Array:
+    """Column of the highest score of each row, -1 where none is defined, [U] of int32."""
+    best = jnp.argmax(jnp.where(jnp.isnan(scores), -jnp.inf, scores), axis=1).astype(jnp.int32)
+    return jnp.where(jnp.isnan(scores).all(axis=1), -1, best)
+
+
+@jax.jit
+def at_concept(values: Array, concept: Array) -> Array:
+    """Value [U] of one concept per neuron from ``values`` [U, C], NaN where the concept is -1."""
+    value = jnp.take_along_axis(values, jnp.maximum(concept, 0)[:, None], axis=1)[:, 0]
+    return jnp.where(concept < 0, jnp.nan, value)
+
+
+def undefined_reason(
+    probe: Probe, metric: str | Metric = "iou", *, scores: Array | None = None
+) -> Array:
+    """Why each similarity is undefined, as :class:`Reason` codes [U, C] (0 where it is defined).
+
+    A fault of the neuron comes before one of the concept. ``scores`` [U, C] are the similarities,
+    where they are at hand already.
+    """
+    metric = get_metric(metric)
+    w = probe.weights
+    of_neuron = Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION
+    neuron = probe.each_neuron(
+        lambda part: _constant_side(part.neurons, w, metric.neuron_view, *of_neuron)
+    )
+    of_concept = Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT
+    concept = _constant_side(probe.labels, w, metric.concept_view, *of_concept)
+    return _reasons(neuron, concept, similarity(probe, metric) if scores is None else scores)
+
+
+@jax.jit
+def _reasons(neuron: Array, concept: Array, scores: Array) -> Array:
+    fault = jnp.where(neuron[:, None] > 0, neuron[:, None], concept[None, :])
+    return jnp.where(jnp.isnan(scores) & (fault == 0), int(Reason.UNDEFINED), fault)
+
+
+@partial(jax.jit, static_argnames=("view", "never", "always", "constant"))
+def _constant_side(
+    side: Side, weights: Array, view: str, never: Reason, always: Reason, constant: Reason
+) -> Array:
+    """Reason of each column that does not vary in the view taken of it, else 0: [d] of int32."""
+    if view == "binary":
+        present = (side.present & (weights > 0)[:, None]).any(axis=0)
+        code = jnp.where(present, int(always), int(never))
+        fine = varies(side.present.astype(weights.dtype), weights)
+    else:
+        code = jnp.full(side.values.shape[1], int(constant))
+        fine = varies(side.values, weights)
+    return jnp.where(fine, int(Reason.DEFINED), code).astype(jnp.int32)

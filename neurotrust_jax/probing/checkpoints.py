@@ -1,0 +1,27 @@
+"""Where a computation on a probe keeps what is done of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax import Array
+
+from .._runtime.checkpoint import Kept
+from .probe import Probe
+
+__all__ = ["kept_for"]
+
+
+def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any) -> Kept:
+    """What is kept of a computation on a probe."""
+    if checkpoint is None:
+        return Kept(None)
+    # names decide on no number
+    data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=(), left_out=()))
+    rule = probe.inclusive, probe.concept_threshold
+    versions = [version(name) for name in ("neurotrust-jax", "jaxlib")]
+    return Kept(checkpoint, key, *data, rule, *options, versions)

@@ -1,0 +1,132 @@
+"""The winner's curse: a label is chosen for its high similarity, so that similarity is too high."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from .._runtime.validation import check_count
+from ..metrics.scores import at_concept
+from ..metrics.table import Metric
+from .bootstrapping import Bootstrap
+from .crossfit import pooled_similarity
+from .halves import OnHalves, read_halves
+
+__all__ = ["WinnersCurse", "curse_of", "split_reader", "winners_curse"]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("naive", "corrected", "split"),
+    meta_fields=("num_splits",),
+)
+@dataclass(frozen=True, eq=False)
+class WinnersCurse:
+    """Three estimates of the true similarity of a neuron's label, side by side.
+
+    Attributes
+    ----------
+    naive : Array [U]
+        The measured similarity of the label: the maximum of many, hence too high on average, most
+        so where several concepts nearly tie. NaN without a label.
+    corrected : Array [U]
+        Less the bootstrap's optimism: how much higher the winner of a replicate scores there than
+        on the data, on average (Efron, 1983). Kept within the metric's range. What bias is left has
+        no general sign.
+    split : Array [U]
+        Similarity on one half of the units of the label that the other half gives, in the mean
+        over the splits, both ways round. No label meets the data that chose it, so this estimates
+        the true similarity of the label of a probing set of half the size: a lower aim than the
+        naive one's where halves often err. All halves that judge the same label of a neuron are
+        pooled, so that one without the concept, or on which the neuron is never active, counts as
+        what it is. Of a metric that is no function of six sums the values are averaged instead,
+        where defined. NaN where none is.
+    num_splits : int
+        Splits, each used in both directions.
+    """
+
+    naive: Array
+    corrected: Array
+    split: Array
+    num_splits: int
+
+
+def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> WinnersCurse:
+    """Measure how much of a label's similarity is due to its having been chosen.
+
+    Parameters
+    ----------
+    key : JAX PRNG key
+        For the splits.
+    boot : Bootstrap
+        Of a metric, not of a labelling method.
+    num_splits : int
+        Splits of the units (groups where given) into halves, at least 1.
+
+    Returns
+    -------
+    WinnersCurse
+
+    Raises
+    ------
+    ValueError
+        If num_splits is below 1, or the bootstrap is of a labelling method.
+    """
+    num_splits = check_count(num_splits, "num_splits")
+    if boot.definition is None:
+        raise ValueError(
+            f"{boot.metric} is a labelling method, which can not be split by weights; label two "
+            "halves of the probe (probe.take) yourself"
+        )
+    if boot.probe is None:
+        raise ValueError(
+            "a bootstrap in passes does not keep its data, which halves are made of; label the "
+            "halves of a probe"
+        )
+    metric = boot.definition
+    readers = [split_reader(metric)]
+    (split,) = read_halves(key, boot.probe, metric, num_splits, readers, crossed=True)
+    return curse_of(boot, split, num_splits)
+
+
+def split_reader(metric: Metric) -> Callable[[OnHalves], Array]:
+    """Reader of halves: the similarity [U] of their labels on the other halves, pooled."""
+    return lambda found: _pooled(found.label, found.crossed, metric=metric)
+
+
+def curse_of(boot: Bootstrap, split: Any, num_splits: int) -> WinnersCurse:
+    """The winner's curse, where halves were read before."""
+    assert boot.definition is not None
+    metric, naive = boot.definition, at_concept(boot.similarity, boot.label)
+    return WinnersCurse(
+        naive=naive,
+        corrected=_corrected(
+            naive, boot.similarity, boot.winners, boot.winning_similarity, metric=metric
+        ),
+        split=jnp.asarray(split),
+        num_splits=num_splits,
+    )
+
+
+@partial(jax.jit, static_argnames="metric")
+def _corrected(
+    naive: Array, similarity: Array, winners: Array, winning: Array, *, metric: Metric
+) -> Array:
+    """Less the mean excess of a replicate's winner there over the same concept on the data, [U]."""
+    on_data = jnp.take_along_axis(similarity, jnp.maximum(winners, 0).T, axis=1).T
+    optimism = jnp.nanmean(jnp.where(winners >= 0, winning - on_data, jnp.nan), axis=0)
+    return jnp.clip(naive - optimism, *metric.range)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _pooled(label: Array | None, crossed: Any, *, metric: Metric) -> Array:
+    """What all halves [splits, 2, U] say of the labels that their other halves give, [U]."""
+    label, crossed = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (label, crossed))
+    dtype = jax.tree.leaves(crossed)[0].dtype
+    return pooled_similarity(metric, label, crossed, jnp.ones(len(label), dtype))

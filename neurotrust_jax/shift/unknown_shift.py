@@ -1,0 +1,420 @@
+"""Distribution shift of unknown direction: what holds on every target near what was probed.
+
+The density ratio w of the target over the probing distribution lies in [1/G, G] all over. Then each
+event's target probability E[w 1_A] is bounded, with E[w] = 1, and so is every similarity that is
+made of such probabilities.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .._numerics.sums import weighted_sums
+from ..faithfulness.bounds import intervals
+from ..faithfulness.estimands import Share
+from ..faithfulness.interval_rules import RULES
+from ..metrics.parts import combine
+from ..metrics.scores import at_concept, similarity, winner
+from ..metrics.table import METRICS, Metric, get_metric
+from ..probing.probe import Probe
+from .reweighting import ShiftWarning
+
+__all__ = [
+    "RobustnessRadius",
+    "ShiftBounds",
+    "robustness_radius",
+    "shift_bounds",
+]
+
+LARGEST = 1e6  # odds of a radius: beyond it no shift is meant
+BISECTIONS = 40
+
+
+def _at_most(p: Array, gamma: Array) -> Array:
+    """Largest target probability of an event of probability p.
+
+    E[w 1_A] <= G p, and 1 - E[w 1_A] = E[w 1_not A] >= (1 - p) / G; w of two values attains it.
+    """
+    return jnp.minimum(gamma * p, 1 - (1 - p) / gamma)
+
+
+def _at_least(p: Array, gamma: Array) -> Array:
+    """Smallest target probability: one less the largest of the complement."""
+    return jnp.maximum(p / gamma, 1 - gamma * (1 - p))
+
+
+def _most_conditional(hit: Array, miss: Array, gamma: Array) -> Array:
+    """Largest target value of hit / (hit + miss), from the probabilities of the two events.
+
+    It rises in the target's hit and falls in its miss, so it is at most that of the largest hit and
+    the smallest miss. Both are reached together: the first is at 1 - (1 - hit) / G only where hit >
+    1 / (G + 1), the second at 1 - G (1 - miss) only where miss > G / (G + 1), which is not both
+    true of disjoint events; in the first case w = 1 / G off the hits, in the second G off the
+    misses, in neither the rest takes what is left. Its odds move by a factor of at most G^2.
+    """
+    top, bottom = _at_most(hit, gamma), _at_least(miss, gamma)
+    some = top + bottom
+    return jnp.where(some > 0, top / jnp.where(some > 0, some, 1), jnp.nan)
+
+
+def _odds_times(p: Array, factor: Array) -> Array:
+    """A probability whose odds are multiplied."""
+    return factor * p / (1 - p + factor * p)
+
+
+class ShiftBounds(NamedTuple):
+    """Range of the target's similarity, see :func:`shift_bounds`.
+
+    Attributes
+    ----------
+    lower, upper : Array [U, C]
+        NaN where the similarity is undefined.
+    gamma : float
+        The density ratio lies in [1/gamma, gamma].
+    sharp : bool
+        Whether some such density ratio attains each end, of the data at hand.
+    """
+
+    lower: Array
+    upper: Array
+    gamma: float
+    sharp: bool
+
+
+def shift_bounds(
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    gamma: float,
+    delta: float | None = None,
+    largest_unit: float | None = None,
+) -> ShiftBounds:
+    """Bounds of each similarity on any target whose density ratio lies in [1/gamma, gamma].
+
+    A probability p (accuracy) stays between ``max(p/G, 1 - G(1-p))`` and ``min(Gp, 1 - (1-p)/G)``;
+    a conditional probability (precision, recall, iou; f1 through iou) between those of its hits and
+    misses, so that its odds move by at most G^2. These are sharp. Balanced accuracies are the mean
+    of two such bounds, and the odds of an AUROC move by at most G^4 (a pair of samples has a
+    density ratio in [1/G^2, G^2]): valid, not sharp.
+
+    Parameters
+    ----------
+    probe : Probe
+    metric : str or Metric
+        accuracy, precision, recall, iou, f1, a balanced accuracy or an AUROC.
+    gamma : float
+        At least 1, where the target is the probing distribution.
+    delta : float in (0, 1), optional
+        With it the bounds also hold for the sampling error, each pair with probability 1 - delta:
+        the limits of :func:`intervals` are moved, conditional ones by the factor of the odds. What
+        those assume, these assume too.
+    largest_unit : float, optional
+        As for :func:`intervals`; matters with delta, and with groups or unequal weights.
+
+    Returns
+    -------
+    ShiftBounds
+
+    Raises
+    ------
+    ValueError
+        If gamma is below 1, or the metric has no bounds.
+    """
+    metric = get_metric(metric)
+    _check_metric(metric)
+    if not (math.isfinite(gamma) and gamma >= 1):
+        raise ValueError(f"gamma must be finite and at least 1, got {gamma}")
+    if delta is None:
+        lower, upper = _bounds_at(probe, metric, gamma)
+        return ShiftBounds(lower, upper, float(gamma), metric.name in SHARP)
+    found = intervals(probe, metric, delta=delta, largest_unit=largest_unit)
+    g = jnp.asarray(gamma, found.lower.dtype)
+    lower, upper = _moved(found.lower, found.upper, g, metric)
+    return ShiftBounds(lower, upper, float(gamma), False)
+
+
+SHARP = ("accuracy", "precision", "recall", "iou", "f1")
+AUROCS = ("auroc", "simulation_auroc")
+MEANS = ("balanced_accuracy", "simulation_balanced_accuracy")
+
+
+def _check_metric(metric: Metric) -> None:
+    known = (*SHARP, *MEANS, *AUROCS)
+    if METRICS.get(metric.name) is not metric or metric.name not in known:
+        raise ValueError(
+            f"{metric.name!r} has no bounds under shift; these have: {', '.join(known)}"
+        )
+
+
+def _bounds_at(probe: Probe, metric: Metric, gamma: float) -> tuple[Array, Array]:
+    def of_part(part: Probe) -> tuple[Array, Array]:
+        g = jnp.asarray(gamma, part.weights.dtype)
+        if metric.name in AUROCS:
+            value = similarity(part, metric)
+            return _moved(value, value, g, metric)
+        neurons, labels = part.neurons, part.labels
+        return _share_bounds(neurons.present, labels.present, part.weights, g, metric=metric)
+
+    return probe.each_neuron(of_part)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _share_bounds(
+    active: Array, present: Array, weights: Array, gamma: Array, *, metric: Metric
+) -> tuple[Array, Array]:
+    f, c = active.astype(weights.dtype), present.astype(weights.dtype)
+    sums = weighted_sums(f, c, weights)
+    value = metric.score((f, c), weights)
+    rule = RULES[metric.name]
+    lower, upper = [], []
+    for part in rule.parts:
+        assert isinstance(part, Share)
+        hit = combine(part.hits, sums) / sums.S
+        miss = combine(part.trials, sums) / sums.S - hit
+        upper.append(_most_conditional(hit, miss, gamma))
+        lower.append(1 - _most_conditional(miss, hit, gamma))
+    none = jnp.zeros((1, 1), f.dtype)
+    low, high = rule.carry(lower, upper, (none, none))
+    defined = ~jnp.isnan(value)
+    return jnp.where(defined, low, jnp.nan), jnp.where(defined, high, jnp.nan)
+
+
+def _moved(lower: Array, upper: Array, gamma: Array, metric: Metric) -> tuple[Array, Array]:
+    """Limits moved as far as a shift can; odds rise concavely, so those of a mean by no more."""
+    if metric.name == "accuracy":
+        return _at_least(lower, gamma), _at_most(upper, gamma)
+    if metric.name == "f1":  # through the IoU
+        low, high = _moved(lower / (2 - lower), upper / (2 - upper), gamma, METRICS["iou"])
+        return 2 * low / (1 + low), 2 * high / (1 + high)
+    power = _power(metric)
+    return _odds_times(lower, gamma**-power), _odds_times(upper, gamma**power)
+
+
+def _power(metric: Metric) -> int:
+    """The power of gamma by which odds move."""
+    return 4 if metric.name in AUROCS else 2
+
+
+class RobustnessRadius(NamedTuple):
+    """How large a shift each label withstands, see :func:`robustness_radius`.
+
+    Attributes
+    ----------
+    radius : Array [U]
+        No other concept overtakes the label while the density ratio lies in [1/radius, radius]; at
+        least 1, inf if no such shift is of use to any rival, NaN without a label.
+    rival : Array [U] of int32
+        The concept that overtakes first, -1 where none does.
+    label : Array [U] of int32
+        The most similar concept on the data, -1 where there is none.
+    exact : Array [U] of bool
+        Whether a slightly larger shift overturns the label; else the radius is a lower bound.
+    """
+
+    radius: Array
+    rival: Array
+    label: Array
+    exact: Array
+
+
+def robustness_radius(
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    delta: float | None = None,
+    largest_unit: float | None = None,
+    warn_below: float | None = None,
+) -> RobustnessRadius:
+    """Largest shift at which each label stays the most similar concept.
+
+    One shifted distribution serves the label and its rival alike, so the two are compared on the
+    eight kinds of samples that neuron, label and rival tell apart. For accuracy and precision the
+    comparison is one of two disjoint events, of probabilities p >= q, with the radius in closed
+    form; for iou, f1 and recall it is a polynomial of the eight, least at a corner that is known,
+    and the radius is exact where the samples of no interest take up what weight is left. For
+    balanced accuracies and AUROCs the bounds of :func:`shift_bounds` are compared: a lower bound.
+
+    Parameters
+    ----------
+    probe, metric
+        As in :func:`shift_bounds`.
+    delta : float in (0, 1), optional
+        With it the radius also holds for the sampling error, for each neuron with probability
+        1 - delta: limits for all concepts at once are compared. A lower bound.
+    largest_unit : float, optional
+        As in :func:`shift_bounds`.
+    warn_below : float, optional
+        Warn of labels with a radius below this.
+
+    Returns
+    -------
+    RobustnessRadius
+
+    Raises
+    ------
+    ValueError
+        If the metric has no bounds under shift.
+
+    Warns
+    -----
+    ShiftWarning
+        If ``warn_below`` is given and reached.
+    """
+    metric = get_metric(metric)
+    _check_metric(metric)
+    value = similarity(probe, metric)
+    label = winner(value)
+    if delta is not None or metric.name not in SHARP:
+        lower = upper = value
+        if delta is not None:
+            found = intervals(
+                probe, metric, delta=delta, simultaneous="concepts", largest_unit=largest_unit
+            )
+            lower, upper = found.lower, found.upper
+        radii = _marginal_radii(at_concept(lower, label)[:, None], upper, metric)
+        exact = jnp.zeros(radii.shape, bool)
+    else:
+        parts = [
+            _joint_radii(
+                part.neurons.present, part.labels.present, part.weights, label[some],
+                metric=metric,
+            )
+            for some, part in probe.in_neurons()
+        ]  # fmt: skip
+        radii, exact = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    columns = jnp.arange(value.shape[1], dtype=jnp.int32)[None, :]
+    rivals = ~jnp.isnan(value) & (columns != label[:, None])
+    radii = jnp.where(rivals, jnp.maximum(radii, 1), jnp.inf)
+    rival = jnp.argmin(radii, axis=1).astype(jnp.int32)
+    radius = jnp.where(label < 0, jnp.nan, radii.min(axis=1))
+    overtaken = jnp.isfinite(radius)
+    found_exact = jnp.take_along_axis(exact, rival[:, None], axis=1)[:, 0] & overtaken
+    if warn_below is not None and bool((radius < warn_below).any()):
+        warnings.warn(
+            f"{int((radius < warn_below).sum())} of {len(radius)} labels have a robustness radius "
+            f"below {warn_below:g}: a target whose density differs by that factor may have others",
+            ShiftWarning,
+            stacklevel=2,
+        )
+    return RobustnessRadius(radius, jnp.where(overtaken, rival, -1), label, found_exact)
+
+
+def _event_radius(p: Array, q: Array) -> Array:
+    """Where the least target probability of one event meets the largest of another.
+
+    Both are the larger, and the smaller, of two functions of G, so they meet at the largest of the
+    four roots; the shift that attains both is that of :func:`_most_conditional`.
+    """
+    roots = [
+        jnp.sqrt(p / jnp.where(q > 0, q, 1)),
+        1 + p - q,
+        1 / jnp.where(1 - p + q > 0, 1 - p + q, 1),
+        jnp.sqrt((1 - q) / jnp.where(p < 1, 1 - p, 1)),
+    ]
+    never = ((q <= 0) & (p > 0)) | ((p >= 1) & (q < 1))
+    radius = jnp.where(never, jnp.inf, jnp.stack(roots).max(axis=0))
+    return jnp.where(p > q, radius, 1)
+
+
+def _marginal_radii(lower: Array, upper: Array, metric: Metric) -> Array:
+    if metric.name == "accuracy":
+        return _event_radius(lower, upper)
+    if metric.name == "f1":
+        lower, upper = lower / (2 - lower), upper / (2 - upper)
+    odds = lower * (1 - upper) / jnp.where(upper > 0, upper * jnp.maximum(1 - lower, 0), 1)
+    radius = jnp.where((upper <= 0) | (lower >= 1), jnp.inf, odds ** (0.5 / _power(metric)))
+    return jnp.where(lower > upper, radius, 1)
+
+
+class Cells(NamedTuple):
+    """Probabilities [U, C] of the kinds of samples: active or not, of the label, of the rival."""
+
+    a11: Array
+    a10: Array
+    a01: Array
+    a00: Array
+    n11: Array
+    n10: Array
+    n01: Array
+    n00: Array
+
+
+def _cells(active: Array, present: Array, weights: Array, label: Array) -> Cells:
+    f, c = active.astype(weights.dtype), present.astype(weights.dtype)
+    w = (weights / weights.sum())[:, None]
+    own = c[:, jnp.maximum(label, 0)]
+    product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+    a11 = product((w * f * own).T, c)
+    n11 = product((w * (1 - f) * own).T, c)
+    a01 = product((w * f * (1 - own)).T, c)
+    n01 = product((w * (1 - f) * (1 - own)).T, c)
+    of_label = [(w * x).sum(axis=0)[:, None] for x in (f * own, (1 - f) * own, f, 1 - f)]
+    least = 4 * jnp.finfo(f.dtype).eps
+    # rounding alone is no sample
+    rest = [
+        jnp.where(x > least, x, 0)
+        for x in (
+            of_label[0] - a11, of_label[1] - n11,
+            of_label[2] - of_label[0] - a01, of_label[3] - of_label[1] - n01,
+        )
+    ]  # fmt: skip
+    return Cells(a11, rest[0], a01, rest[2], n11, rest[1], n01, rest[3])
+
+
+@partial(jax.jit, static_argnames="metric")
+def _joint_radii(
+    active: Array, present: Array, weights: Array, label: Array, *, metric: Metric
+) -> tuple[Array, Array]:
+    """Radius of each pair, and whether it is exact: two [U, C]."""
+    cells = _cells(active, present, weights, label)
+    if metric.name == "accuracy":
+        radius = _event_radius(cells.a10 + cells.n01, cells.a01 + cells.n10)
+        return radius, jnp.ones(radius.shape, bool)
+    if metric.name == "precision":
+        radius = _event_radius(cells.a10, cells.a01)
+        return radius, jnp.ones(radius.shape, bool)
+    lead = _recall_lead if metric.name == "recall" else _iou_lead
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = jnp.sqrt(low * high)
+        ahead = lead(cells, middle)[0] > 0
+        return jnp.where(ahead, middle, low), jnp.where(ahead, high, middle)
+
+    one = jnp.ones_like(cells.a11)
+    low, _ = lax.fori_loop(0, BISECTIONS, halve, (one, LARGEST * one))
+    _, used, free = lead(cells, low)
+    exact = (free / low <= 1 - used) & (1 - used <= free * low)
+    return jnp.where(lead(cells, LARGEST * one)[0] > 0, jnp.inf, low), exact
+
+
+Lead = tuple[Array, Array, Array]  # the label's lead, the weight put on, the rest's before
+
+
+def _iou_lead(k: Cells, gamma: Array) -> Lead:
+    """Least of tp (F + rival's fn) - rival's tp (F + fn), F active, over w in [1/G, G].
+
+    It rises in a10 and n01, falls in a01 and n10, and is linear in the others.
+    """
+    x, y, z, v = k.a10 / gamma, k.n01 / gamma, k.a01 * gamma, k.n10 * gamma
+    both = y - v + x - z
+    a11 = k.a11 * jnp.where(both > 0, 1 / gamma, gamma)
+    others = jnp.where(x > z, 1 / gamma, gamma) * (k.a00 + k.n11)
+    lead = a11 * both + x * (x + y) - z * (z + v) + (x - z) * others
+    return lead, x + y + z + v + a11 + others, k.n00
+
+
+def _recall_lead(k: Cells, gamma: Array) -> Lead:
+    """Least of tp times the rival's fn less the rival's tp times fn, likewise."""
+    x, y, z, v = k.a10 / gamma, k.n01 / gamma, k.a01 * gamma, k.n10 * gamma
+    a11 = k.a11 * jnp.where(y > v, 1 / gamma, gamma)
+    n11 = k.n11 * jnp.where(x > z, 1 / gamma, gamma)
+    lead = a11 * (y - v) + x * y - z * v + n11 * (x - z)
+    return lead, x + y + z + v + a11 + n11, k.a00 + k.n00
