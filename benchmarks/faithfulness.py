@@ -8,7 +8,7 @@ negative control, which must miss, does not. Parts:
 gap       |measured - true| against n, and the slope of its logarithm (expected: -1/2)
 coverage  how often each method's interval misses, at delta = 0.05
 width     interval widths over the oracle's, which knows the law of the measured similarity
-auroc     half-widths of AUROC's own limits
+auroc     half-widths of the limits made for AUROC
 controls  groups ignored, thresholds tuned on the same data; thresholds that are plain quantiles
 cost      time of ``intervals`` over that of ``similarity``
 planning  the gap known beforehand (figure only)

@@ -7,7 +7,7 @@ differs where the similarities do not tie, or standard errors do not agree. Part
 
 compare  per metric, against loops over replicates in NumPy and PyTorch and a published style of
          code; against torchmetrics, SciPy's bootstrap and arch's confidence sets at what they do
-ceiling  time against what the dense formulation needs at this machine's own peak
+ceiling  time against what the dense formulation needs at this machine's peak
 scaling  time and memory against samples, neurons, concepts and replicates
 scale    a wide layer and a large vocabulary under a memory limit
 sparse   features of a sparse autoencoder, against a loop of SciPy's sparse products
@@ -67,7 +67,7 @@ def plan_of(arguments, error):
 
 
 def earlier(path, found):
-    """Parts that an earlier run on this machine measured, with their own date."""
+    """Parts that an earlier run on this machine measured, with the date of that run."""
     before = results.read(path)
     if any(before.get(k) != found[k] for k in ("device", "cores", "versions")):
         return {}

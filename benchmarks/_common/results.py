@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import re
+from collections.abc import Container
 from pathlib import Path
 
 import jax
@@ -56,6 +57,11 @@ def _version(name):
 def read(path: Path) -> dict:
     """Results that an earlier run wrote; an empty dictionary if there are none."""
     return json.loads(path.read_text()) if path.exists() else {}
+
+
+def other_tasks(path: Path, part: str, tasks: Container[str]) -> list[dict]:
+    """Rows of a part that an earlier run wrote for other tasks than these."""
+    return [x for x in read(path).get(part, []) if x["task"] not in tasks]
 
 
 def write(path: Path, content: dict) -> None:

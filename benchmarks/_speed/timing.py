@@ -23,7 +23,7 @@ def worker():
 
 
 def fresh(function, *args):
-    """The result of one call in a process of its own.
+    """The result of one call in a new process.
 
     It inherits no memory, compiled code or full accelerator; the parent never touches the device.
     """

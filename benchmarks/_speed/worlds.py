@@ -12,7 +12,7 @@ from .plan import KEY, RANKED
 class World:
     """Neurons driven by one concept each, with effects from weak to plain.
 
-    Built in blocks of columns, so that the peak of memory is about what is kept.
+    Built in blocks of columns, so that the peak of memory is little more than the result.
     """
 
     def __init__(self, size, seed=0, block=256):
