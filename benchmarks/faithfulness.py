@@ -6,7 +6,7 @@ figures, and exits with status 1 if a finite-sample method misses more often tha
 negative control, which must miss, does not. Parts:
 
 gap       |measured - true| against n, and the slope of its logarithm (expected: -1/2)
-coverage  how often each method's interval misses, at delta = 0.05
+coverage  how often each method's interval misses, at alpha = 0.05
 width     interval widths over the oracle's, which knows the law of the measured similarity
 auroc     half-widths of the limits made for AUROC
 controls  groups ignored, thresholds tuned on the same data; thresholds that are plain quantiles
@@ -18,7 +18,7 @@ from _common import command_line, results
 from _faithfulness.controls import controls_part
 from _faithfulness.cost import cost_part, planning_part
 from _faithfulness.figures import FIGURES
-from _faithfulness.settings import DELTA, FULL, PARTS, QUICK
+from _faithfulness.settings import ALPHA, FULL, PARTS, QUICK
 from _faithfulness.simulation import simulate_all
 from _faithfulness.summaries import auroc_part, coverage_part, gap_part, width_part
 from _faithfulness.tables import failures, tables
@@ -49,7 +49,7 @@ def main():
     arguments = options.parse_args()
     size, parts = QUICK if arguments.quick else FULL, arguments.parts
     path = arguments.out / "faithfulness.json"
-    stamp = results.stamp(datasets=size.datasets, delta=DELTA)
+    stamp = results.stamp(datasets=size.datasets, alpha=ALPHA)
     found = {}
 
     def keep(name, part):

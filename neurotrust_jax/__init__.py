@@ -29,7 +29,7 @@ from .probing import array_chunks as array_chunks
 from .probing import make_probe as make_probe
 from .probing import split_thresholds as split_thresholds
 from .resampling import bootstrap as bootstrap
-from .resampling import bootstrap_method as bootstrap_method
+from .resampling import bootstrap_black_box as bootstrap_black_box
 from .resampling import bootstrap_stream as bootstrap_stream
 from .resampling import inflated_argmax as inflated_argmax
 from .resampling import replication_probability as replication_probability

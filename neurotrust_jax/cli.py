@@ -807,7 +807,7 @@ def plan(
             "correlation.",
         ),
     ] = 3.0,
-    delta: Annotated[
+    alpha: Annotated[
         float, typer.Option(callback=_share, help="Probability that it fails.")
     ] = 0.05,
     samples: Annotated[
@@ -824,7 +824,7 @@ def plan(
         raise typer.BadParameter("excludes --margin; leave one of them out", param_hint="--error")
     rates = frequency or [0.5, 0.1, 0.01]
     design: dict[str, Any] = {
-        "num_concepts": concepts, "delta": delta, "active_rate": active_rate, "kurtosis": kurtosis
+        "num_concepts": concepts, "alpha": alpha, "active_rate": active_rate, "kurtosis": kurtosis
     }  # fmt: skip
     caution = {
         "correlation": "Asymptotic, for concepts that shift the activation and leave its spread as "
@@ -836,7 +836,7 @@ def plan(
         if error is not None or margin is not None:
             raise typer.BadParameter("excludes --error and --margin", param_hint="--samples")
         table = Table(
-            title=f"largest error of {metric} ({1 - delta:.0%}, {concepts:,} concepts)",
+            title=f"largest error of {metric} ({1 - alpha:.0%}, {concepts:,} concepts)",
             title_justify="left",
         )
         table.add_column("samples", justify="right")
@@ -853,7 +853,7 @@ def plan(
         error = 0.1
     goal = f"an error of at most {error:g}" if margin is None else f"a lead of {margin:g} certified"
     table = Table(
-        title=f"samples for {goal} ({metric}, {1 - delta:.0%}, {concepts:,} concepts)",
+        title=f"samples for {goal} ({metric}, {1 - alpha:.0%}, {concepts:,} concepts)",
         title_justify="left",
     )
     for name in ("concept in", "samples", "of these with it"):

@@ -385,10 +385,10 @@ def judge_labels(
     if not judged.all():
         probe = probe.of_concepts(column)
     known: Any = {"activation_range": activation_range, "largest_unit": largest_unit}
-    limits = intervals(probe, metric, delta=alpha, simultaneous="concepts", **known)
+    limits = intervals(probe, metric, alpha=alpha, simultaneous="concepts", **known)
     boot = bootstrap(key, probe, metric, num_replicates=num_replicates, progress=progress)
     sets = concept_sets(boot, alpha=alpha, **known)
-    mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
+    mask, untested = np.asarray(sets.mask), np.asarray(sets.untested)
     similarity = np.asarray(boot.similarity)
     lower, upper = np.asarray(limits.lower), np.asarray(limits.upper)
     everyone = np.arange(len(label))

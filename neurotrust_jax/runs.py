@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from jax import Array
 
-from ._runtime.checkpoint import UNFINISHED, check_folder, written
+from ._runtime.checkpoint import UNFINISHED, check_folder, write_whole
 from ._runtime.chunks import StageProgress
 from ._runtime.host_arrays import remedy
 from ._runtime.validation import check_count, check_seed, check_share
@@ -421,16 +421,16 @@ def audit_files(
                     memory_limit=memory_limit, checkpoint=folder / CHUNKS,
                     progress=partial(_of_layer, told, layer),
                 )  # fmt: skip
-                written(path, partial(write_audit, result))
+                write_whole(path, partial(write_audit, result))
                 save_figures(result, folder)
                 done[layer] = _sha256(path)
                 _keep(manifest, out)
             shutil.rmtree(folder / CHUNKS, ignore_errors=True)
             audits.append(result)
             examples.append(show(probe) if show else None)
-        written(out / "descriptions.csv", partial(write_descriptions, audits))
+        write_whole(out / "descriptions.csv", partial(write_descriptions, audits))
         manifest["complete"] = True
-        written(
+        write_whole(
             out / "report.html",
             lambda part: write_page(audits, part, examples=examples, manifest=_told_of(manifest)),
         )
@@ -513,7 +513,7 @@ def folder_name(layer: str) -> str:
 
 def _keep(manifest: Mapping[str, Any], out: Path) -> None:
     text = json.dumps(manifest, indent=1) + "\n"
-    written(out / "manifest.json", lambda part: part.write_text(text, encoding="utf-8"))
+    write_whole(out / "manifest.json", lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _manifest(

@@ -424,7 +424,7 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         why_wide=("too few samples",) * num_neurons,
         leading=Leading(top, *(top * x for x in (0.5, 0.25, 0.75, 0.3, 0.6))), regret=one,
         certified_set=two,
-        vacuous=one > 0.5, finite_sample=True,
+        excludes_nothing=one > 0.5, finite_sample=True,
         stability=Stability(
             one, one, one, one, one, one, one, one, two, scalar, scalar, scalar, scalar, scalar,
             0.05, 0.1,

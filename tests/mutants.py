@@ -495,8 +495,8 @@ MUTANTS = [
     *of(
         "faithfulness/bounds.py",
         (
-            "x.delta / counts[x.simultaneous]",
-            "x.delta",
+            "x.alpha / counts[x.simultaneous]",
+            "x.alpha",
             "test_bounds.py::test_simultaneous_divides_delta -k iou",
         ),
         (
@@ -512,13 +512,13 @@ MUTANTS = [
     *of(
         "faithfulness/certificates.py",
         (
-            "((1 - LOWER_SHARE) * delta / neurons,",
-            "((1 - LOWER_SHARE) * delta,",
+            "((1 - LOWER_SHARE) * alpha / neurons,",
+            "((1 - LOWER_SHARE) * alpha,",
             CERTIFICATE,
         ),
-        ('(LOWER_SHARE * delta, simultaneous, "lower")', '(delta, simultaneous, "lower")',
+        ('(LOWER_SHARE * alpha, simultaneous, "lower")', '(alpha, simultaneous, "lower")',
          CERTIFICATE),
-        ('delta, simultaneous, "lower")', 'delta, simultaneous)', CERTIFICATE),
+        ('alpha, simultaneous, "lower")', 'alpha, simultaneous)', CERTIFICATE),
         ('/ neurons, "none", "upper")', '/ neurons, "none")', CERTIFICATE),
         (
             "jnp.maximum(rival_upper - label_lower, 0), mask",
@@ -644,13 +644,13 @@ MUTANTS = [
     *of(
         "faithfulness/sample_size.py",
         (
-            "math.log(self.sides * proportions * self.num_concepts / self.delta)",
-            "math.log(proportions * self.num_concepts / self.delta)",
+            "math.log(self.sides * proportions * self.num_concepts / self.alpha)",
+            "math.log(proportions * self.num_concepts / self.alpha)",
             gap("accuracy"),
         ),
         (
-            "math.log(self.sides * proportions * self.num_concepts / self.delta)",
-            "math.log(self.sides * proportions / self.delta)",
+            "math.log(self.sides * proportions * self.num_concepts / self.alpha)",
+            "math.log(self.sides * proportions / self.alpha)",
             gap("accuracy"),
         ),
         (
@@ -660,14 +660,14 @@ MUTANTS = [
         ),
         ("np.minimum(share, 1 - share)", "share", gap("auroc")),
         (
-            "self.delta / (self.sides * self.num_concepts)",
-            "self.delta / self.num_concepts",
+            "self.alpha / (self.sides * self.num_concepts)",
+            "self.alpha / self.num_concepts",
             gap("correlation"),
         ),
         ("2 / (1 + 1 / d.union())", "d.union()", gap("f1")),
         ("self.rate(self.n * (1 - share), 2)) / 2", "self.rate(self.n * (1 - share), 2))",
          gap("balanced_accuracy")),
-        ("(num_concepts, LOWER_SHARE * delta)", "(num_concepts, delta)", REQUIRED),
+        ("(num_concepts, LOWER_SHARE * alpha)", "(num_concepts, alpha)", REQUIRED),
         ("name, sides, errors = \"margin\", 1, 2 * [", "name, sides, errors = \"margin\", 1, [",
          REQUIRED),
         ("name, sides, errors = \"margin\", 1,", "name, sides, errors = \"margin\", 2,", REQUIRED),
@@ -755,7 +755,7 @@ MUTANTS = [
     ),
     *of(
         "_numerics/packing.py",
-        ("(0, longest - len(x))", "(0, few_shapes(len(x)) - len(x))", PARTS),
+        ("(0, longest - len(x))", "(0, round_up_shape(len(x)) - len(x))", PARTS),
     ),
     *of(
         "_engine/strategies.py",
@@ -829,8 +829,8 @@ MUTANTS = [
     *of(
         "resampling/stability_measures.py",
         ("centre = share + z2 / (2 * n)", "centre = share", MEASURES),
-        ("ndtri(jnp.asarray(delta / 2, share.dtype)) ** 2",
-         "ndtri(jnp.asarray(delta, share.dtype)) ** 2", MEASURES),
+        ("ndtri(jnp.asarray(alpha / 2, share.dtype)) ** 2",
+         "ndtri(jnp.asarray(alpha, share.dtype)) ** 2", MEASURES),
         ("entropy / math.log(share.shape[1])", "entropy / math.log(share.shape[1] + 1)", MEASURES),
         ("w.shape[-1], epsilon / math.sqrt(2)", "w.shape[-1], epsilon", measure("inflated")),
         ("- (k + 1) * t**2 < epsilon**2", "- k * t**2 < epsilon**2", measure("inflated")),
@@ -846,7 +846,7 @@ MUTANTS = [
         ("(pairs / subjects - chance)", "(pairs / subjects)", measure("fleiss")),
         ("1 - n / (n - 1) * (frequency", "1 - (frequency", measure("nogueira")),
         ("(2 * a * b - a - b + 1)", "(2 * a * b - a + b + 1)", measure("nogueira")),
-        ("half = -ndtri(jnp.asarray(delta / 2,", "half = -ndtri(jnp.asarray(delta,",
+        ("half = -ndtri(jnp.asarray(alpha / 2,", "half = -ndtri(jnp.asarray(alpha,",
          measure("nogueira")),
         ("size[:, None] + size[None, :] - both", "size[:, None] + size[None, :]",
          measure("jaccard")),
@@ -1003,10 +1003,10 @@ MUTANTS = [
         ("(evidence >= least)", "(evidence >= 0 * least)", ENDS),
         ("return 4 * float", "return 0 * float", ENDS),
         (" & ~at_top(metric, similarity)", "", ENDS),
-        ("return upper >= jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True)",
-         "return upper > jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True) + 0.02",
+        ("return upper >= jnp.where(has_evidence, lower, -jnp.inf).max(axis=1, keepdims=True)",
+         "return upper > jnp.where(has_evidence, lower, -jnp.inf).max(1, keepdims=True) + 0.02",
          "test_resampling.py::test_screening_leaves_out_none_that_wins"),
-        ("jnp.where(told, lower, -jnp.inf).max(", "lower.max(",
+        ("jnp.where(has_evidence, lower, -jnp.inf).max(", "lower.max(",
          "test_sets.py test_resampling.py -k 'x32 and (evidence or screen)'"),
     ),
     *of(

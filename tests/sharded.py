@@ -27,10 +27,16 @@ total = devices * processes
 mesh = None if total == 1 else jax.make_mesh((total,), ("replicates",))
 # neurons too, where all devices are of one process
 both = mesh if processes > 1 or total == 1 else jax.make_mesh((2, total // 2), ("neurons", "x"))
-for metric, method in (("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")):
+for metric, strategy in (("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")):
     # 21 replicates at a time divide among no even number of devices
     boot = nt.bootstrap(
-        jax.random.key(1), probe, metric, method=method, num_replicates=50, chunk_size=21, mesh=both
+        jax.random.key(1),
+        probe,
+        metric,
+        strategy=strategy,
+        num_replicates=50,
+        chunk_size=21,
+        mesh=both,
     )
     values = np.asarray(boot.replicates)
     assert values.shape[1] == boot.num_replicates == 50

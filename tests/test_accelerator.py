@@ -46,8 +46,8 @@ def tied(rectified):
 def test_rows_give_the_replicates_of_the_dense_product(metric, data, options):
     probe = data()
     dense, rows = (
-        nt.bootstrap(KEY, probe, metric, num_replicates=80, method=method, **options)
-        for method in ("dense", "rows")
+        nt.bootstrap(KEY, probe, metric, num_replicates=80, strategy=strategy, **options)
+        for strategy in ("dense", "rows")
     )
     np.testing.assert_array_equal(rows.candidates, dense.candidates)
     # sums of binary sides are the same whole numbers, of ranks they are rounded, and copies tie
@@ -65,8 +65,8 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, data, options):
 def test_screening_finds_the_same_winners(metric):
     probe = tied(False)
     rows, screened = (
-        nt.bootstrap(KEY, probe, metric, num_replicates=100, method=method)
-        for method in ("rows", "screened")
+        nt.bootstrap(KEY, probe, metric, num_replicates=100, strategy=strategy)
+        for strategy in ("rows", "screened")
     )
     np.testing.assert_array_equal(screened.winners, rows.winners)
     np.testing.assert_array_equal(screened.winning_similarity, rows.winning_similarity)

@@ -71,7 +71,7 @@ def test_a_verdict_never_contradicts_the_set_beside_it():
     f = 4.0 * c[:, :8] + rng.normal(size=(4000, 8))
     probe = nt.make_probe(f, c, thresholds=2.0)
     found = nt.audit(KEY, probe, "iou", num_replicates=99, num_permutations=99)
-    proof = np.asarray(nt.certify(probe, "iou", delta=0.1).mask)
+    proof = np.asarray(nt.certify(probe, "iou", alpha=0.1).mask)
     certified = found.verdict == nt.Verdict.CERTIFIED
     assert certified.any()
     np.testing.assert_array_equal(found.concept_set[certified], proof[certified])
@@ -106,16 +106,16 @@ def test_audit_says_what_its_parts_say(probe, audited):
     for ours, theirs in (
         (audited.concept_set, sets.mask),  # the layer is too small for others
         (audited.calibrated_set, sets.mask),
-        (audited.untested, sets.undecided),
+        (audited.untested, sets.untested),
     ):
         np.testing.assert_array_equal(ours, np.asarray(theirs))
     assert audited.set_guarantee == audited.calibrated_guarantee == sets.guarantee
-    bounds = nt.intervals(probe, "iou", delta=0.1, simultaneous="concepts")
-    proof = nt.certify(probe, "iou", delta=0.1)
+    bounds = nt.intervals(probe, "iou", alpha=0.1, simultaneous="concepts")
+    proof = nt.certify(probe, "iou", alpha=0.1)
     for u in range(6):
         assert audited.lower[u] == bounds.lower[u, audited.label[u]]
         assert audited.upper[u] == bounds.upper[u, audited.label[u]]
-    limit = nt.intervals(probe, "iou", delta=0.1, simultaneous="concepts", method="asymptotic")
+    limit = nt.intervals(probe, "iou", alpha=0.1, simultaneous="concepts", method="asymptotic")
     assert audited.asymptotic_lower[3] == limit.lower[3, 3]
     assert audited.asymptotic_upper[3] == limit.upper[3, 3]
     assert audited.asymptotic_guarantee == limit.guarantee
@@ -135,7 +135,7 @@ def test_audit_says_what_its_parts_say(probe, audited):
     assert np.isnan(audited.leading.lower[6]).all()
     np.testing.assert_array_equal(audited.regret, np.asarray(proof.regret))
     np.testing.assert_array_equal(audited.certified_set, np.asarray(proof.mask))
-    np.testing.assert_array_equal(audited.vacuous, np.asarray(proof.vacuous))
+    np.testing.assert_array_equal(audited.excludes_nothing, np.asarray(proof.excludes_nothing))
     assert audited.guarantee == bounds.guarantee
     present = np.asarray(probe.concepts).astype(bool).reshape(300, 5, 9).any(axis=1)
     np.testing.assert_array_equal(audited.positives, present.sum(axis=0))

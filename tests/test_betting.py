@@ -170,12 +170,12 @@ def test_groups_that_hold_little_of_what_they_might_have_narrower_limits_than_be
 @pytest.mark.x32
 def test_leading_concepts_get_the_narrower_limits(monkeypatch):
     p = probe(groups=GROUPS)
-    every = nt.intervals(p, "balanced_accuracy", delta=0.1)
+    every = nt.intervals(p, "balanced_accuracy", alpha=0.1)
     monkeypatch.setattr(finite_sample, "LEADING", 1)
-    leading = nt.intervals(p, "balanced_accuracy", delta=0.1)
+    leading = nt.intervals(p, "balanced_accuracy", alpha=0.1)
     monkeypatch.setattr(finite_sample, "MOST_BLOCKS", 3)
     jax.clear_caches()
-    none = nt.intervals(p, "balanced_accuracy", delta=0.1)
+    none = nt.intervals(p, "balanced_accuracy", alpha=0.1)
     width = [np.asarray(i.upper - i.lower) for i in (every, leading, none)]
     assert (width[0] <= width[1] + 1e-5).all()
     assert (width[1] <= width[2] + 1e-5).all()
@@ -226,7 +226,7 @@ def test_a_wide_interval_says_why():
     given = {"groups": groups, "thresholds": 0.5, "sample_weight": weights}
 
     def told(p, metric="iou", **options):
-        found = nt.intervals(p, metric, delta=0.1, simultaneous="concepts", **options)
+        found = nt.intervals(p, metric, alpha=0.1, simultaneous="concepts", **options)
         return found, nt.label_intervals(p, metric, found, **options)
 
     found, seen = told(nt.make_probe(f, c, **given))

@@ -68,7 +68,7 @@ def columns(p):
 @pytest.mark.parametrize("metric", [*COUNTS, "f1", "balanced_accuracy"])
 def test_exact_is_scipys_clopper_pearson(metric, precision):
     p = probe()
-    found = nt.intervals(p, metric, method="exact", delta=0.1)
+    found = nt.intervals(p, metric, method="exact", alpha=0.1)
     active, present = columns(p)
 
     def limits(hits, trials, confidence=0.9):
@@ -124,19 +124,19 @@ def bet(x, y, bound, tail):
     )
 
 
-def naive(method, x, y, bound, delta, hits_high=None):
+def naive(method, x, y, bound, alpha, hits_high=None):
     """Limits on E[x] / E[y] from blocks, by root finding on the definition, in float64."""
     some = y > 1e-9
     x, y, n = x[some], y[some], int(some.sum())
     if n == 0:
         return 0.0, 1.0
     if method == "betting":
-        return bet(x, y, bound, delta / 2), 1 - bet(y - x, y, bound, delta / 2)
+        return bet(x, y, bound, alpha / 2), 1 - bet(y - x, y, bound, alpha / 2)
     ratio = x.sum() / y.sum()
     if method in ("hoeffding", "dkw"):
-        scale = math.sqrt(math.log(2 / delta) / 2)
+        scale = math.sqrt(math.log(2 / alpha) / 2)
         if method == "dkw" and (bound != 1 or (y != 1).any()):
-            scale = scipy.optimize.brentq(lambda t: chernoff_of_dkw(t) - delta / 2, 1, 9)
+            scale = scipy.optimize.brentq(lambda t: chernoff_of_dkw(t) - alpha / 2, 1, 9)
         half = bound * scale / math.sqrt(n) / y.mean()
         return max(ratio - half, 0), min(ratio + half, 1)
 
@@ -146,10 +146,10 @@ def naive(method, x, y, bound, delta, hits_high=None):
             p = min(max(r + z.mean() / bound, 0), 1)
             with np.errstate(divide="ignore"):
                 kl = scipy.stats.entropy([p, 1 - p], [r, 1 - r])
-            return n * kl - math.log(2 / delta)
+            return n * kl - math.log(2 / alpha)
         if n == 1:
             return -1.0
-        log = math.log(4 / delta)
+        log = math.log(4 / alpha)
         spread = math.sqrt(2 * np.var(z, ddof=1) * log / n)
         return abs(z.mean()) - spread - 7 * bound * log / (3 * (n - 1))
 
@@ -172,7 +172,7 @@ def test_limits_equal_the_naive_loop_over_blocks(method, case):
         "uneven": lambda: probe(groups=UNEVEN, weights=WEIGHTS),
     }[case]()
     metric = "recall" if method == "dkw" else "iou"
-    found = nt.intervals(p, metric, method=method, delta=0.1)
+    found = nt.intervals(p, metric, method=method, alpha=0.1)
     active, present = columns(p)
     w = np.asarray(p.sample_weight, float) / float(p.sample_weight.max())
     block = np.arange(120) if p.groups is None else np.asarray(p.groups)
@@ -211,9 +211,9 @@ def test_auroc_given_the_labels():
     p = probe()
     positives = columns(p)[1].sum(axis=0)
     smaller = np.minimum(positives, 120 - positives)
-    hoeffding = nt.intervals(p, "auroc", method="hoeffding", delta=0.1)
-    agarwal = nt.intervals(p, "auroc", method="agarwal", delta=0.1)
-    chernoff = nt.intervals(p, "auroc", method="chernoff", delta=0.1)
+    hoeffding = nt.intervals(p, "auroc", method="hoeffding", alpha=0.1)
+    agarwal = nt.intervals(p, "auroc", method="agarwal", alpha=0.1)
+    chernoff = nt.intervals(p, "auroc", method="chernoff", alpha=0.1)
     value = np.asarray(hoeffding.similarity, float)
     for u, k in product(range(3), range(3)):
         half = math.sqrt(math.log(20) / (2 * smaller[k]))
@@ -290,7 +290,7 @@ def test_variance_from_mean_and_mean_square():
 @pytest.mark.parametrize("metric", ["mad", "standardised_mad", "correlation", "cosine", "wpmi"])
 def test_means_carried_through_the_formula(metric, case):
     p = probe(600, soft=True, groups=np.arange(600) // 4 if case == "uneven" else None)
-    found = nt.intervals(p, metric, method="betting", delta=0.1, activation_range=RANGE)
+    found = nt.intervals(p, metric, method="betting", alpha=0.1, activation_range=RANGE)
     active, present = columns(p)
     f, c = np.asarray(p.activations, float), np.asarray(p.concepts, float)
     block = np.arange(600) if p.groups is None else np.asarray(p.groups)
@@ -373,7 +373,7 @@ def test_single_precision_suffices():
 def test_limits_for_all_thresholds_hold_on_the_whole_box(metric):
     """The metric over a grid of (p, r, q) within their limits stays inside, and comes close."""
     p = probe(600)
-    found = nt.intervals(p, metric, method="dkw", delta=0.3)
+    found = nt.intervals(p, metric, method="dkw", alpha=0.3)
     active, present = columns(p)
     for u, k in product(range(3), range(3)):
         a, y = active[:, u], present[:, k]
@@ -396,8 +396,8 @@ def test_limits_for_all_thresholds_hold_on_the_whole_box(metric):
 def test_simultaneous_divides_delta(metric):
     p = probe()
     for simultaneous, count in (("concepts", 5), ("all", 20)):
-        found = nt.intervals(p, metric, delta=0.1, simultaneous=simultaneous)
-        alone = nt.intervals(p, metric, delta=0.1 / count)
+        found = nt.intervals(p, metric, alpha=0.1, simultaneous=simultaneous)
+        alone = nt.intervals(p, metric, alpha=0.1 / count)
         np.testing.assert_allclose(found.lower, alone.lower, rtol=1e-6)
         np.testing.assert_allclose(found.upper, alone.upper, rtol=1e-6)
 
@@ -407,7 +407,7 @@ def test_asymptotic_interval_is_value_and_standard_error():
     p = probe()
     for metric in ("iou", "correlation", "soft_wpmi"):
         error, freedom = bounds.standard_error(p, nt.METRICS[metric])
-        found = nt.intervals(p, metric, method="asymptotic", delta=0.1, simultaneous="all")
+        found = nt.intervals(p, metric, method="asymptotic", alpha=0.1, simultaneous="all")
         units = np.minimum(effective_units(p, nt.METRICS[metric]), freedom + 1)
         z = scipy.stats.norm.ppf(1 - 0.1 / 2 / 20)
         z = z * np.asarray(student_ratio(z, np.maximum(units - 1, 1)))
@@ -444,7 +444,7 @@ def test_asymptotic_limits_say_nothing_on_too_few_units():
     found = nt.intervals(p, "mad", method="asymptotic")
     assert (float(found.lower[0, 0]), float(found.upper[0, 0])) == (-np.inf, np.inf)
     assert np.isfinite([found.lower[0, 1], found.upper[0, 1]]).all()
-    assert np.asarray(nt.certify(p, "mad", delta=0.1).mask).all()
+    assert np.asarray(nt.certify(p, "mad", alpha=0.1).mask).all()
 
 
 def fitting(p, metric):
@@ -465,7 +465,7 @@ GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
     [*((m, False) for m in interval_rules.RULES), *((m, True) for m in GROUPED_TOO)],
 )
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):
-    """In range, never NaN, around the estimate, narrower with n and with a larger delta."""
+    """In range, never NaN, around the estimate, narrower with n and with a larger alpha."""
     groups = np.concatenate([GROUPS + 40 * i for i in range(4)]) if grouped else None
     large = probe(repeat=4)
     large = nt.make_probe(large.activations, large.concepts, thresholds=0.8, groups=groups)
@@ -477,7 +477,7 @@ def test_finite_sample_intervals_keep_their_contract(metric, grouped):
     assert "hoeffding" in methods
     for method in methods:
         found = nt.intervals(small, metric, method=method, **options)
-        tight = nt.intervals(small, metric, method=method, delta=0.3, **options)
+        tight = nt.intervals(small, metric, method=method, alpha=0.3, **options)
         every = nt.intervals(small, metric, method=method, simultaneous="all", **options)
         more = nt.intervals(large, metric, method=method, **options)
         value = np.asarray(found.similarity)
@@ -535,13 +535,13 @@ def test_auto_takes_what_is_valid():
 
 @pytest.mark.x32
 def test_guarantee_says_all_that_matters():
-    text = nt.intervals(probe(groups=GROUPS), "iou", delta=0.1, simultaneous="concepts").guarantee
+    text = nt.intervals(probe(groups=GROUPS), "iou", alpha=0.1, simultaneous="concepts").guarantee
     assert text == (
         "90% coverage for every sample size (betting), all concepts of a neuron at once; "
         "independent units: 40 groups; thresholds: taken as fixed beforehand (given); "
         "this assumes that no group is heavier than the heaviest seen (3 samples)"
     )
-    known = nt.intervals(probe(groups=GROUPS), "iou", delta=0.1, largest_unit=4)
+    known = nt.intervals(probe(groups=GROUPS), "iou", alpha=0.1, largest_unit=4)
     assert known.finite_sample
     assert known.guarantee == (
         "90% coverage for every sample size (betting), each pair alone; independent units: "
@@ -554,7 +554,7 @@ def test_guarantee_says_all_that_matters():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"delta": 0}, "delta must lie strictly between 0 and 1, got 0"),
+        ({"alpha": 0}, "alpha must lie strictly between 0 and 1, got 0"),
         ({"method": "wald"}, "unknown method 'wald'; known: auto"),
         ({"simultaneous": "yes"}, "simultaneous must be one of none, concepts, all, got 'yes'"),
         ({"metric": "auroc", "method": "exact"}, "does not fit 'auroc'.*these do: asymptotic"),
@@ -581,11 +581,11 @@ def test_a_larger_possible_unit_widens_grouped_intervals():
 def test_certificate_follows_from_the_intervals(simultaneous, neurons):
     p = probe(2000)
     # a limit on one side may fail as often as both sides of an interval together
-    found = nt.intervals(p, "iou", simultaneous=simultaneous, delta=2 * 0.025)
+    found = nt.intervals(p, "iou", simultaneous=simultaneous, alpha=2 * 0.025)
     lower = np.asarray(found.lower)
     # the best concept is one concept, so its limit needs no correction for the number of concepts
-    upper = np.asarray(nt.intervals(p, "iou", delta=2 * 0.075 / neurons).upper)
-    proof = nt.certify(p, "iou", delta=0.1, simultaneous=simultaneous)
+    upper = np.asarray(nt.intervals(p, "iou", alpha=2 * 0.075 / neurons).upper)
+    proof = nt.certify(p, "iou", alpha=0.1, simultaneous=simultaneous)
     assert proof.guarantee.startswith("90% coverage for every sample size (exact), ")
     value = np.asarray(found.similarity)
     for u in range(3):
@@ -595,13 +595,13 @@ def test_certificate_follows_from_the_intervals(simultaneous, neurons):
         rivals = [upper[u, k] for k in range(5) if k != label]
         assert float(proof.regret[u]) == pytest.approx(max(max(rivals) - lower[u, label], 0))
         np.testing.assert_array_equal(proof.mask[u], upper[u] >= lower[u].max())
-    assert not np.asarray(proof.vacuous)[:3].any()
+    assert not np.asarray(proof.excludes_nothing)[:3].any()
     np.testing.assert_array_equal(proof.positives, columns(p)[1].sum(axis=0))
     # the dead neuron has no label: nothing is certified, nothing ruled out
     assert int(proof.label[3]) == -1
     assert np.isnan([proof.lower[3], proof.regret[3]]).all()
     assert proof.mask[3].all()
-    assert proof.vacuous[3]
+    assert proof.excludes_nothing[3]
     certified = np.asarray(proof.certified)
     np.testing.assert_array_equal(certified[:3], np.asarray(proof.regret)[:3] == 0)
     assert certified.any()
@@ -621,7 +621,7 @@ def test_a_common_concept_may_rule_out_what_the_label_can_not():
     proof = certificates._certificate(found, found, jnp.asarray([1, 1, 1]), "")
     np.testing.assert_array_equal(proof.mask, [[True, True, False]])
     assert float(proof.regret[0]) == pytest.approx(0.7)
-    assert not proof.vacuous[0]
+    assert not proof.excludes_nothing[0]
 
 
 @pytest.mark.x32
@@ -664,7 +664,7 @@ def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
     known = concentration.Evidence(share * one, share * one, one, 300 * one, one[0, 0])
     for log_error in (3.0, 25.0):
         low, high = (
-            float(x[0, 0]) for x in concentration.replicate_limits(known, jnp.asarray(log_error))
+            float(x[0, 0]) for x in concentration.replicate_bounds(known, jnp.asarray(log_error))
         )
 
         def excess(t, log_error=log_error):
@@ -683,16 +683,16 @@ def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
 @pytest.mark.x64
 def test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta():
     """P(present) by Clopper and Pearson, both rates by the DKW inequality, at their corners."""
-    p, delta = probe(), 0.1
-    found = nt.intervals(p, "iou", method="dkw", delta=delta)
+    p, alpha = probe(), 0.1
+    found = nt.intervals(p, "iou", method="dkw", alpha=alpha)
     active, present = columns(p)
     for u, k in product(range(3), range(3)):
         a, y = active[:, u], present[:, k]
         n, positives = len(y), int(y.sum())
-        exact = scipy.stats.binomtest(positives, n).proportion_ci(1 - delta / 3, method="exact")
+        exact = scipy.stats.binomtest(positives, n).proportion_ci(1 - alpha / 3, method="exact")
 
         def rate(hits, trials):
-            half = math.sqrt(math.log(6 / delta) / (2 * trials))
+            half = math.sqrt(math.log(6 / alpha) / (2 * trials))
             return max(hits / trials - half, 0), min(hits / trials + half, 1)
 
         r, q = rate((a & y).sum(), positives), rate((a & ~y).sum(), n - positives)
@@ -708,7 +708,7 @@ def test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta():
 @pytest.mark.x32
 def test_certificate_of_little_data_is_vacuous():
     proof = nt.certify(probe(12), "iou")
-    assert np.asarray(proof.vacuous).all()
+    assert np.asarray(proof.excludes_nothing).all()
     assert not np.asarray(proof.certified).any()
     with pytest.raises(ValueError, match="simultaneous must be 'concepts' or 'all'"):
         nt.certify(probe(), simultaneous="none")
@@ -717,11 +717,11 @@ def test_certificate_of_little_data_is_vacuous():
 @pytest.mark.x32
 def test_changed_delta_compiles_nothing():
     p = probe()
-    nt.intervals(p, "iou", delta=0.1)
+    nt.intervals(p, "iou", alpha=0.1)
     before = finite_sample._limits._cache_size()
-    nt.intervals(p, "iou", delta=0.2, simultaneous="all")
+    nt.intervals(p, "iou", alpha=0.2, simultaneous="all")
     assert finite_sample._limits._cache_size() == before
-    assert jnp.isfinite(nt.intervals(p, "iou", delta=1e-30).lower).all()
+    assert jnp.isfinite(nt.intervals(p, "iou", alpha=1e-30).lower).all()
 
 
 TABLES = {"fixed": interval_rules.RULES, "uniform": interval_rules.UNIFORM_RULES}
@@ -804,7 +804,7 @@ def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, g
     # both sides of an interval rely on two tails of each part
     rule = (interval_rules.UNIFORM_RULES if method == "dkw" else interval_rules.RULES).get(metric)
     parts = len(rule.parts) if rule else 1
-    found = nt.intervals(p, metric, delta=0.06 * 2 * parts / tails, method=method)
+    found = nt.intervals(p, metric, alpha=0.06 * 2 * parts / tails, method=method)
     np.testing.assert_allclose(low, found.lower, rtol=1e-9)
     np.testing.assert_allclose(high, found.upper, rtol=1e-9)
 

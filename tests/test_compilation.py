@@ -68,21 +68,21 @@ def test_a_second_audit_compiles_nothing():
         assert names == []
 
 
-@pytest.mark.parametrize("method", ["dense", "rows", "screened"])
-def test_replicates_are_compiled_once_for_all_keys_and_numbers(method):
+@pytest.mark.parametrize("strategy", ["dense", "rows", "screened"])
+def test_replicates_are_compiled_once_for_all_keys_and_numbers(strategy):
     """But for what holds all of them, such as the votes, and the list of the pairs followed."""
 
     probe = layer(n=118)
 
     def run(key, number):
-        nt.bootstrap(key, probe, num_replicates=number, method=method, chunk_size=64)
+        nt.bootstrap(key, probe, num_replicates=number, strategy=strategy, chunk_size=64)
 
     def work(names):
         return {x for x in names if "replicates" in x or "draw" in x or "spread" in x}
 
     with compiled() as names:
         run(KEY, 64)
-    assert work(names) or method == "screened"  # it shares what "rows" has compiled
+    assert work(names) or strategy == "screened"  # it shares what "rows" has compiled
     for key, number in ((OTHER, 64), (KEY, 192), (KEY, 100)):
         with compiled() as names:
             run(key, number)
@@ -92,14 +92,16 @@ def test_replicates_are_compiled_once_for_all_keys_and_numbers(method):
 def test_parts_of_a_call_share_a_program(monkeypatch):
     """Parts that fit into little memory hold unequally many pairs; all are filled up to one."""
     probe = layer(num_neurons=40, n=116, top_fraction=None, thresholds=1.0)
-    at_once = nt.bootstrap(KEY, probe, num_replicates=64, method="screened")
+    at_once = nt.bootstrap(KEY, probe, num_replicates=64, strategy="screened")
     parts = []
     monkeypatch.setattr(
-        strategies, "parts_of", lambda *x, **y: parts.append(packing.parts_of(*x, **y)) or parts[-1]
+        strategies,
+        "pack_pairs",
+        lambda *x, **y: parts.append(packing.pack_pairs(*x, **y)) or parts[-1],
     )
     monkeypatch.setattr(room, "SCORES_ON_CPU", 64 * 60)
     with compiled() as names:
-        boot = nt.bootstrap(KEY, probe, num_replicates=64, method="screened")
+        boot = nt.bootstrap(KEY, probe, num_replicates=64, strategy="screened")
     np.testing.assert_array_equal(boot.replicates, at_once.replicates)
     np.testing.assert_array_equal(boot.label_similarity, at_once.label_similarity)
     assert [x for x in names if "rows" in x] == ["jit(rows_spread)", "jit(rows_replicates)"]
@@ -111,8 +113,8 @@ def test_levels_keys_and_thresholds_compile_nothing(metric):
     probe = layer()
     boot = nt.bootstrap(KEY, probe, metric, num_replicates=99)
     calls = (
-        lambda x: nt.intervals(probe, metric, method="asymptotic", delta=x),
-        lambda x: nt.certify(probe, metric, delta=x),
+        lambda x: nt.intervals(probe, metric, method="asymptotic", alpha=x),
+        lambda x: nt.certify(probe, metric, alpha=x),
         lambda x: nt.concept_sets(boot, alpha=x),
         lambda x: nt.concept_sets(boot, alpha=x, target="replication"),
         lambda x: nt.permutation_test(

@@ -196,7 +196,7 @@ def test_what_every_set_satisfies():
     assert mask[1].all()  # active once: one half never has a label
     assert (sets.method, sets.target) == ("conformal", "replication")
     assert "95% of the neurons of the layer, on average and not for each" in sets.guarantee
-    assert not np.asarray(sets.undecided).any()
+    assert not np.asarray(sets.untested).any()
 
 
 @pytest.mark.x32

@@ -42,7 +42,7 @@ def misses(settings, repeat):
         grouped = nt.make_probe(f, c, thresholds=0.0, groups=rows)
         for metric, method, told in settings:
             found = nt.intervals(
-                grouped if told else single, metric, method=method, delta=DELTA,
+                grouped if told else single, metric, method=method, alpha=DELTA,
                 activation_range=(-1, 1),
             )  # fmt: skip
             truth = np.diagonal(planted_similarity(p, metric))
@@ -114,7 +114,7 @@ def test_thresholds_from_the_same_data():
         ):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
-                found = nt.intervals(p, "precision", method=method, delta=DELTA)
+                found = nt.intervals(p, "precision", method=method, alpha=DELTA)
             missed[name] += num_missed(found, 0.5)
     share = {name: count / DATASETS for name, count in missed.items()}
     assert share["tuned exact"] > DELTA + NOISE
@@ -134,7 +134,7 @@ def test_a_quantile_of_the_data_is_not_the_quantile_of_the_population():
         f = np.random.default_rng(seed).random((100, TOGETHER))
         probe = nt.make_probe(f, f > 0.95, top_fraction=0.05)
         with pytest.warns(nt.faithfulness.CoverageWarning, match="same data"):
-            found = nt.intervals(probe, "iou", method="exact", delta=DELTA)
+            found = nt.intervals(probe, "iou", method="exact", alpha=DELTA)
         missed += np.count_nonzero(np.diagonal(found.upper) < 1)
     assert missed / DATASETS > DELTA + NOISE + 0.3
 
@@ -150,7 +150,7 @@ def test_certified_sets_hold_the_best_concept_among_near_ties():
             jax.random.key(seed), 1000, num_neurons=1, num_concepts=12, frequency=0.2,
             effect=effect,
         )  # fmt: skip
-        proof = nt.certify(nt.make_probe(p.activations, p.concepts, thresholds=0.0), delta=DELTA)
+        proof = nt.certify(nt.make_probe(p.activations, p.concepts, thresholds=0.0), alpha=DELTA)
         truth = np.asarray(planted_similarity(p, "iou")[0])
         outside += not bool(proof.mask[0, int(truth.argmax())])
         worse += truth.max() - truth[int(proof.label[0])] > float(proof.regret[0])

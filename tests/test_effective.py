@@ -227,7 +227,7 @@ def test_of_a_black_box_the_concepts_alone_count():
     np.testing.assert_allclose(found, [[10, 400, 0, 10]])
     grouped = nt.make_probe(np.zeros((1000, 1)), c, thresholds=1, groups=np.arange(1000) // 10)
     np.testing.assert_allclose(effective_concept_units(grouped), [[1, 40, 0, 1]])
-    boot = nt.bootstrap_method(
+    boot = nt.bootstrap_black_box(
         jax.random.key(0), lambda p: nt.similarity(p, "mad"),
         nt.make_probe(np.random.default_rng(0).normal(size=(1000, 2)), c), num_replicates=3,
     )  # fmt: skip

@@ -339,8 +339,8 @@ def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
 @pytest.mark.x32
 def test_lists_passes_and_shifts_make_no_nan_and_leak_no_tracer(strict):
     probe = well_defined(binary=True)
-    for metric, method in (("iou", "screened"), ("auroc", "rows")):
-        boot = nt.bootstrap(KEY, probe, metric, num_replicates=64, method=method)
+    for metric, strategy in (("iou", "screened"), ("auroc", "rows")):
+        boot = nt.bootstrap(KEY, probe, metric, num_replicates=64, strategy=strategy)
         nt.concept_sets(boot, target="replication")
     f, c = np.asarray(probe.activations), np.asarray(probe.concepts)
     nt.bootstrap_stream(KEY, [(f, c)], thresholds=0.5, num_replicates=64)

@@ -139,7 +139,7 @@ def few_figures(monkeypatch):
     """One small figure of each layer: drawing takes nearly all of the time."""
 
     def draw(audit, folder):
-        checkpoint.written(folder / "verdicts.svg", lambda part: part.write_text(audit.layer))
+        checkpoint.write_whole(folder / "verdicts.svg", lambda part: part.write_text(audit.layer))
 
     monkeypatch.setattr(runs, "save_figures", draw)
 
@@ -155,8 +155,9 @@ def until_chunks(out, program, number):
 
 
 SLOWER = (
-    "import signal, time; from neurotrust_jax._runtime.checkpoint import Kept; piece = Kept.piece\n"
-    "Kept.piece = lambda *x: (time.sleep(0.3), piece(*x))[1]\n"
+    "import signal, time; from neurotrust_jax._runtime.checkpoint import Checkpoint\n"
+    "piece = Checkpoint.piece\n"
+    "Checkpoint.piece = lambda *x: (time.sleep(0.3), piece(*x))[1]\n"
     # what runs in the background may have been told to ignore it
     "signal.signal(signal.SIGINT, signal.default_int_handler)"
 )
@@ -253,12 +254,12 @@ def test_a_folder_in_use_is_refused(files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metric", "method"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
+    ("metric", "strategy"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
 )
-def test_a_bootstrap_goes_on(planted_probe, tmp_path, monkeypatch, metric, method):
+def test_a_bootstrap_goes_on(planted_probe, tmp_path, monkeypatch, metric, strategy):
     def run(key=0, checkpoint=tmp_path, **options):
         return nt.bootstrap(
-            jax.random.key(key), planted_probe, metric, method=method, num_replicates=300,
+            jax.random.key(key), planted_probe, metric, strategy=strategy, num_replicates=300,
             chunk_size=100, checkpoint=checkpoint, **options,
         )  # fmt: skip
 
@@ -307,7 +308,7 @@ def test_a_method_of_ones_own_goes_on(planted_probe, tmp_path):
         return nt.similarity(probe, "iou")
 
     def run(**options):
-        return nt.bootstrap_method(
+        return nt.bootstrap_black_box(
             jax.random.key(0), scores, planted_probe, num_replicates=8, **options
         )
 
@@ -338,7 +339,7 @@ def test_permutations_go_on(planted_probe, tmp_path):
 
 
 def test_pieces(tmp_path, caplog):
-    kept = checkpoint.Kept(tmp_path, "one")
+    kept = checkpoint.Checkpoint(tmp_path, "one")
     for make in (lambda: (np.arange(3), 2.5), pytest.fail):
         first, second = kept.piece("a", make)
         np.testing.assert_array_equal(first, np.arange(3))
@@ -348,9 +349,9 @@ def test_pieces(tmp_path, caplog):
         path.write_bytes(damage)
         np.testing.assert_array_equal(kept.piece("a", lambda: (np.arange(4),))[0], np.arange(4))
     assert "can not be used, working it out again" in caplog.text
-    assert checkpoint.Kept(tmp_path, "two").folder != kept.folder
+    assert checkpoint.Checkpoint(tmp_path, "two").folder != kept.folder
     with pytest.raises(ValueError, match="is a file; give a folder"):
-        checkpoint.Kept(path, "one")
+        checkpoint.Checkpoint(path, "one")
 
 
 def test_free_memory_knows_control_groups_and_limits(tmp_path, monkeypatch):
@@ -384,7 +385,7 @@ used = lambda: memory._status()["VmData"]
 
 def run(limit):
     boot = nt.bootstrap(
-        jax.random.key(0), probe, "auroc", method="rows", num_replicates=512, memory_limit=limit
+        jax.random.key(0), probe, "auroc", strategy="rows", num_replicates=512, memory_limit=limit
     )
     return int(boot.winners.sum())
 

@@ -77,7 +77,7 @@ def test_gap_equals_the_naive_loop_and_broadcasts(metric):
     rate = np.array([0.05, 0.7])[:, None, None]
     low, high = nt.METRICS[metric].range
     got = generalization_gap(
-        metric, n, concept_frequency=frequency, num_concepts=7, delta=0.1, active_rate=rate
+        metric, n, concept_frequency=frequency, num_concepts=7, alpha=0.1, active_rate=rate
     )
     assert got.shape == (2, 3, 4)
     assert got.dtype == np.float64
@@ -163,7 +163,7 @@ def misses(metric, law, factor=1.0):
     if metric in ("iou", "f1"):
         active, present = either, np.ones_like(present)
     gap = generalization_gap(
-        metric, n, concept_frequency=present / n, active_rate=active / n, delta=DELTA
+        metric, n, concept_frequency=present / n, active_rate=active / n, alpha=DELTA
     )
     return np.mean(np.abs(measured(metric, cells) - measured(metric, truth)) > factor * gap)
 
@@ -214,7 +214,7 @@ def test_independent_columns_exceed_the_asymptotic_gap_as_often_as_stated(metric
         f, c = stats.rankdata(f, axis=1), stats.rankdata(c, axis=1)
     f, c = f - f.mean(1, keepdims=True), c - c.mean(1, keepdims=True)
     value = (f * c).sum(1) / np.sqrt((f * f).sum(1) * (c * c).sum(1))
-    gap = generalization_gap(metric, n, concept_frequency=0.3, delta=DELTA)
+    gap = generalization_gap(metric, n, concept_frequency=0.3, alpha=DELTA)
     # first order in 1/n beside the noise
     slack = 4 * math.sqrt(DELTA * (1 - DELTA) / datasets) + 2 / n
     assert np.mean(np.abs(value) > gap) == pytest.approx(DELTA, abs=slack)
@@ -238,7 +238,7 @@ def test_correlations_of_rare_concepts_and_heavy_tails_keep_the_gap(law, share):
     value = (f * x).sum(1) / np.sqrt((f * f).sum(1) * (x * x).sum(1))
     noise = 4 * math.sqrt(DELTA * (1 - DELTA) / datasets)
     away = np.abs(value - r)
-    options = {"concept_frequency": share, "delta": DELTA}
+    options = {"concept_frequency": share, "alpha": DELTA}
     planned = generalization_gap("correlation", n, kurtosis=kurtosis, **options)
     assert np.mean(away > planned) <= DELTA + noise
     assert np.mean(away > generalization_gap("spearman", n, **options)) > DELTA + noise
@@ -246,7 +246,7 @@ def test_correlations_of_rare_concepts_and_heavy_tails_keep_the_gap(law, share):
 
 @pytest.mark.parametrize("metric", ["accuracy", "precision", "iou", "f1", "auroc"])
 def test_all_concepts_at_once(metric):
-    one = generalization_gap(metric, 5000, concept_frequency=0.1, delta=0.05 / 300)
+    one = generalization_gap(metric, 5000, concept_frequency=0.1, alpha=0.05 / 300)
     many = generalization_gap(metric, 5000, concept_frequency=0.1, num_concepts=300)
     assert many == pytest.approx(one, rel=1e-12)
 
@@ -273,7 +273,7 @@ def test_hoeffding_intervals_of_a_probe_have_the_gap_at_its_counts(metric):
 
 @pytest.mark.parametrize("n", [1, 2, 10, 300])
 def test_clopper_and_pearsons_limits_lie_within_the_gap(n):
-    gap = generalization_gap("accuracy", n, concept_frequency=0.1, delta=0.1)
+    gap = generalization_gap("accuracy", n, concept_frequency=0.1, alpha=0.1)
     for hits in range(n + 1):
         limits = stats.binomtest(hits, n).proportion_ci(0.9, method="exact")
         assert hits / n - gap <= limits.low
@@ -286,7 +286,7 @@ def test_required_samples_is_the_smallest_number(metric):
         "concept_frequency": np.array([[0.003], [0.2], [0.7]]),
         "active_rate": 0.04,
         "num_concepts": 20,
-        "delta": 0.01,
+        "alpha": 0.01,
     }
     epsilon = np.array([0.3, 0.05, 0.001])
     answer = required_samples(metric, epsilon, **options)
@@ -300,9 +300,9 @@ def test_required_samples_is_the_smallest_number(metric):
 
         Each on one side, which may fail as often as both sides of a gap at twice the error.
         """
-        either = options | {"delta": 2 * 0.01}
-        below = options | {"delta": 2 * 0.01 / 4}
-        above = options | {"delta": 2 * 0.03 / 4, "num_concepts": 1}
+        either = options | {"alpha": 2 * 0.01}
+        below = options | {"alpha": 2 * 0.01 / 4}
+        above = options | {"alpha": 2 * 0.03 / 4, "num_concepts": 1}
         parts = (either, either, below, above)
         return sum(generalization_gap(metric, n, **part) for part in parts)
 
@@ -330,7 +330,7 @@ def test_positives_are_the_share_of_the_samples():
 def test_an_error_as_wide_as_the_range_needs_one_sample():
     assert required_samples("iou", 1.0, concept_frequency=0.1).samples == 1
     assert generalization_gap("iou", 1, concept_frequency=0.1) == 1
-    assert generalization_gap("spearman", 1, concept_frequency=0.1, delta=1e-9) == 2
+    assert generalization_gap("spearman", 1, concept_frequency=0.1, alpha=1e-9) == 2
 
 
 def certified_share(n):
@@ -338,14 +338,14 @@ def certified_share(n):
     rng = np.random.default_rng(23)
     best, second = (rng.binomial(n, p, DATASETS) / n for p in (0.6, 0.5))
     below, above = (
-        generalization_gap("accuracy", n, concept_frequency=0.1, num_concepts=count, delta=delta)
-        for count, delta in ((2, 2 * DELTA / 4), (1, 2 * 3 * DELTA / 4))
+        generalization_gap("accuracy", n, concept_frequency=0.1, num_concepts=count, alpha=alpha)
+        for count, alpha in ((2, 2 * DELTA / 4), (1, 2 * 3 * DELTA / 4))
     )
     return np.mean(best - below > second + above)
 
 
 def test_a_margin_certifies_the_label_as_often_as_stated():
-    options = {"concept_frequency": 0.1, "num_concepts": 2, "delta": DELTA}
+    options = {"concept_frequency": 0.1, "num_concepts": 2, "alpha": DELTA}
     n = required_samples("accuracy", margin=0.1, **options).samples
     assert certified_share(n) >= 1 - DELTA - NOISE
     # negative control: limits that add up to the margin separate them about every other time
@@ -360,7 +360,7 @@ def test_more_samples_and_weaker_demands_narrow_the_gap(metric):
         return generalization_gap(metric, n, **options)
 
     assert np.all(np.diff(gap(n=np.geomspace(1000, 1e9, 50))) < 0)
-    assert np.all(np.diff([gap(delta=d) for d in (1e-6, 0.01, 0.05, 0.5, 0.99)]) < 0)
+    assert np.all(np.diff([gap(alpha=d) for d in (1e-6, 0.01, 0.05, 0.5, 0.99)]) < 0)
     assert np.all(np.diff([gap(num_concepts=m) for m in (1, 2, 50, 10**9)]) > 0)
     by_present = np.diff(gap(concept_frequency=np.linspace(0.01, 0.5, 50)))
     by_active = np.diff(gap(active_rate=np.linspace(0.01, 0.5, 50)))
@@ -417,9 +417,9 @@ def test_a_metric_object_has_a_row_only_if_it_is_the_tables():
         ({"concept_frequency": None}, "concept_frequency must .* got nan"),
         ({"active_rate": 5}, "active_rate must .* got 5.0; give a share"),
         ({"kurtosis": 0.9}, "kurtosis must .* got 0.9; give E"),
-        ({"delta": 0.0}, "delta must .* got 0.0; give the probability"),
-        ({"delta": 1}, "delta must .* got 1"),
-        ({"delta": [0.1, 0.2]}, r"delta must be one number .* got \[0.1, 0.2\]"),
+        ({"alpha": 0.0}, "alpha must .* got 0.0; give the probability"),
+        ({"alpha": 1}, "alpha must .* got 1"),
+        ({"alpha": [0.1, 0.2]}, r"alpha must be one number .* got \[0.1, 0.2\]"),
         ({"num_concepts": 0}, "num_concepts must .* got 0; give the number"),
         ({"num_concepts": 2.5}, "num_concepts must be an integer .* got 2.5"),
         ({"n": [1, 2], "active_rate": [0.1] * 3}, r"n \(2,\).*active_rate \(3,\).*; add axes"),
@@ -442,7 +442,7 @@ def test_bad_arguments_of_the_gap(changed, message):
         ({"margin": -0.1}, "margin must .* got -0.1"),
         ({"margin": 1.1}, "margin must be positive and at most 1, got 1.1; no two values of iou"),
         ({"epsilon": [0.1, 0.2], "active_rate": [0.1] * 3}, r"epsilon \(2,\).*; add axes"),
-        ({"epsilon": 0.1, "delta": 2}, "delta must .* got 2"),
+        ({"epsilon": 0.1, "alpha": 2}, "alpha must .* got 2"),
         ({"epsilon": 0.1, "num_concepts": -1}, "num_concepts must .* got -1"),
         ({"epsilon": 0.1, "active_rate": 1}, "active_rate must .* got 1.0"),
     ],

@@ -186,7 +186,7 @@ def test_concept_sets_of_the_same_replicates_move_with_their_columns(data, seed,
     )  # fmt: skip
     for target in ("best", "replication"):
         found, before = (nt.concept_sets(b, alpha=alpha, target=target) for b in (moved, boot))
-        for name in ("mask", "undecided"):
+        for name in ("mask", "untested"):
             np.testing.assert_array_equal(
                 getattr(found, name), np.asarray(getattr(before, name))[:, concepts]
             )
@@ -314,15 +314,15 @@ def test_every_way_gives_the_same_replicates(metric, data, chunk_size):
     f, c, _ = data
     probe, sparse = probe_of(f, c), probe_of(scipy.sparse.csr_array(f), c)
     options = {"num_replicates": 50, "scheme": "poisson"}
-    whole = nt.bootstrap(KEY, probe, metric, method="dense", **options)
-    chunked = nt.bootstrap(KEY, probe, metric, method="dense", chunk_size=chunk_size, **options)
+    whole = nt.bootstrap(KEY, probe, metric, strategy="dense", **options)
+    chunked = nt.bootstrap(KEY, probe, metric, strategy="dense", chunk_size=chunk_size, **options)
     mesh = jax.make_mesh((1,), ("replicates",), (jax.sharding.AxisType.Auto,))
-    others = [nt.bootstrap(KEY, probe, metric, method="dense", mesh=mesh, **options)]
+    others = [nt.bootstrap(KEY, probe, metric, strategy="dense", mesh=mesh, **options)]
     others.append(nt.bootstrap(KEY, sparse, metric, **options))
     if metric != "correlation":
-        others.append(nt.bootstrap(KEY, probe, metric, method="rows", **options))
+        others.append(nt.bootstrap(KEY, probe, metric, strategy="rows", **options))
     if metric in COUNTS:
-        others.append(nt.bootstrap(KEY, probe, metric, method="screened", **options))
+        others.append(nt.bootstrap(KEY, probe, metric, strategy="screened", **options))
     if metric != "auroc":
         cut = len(f) // 3
         source = [(f[:cut], c[:cut]), (f[cut:], c[cut:])]

@@ -78,8 +78,8 @@ def awkward(groups=None, weighted=True):
 def test_rows_give_the_replicates_of_the_dense_product(metric, options):
     probe = awkward(options.pop("groups", None))
     dense, rows = (
-        nt.bootstrap(KEY, probe, metric, num_replicates=80, method=method, **options)
-        for method in ("dense", "rows")
+        nt.bootstrap(KEY, probe, metric, num_replicates=80, strategy=strategy, **options)
+        for strategy in ("dense", "rows")
     )
     np.testing.assert_array_equal(rows.candidates, dense.candidates)
     # sums of binary sides are the same whole numbers, of ranks they are rounded
@@ -130,8 +130,8 @@ def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps,
         f = np.maximum(f, np.sort(f, axis=0)[150])
     probe = nt.make_probe(f, c)
     dense, rows = (
-        nt.bootstrap(KEY, probe, metric, num_replicates=50, scheme=scheme, method=method)
-        for method in ("dense", "rows")
+        nt.bootstrap(KEY, probe, metric, num_replicates=50, scheme=scheme, strategy=strategy)
+        for strategy in ("dense", "rows")
     )
     np.testing.assert_array_equal(rows.winners, dense.winners)
     np.testing.assert_allclose(rows.replicates, dense.replicates, rtol=3e-6, atol=1e-6)
@@ -145,8 +145,8 @@ def test_a_large_group_drawn_often_is_counted_in_full():
     c = rng.random((30_000, 2)) < 0.3
     probe = nt.make_probe(rng.normal(size=(30_000, 1)) + c[:, :1], c, groups=groups)
     dense, rows = (
-        nt.bootstrap(KEY, probe, "auroc", num_replicates=60, method=method)
-        for method in ("dense", "rows")
+        nt.bootstrap(KEY, probe, "auroc", num_replicates=60, strategy=strategy)
+        for strategy in ("dense", "rows")
     )
     drawn = nt.resampling.bootstrap_weights(KEY, probe, num_replicates=60)
     assert float(drawn.sum(axis=1).max()) > 2**16
@@ -168,8 +168,8 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     f = rng.normal(size=(3000, 5)) + c[:, -5:] * effect
     probe = nt.make_probe(f, c, top_fraction=0.1)
     dense, screened = (
-        nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme=scheme, method=method)
-        for method in ("dense", "screened")
+        nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme=scheme, strategy=strategy)
+        for strategy in ("dense", "screened")
     )
     np.testing.assert_array_equal(screened.winners, dense.winners)
     np.testing.assert_array_equal(screened.candidates, dense.candidates)
@@ -180,7 +180,7 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     shown = nt.similarity(probe, screening.statistic_of(rule))
     ends = screening.replicate_range(probe, rule, scheme, 100, shown)
     told = np.ones((5, 30), bool)
-    kept = candidates.in_play(told, ends, np.asarray(dense.similarity))
+    kept = candidates.possible_winners(told, ends, np.asarray(dense.similarity))
     assert kept.sum() < 0.8 * kept.size  # or nothing would be tested here
     won = np.asarray(dense.vote_share) > 0
     assert kept[won].all()
@@ -202,8 +202,8 @@ def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
     monkeypatch.setattr(candidates, "FAR_BEHIND", -9.0)
     monkeypatch.setattr(candidates, "REACH", -1e3)
 
-    def run(method):
-        return nt.bootstrap(KEY, probe, metric, num_replicates=100, method=method)
+    def run(strategy):
+        return nt.bootstrap(KEY, probe, metric, num_replicates=100, strategy=strategy)
 
     dense, whole = run("dense"), run("screened")
     room_for = bootstrapping.room_for
@@ -233,7 +233,7 @@ def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     probe = nt.make_probe(np.maximum(f, 0.5) if rectified else f, c, top_fraction=0.1)
     rule = nt.METRICS["spearman"]
     layer = row_index.ranked_rows(probe, rule.prepare_neurons(probe.neurons))
-    (part,) = packing.parts_of(packing.pairs_where(np.ones((3, 4), bool)), 3, 10**6)
+    (part,) = packing.pack_pairs(packing.pairs_where(np.ones((3, 4), bool)), 3, 10**6)
     drawn = replicates.draw_chunk(
         KEY, jnp.arange(40), layer, probe.weights, None,
         scheme="multinomial", num_units=500, counts=True,
@@ -345,7 +345,7 @@ def test_first_replicates_are_drawn_where_they_tell_standard_errors(metric, draw
     monkeypatch.setattr(strategies, "draw_chunk", draw_chunk)
     mesh = jax.make_mesh((1,), ("replicates",))
     probe = nt.make_probe(*data(seed=3), top_fraction=0.2)
-    nt.bootstrap(KEY, probe, metric, num_replicates=70, method="screened", mesh=mesh)
+    nt.bootstrap(KEY, probe, metric, num_replicates=70, strategy="screened", mesh=mesh)
     assert found == drawn
 
 
@@ -419,22 +419,22 @@ def test_ways_are_taken_where_they_fit():
         (often, "iou", "multinomial", "dense"),
     ):  # fmt: skip
         metric = nt.METRICS[metric]
-        assert strategies.way_of(probe, metric, scheme, "auto", 10**9) == expected
-        assert strategies.way_of(probe, metric, scheme, "auto", 10) == "dense"
-        assert strategies.way_of(probe, metric, scheme, "dense", 10**9) == "dense"
+        assert strategies.choose_strategy(probe, metric, scheme, "auto", 10**9) == expected
+        assert strategies.choose_strategy(probe, metric, scheme, "auto", 10) == "dense"
+        assert strategies.choose_strategy(probe, metric, scheme, "dense", 10**9) == "dense"
     with pytest.raises(ValueError, match="'rows' needs concepts of 0 and 1"):
-        nt.bootstrap(KEY, whole, "correlation", method="rows")
+        nt.bootstrap(KEY, whole, "correlation", strategy="rows")
     with pytest.raises(ValueError, match="needs a metric made of shares, equal sample weights"):
-        nt.bootstrap(KEY, grouped, "iou", method="screened")
-    with pytest.raises(ValueError, match="unknown method 'fast'; known: auto, screened, rows"):
-        nt.bootstrap(KEY, whole, method="fast")
+        nt.bootstrap(KEY, grouped, "iou", strategy="screened")
+    with pytest.raises(ValueError, match="unknown strategy 'fast'; known: auto, screened, rows"):
+        nt.bootstrap(KEY, whole, strategy="fast")
 
 
 @pytest.mark.x32
 @pytest.mark.parametrize(
-    ("metric", "method"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
+    ("metric", "strategy"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
 )
-def test_memory_sets_the_pace_and_not_the_result(metric, method):
+def test_memory_sets_the_pace_and_not_the_result(metric, strategy):
     rng = np.random.default_rng(6)
     c = rng.random((300, 70)) < 0.2
     f = rng.normal(size=(300, 9)) + c[:, :9]
@@ -443,7 +443,7 @@ def test_memory_sets_the_pace_and_not_the_result(metric, method):
     least = room.need_of(probe, 300).least
     little, much = (
         nt.bootstrap(
-            KEY, probe, metric, num_replicates=300, method=method, memory_limit=limit,
+            KEY, probe, metric, num_replicates=300, strategy=strategy, memory_limit=limit,
             progress=lambda done, total: told.append(done),
         )
         for limit in (least, 1e9)
@@ -466,7 +466,7 @@ def test_blocks_hold_every_pair_once(room):
     mask[5] = False
     pairs = packing.pairs_where(mask)
     seen = []
-    for part in packing.parts_of(pairs, 23, room):
+    for part in packing.pack_pairs(pairs, 23, room):
         for u, a, b in zip(*(np.asarray(x) for x in part.blocks[:3]), strict=True):
             seen += [
                 (int(u), int(c)) for c in np.asarray(part.blocks.concept)[a:b].ravel() if c >= 0
@@ -545,7 +545,7 @@ def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
     rare, all_nine = np.arange(9) < rng.integers(2, 9, (4, 1)), np.ones((4, 9), bool)
 
     def parts(mask, room=10**6, like=None):
-        found = packing.parts_of(packing.pairs_where(mask), 4, room, like)
+        found = packing.pack_pairs(packing.pairs_where(mask), 4, room, like)
         return found, row_index.in_steps(layer, found, like)
 
     for part in parts(rare, room=12)[1]:
@@ -574,9 +574,9 @@ def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
 @pytest.mark.x32
 def test_blocks_of_a_shape_given():
     """As many parts as fit, of the neurons and blocks that are there already."""
-    (like,) = packing.parts_of(packing.pairs_where(np.ones((4, 9), bool)), 4, 10**6)
+    (like,) = packing.pack_pairs(packing.pairs_where(np.ones((4, 9), bool)), 4, 10**6)
     pairs = packing.pairs_where(np.random.default_rng(7).random((23, 90)) < 0.1)
-    parts = packing.parts_of(pairs, 23, 1, like)
+    parts = packing.pack_pairs(pairs, 23, 1, like)
     for part in parts:
         assert jax.tree.map(jnp.shape, part.blocks) == jax.tree.map(jnp.shape, like.blocks)
     assert [u for part in parts for u in part.neurons] == list(range(23))
@@ -733,7 +733,7 @@ def test_black_box_methods_get_the_same_replicates():
 
     for scheme in ("multinomial", "poisson", "subsample"):
         told = []
-        theirs = nt.bootstrap_method(
+        theirs = nt.bootstrap_black_box(
             KEY, by_numpy, probe, num_replicates=9, scheme=scheme,
             progress=lambda done, total: told.append((done, total)),  # noqa: B023
         )  # fmt: skip
@@ -763,9 +763,9 @@ def test_bad_options_raise_before_any_work(options, message):
 def test_bad_black_boxes_and_sets_are_named():
     probe = nt.make_probe(*data())
     with pytest.raises(ValueError, match=r"must return shape \(3, 4\), got \(4,\)"):
-        nt.bootstrap_method(KEY, lambda p: np.zeros(4), probe)
+        nt.bootstrap_black_box(KEY, lambda p: np.zeros(4), probe)
     with pytest.raises(ValueError, match="continuous weights do not allow"):
-        nt.bootstrap_method(KEY, lambda p: np.zeros((3, 4)), probe, scheme="bayesian")
+        nt.bootstrap_black_box(KEY, lambda p: np.zeros((3, 4)), probe, scheme="bayesian")
     boot = nt.bootstrap(KEY, probe, num_replicates=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the option is refused before the rule warns
@@ -777,12 +777,12 @@ def test_bad_black_boxes_and_sets_are_named():
 @pytest.mark.x32
 def test_progress_counts_to_the_end_and_compiles_once():
     probe, told = nt.make_probe(*data(seed=8)), []
-    nt.bootstrap(KEY, probe, num_replicates=250, chunk_size=100, method="screened",
+    nt.bootstrap(KEY, probe, num_replicates=250, chunk_size=100, strategy="screened",
                  progress=lambda done, total: told.append((done, total)))  # fmt: skip
     assert told == [(100, 250), (200, 250), (250, 250)]
     before = replicates.rows_replicates._cache_size()
     again = nt.make_probe(*data(seed=8), concept_names=["a", "b", "c", "d"])
-    nt.bootstrap(jax.random.key(1), again, num_replicates=150, chunk_size=100, method="screened")
+    nt.bootstrap(jax.random.key(1), again, num_replicates=150, chunk_size=100, strategy="screened")
     # another seed, B and names: no retrace
     assert replicates.rows_replicates._cache_size() == before > 0
     assert jnp.isfinite(again.thresholds).all()
@@ -792,8 +792,8 @@ def test_progress_counts_to_the_end_and_compiles_once():
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
 def test_a_layer_of_dead_neurons_has_no_winners(metric):
     probe = nt.make_probe(np.zeros((50, 3)), np.eye(50)[:, :4], thresholds=0)
-    for method in ("dense", "rows") if metric != "correlation" else ("dense",):
-        boot = nt.bootstrap(KEY, probe, metric, num_replicates=20, method=method)
+    for strategy in ("dense", "rows") if metric != "correlation" else ("dense",):
+        boot = nt.bootstrap(KEY, probe, metric, num_replicates=20, strategy=strategy)
         assert (np.asarray(boot.winners) == -1).all()
         assert boot.replicates.shape == (0, 20)
         assert nt.concept_sets(boot).mask.all()
@@ -812,8 +812,8 @@ def test_lists_of_unequal_length_are_read_in_full():
     assert len(row_index.ranked_rows(probe, prepare(probe, nt.METRICS["auroc"])[0]).lists) > 2
     for metric in ("iou", "auroc"):
         dense, rows = (
-            nt.bootstrap(KEY, probe, metric, num_replicates=70, method=method)
-            for method in ("dense", "rows")
+            nt.bootstrap(KEY, probe, metric, num_replicates=70, strategy=strategy)
+            for strategy in ("dense", "rows")
         )
         np.testing.assert_array_equal(rows.candidates, dense.candidates)
         np.testing.assert_allclose(rows.winning_similarity, dense.winning_similarity, atol=1e-6)

@@ -269,7 +269,12 @@ def test_options_have_an_effect_or_are_refused_before_any_work(
 ):
     before = {path.name: path.stat().st_mtime_ns for path in here.iterdir()}
     monkeypatch.setenv("COLUMNS", "400")
-    for work in ("runs.audit", "published.judge_labels", "comparison.compare", "tasks.train_layer"):
+    for work in (
+        "runs.audit",
+        "published.judge_labels",
+        "auditing.comparison.compare",
+        "tasks.train_layer",
+    ):
         monkeypatch.setattr(f"neurotrust_jax.{work}", None)
     result = command(*arguments.split())
     assert result.exit_code == 2

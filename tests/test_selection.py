@@ -172,4 +172,4 @@ def test_bad_input_is_named():
         return nt.similarity(p)
 
     with pytest.raises(ValueError, match="boxed is a labelling method"):
-        nt.winners_curse(KEY, nt.bootstrap_method(KEY, boxed, probe, num_replicates=5))
+        nt.winners_curse(KEY, nt.bootstrap_black_box(KEY, boxed, probe, num_replicates=5))

@@ -10,7 +10,7 @@ import pytest
 
 import neurotrust_jax as nt
 from neurotrust_jax._engine import candidates
-from neurotrust_jax._engine.candidates import choose, stable_scale, telling
+from neurotrust_jax._engine.candidates import choose, has_enough_evidence, stable_scale
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
 from neurotrust_jax.sets import calibrated
 
@@ -93,7 +93,7 @@ def test_calibrated_sets_equal_a_loop(metric, target):
     expected = naive_sets(boot, metric, 0.2, target)
     np.testing.assert_array_equal(np.asarray(found.mask), expected)
     assert 3 < expected.sum() < expected.size or target == "replication"
-    assert not np.asarray(found.undecided).any()
+    assert not np.asarray(found.untested).any()
 
 
 @pytest.mark.x64
@@ -165,7 +165,7 @@ def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
     monkeypatch.setattr(calibrated, "intervals_at", bounds)
     nt.concept_sets(boot, alpha=0.2, interval_method="dkw", largest_unit=7.0)
     assert [(x.simultaneous, x.side) for x in levels] == [("concepts", "lower"), ("none", "upper")]
-    np.testing.assert_allclose([x.delta for x in levels], [0.05, 0.15])
+    np.testing.assert_allclose([x.alpha for x in levels], [0.05, 0.15])
 
 
 @pytest.mark.x32
@@ -180,10 +180,10 @@ def test_a_label_at_the_top_of_the_range_is_judged_by_bounds():
     assert boot.similarity[0, 0] == 1
     assert bool(boot.thin[0, 0])
     found = nt.concept_sets(boot)
-    proof = nt.certify(probe, "auroc", delta=0.1)
+    proof = nt.certify(probe, "auroc", alpha=0.1)
     np.testing.assert_array_equal(found.mask, proof.mask)
     assert np.asarray(found.mask).tolist() == [[True, True, False, False]]
-    assert not np.asarray(found.undecided).any()
+    assert not np.asarray(found.untested).any()
     # the others, of which replicates tell, are compared with the label too
     boot = nt.bootstrap(KEY, nt.make_probe(f, c[:, [0, 2, 3]]), "auroc", num_replicates=99)
     assert np.asarray(nt.concept_sets(boot).mask).tolist() == [[True, False, False]]
@@ -194,7 +194,7 @@ def test_a_label_at_the_top_of_the_range_is_judged_by_bounds():
     boot = nt.bootstrap(KEY, probe, num_replicates=99)
     found = nt.concept_sets(boot)
     assert bool(boot.thin[0, 0])
-    assert np.asarray(found.undecided).all()
+    assert np.asarray(found.untested).all()
 
 
 @pytest.mark.x64
@@ -226,7 +226,7 @@ def test_concepts_beyond_the_candidates_are_members_on_ample_evidence(monkeypatc
     boot = nt.bootstrap(KEY, probe, "iou", num_replicates=99)
     assert boot.candidates.shape[1] == 4
     found = nt.concept_sets(boot)
-    assert not np.asarray(found.undecided).any()
+    assert not np.asarray(found.untested).any()
     beyond = ~np.asarray(boot.excluded)
     np.put_along_axis(beyond, np.asarray(boot.candidates), False, axis=1)
     assert beyond.any()
@@ -253,7 +253,7 @@ def test_sets_say_what_they_promise():
         assert "fresh" in nt.concept_sets(boot, alpha=0.2, target="replication").guarantee
         assert "no coverage" in nt.concept_sets(boot, alpha=0.2, method="vote").guarantee
         sure = nt.concept_sets(boot, alpha=0.2, method="certified").guarantee
-        assert sure == nt.certify(own, "iou", delta=0.2).guarantee
+        assert sure == nt.certify(own, "iou", alpha=0.2).guarantee
 
 
 @pytest.mark.x64
@@ -313,14 +313,16 @@ def test_what_trails_by_less_than_six_errors_is_followed():
 @pytest.mark.x32
 def test_similarities_at_the_ends_of_the_range_tell_nothing():
     shown, much = np.array([[0.0, 0.5, 1.0]], np.float32), np.full((1, 3), 99.0)
-    assert telling(nt.METRICS["iou"], shown, much).tolist() == [[False, True, False]]
-    assert telling(nt.METRICS["correlation"], shown, much).tolist() == [[True, True, False]]
+    assert has_enough_evidence(nt.METRICS["iou"], shown, much).tolist() == [[False, True, False]]
+    assert has_enough_evidence(nt.METRICS["correlation"], shown, much).tolist() == [
+        [True, True, False]
+    ]
     rounded = np.nextafter(shown, np.float32(0.5))
-    assert telling(nt.METRICS["iou"], rounded, much).tolist() == [[False, True, False]]
+    assert has_enough_evidence(nt.METRICS["iou"], rounded, much).tolist() == [[False, True, False]]
     a_millionth_off = np.array([[1e-6, 1 - 1e-6, 0.5]], np.float32)
-    assert telling(nt.METRICS["iou"], a_millionth_off, much).all()
-    assert telling(None, shown, much - 96).all()  # three units are enough
-    assert not telling(None, shown, much - 96.1).any()
+    assert has_enough_evidence(nt.METRICS["iou"], a_millionth_off, much).all()
+    assert has_enough_evidence(None, shown, much - 96).all()  # three units are enough
+    assert not has_enough_evidence(None, shown, much - 96.1).any()
 
 
 @pytest.mark.x32
@@ -370,10 +372,10 @@ def test_too_little_evidence_is_said_and_stays_in_the_set():
         most = np.max([(x - seen[c]) / spread[c] for c, x in strong.items()], axis=0)
         q = np.sort(most)[math.ceil(0.975 * 201) - 1]
         floor = max(seen[c] - q * student(q, units[c]) * spread[c] for c in strong)
-        assert bool(found.undecided[u, 3]) == (upper[u, 3] >= floor)
-    assert np.asarray(found.undecided)[:, 3].tolist() == [False, True]
+        assert bool(found.untested[u, 3]) == (upper[u, 3] >= floor)
+    assert np.asarray(found.untested)[:, 3].tolist() == [False, True]
     fresh = nt.concept_sets(boot, target="replication")
-    assert np.asarray(fresh.undecided)[:, 3].all()
+    assert np.asarray(fresh.untested)[:, 3].all()
 
 
 @pytest.mark.x32
@@ -395,7 +397,7 @@ def test_black_boxes_have_calibrated_sets_and_no_certificates():
         return nt.similarity(p, "mad")
 
     ours = nt.bootstrap(KEY, probe, "mad", num_replicates=60)
-    boxed = nt.bootstrap_method(KEY, scores, probe, num_replicates=60)
+    boxed = nt.bootstrap_black_box(KEY, scores, probe, num_replicates=60)
     np.testing.assert_allclose(boxed.vote_share, ours.vote_share)
     np.testing.assert_array_equal(nt.concept_sets(boxed).mask, nt.concept_sets(ours).mask)
     with pytest.raises(ValueError, match="no intervals for the scores of scores"):

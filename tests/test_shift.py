@@ -196,7 +196,7 @@ def test_a_radius_from_bounds_is_one_at_which_they_part(metric):
         if metric == "auroc":
             assert bounds.lower[u, found.label[u]] > np.nanmax(others)
     assert not np.asarray(found.exact).any()
-    assert (np.asarray(nt.robustness_radius(probe, metric, delta=0.05).radius)
+    assert (np.asarray(nt.robustness_radius(probe, metric, alpha=0.05).radius)
             <= np.asarray(found.radius)).all()  # fmt: skip
 
 
@@ -223,7 +223,7 @@ def test_radius_of_ties_of_dead_neurons_and_without_rivals():
 
 @pytest.mark.x32
 def test_bounds_with_sampling_error_hold_for_the_target():
-    """All shifts of one size at once, over repeated probing sets: misses are rarer than delta."""
+    """All shifts of one size at once, over repeated probing sets: misses are rarer than alpha."""
     rng = np.random.default_rng(4)
     masses = rng.dirichlet(np.ones(4))  # active and present, active only, present only, neither
     truth = masses[0] / masses[:3].sum()
@@ -235,14 +235,14 @@ def test_bounds_with_sampling_error_hold_for_the_target():
         cell = rng.choice(4, 500, p=masses)
         f, c = np.isin(cell, (0, 1)), np.isin(cell, (0, 2))
         probe = nt.make_probe(f[:, None] * 1.0, c[:, None], thresholds=0.5)
-        found = nt.shift_bounds(probe, "iou", gamma=1.3, delta=0.1)
+        found = nt.shift_bounds(probe, "iou", gamma=1.3, alpha=0.1)
         misses += not (found.lower[0, 0] <= low and found.upper[0, 0] >= high)
     assert misses <= 0.1 * 200 + 3 * np.sqrt(200 * 0.1 * 0.9)
 
 
 @pytest.mark.x64
 def test_bounds_of_f1_with_sampling_error_are_those_of_iou():
-    f1, iou = (nt.shift_bounds(layer(), name, gamma=1.5, delta=0.1) for name in ("f1", "iou"))
+    f1, iou = (nt.shift_bounds(layer(), name, gamma=1.5, alpha=0.1) for name in ("f1", "iou"))
     for ours, other in ((f1.lower, iou.lower), (f1.upper, iou.upper)):
         np.testing.assert_allclose(ours, 2 * other / (1 + other), rtol=1e-9)
 

@@ -94,8 +94,8 @@ def test_bootstrap_is_that_of_dense_activations(metric, scheme, grouped, weighte
         options["sample_weight"] = sample_weight
         dense, sparse = (nt.make_probe(x, c, **options) for x in (f, scipy.sparse.csc_array(f)))
         expected, found = (
-            nt.bootstrap(KEY, probe, metric, num_replicates=70, scheme=scheme, method=method)
-            for probe, method in ((dense, "dense"), (sparse, "auto"))
+            nt.bootstrap(KEY, probe, metric, num_replicates=70, scheme=scheme, strategy=strategy)
+            for probe, strategy in ((dense, "dense"), (sparse, "auto"))
         )
         for name in ("winning_similarity", "label_similarity", "similarity", "replicates"):
             np.testing.assert_allclose(

@@ -63,7 +63,7 @@ def random_boot(seed, num_replicates=23, num_neurons=6, num_concepts=5):
     return boot_of(winners, label, num_concepts), winners, label
 
 
-def naive_nogueira(z, delta=0.05):
+def naive_nogueira(z, alpha=0.05):
     """Definition 4 and corollary 9 of the paper, one set after the other."""
     m, d = z.shape
     p, k = z.mean(axis=0), z.sum(axis=1)
@@ -75,38 +75,38 @@ def naive_nogueira(z, delta=0.05):
         pull = 2 * k[i] * kbar / d**2 - k[i] / d - kbar / d + 1
         phi.append((sum(z[i] * p) / d - k[i] * kbar / d**2 + value / 2 * pull) / denominator)
     variance = 4 / m**2 * sum((x - np.mean(phi)) ** 2 for x in phi)
-    half = scipy.stats.norm.ppf(1 - delta / 2) * math.sqrt(variance)
+    half = scipy.stats.norm.ppf(1 - alpha / 2) * math.sqrt(variance)
     return value, np.clip(value - half, 0, 1), np.clip(value + half, 0, 1), variance
 
 
-def naive(winners, label, num_concepts, delta):
+def naive(winners, label, num_concepts, alpha):
     """The measures of one labelled neuron, pair by pair."""
     b = len(winners)
     same = sum(w == label for w in winners)
-    interval = scipy.stats.binomtest(int(same), b).proportion_ci(1 - delta, method="wilson")
+    interval = scipy.stats.binomtest(int(same), b).proportion_ci(1 - alpha, method="wilson")
     pairs = [x == y and x >= 0 for x, y in itertools.permutations(winners, 2)]
     counts = [sum(w == c for w in winners) for c in range(num_concepts)]
     entropy = scipy.stats.entropy(counts) / math.log(num_concepts)
     sets = np.array([[float(w == c) for c in range(num_concepts)] for w in winners])
-    chance_corrected = naive_nogueira(sets, delta)[:3]
+    chance_corrected = naive_nogueira(sets, alpha)[:3]
     return (same / b, interval.low, interval.high, np.mean(pairs), entropy, *chance_corrected)
 
 
-@pytest.mark.parametrize("delta", [0.05, 0.3])
-def test_measures_of_a_bootstrap_equal_a_loop(delta, precision):
+@pytest.mark.parametrize("alpha", [0.05, 0.3])
+def test_measures_of_a_bootstrap_equal_a_loop(alpha, precision):
     boot, winners, label = random_boot(seed=0)
-    measured = nt.stability(boot, delta=delta)
+    measured = nt.stability(boot, alpha=alpha)
     ours = np.stack([np.asarray(getattr(measured, name)) for name in PER_NEURON], axis=1)
     assert np.isnan(ours[2]).all()
     kept = np.flatnonzero(label >= 0)
-    expected = np.array([naive(winners[:, u], label[u], 5, delta) for u in kept])
+    expected = np.array([naive(winners[:, u], label[u], 5, alpha) for u in kept])
     assert_close(ours[kept], expected, precision)
     for name in MEANS:
         mean = float(getattr(measured, f"{name}_layer"))
         assert mean == pytest.approx(np.nanmean(np.asarray(getattr(measured, name))), rel=1e-5)
     votes = np.stack([(winners[:, kept] == c).sum(axis=0) for c in range(5)], axis=1)
     assert_close(measured.fleiss_kappa, naive_fleiss(votes, len(winners)), precision)
-    assert (measured.delta, measured.epsilon) == (delta, 0.1)
+    assert (measured.alpha, measured.epsilon) == (alpha, 0.1)
 
 
 def test_measures_come_out_of_jit(precision):
@@ -171,10 +171,10 @@ def test_options_out_of_range_raise():
     boot, _, _ = random_boot(seed=2)
     ones = np.ones((3, 4))
     for call in (
-        lambda: nt.stability(boot, delta=0.0),
-        lambda: nt.stability(boot, delta=1.0),
+        lambda: nt.stability(boot, alpha=0.0),
+        lambda: nt.stability(boot, alpha=1.0),
         lambda: nt.stability(boot, epsilon=0.0),
-        lambda: nt.resampling.nogueira(ones, delta=2.0),
+        lambda: nt.resampling.nogueira(ones, alpha=2.0),
         lambda: nt.resampling.nogueira(ones[0]),
         lambda: nt.resampling.jaccard(ones[0]),
         lambda: nt.resampling.kendalls_w(ones[0]),
@@ -219,10 +219,10 @@ def random_sets(seed, b=9, u=4, c=7):
 
 def test_nogueira_equals_a_loop_and_its_authors_examples(precision):
     z = random_sets(0)
-    ours = np.stack([np.asarray(x) for x in nt.resampling.nogueira(z, delta=0.1)], axis=1)
+    ours = np.stack([np.asarray(x) for x in nt.resampling.nogueira(z, alpha=0.1)], axis=1)
     expected = np.array([naive_nogueira(z[:, u].astype(float), 0.1)[:3] for u in range(4)])
     assert_close(ours, expected, precision)
-    assert_close(np.stack(nt.resampling.nogueira(z[:, 1], delta=0.1)), expected[1], precision)
+    assert_close(np.stack(nt.resampling.nogueira(z[:, 1], alpha=0.1)), expected[1], precision)
     # stabilityDemo.ipynb at github.com/nogueirs/JMLR2018, cells 2, 3 and 6
     assert_close(nt.resampling.nogueira([[1, 1, 0]] * 3)[0], 1, precision)
     assert_close(nt.resampling.nogueira([[1, 1, 0], [0, 1, 1], [1, 0, 1]])[0], -0.5, precision)
@@ -243,14 +243,14 @@ def test_nogueira_interval_covers_the_value_of_the_law():
 
     The control asks for the value of another law, and must fail.
     """
-    b, runs, delta = 100, 1000, 0.1
+    b, runs, alpha = 100, 1000, 0.1
     p = np.array([0.05, 0.1, 0.3, 0.6, 0.8, 0.9])
     mean = p.mean()
     truth = 1 - (p * (1 - p)).mean() / (mean * (1 - mean))
     z = np.random.default_rng(1).uniform(size=(b, runs, len(p))) < p
-    value, lower, upper = (np.asarray(x) for x in nt.resampling.nogueira(z, delta=delta))
+    value, lower, upper = (np.asarray(x) for x in nt.resampling.nogueira(z, alpha=alpha))
     assert abs(value.mean() - truth) < 0.01
-    limit = scipy.stats.binom.isf(1e-6, runs, delta)
+    limit = scipy.stats.binom.isf(1e-6, runs, alpha)
 
     def misses(target):
         return ((lower > target) | (upper < target)).sum()
@@ -428,7 +428,7 @@ def test_bagging_epsilon_bounds_every_leave_one_out(scheme):
     """All bags of five units, listed: the votes' mean squared moves against the bound.
 
     The labels of the bags are drawn at random and from rules that hang on a single unit. Epsilon is
-    taken at delta -> 1, where it is the root mean squared distance that the theorem allows.
+    taken at alpha -> 1, where it is the root mean squared distance that the theorem allows.
     """
     n, c = 5, 3
     if scheme == "multinomial":

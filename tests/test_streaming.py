@@ -52,7 +52,7 @@ def test_passes_give_the_bootstrap_of_all_rows(metric, grouped):
         c = np.clip(c * 0.7 + np.random.default_rng(2).random(c.shape) * 0.3, 0, 1)
         arrays = f, c, *arrays[2:]
     probe = nt.make_probe(f, c, thresholds=1.5, groups=groups)
-    whole = nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme="poisson", method="dense")
+    whole = nt.bootstrap(KEY, probe, metric, num_replicates=100, scheme="poisson", strategy="dense")
     told = []
     passes = nt.bootstrap_stream(
         KEY, chunked(*arrays), metric, thresholds=1.5, num_replicates=100,

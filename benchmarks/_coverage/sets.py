@@ -32,7 +32,7 @@ def one(cell, seed, alphas, num_replicates):
         hit = mask[np.arange(len(fresh)), fresh] if replicates else share_held(mask, target)
         held[alpha, kind] = hit.mean()
         size[alpha, kind] = mask.sum(axis=1).mean()
-        untested[alpha, kind] = np.asarray(found.undecided).sum(axis=1).mean()
+        untested[alpha, kind] = np.asarray(found.untested).sum(axis=1).mean()
     return held, size, untested, float(np.asarray(boot.thin).mean())
 
 

@@ -9,7 +9,7 @@ from _common.terminal import progress_bars
 import neurotrust_jax as nt
 
 from .laws import LAWS, Law
-from .settings import DELTA, allowance
+from .settings import ALPHA, allowance
 from .simulation import BATCH, blocks, side_by_side
 from .worlds import planted_world
 
@@ -28,7 +28,7 @@ def misses(probe, metric, method, truth, count):
     with warnings.catch_warnings():
         # the flaw under test is what it warns of
         warnings.simplefilter("ignore", nt.faithfulness.CoverageWarning)
-        found = nt.intervals(probe, metric, delta=DELTA, method=method)
+        found = nt.intervals(probe, metric, alpha=ALPHA, method=method)
     lower, upper = blocks(found.lower, count), blocks(found.upper, count)
     return (truth < lower - 1e-6) | (truth > upper + 1e-6)
 

@@ -5,7 +5,7 @@ import statistics
 import numpy as np
 from _common import figures as style
 
-from .settings import ALL_METHODS, DELTA, METHODS
+from .settings import ALL_METHODS, ALPHA, METHODS
 from .tables import order
 
 STYLES = tuple(zip(style.PALETTE, style.MARKERS, strict=True))
@@ -63,7 +63,7 @@ def draw_coverage(part, path):
     figure, axes = by_frequency(part["rows"])
     for frequency, ax in axes.items():
         by_method(ax, [x for x in part["rows"] if x["frequency"] == frequency], "miss_rate", max)
-        style.level(ax, DELTA)
+        style.level(ax, ALPHA)
         style.level(ax, part["allowance"], ls=":")
         ax.set_xscale("log")
         ax.set_yscale("symlog", linthresh=0.1)

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-DELTA = 0.05
+ALPHA = 0.05
 FIXED = ("exact", "betting", "chernoff", "bernstein", "hoeffding")
 BINARY = (*FIXED, "dkw", "asymptotic")
 METHODS = {
@@ -60,4 +60,4 @@ def allowance(num_datasets):
 
     Pairs of one dataset are dependent; taken as one, the allowance errs on the wide side.
     """
-    return DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / num_datasets)
+    return ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / num_datasets)

@@ -8,7 +8,7 @@ from _common.terminal import progress_bars
 
 import neurotrust_jax as nt
 
-from .settings import DELTA, METHODS
+from .settings import ALPHA, METHODS
 from .worlds import glyph_world, planted_world
 
 
@@ -72,7 +72,7 @@ def simulate(world, n, size, tick, *, limits):
         for metric in size.metrics:
             options = {"activation_range": known} if metric == "correlation" else {}
             for method in METHODS[metric] if limits else ():
-                found = nt.intervals(probe, metric, delta=DELTA, method=method, **options)
+                found = nt.intervals(probe, metric, alpha=ALPHA, method=method, **options)
                 both = blocks(found.lower, BATCH), blocks(found.upper, BATCH)
                 ends[metric, method].append(np.stack(both))
             value = found.similarity if limits else nt.similarity(probe, metric)

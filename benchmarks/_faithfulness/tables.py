@@ -4,7 +4,7 @@ import statistics
 
 from _common.terminal import number, table
 
-from .settings import ALL_METHODS, DELTA, METHODS
+from .settings import ALL_METHODS, ALPHA, METHODS
 from .summaries import mean
 
 
@@ -45,7 +45,7 @@ def coverage_tables(part):
              sum(x.get("verdict") == "FAILS" for x in mine))
         )  # fmt: skip
     yield table(
-        f"misses, delta {DELTA}, allowance {part['allowance']:.4f}",
+        f"misses, alpha {ALPHA}, allowance {part['allowance']:.4f}",
         ("method", "cells", "mean", "worst", "where", "FAILS"), body,
     )  # fmt: skip
 

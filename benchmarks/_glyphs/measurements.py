@@ -38,7 +38,7 @@ def coverage_part(world, size, alphas):
                 else:
                     hit = share_held(mask, best)
                 held[alpha, kind].append(hit)
-                sizes[alpha, kind].append([mask.sum(axis=1), np.asarray(found.undecided).sum(1)])
+                sizes[alpha, kind].append([mask.sum(axis=1), np.asarray(found.untested).sum(1)])
         for (alpha, kind), hits in held.items():
             by_draw = np.mean(hits, axis=1)  # neurons of a draw are dependent, draws are not
             error = by_draw.std() / math.sqrt(len(hits))

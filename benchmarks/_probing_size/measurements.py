@@ -62,7 +62,7 @@ def one_draw(probe, seed, metric, truth, fresh, size):
     boot = nt.bootstrap(jax.random.key(seed), probe, metric, num_replicates=size["replicates"])
     gap = np.abs(np.asarray(boot.similarity, np.float64) - truth.similarity)
     sets = nt.concept_sets(boot, alpha=ALPHA)
-    mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
+    mask, untested = np.asarray(sets.mask), np.asarray(sets.untested)
     label = np.asarray(boot.label)
     values = [
         truth.best[truth.neurons, label] & (label >= 0),
@@ -139,8 +139,8 @@ def one_draw_of_files(probe, seed, metric, truth, size):
     """Five values of each neuron on one probing set of whole files."""
     boot = nt.bootstrap(jax.random.key(seed), probe, metric, num_replicates=size["replicates"])
     sets = nt.concept_sets(boot, alpha=ALPHA)
-    mask, untested = np.asarray(sets.mask), np.asarray(sets.undecided)
-    limits = nt.intervals(probe, metric, delta=ALPHA, method="asymptotic")
+    mask, untested = np.asarray(sets.mask), np.asarray(sets.untested)
+    limits = nt.intervals(probe, metric, alpha=ALPHA, method="asymptotic")
     low, high = (
         np.asarray(x, np.float64)[truth.neurons, truth.first] for x in (limits.lower, limits.upper)
     )

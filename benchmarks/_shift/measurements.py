@@ -66,7 +66,7 @@ def weighted_sets(key, probe, metric, num_replicates):
     """Sets [U, C], labels [U], and lower and upper limits of the labels' similarity [U]."""
     boot = nt.bootstrap(key, probe, metric, num_replicates=num_replicates)
     sets = nt.concept_sets(boot, alpha=ALPHA)
-    limits = nt.intervals(probe, metric, delta=ALPHA, simultaneous="concepts")
+    limits = nt.intervals(probe, metric, alpha=ALPHA, simultaneous="concepts")
     label = np.asarray(boot.label)
     ends = (np.asarray(x)[np.arange(len(label)), label] for x in (limits.lower, limits.upper))
     return np.asarray(sets.mask), label, *ends
@@ -76,7 +76,7 @@ def bounded_sets(probe, metric, gamma):
     """As `weighted_sets`, under bounds for every density ratio in [1/gamma, gamma]."""
     label = labels(probe, metric)
     # limits for all concepts of a neuron at once, then all that may be the best
-    moved = nt.shift_bounds(probe, metric, gamma=gamma, delta=ALPHA / probe.num_concepts)
+    moved = nt.shift_bounds(probe, metric, gamma=gamma, alpha=ALPHA / probe.num_concepts)
     lower, upper = np.asarray(moved.lower), np.asarray(moved.upper)
     mask = upper >= np.nanmax(lower, axis=1, keepdims=True)
     mask |= np.isnan(upper)  # nothing is known of concepts that do not occur

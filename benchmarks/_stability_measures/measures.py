@@ -59,15 +59,15 @@ def measured(key, probe, metric, size):
     values = {name: np.asarray(getattr(found, name)) for name in names}
     values["inflated_size"] = np.asarray(found.inflated_set).sum(axis=1)
     sets = nt.concept_sets(boot, alpha=ALPHA)
-    values["calibrated_size"] = np.asarray(sets.mask & ~sets.undecided).sum(axis=1)
+    values["calibrated_size"] = np.asarray(sets.mask & ~sets.untested).sum(axis=1)
 
     scores = rankings(jax.random.fold_in(key, 1), probe, metric, size["rankings"])
     values |= of_rankings(scores)
     similarity = np.nan_to_num(np.asarray(boot.similarity), nan=-np.inf)
     values |= of_leads(similarity, scores, label)
-    proof = nt.certify(probe, metric, delta=ALPHA)
+    proof = nt.certify(probe, metric, alpha=ALPHA)
     values["regret"] = np.asarray(proof.regret)
-    limits = nt.intervals(probe, metric, delta=ALPHA, simultaneous="concepts")
+    limits = nt.intervals(probe, metric, alpha=ALPHA, simultaneous="concepts")
     values["width"] = np.asarray(limits.upper - limits.lower)[everyone, label]
     values["similarity"] = similarity[everyone, label]
     values["positives"] = np.asarray(proof.positives)[label]

@@ -19,10 +19,10 @@ __all__ = [
     "Candidates",
     "at_top",
     "choose",
-    "in_play",
+    "has_enough_evidence",
     "likely",
+    "possible_winners",
     "stable_scale",
-    "telling",
 ]
 
 FAR_BEHIND = 6.0  # sums of two standard errors
@@ -86,7 +86,7 @@ def _ends(metric: Metric | None) -> tuple[float, float]:
     return low + edge, high - edge
 
 
-def telling(
+def has_enough_evidence(
     metric: Metric | None, similarity: Array | np.ndarray, evidence: Array | np.ndarray
 ) -> np.ndarray:
     """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
@@ -94,11 +94,13 @@ def telling(
     At least three effective units, and a similarity within the range of the stable scale: nothing
     varies at its ends.
     """
-    return np.asarray(_telling(metric, similarity, evidence, MIN_UNITS))
+    return np.asarray(_has_enough_evidence(metric, similarity, evidence, MIN_UNITS))
 
 
 @partial(jax.jit, static_argnames="metric")
-def _telling(metric: Metric | None, similarity: Array, evidence: Array, least: Array) -> Array:
+def _has_enough_evidence(
+    metric: Metric | None, similarity: Array, evidence: Array, least: Array
+) -> Array:
     above = similarity > _ends(metric)[0] + _rounding(similarity)
     return (evidence >= least) & above & ~at_top(metric, similarity)
 
@@ -115,8 +117,8 @@ def _rounding(similarity: Array) -> float:
     return 4 * float(jnp.finfo(similarity.dtype).eps)
 
 
-def in_play(
-    told: np.ndarray,
+def possible_winners(
+    has_evidence: np.ndarray,
     ends: tuple[Array | np.ndarray, Array | np.ndarray] | None,
     similarity: np.ndarray,
 ) -> np.ndarray:
@@ -124,16 +126,16 @@ def in_play(
 
     All that are defined, less those whose replicates stay below another concept's all the time;
     ``ends`` are those of :func:`replicate_range`. The other concept must
-    be on enough evidence (``told``), so that what is behind it needs no test either.
+    be on enough evidence (``has_evidence``), so that what is behind it needs no test either.
     """
     defined = ~np.isnan(similarity)
-    return defined if ends is None else defined & np.asarray(_reaching(told, *ends))
+    return defined if ends is None else defined & np.asarray(_reaching(has_evidence, *ends))
 
 
 @jax.jit
-def _reaching(told: Array, lower: Array, upper: Array) -> Array:
-    """Whether the upper end of a pair reaches the lower end of every other that is told of."""
-    return upper >= jnp.where(told, lower, -jnp.inf).max(axis=1, keepdims=True)
+def _reaching(has_evidence: Array, lower: Array, upper: Array) -> Array:
+    """Whether the upper end of a pair reaches the lower end of every other with evidence."""
+    return upper >= jnp.where(has_evidence, lower, -jnp.inf).max(axis=1, keepdims=True)
 
 
 def _on_stable_scale(metric: Metric | None, values: np.ndarray) -> np.ndarray:
@@ -186,7 +188,7 @@ def likely(
 def choose(
     metric: Metric | None,
     similarity: np.ndarray,
-    told: np.ndarray,
+    has_evidence: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
     spread: np.ndarray,
     room: int,
@@ -201,7 +203,7 @@ def choose(
     ----------
     metric : Metric or None
     similarity : array [U, C]
-    told : array [U, C] of bool
+    has_evidence : array [U, C] of bool
         From :func:`telling`.
     pairs : tuple of array [P]
         Neurons, in ascending order, and concepts of the pairs in play.
@@ -215,9 +217,9 @@ def choose(
     neuron, concept = pairs
     scaled = _on_stable_scale(metric, similarity[pairs])
     tiny = np.sqrt(np.finfo(scaled.dtype).eps) * np.maximum(np.abs(scaled), 1e-3)
-    strong = told[pairs] & (spread > tiny)
-    told = told.copy()
-    told[pairs] = strong
+    strong = has_evidence[pairs] & (spread > tiny)
+    has_evidence = has_evidence.copy()
+    has_evidence[pairs] = strong
 
     # how far the others are behind the neuron's most similar pair that is strong
     ahead = np.where(strong, scaled, -np.inf)
@@ -236,6 +238,6 @@ def choose(
     size = min(num_concepts, 1 << (most - 1).bit_length())
     chosen = np.full((num_neurons, size), -1, np.int32)
     chosen[neuron[followed], place[followed]] = concept[followed]
-    excluded = told.copy()
+    excluded = has_evidence.copy()
     excluded[neuron, concept] = False
-    return Candidates(chosen, ~told, excluded)
+    return Candidates(chosen, ~has_evidence, excluded)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.packing import few_shapes, table_of
+from .._numerics.packing import round_up_shape, table_of
 from .._numerics.sums import Sums
 from ..metrics.table import Metric
 from ..probing.probe import Probe
@@ -95,7 +95,7 @@ def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:
     tables = [of_block(lists) for lists in blocks]
     stop = np.cumsum([len(x) // BURST for x in tables]).astype(np.int32)
     total = int(stop[-1])
-    spare = np.full(((few_shapes(total) - total) * BURST, width), num_samples, np.int32)
+    spare = np.full(((round_up_shape(total) - total) * BURST, width), num_samples, np.int32)
     place = np.empty_like(order)
     place[order] = np.arange(num_lists)
     arrays = (

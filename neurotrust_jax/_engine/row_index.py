@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._numerics.packing import Part, Steps, few_shapes
+from .._numerics.packing import Part, Steps, round_up_shape
 from .._numerics.ranks import Ranking
 from ..metrics.table import Metric
 from ..probing.probe import Probe
@@ -149,7 +149,7 @@ def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[
         return parts
     length = -(-longest // STEPS)
     found = [_steps(layer, part, length) for part in parts]
-    size = few_shapes(max(len(place) for *_, place in found))
+    size = round_up_shape(max(len(place) for *_, place in found))
     stepped = []
     for part, (start, stop, place) in zip(parts, found, strict=True):
         short = (0, size - len(place)), (0, 0)
@@ -228,7 +228,7 @@ def _sizes(
         # places more, were they as long as those before
         wasted = filled.max() / shrink ** max(level - 1, 0) * len(waiting)
         if len(waiting) and (level == 0 or wasted > WASTE * filled.sum()):
-            yield np.sort(waiting), min(few_shapes(count[waiting].max()), most)
+            yield np.sort(waiting), min(round_up_shape(count[waiting].max()), most)
             waiting = np.zeros(0, int)
 
 

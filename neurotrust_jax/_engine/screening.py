@@ -20,7 +20,7 @@ from jax import Array, lax
 
 from .._numerics.ranks import Ranking
 from .._numerics.sums import Sums
-from ..faithfulness.concentration import replicate_limits
+from ..faithfulness.concentration import replicate_bounds
 from ..faithfulness.estimands import Data, Pairs, Share
 from ..faithfulness.interval_rules import PREVALENCE, RULES, Rule
 from ..metrics.table import METRICS, UNIT, Metric
@@ -81,7 +81,7 @@ def replicate_range(
 
     All of them hold at once but for a probability of 1e-6: a share r of N samples exceeds t in one
     replicate with probability at most exp(-N (1 - exp(-kl(t, r)))), see
-    :func:`replicate_limits`, and the union is taken over replicates,
+    :func:`replicate_bounds`, and the union is taken over replicates,
     neurons, concepts, the shares a metric is made of, and the two ends. Where a replicate may lack
     the concept or its absence, and so leave the similarity undefined, the lower end is -inf.
 
@@ -173,7 +173,7 @@ def range_of_shares(
 def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
     rule = BOUNDED[metric.name]
     evidence = [part.counted(sums) for part in rule.parts if isinstance(part, Share)]
-    lowest, highest = zip(*(replicate_limits(x, log_error) for x in evidence), strict=True)
+    lowest, highest = zip(*(replicate_bounds(x, log_error) for x in evidence), strict=True)
     none = jnp.zeros((1, 1), log_error.dtype)
     return rule.carry(list(lowest), list(highest), (none, none))
 
@@ -196,7 +196,7 @@ def _ends(
     data = Data(neurons, labels, weights, None, one, zeros, zeros)
     rule = BOUNDED[metric.name]
     evidence = [part.evidence(data, observed, num_units=None, squares=False) for part in rule.parts]
-    lowest, highest = zip(*(replicate_limits(x, log_error) for x in evidence), strict=True)
+    lowest, highest = zip(*(replicate_bounds(x, log_error) for x in evidence), strict=True)
     no_range = zeros[:, None], zeros[:, None]
     lower, upper = rule.carry(list(lowest), list(highest), no_range)
     present = labels.present.sum(axis=0, dtype=jnp.int32)

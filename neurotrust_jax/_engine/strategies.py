@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from .._numerics.packing import Pairs, Part, padded, pairs_where, parts_of
-from .._runtime.checkpoint import Kept
+from .._numerics.packing import Pairs, Part, pack_pairs, padded, pairs_where
+from .._runtime.checkpoint import Checkpoint
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.devices import divided, on_host
 from ..metrics.table import Metric
@@ -33,33 +33,42 @@ from .room import NUM_PILOT, Room
 from .row_index import Layer, in_steps, rows_fit
 from .screening import has_bounds
 
-__all__ = ["Sought", "choose_followed", "dense_way", "rows_way", "similarity_of_rows", "way_of"]
+__all__ = [
+    "ReplicateInputs",
+    "choose_followed",
+    "choose_strategy",
+    "run_dense",
+    "run_rows",
+    "similarity_of_rows",
+]
 
-METHODS = ("auto", "screened", "rows", "dense")
+STRATEGIES = ("auto", "screened", "rows", "dense")
 WORTH_IT = 1e10  # multiply-adds of the dense product, below which less is compiled with it
 ROUNDING = 1e-5  # of a similarity, far above that of single precision
 MOST_ACTIVE = 0.5  # of the samples; above it the product over all of them is as good
 
 
-def way_of(probe: Probe, metric: Metric, scheme: str, method: str, num_replicates: int) -> str:
-    """The method to use, after checking that it fits."""
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    if method == "dense":
-        return method
+def choose_strategy(
+    probe: Probe, metric: Metric, scheme: str, strategy: str, num_replicates: int
+) -> str:
+    """The strategy to use, after checking that it fits."""
+    if strategy not in STRATEGIES:
+        raise ValueError(f"unknown strategy {strategy!r}; known: {', '.join(STRATEGIES)}")
+    if strategy == "dense":
+        return strategy
     able, bounded = rows_fit(probe, metric, scheme), has_bounds(probe, metric, scheme)
-    if method != "auto" and not able:
+    if strategy != "auto" and not able:
         raise ValueError(
-            f"method {method!r} needs concepts of 0 and 1, and a neuron that is ranked, or binary "
-            f'under whole weights; got {metric.name!r} and {scheme!r}; use "auto"'
+            f"strategy {strategy!r} needs concepts of 0 and 1, and a neuron that is ranked, or "
+            f'binary under whole weights; got {metric.name!r} and {scheme!r}; use "auto"'
         )
-    if method == "screened" and not bounded:
+    if strategy == "screened" and not bounded:
         raise ValueError(
-            'method "screened" needs a metric made of shares, equal sample weights, no groups and '
-            f'a scheme with bounds; got {metric.name!r} and {scheme!r}; use "auto"'
+            'strategy "screened" needs a metric made of shares, equal sample weights, no groups '
+            f'and a scheme with bounds; got {metric.name!r} and {scheme!r}; use "auto"'
         )
-    if method != "auto":
-        return method
+    if strategy != "auto":
+        return strategy
     size = probe.num_samples * probe.num_neurons * probe.num_concepts * num_replicates
     sparse = isinstance(probe.activations, SparseColumns)
     if not able or (size < WORTH_IT and not sparse):
@@ -74,13 +83,13 @@ def similarity_of_rows(probe: Probe, metric: Metric, layer: Layer, room: Room) -
     """The similarity on the data [U, C], from lists of rows."""
     result = np.empty((probe.num_neurons, probe.num_concepts), probe.weights.dtype)
     every = pairs_where(np.ones(result.shape, bool))
-    for part in parts_of(every, probe.num_neurons, room.pairs):
+    for part in pack_pairs(every, probe.num_neurons, room.pairs):
         found = rows_similarity(probe.weights, layer, part.blocks, metric=metric)
         result[part.pairs] = np.asarray(found)[part.place]
     return jax.device_put(result)
 
 
-class Sought(NamedTuple):
+class ReplicateInputs(NamedTuple):
     """What replicates are wanted of.
 
     Attributes
@@ -93,7 +102,7 @@ class Sought(NamedTuple):
         The similarity on the data.
     label : numpy.ndarray [U]
         The most similar concept on the data, -1 where there is none.
-    told : numpy.ndarray [U, C] of bool
+    has_evidence : numpy.ndarray [U, C] of bool
         Pairs on enough evidence for a bootstrap.
     ceiling : numpy.ndarray [U, C], or None
         What no replicate of a pair exceeds; None where that is not known.
@@ -103,7 +112,7 @@ class Sought(NamedTuple):
         What fits into memory.
     mesh : Mesh or None
         The devices.
-    kept : Kept
+    kept : Checkpoint
         What is done already.
     """
 
@@ -116,17 +125,23 @@ class Sought(NamedTuple):
     layer: Layer | None
     observed: np.ndarray
     label: np.ndarray
-    told: np.ndarray
+    has_evidence: np.ndarray
     ceiling: np.ndarray | None
     errors: np.ndarray | None
     room: Room
     mesh: Mesh | None
-    kept: Kept
+    kept: Checkpoint
 
     def choose(self, pairs: Pairs, spread: np.ndarray) -> tuple[Candidates, Pairs]:
         """The candidates, and the pairs to follow."""
         return choose_followed(
-            self.metric, self.observed, self.label, self.told, pairs, spread, self.room.followed
+            self.metric,
+            self.observed,
+            self.label,
+            self.has_evidence,
+            pairs,
+            spread,
+            self.room.followed,
         )
 
 
@@ -134,13 +149,13 @@ def choose_followed(
     metric: Metric,
     observed: np.ndarray,
     label: np.ndarray,
-    told: np.ndarray,
+    has_evidence: np.ndarray,
     pairs: Pairs,
     spread: np.ndarray,
     room: int,
 ) -> tuple[Candidates, Pairs]:
     """The candidates, and the pairs to follow: theirs, then every neuron's label."""
-    found = choose(metric, observed, told, pairs, spread, room)
+    found = choose(metric, observed, has_evidence, pairs, spread, room)
     neuron, place = np.nonzero(found.concept >= 0)
     (labelled,) = np.nonzero(label >= 0)
     return found, (
@@ -149,37 +164,37 @@ def choose_followed(
     )
 
 
-def dense_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
+def run_dense(inputs: ReplicateInputs, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
     """Candidates among the pairs; of all replicates three arrays.
 
     The winners and their similarity, [U, B], and the similarity of the pairs to follow, [P, B].
     """
-    probe, metric, room = sought.probe, sought.metric, sought.room
+    probe, metric, room = inputs.probe, inputs.metric, inputs.room
     data = probe.weights, probe.groups
-    pilot, draws = _draws(sought, draw_weights, *data, num_units=probe.num_units)
-    sides = sought.prepared, metric.prepare_concepts(probe.labels)
-    spread = np.asarray(dense_spread(pilot(), sides, sought.observed, metric=metric))
-    found, followed = sought.choose(pairs, spread[pairs])
+    pilot, draws = _draws(inputs, draw_weights, *data, num_units=probe.num_units)
+    sides = inputs.prepared, metric.prepare_concepts(probe.labels)
+    spread = np.asarray(dense_spread(pilot(), sides, inputs.observed, metric=metric))
+    found, followed = inputs.choose(pairs, spread[pairs])
     listed = tuple(padded([x.astype(np.int32) for x in followed]))
-    replicates = divided(dense_replicates, sought.mesh, 0, metric=metric)
+    replicates = divided(dense_replicates, inputs.mesh, 0, metric=metric)
 
     def run(ids: Array) -> tuple[np.ndarray, ...]:
         won, winning, values = replicates(draws(ids), sides, listed)
         return on_host(won), on_host(winning), on_host(values)[: len(followed[0])]
 
     return found, *in_chunks(
-        run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
+        run, inputs.num_replicates, room.replicates, inputs.kept, progress, axis=-1
     )
 
 
 def _draws(
-    sought: Sought, draw: Callable[..., Any], *data: Any, **static: Any
+    inputs: ReplicateInputs, draw: Callable[..., Any], *data: Any, **static: Any
 ) -> tuple[Callable[[], Any], Callable[[Array], Any]]:
     """How the first replicates are drawn, and how a chunk of replicates is."""
-    key, room, static = sought.key, sought.room, static | {"scheme": sought.scheme}
+    key, room, static = inputs.key, inputs.room, static | {"scheme": inputs.scheme}
     # the first chunk is drawn once where one device draws it all
-    reused = sought.mesh is None and room.replicates >= NUM_PILOT
-    each = divided(draw, sought.mesh, 1, **static)
+    reused = inputs.mesh is None and room.replicates >= NUM_PILOT
+    each = divided(draw, inputs.mesh, 1, **static)
 
     @cache
     def pilot() -> Any:
@@ -191,26 +206,26 @@ def _draws(
     return pilot, draws
 
 
-def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
-    """As :func:`dense_way`; winners are sought among the pairs alone.
+def run_rows(inputs: ReplicateInputs, pairs: Pairs, progress: Progress | None) -> tuple[Any, ...]:
+    """As :func:`run_dense`; winners are inputs among the pairs alone.
 
     Replicates are taken of the pairs that are likely to matter. What wins there tells, by the
     ceilings, which of the others could have won, and these are then taken too.
     """
-    probe, metric, room, layer = sought.probe, sought.metric, sought.room, sought.layer
+    probe, metric, room, layer = inputs.probe, inputs.metric, inputs.room, inputs.layer
     assert layer is not None
-    num_neurons, num_concepts = sought.observed.shape
+    num_neurons, num_concepts = inputs.observed.shape
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
-    counts = single and SCHEMES[sought.scheme].whole
+    counts = single and SCHEMES[inputs.scheme].whole
     data = layer, probe.weights, probe.groups
-    pilot, draws = _draws(sought, draw_chunk, *data, num_units=probe.num_units, counts=counts)
-    replicates = divided(rows_replicates, sought.mesh, 0, metric=metric)
-    spread, scale = _spread(sought, pairs, pilot)
-    found, followed = sought.choose(pairs, spread)
-    first = _needed_first(sought, pairs, followed, spread, scale)
+    pilot, draws = _draws(inputs, draw_chunk, *data, num_units=probe.num_units, counts=counts)
+    replicates = divided(rows_replicates, inputs.mesh, 0, metric=metric)
+    spread, scale = _spread(inputs, pairs, pilot)
+    found, followed = inputs.choose(pairs, spread)
+    first = _needed_first(inputs, pairs, followed, spread, scale)
     rest = _some(pairs, ~first)
-    parts = in_steps(layer, parts_of(_some(pairs, first), num_neurons, room.pairs))
+    parts = in_steps(layer, pack_pairs(_some(pairs, first), num_neurons, room.pairs))
     own = [part.find(followed, num_concepts) for part in parts]
     places = padded([place for _, place in own])
     # filled anew by each chunk: new memory would take longer than that
@@ -238,19 +253,19 @@ def rows_way(sought: Sought, pairs: Pairs, progress: Progress | None) -> tuple[A
     def run(ids: Array) -> tuple[Any, ...]:
         drawn = draws(ids)
         won, winning, floor, rows = taken(drawn, parts, places)
-        if sought.ceiling is not None:
+        if inputs.ceiling is not None:
             lowest = np.asarray(floor).min(axis=1)
-            reached = sought.ceiling[rest] >= lowest[rest[0]] - ROUNDING
+            reached = inputs.ceiling[rest] >= lowest[rest[0]] - ROUNDING
             if reached.any():
                 # in blocks of the shape that is compiled already
-                more = parts_of(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
+                more = pack_pairs(_some(rest, reached), num_neurons, room.pairs, like=parts[0])
                 more = in_steps(layer, more, like=parts[0])
                 late = taken(drawn, more, [np.zeros_like(places[0])] * len(more))
                 won, winning = _better((won, winning), late[:2])
         return won, winning, in_place(rows)
 
     return found, *in_chunks(
-        run, sought.num_replicates, room.replicates, sought.kept, progress, axis=-1
+        run, inputs.num_replicates, room.replicates, inputs.kept, progress, axis=-1
     )
 
 
@@ -267,18 +282,18 @@ def _some(pairs: Pairs, mask: np.ndarray) -> Pairs:
 
 
 def _spread(
-    sought: Sought, pairs: Pairs, pilot: Callable[[], Any]
+    inputs: ReplicateInputs, pairs: Pairs, pilot: Callable[[], Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Standard errors [P] on the stable scale, of the first replicates if unknown; scales [U]."""
-    if sought.errors is not None:
-        return sought.errors[pairs], np.ones(len(sought.observed), sought.observed.dtype)
+    if inputs.errors is not None:
+        return inputs.errors[pairs], np.ones(len(inputs.observed), inputs.observed.dtype)
     errors, scales = [], []
-    parts = parts_of(pairs, len(sought.observed), sought.room.pairs)
+    parts = pack_pairs(pairs, len(inputs.observed), inputs.room.pairs)
     places = padded([part.place for part in parts])
-    centres = padded([sought.observed[part.pairs] for part in parts])
+    centres = padded([inputs.observed[part.pairs] for part in parts])
     for part, place, centre in zip(parts, places, centres, strict=True):
         error, scale = rows_spread(
-            pilot(), sought.layer, part.blocks, place, centre, metric=sought.metric
+            pilot(), inputs.layer, part.blocks, place, centre, metric=inputs.metric
         )
         errors.append(np.asarray(error)[: len(part.place)])
         scales.append(np.asarray(scale)[: len(part.neurons)])
@@ -286,16 +301,16 @@ def _spread(
 
 
 def _needed_first(
-    sought: Sought, pairs: Pairs, followed: Pairs, spread: np.ndarray, scale: np.ndarray
+    inputs: ReplicateInputs, pairs: Pairs, followed: Pairs, spread: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
     """Which of the pairs are followed, or likely to be needed to find the winners, [P]."""
-    if sought.ceiling is None:
+    if inputs.ceiling is None:
         return np.ones(len(pairs[0]), bool)
-    mask = np.zeros(sought.observed.shape, bool)
+    mask = np.zeros(inputs.observed.shape, bool)
     mask[followed] = True
     with np.errstate(divide="ignore", invalid="ignore"):  # a constant neuron has no scale
-        ceiling = sought.ceiling[pairs] / scale[pairs[0]]
-    return mask[pairs] | likely(sought.metric, sought.observed, pairs, spread, ceiling)
+        ceiling = inputs.ceiling[pairs] / scale[pairs[0]]
+    return mask[pairs] | likely(inputs.metric, inputs.observed, pairs, spread, ceiling)
 
 
 def _better(one: tuple[Any, Any], other: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.packing import few_shapes, places_in_lists
+from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums
 from .._runtime.host_arrays import as_host_array, check_matrix, is_sparse
 from ..metrics.table import Metric
@@ -257,7 +257,7 @@ class Survey:
     @property
     def most_active(self) -> int:
         """Most rows on which a neuron is active, of those that a device takes at a time."""
-        return few_shapes(self.active)
+        return round_up_shape(self.active)
 
     def sums(self) -> Sums:
         """Over all rows, on the host in double precision."""

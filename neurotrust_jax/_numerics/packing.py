@@ -15,11 +15,11 @@ __all__ = [
     "Pairs",
     "Part",
     "Steps",
-    "few_shapes",
+    "pack_pairs",
     "padded",
     "pairs_where",
-    "parts_of",
     "places_in_lists",
+    "round_up_shape",
     "table_of",
 ]
 
@@ -95,7 +95,7 @@ class Part(NamedTuple):
         return own, self.place[np.searchsorted(known, sought)]
 
 
-def few_shapes(size: int) -> int:
+def round_up_shape(size: int) -> int:
     """Round a size up by at most a quarter, so that few shapes are compiled."""
     step = max(1 << max(int(size).bit_length() - 3, 0), 8)
     return max(-(-int(size) // step), 1) * step
@@ -103,7 +103,7 @@ def few_shapes(size: int) -> int:
 
 def padded(lists: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Fill lists up with zeros to one length, so that few shapes are compiled."""
-    longest = few_shapes(max(map(len, lists)))
+    longest = round_up_shape(max(map(len, lists)))
     return [np.pad(x, (0, longest - len(x))) for x in lists]
 
 
@@ -126,7 +126,7 @@ def places_in_lists(lengths: np.ndarray) -> np.ndarray:
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def parts_of(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None) -> list[Part]:
+def pack_pairs(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None) -> list[Part]:
     """Put pairs (sorted by neuron, then by concept) into parts of at most ``room`` places each.
 
     A part holds whole neurons, at least one; all parts have one shape, that of the part ``like``
@@ -153,7 +153,7 @@ def parts_of(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None
     if like is None:
         most_neurons = max(map(len, spans))
     fullest = max(int(taken[r.start : r.stop].sum()) for r in spans)
-    most_blocks = max(least_blocks, few_shapes(fullest))
+    most_blocks = max(least_blocks, round_up_shape(fullest))
     first = np.searchsorted(neuron, np.arange(num_neurons + 1))
 
     def part(span: range) -> Part:

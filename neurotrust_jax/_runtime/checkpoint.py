@@ -16,7 +16,7 @@ import numpy as np
 
 from ..io import FileError
 
-__all__ = ["Kept", "cache_folder", "check_file", "check_folder", "fingerprint", "written"]
+__all__ = ["Checkpoint", "cache_folder", "check_file", "check_folder", "fingerprint", "write_whole"]
 
 UNFINISHED = ".unfinished-"  # what a process that was killed may leave behind
 
@@ -28,7 +28,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NEUROTRUST_CACHE", "~/.cache/neurotrust_jax")).expanduser()
 
 
-def written(path: Path, write: Callable[[Path], Any]) -> Path:
+def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
     """Write a file under another name, then give it its own: it is there whole or not at all."""
     part = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
     try:
@@ -99,7 +99,7 @@ def fingerprint(*parts: Any) -> str:
     return total.hexdigest()[:32]
 
 
-class Kept:
+class Checkpoint:
     """The finished pieces of a computation, so that it can go on where it was interrupted.
 
     They lie in a folder of their own, whose name is the fingerprint of all that they depend on:
@@ -150,5 +150,5 @@ class Kept:
                     with archive.open(f"arr_{i}.npy", "w", force_zip64=True) as file:
                         np.lib.format.write_array(file, x, allow_pickle=False)
 
-        written(path, write)
+        write_whole(path, write)
         return arrays

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from .checkpoint import Kept
+from .checkpoint import Checkpoint
 
 __all__ = ["Progress", "StageProgress", "in_chunks"]
 
@@ -25,7 +25,7 @@ def in_chunks(
     run: Callable[[Array], tuple[Any, ...]],
     total: int,
     chunk_size: int,
-    kept: Kept,
+    kept: Checkpoint,
     progress: Progress | None,
     axis: int = 0,
 ) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from .._engine.replicates import dense_replicates, draw_weights
-from .._runtime.checkpoint import Kept
+from .._runtime.checkpoint import Checkpoint
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.validation import check_count, check_share
 from ..metrics.scores import at_concept, prepare, score_prepared, similarity, winner
@@ -175,7 +175,7 @@ def compare(
         return sum((side.run(k, ids, scheme) for side, k in zip(sides, keys, strict=True)), ())
 
     size = min(CHUNK, num_replicates)
-    results = in_chunks(run, num_replicates, size, Kept(None), progress)
+    results = in_chunks(run, num_replicates, size, Checkpoint(None), progress)
     winners, replicates = results[::2], results[1::2]
     quantile = NormalDist().inv_cdf(1 - alpha / 2)
 

@@ -139,10 +139,10 @@ def audit(
     known: Any = {
         "method": method, "activation_range": activation_range, "largest_unit": largest_unit,
     }  # fmt: skip
-    bounds = intervals(probe, metric, delta=alpha, simultaneous="concepts", **known)
-    proof = certify(probe, metric, delta=alpha, **known)
+    bounds = intervals(probe, metric, alpha=alpha, simultaneous="concepts", **known)
+    proof = certify(probe, metric, alpha=alpha, **known)
     in_the_limit = intervals(
-        probe, metric, delta=alpha, simultaneous="concepts", method="asymptotic"
+        probe, metric, alpha=alpha, simultaneous="concepts", method="asymptotic"
     )
     stage = progress or (lambda stage, done, total: None)
     boot_key, null_key, split_key = jax.random.split(key, 3)
@@ -178,7 +178,7 @@ def audit(
     headline = calibrated if too_few else conformal
     replicated = [probability_of(x, probe) for x in parts]
     (probability, shortage), (answer_probability, _) = replicated[0], replicated[-1]
-    mask, untested = np.asarray(headline.mask), np.asarray(calibrated.undecided)
+    mask, untested = np.asarray(headline.mask), np.asarray(calibrated.untested)
     known_facts = _Known(found, null, host(proof), mask, untested, answer_probability)
     judgements = _judge(probe, hierarchy, known_facts, alpha)
     verdict = np.array([x.verdict for x in judgements])
@@ -223,7 +223,7 @@ def audit(
         leading=_leading(found, bounds, in_the_limit),
         regret=host(proof.regret),
         certified_set=host(proof.mask),
-        vacuous=host(proof.vacuous),
+        excludes_nothing=host(proof.excludes_nothing),
         finite_sample=bounds.finite_sample,
         stability=host(stability(boot)),
         concept_set=mask,

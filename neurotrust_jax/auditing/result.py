@@ -103,7 +103,7 @@ class Audit:
         No concept's true similarity exceeds the label's by more, see :func:`certify`.
     certified_set : [U, C] of bool
         Concepts that may truly be the most similar, see :func:`certify`.
-    vacuous : [U] of bool
+    excludes_nothing : [U] of bool
         Whether that set rules out no concept.
     finite_sample : bool
         Whether interval, regret and that set hold for every sample size, with nothing assumed but
@@ -183,7 +183,7 @@ class Audit:
     leading: Leading
     regret: np.ndarray
     certified_set: np.ndarray
-    vacuous: np.ndarray
+    excludes_nothing: np.ndarray
     finite_sample: bool
     stability: Stability
     concept_set: np.ndarray

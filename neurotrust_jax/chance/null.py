@@ -26,7 +26,7 @@ from .._runtime.validation import check_count, check_share
 from ..metrics.scores import similarity
 from ..metrics.table import Metric, get_metric
 from ..metrics.transforms import VIEWS, both_vary
-from ..probing.checkpoints import kept_for
+from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
 from .permutations import PowerWarning, draw_rows, layout_of
 
@@ -181,7 +181,7 @@ def permutation_test(
     parts = list(probe.in_neurons())
     null: list[np.ndarray] = []
     for i, (some, part) in enumerate(parts):
-        kept = kept_for(
+        kept = checkpoint_for(
             checkpoint, key, part, metric.name, np.asarray(scores[some]), *jax.tree.leaves(layout)
         )
         data = *_parted(part, metric), part.weights

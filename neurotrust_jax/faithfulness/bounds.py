@@ -20,7 +20,7 @@ from ..metrics.table import Metric, get_metric
 from ..probing.probe import Probe
 from .estimands import Data, Pairs
 from .evidence import MIN_UNITS, effective_units, student_ratio
-from .finite_sample import finite_sample_limits
+from .finite_sample import finite_sample_bounds
 from .interval_rules import RULES
 from .jackknife import standard_error
 from .methods import CoverageWarning, assumptions, independent_units, resolve, threshold_source
@@ -43,7 +43,7 @@ SIMULTANEOUS = ("none", "concepts", "all")
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("lower", "upper", "similarity", "reason"),
-    meta_fields=("metric", "method", "delta", "simultaneous", "units", "thresholds", "assumes"),
+    meta_fields=("metric", "method", "alpha", "simultaneous", "units", "thresholds", "assumes"),
 )
 @dataclass(frozen=True, eq=False)
 class Intervals:
@@ -61,10 +61,10 @@ class Intervals:
         :class:`Reason` codes of undefined similarities, else 0.
     metric, method : str
         The method that was used; never ``"auto"``.
-    delta : float
+    alpha : float
         Probability of a miss.
     simultaneous : {"none", "concepts", "all"}
-        Whether delta is for each pair alone, for all concepts of a neuron, or for all pairs.
+        Whether alpha is for each pair alone, for all concepts of a neuron, or for all pairs.
     units : str
         What is taken as independent.
     thresholds : str
@@ -79,7 +79,7 @@ class Intervals:
     reason: Array
     metric: str
     method: str
-    delta: float
+    alpha: float
     simultaneous: str
     units: str
     thresholds: str
@@ -103,20 +103,20 @@ class Intervals:
             "concepts": "all concepts of a neuron at once",
             "all": "all neurons and concepts at once",
         }[self.simultaneous]
-        return promise(self, self.delta, scope)
+        return promise(self, self.alpha, scope)
 
 
 def intervals(
     probe: Probe,
     metric: str | Metric = "iou",
     *,
-    delta: float = 0.05,
+    alpha: float = 0.05,
     method: str = "auto",
     simultaneous: str = "none",
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: LargestUnit = None,
 ) -> Intervals:
-    """Intervals that hold the true similarity with probability 1 - delta.
+    """Intervals that hold the true similarity with probability 1 - alpha.
 
     The true similarity is that of the law from which the units (samples, or groups) are drawn
     independently. With groups or unequal sample weights it is a ratio of expectations per unit.
@@ -125,7 +125,7 @@ def intervals(
     ----------
     probe : Probe
     metric : str or Metric
-    delta : float in (0, 1)
+    alpha : float in (0, 1)
         Probability of a miss.
     method : str
         For every sample size: ``"exact"`` (Clopper and Pearson, 1934, given the number of samples
@@ -141,7 +141,7 @@ def intervals(
         concepts of each neuron, where at most 2,048 units count, and only their mean squares for
         the others, whose limits are somewhat wider; both hold at the same error.
     simultaneous : {"none", "concepts", "all"}
-        Divide delta by the number of concepts, or of pairs (Bonferroni).
+        Divide alpha by the number of concepts, or of pairs (Bonferroni).
     activation_range : pair of float or array [U], optional
         Smallest and largest activation possible, known beforehand. With it ``mad``,
         ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
@@ -173,7 +173,7 @@ def intervals(
         raise ValueError(
             f"simultaneous must be one of {', '.join(SIMULTANEOUS)}, got {simultaneous!r}"
         )
-    level = Level(delta, simultaneous)
+    level = Level(alpha, simultaneous)
     return intervals_at(probe, metric, [level], method, activation_range, largest_unit)[0]
 
 
@@ -181,10 +181,10 @@ class Level(NamedTuple):
     """What limits shall hold: the error, what it is for, and on which side.
 
     ``side`` is ``"both"``, ``"lower"`` or ``"upper"``: one side alone may fail with the whole of
-    delta, and the other is then the end of the metric's range.
+    alpha, and the other is then the end of the metric's range.
     """
 
-    delta: float
+    alpha: float
     simultaneous: str
     side: str = "both"
 
@@ -200,7 +200,7 @@ def intervals_at(
     """Intervals at each level, all by one method."""
     metric = get_metric(metric)
     for level in levels:
-        check_share(level.delta, "delta")
+        check_share(level.alpha, "alpha")
     w = probe.weights
     even = probe.even_weights
     independent = probe.groups is None and even
@@ -215,7 +215,7 @@ def intervals_at(
     counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
     }  # fmt: skip
-    shares = [(x.delta / counts[x.simultaneous], x.side) for x in levels]
+    shares = [(x.alpha / counts[x.simultaneous], x.side) for x in levels]
 
     def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
         value = similarity(part, metric)
@@ -230,7 +230,7 @@ def intervals_at(
             return value, found
         data = _data(part, bound, low[some], high[some])
         units = None if independent else probe.num_units
-        found = finite_sample_limits(data, value, shares, metric, method, units, per_pair)
+        found = finite_sample_bounds(data, value, shares, metric, method, units, per_pair)
         return value, [
             _on_side(ends, side, metric) for ends, (_, side) in zip(found, shares, strict=True)
         ]
@@ -246,7 +246,7 @@ def intervals_at(
             reason=reason,
             metric=metric.name,
             method=method,
-            delta=float(level.delta),
+            alpha=float(level.alpha),
             simultaneous=level.simultaneous,
             units=independent_units(probe, even, largest if known else ""),
             thresholds=threshold_source(probe, metric, method),
@@ -338,11 +338,11 @@ def _in_the_limit(
     return lower, jnp.where(few, metric.range[1], jnp.clip(value + half, *metric.range))
 
 
-def promise(found: Intervals, delta: float, scope: str) -> str:
+def promise(found: Intervals, alpha: float, scope: str) -> str:
     """What limits promise at a level and for a scope, in one sentence."""
     kind = "asymptotically" if found.asymptotic else "for every sample size"
     text = (
-        f"{100 * (1 - delta):g}% coverage {kind} ({found.method}), {scope}; "
+        f"{100 * (1 - alpha):g}% coverage {kind} ({found.method}), {scope}; "
         f"independent units: {found.units}"
     )
     if found.thresholds:

@@ -18,17 +18,17 @@ from .bounds import Intervals, LargestUnit, Level, intervals_at, promise
 
 __all__ = ["LOWER_SHARE", "Certificate", "certify"]
 
-LOWER_SHARE = 0.25  # of a certificate's delta
+LOWER_SHARE = 0.25  # of a certificate's alpha
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("label", "lower", "regret", "mask", "vacuous", "positives"),
+    data_fields=("label", "lower", "regret", "mask", "excludes_nothing", "positives"),
     meta_fields=("guarantee", "finite_sample", "assumes"),
 )
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What holds for a neuron's label with probability 1 - delta, see :func:`certify`.
+    """What holds for a neuron's label with probability 1 - alpha, see :func:`certify`.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Certificate:
     mask : Array [U, C] of bool
         The certified set, which holds the truly best concept: those whose upper limit reaches the
         largest lower limit. All concepts without a label.
-    vacuous : Array [U] of bool
+    excludes_nothing : Array [U] of bool
         Whether the set rules out no concept at all: the probing set is too small to say anything.
     positives : Array [C] of int32
         Independent units (groups where given) on which each concept is present: what most limits
@@ -59,7 +59,7 @@ class Certificate:
     lower: Array
     regret: Array
     mask: Array
-    vacuous: Array
+    excludes_nothing: Array
     positives: Array
     guarantee: str
     finite_sample: bool
@@ -75,7 +75,7 @@ def certify(
     probe: Probe,
     metric: str | Metric = "iou",
     *,
-    delta: float = 0.05,
+    alpha: float = 0.05,
     method: str = "auto",
     simultaneous: str = "concepts",
     activation_range: tuple[Any, Any] | None = None,
@@ -84,18 +84,18 @@ def certify(
     """Certify each neuron's label: how good it is at least, and which concepts could be better.
 
     The label is chosen by the data, so lower limits hold for all concepts at once, with a quarter
-    of delta. The truly best concept is the same whatever the data, so it needs no correction for
-    many concepts: its upper limit holds at three quarters of delta, whichever concept it is. With
-    probability 1 - delta the best similarity is thus at most the largest upper limit, and the best
+    of alpha. The truly best concept is the same whatever the data, so it needs no correction for
+    many concepts: its upper limit holds at three quarters of alpha, whichever concept it is. With
+    probability 1 - alpha the best similarity is thus at most the largest upper limit, and the best
     concept is one of those whose upper limit reaches the largest lower limit. Each limit is
     one-sided, and so nearer to the similarity than that of :func:`intervals` at the same level.
 
     Parameters
     ----------
-    probe, metric, delta, method, activation_range, largest_unit
+    probe, metric, alpha, method, activation_range, largest_unit
         As in :func:`intervals`.
     simultaneous : {"concepts", "all"}
-        Whether delta is for each neuron, or for the whole layer.
+        Whether alpha is for each neuron, or for the whole layer.
 
     Returns
     -------
@@ -110,25 +110,25 @@ def certify(
         raise ValueError(
             f"simultaneous must be 'concepts' or 'all' to certify a label, got {simultaneous!r}"
         )
-    check_share(delta, "delta")
+    check_share(alpha, "alpha")
     neurons = probe.num_neurons if simultaneous == "all" else 1
     levels = [
-        Level(LOWER_SHARE * delta, simultaneous, "lower"),
-        Level((1 - LOWER_SHARE) * delta / neurons, "none", "upper"),
+        Level(LOWER_SHARE * alpha, simultaneous, "lower"),
+        Level((1 - LOWER_SHARE) * alpha / neurons, "none", "upper"),
     ]
     low, high = intervals_at(probe, metric, levels, method, activation_range, largest_unit)
     scope = "each neuron alone" if simultaneous == "concepts" else "all neurons at once"
-    return _certificate(low, high, probe.positive_units, promise(low, delta, scope))
+    return _certificate(low, high, probe.positive_units, promise(low, alpha, scope))
 
 
 def _certificate(low: Intervals, high: Intervals, positives: Array, guarantee: str) -> Certificate:
-    label, lower, regret, mask, vacuous = _certified(low.similarity, low.lower, high.upper)
+    label, lower, regret, mask, excludes_nothing = _certified(low.similarity, low.lower, high.upper)
     return Certificate(
         label=label,
         lower=lower,
         regret=regret,
         mask=mask,
-        vacuous=vacuous,
+        excludes_nothing=excludes_nothing,
         positives=positives,
         guarantee=guarantee,
         finite_sample=low.finite_sample,

@@ -31,7 +31,7 @@ __all__ = [
     "edge",
     "excess",
     "hoeffding",
-    "replicate_limits",
+    "replicate_bounds",
 ]
 
 Interval = tuple[Array, Array]
@@ -159,7 +159,7 @@ def bernstein(evidence: Evidence, tail: Array) -> Interval:
 COARSE_STEPS = 12  # of bisection: the ends may be this much too wide, 1 in 4,096 of the way
 
 
-def replicate_limits(evidence: Evidence, log_error: Array) -> Interval:
+def replicate_bounds(evidence: Evidence, log_error: Array) -> Interval:
     """Ends that a bootstrap replicate of the ratio passes with probability exp(-log_error) each.
 
     Single samples of equal weight. Of the n samples N have a trial, and a share r of these is a

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.packing import few_shapes, places_in_lists
+from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums, column_total, per_unit, weighted_sums
 from ..metrics.parts import ALWAYS, Part, combine
 from ..metrics.table import Metric
@@ -91,7 +91,7 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
                 found.append(_of_means(*data, parts=metric.parts))
         return found[0] if len(found) == 1 else jnp.concatenate(found, axis=1)
 
-    return probe.each_neuron(of_neurons)
+    return probe.map_neurons(of_neurons)
 
 
 def student_ratio(quantile: Array, freedom: Array) -> Array:
@@ -274,7 +274,7 @@ def _active_rows(part: Probe, metric: Metric) -> Array | None:
         return None
     neuron, row = np.nonzero(np.asarray(part.active).T)
     count = np.bincount(neuron, minlength=part.num_neurons)
-    listed = np.full((part.num_neurons, few_shapes(count.max(initial=0))), part.num_samples)
+    listed = np.full((part.num_neurons, round_up_shape(count.max(initial=0))), part.num_samples)
     listed[neuron, places_in_lists(count)] = row
     return jax.device_put(listed.astype(np.int32))
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.packing import few_shapes
+from .._numerics.packing import round_up_shape
 from ..metrics.table import Metric
 from . import betting
 from .concentration import Evidence, Interval, dkw
@@ -18,13 +18,13 @@ from .estimands import Data, Pairs, Share
 from .interval_rules import PREVALENCE, RULES, UNIFORM_RULES
 from .methods import LIMITS
 
-__all__ = ["LEADING", "MOST_BLOCKS", "finite_sample_limits"]
+__all__ = ["LEADING", "MOST_BLOCKS", "finite_sample_bounds"]
 
 LEADING = 8  # most similar concepts of a neuron, whose limits betting takes from the blocks
 MOST_BLOCKS = 2048  # of a pair; from more the moments tell nearly as much
 
 
-def finite_sample_limits(
+def finite_sample_bounds(
     d: Data,
     value: Array,
     shares: list[tuple[float, str]],
@@ -113,7 +113,14 @@ def _sharpened(
     if longest == 0:
         return ends
     return _with_blocks(
-        d, leading, some, ends, tails, part=part, num_units=num_units, length=few_shapes(longest)
+        d,
+        leading,
+        some,
+        ends,
+        tails,
+        part=part,
+        num_units=num_units,
+        length=round_up_shape(longest),
     )
 
 

@@ -63,7 +63,7 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
             return _by_moments(*data, metric=metric)
         return _by_gradients(*data, part.groups, metric=metric, num_units=part.num_units)
 
-    return probe.each_neuron(error), math.inf
+    return probe.map_neurons(error), math.inf
 
 
 @partial(jax.jit, static_argnames="metric")

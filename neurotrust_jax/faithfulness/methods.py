@@ -77,7 +77,7 @@ def resolve(probe: Probe, metric: Metric, method: str, independent: bool, ranged
     if data_driven and method not in ("dkw", "asymptotic"):
         warnings.warn(
             f"method {method!r} takes the thresholds as fixed, but they come from the same data "
-            f"({probe.threshold_source}): misses may be more frequent than delta; use "
+            f"({probe.threshold_source}): misses may be more frequent than alpha; use "
             "split_thresholds, or method='dkw'",
             CoverageWarning,
             stacklevel=4,

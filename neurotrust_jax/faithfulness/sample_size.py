@@ -44,7 +44,7 @@ class RequiredSamples(NamedTuple):
 class _Design(NamedTuple):
     """A probing set to come and what is asked of it.
 
-    It has n samples, P(present), P(active) and the kurtosis of the activations; delta is for all
+    It has n samples, P(present), P(active) and the kurtosis of the activations; alpha is for all
     concepts, and for one side or both.
     """
 
@@ -53,12 +53,12 @@ class _Design(NamedTuple):
     active: NDArray[np.float64]
     kurtosis: NDArray[np.float64]
     num_concepts: int
-    delta: float
+    alpha: float
     sides: int = 2
 
     def rate(self, count: Floats, proportions: int = 1) -> Floats:
         """Half-width for a mean in [0, 1] of ``count`` samples, one of ``proportions`` at once."""
-        log = math.log(self.sides * proportions * self.num_concepts / self.delta)
+        log = math.log(self.sides * proportions * self.num_concepts / self.alpha)
         return np.sqrt(log / (2 * count))
 
     def two_classes(self, share: Floats) -> Floats:
@@ -75,8 +75,8 @@ class _Design(NamedTuple):
 
     def independent(self) -> Floats:
         """Normal half-width for the correlation of independent columns, standard error n^-1/2."""
-        # the lower tail, since 1 - delta / 2m rounds; one side of an error above 1/2 needs no width
-        z = max(-NormalDist().inv_cdf(self.delta / (self.sides * self.num_concepts)), 0)
+        # the lower tail, since 1 - alpha / 2m rounds; one side of an error above 1/2 needs no width
+        z = max(-NormalDist().inv_cdf(self.alpha / (self.sides * self.num_concepts)), 0)
         return z / np.sqrt(self.n)
 
     def shifted(self) -> Floats:
@@ -118,16 +118,16 @@ def generalization_gap(
     *,
     concept_frequency: ArrayLike,
     num_concepts: int = 1,
-    delta: float = 0.05,
+    alpha: float = 0.05,
     active_rate: ArrayLike = 0.05,
     kurtosis: ArrayLike = 3.0,
 ) -> Floats:
     """How far measured and true similarity can be apart, on n independent samples.
 
-    With probability 1 - delta no concept of ``num_concepts`` is off by more, either way, for a
+    With probability 1 - alpha no concept of ``num_concepts`` is off by more, either way, for a
     neuron's threshold fixed beforehand. Let p be ``concept_frequency``, a ``active_rate``,
-    M ``num_concepts`` and r(N, m) = sqrt(ln(2 m M / delta) / (2 N)), Hoeffding's half-width (1963,
-    theorem 2) for m proportions that share delta, each a mean of N samples:
+    M ``num_concepts`` and r(N, m) = sqrt(ln(2 m M / alpha) / (2 N)), Hoeffding's half-width (1963,
+    theorem 2) for m proportions that share alpha, each a mean of N samples:
 
     ==============================  ================================================
     accuracy                        r(n, 1)
@@ -140,10 +140,10 @@ def generalization_gap(
     auroc                           r(n min(p, 1 - p), 1): a two-sample U-statistic
                                     given the labels (Hoeffding, 1963, section 5b)
     simulation_auroc                the same with a for p
-    correlation                     v z(1 - delta / (2 M)) / sqrt(n), asymptotic; with
+    correlation                     v z(1 - alpha / (2 M)) / sqrt(n), asymptotic; with
                                     K = (kurtosis + 1 / (p (1 - p)) - 5) / 4 the factor
                                     v² = 4 K³ / (27 (K - 1)²), and v = 1 up to K = 3
-    spearman                        z(1 - delta / (2 M)) / sqrt(n), asymptotic
+    spearman                        z(1 - alpha / (2 M)) / sqrt(n), asymptotic
     ==============================  ================================================
 
     The bounds hold given the realised number N of samples that are active, present, or either;
@@ -173,7 +173,7 @@ def generalization_gap(
     num_concepts : int, at least 1
         Concepts for which the gap holds at once (Bonferroni); for all neurons too, the number of
         pairs.
-    delta : float in (0, 1)
+    alpha : float in (0, 1)
         Probability that any of them is further off.
     active_rate : float array in (0, 1)
         Share of samples on which the neuron is active.
@@ -198,9 +198,9 @@ def generalization_gap(
         "be finite and at least 1", "give the number of independent samples",
     )  # fmt: skip
     laws = _laws(concept_frequency, active_rate, kurtosis)
-    _check(num_concepts, delta)
+    _check(num_concepts, alpha)
     size, present, active, tails = _broadcast(n=size, **laws)
-    design = _Design(size, present, active, tails, num_concepts, delta)
+    design = _Design(size, present, active, tails, num_concepts, alpha)
     return np.minimum(gap(design), metric.range[1] - metric.range[0])
 
 
@@ -211,7 +211,7 @@ def required_samples(
     margin: ArrayLike | None = None,
     concept_frequency: ArrayLike,
     num_concepts: int = 1,
-    delta: float = 0.05,
+    alpha: float = 0.05,
     active_rate: ArrayLike = 0.05,
     kurtosis: ArrayLike = 3.0,
 ) -> RequiredSamples:
@@ -219,9 +219,9 @@ def required_samples(
 
     The smallest n at which :func:`generalization_gap` is at most ``epsilon``; with ``margin``, at
     which four gaps fit into it. A label is certified when its lower limit exceeds every other upper
-    limit, see :func:`certify`. With probability 1 - delta each measured similarity is within the
+    limit, see :func:`certify`. With probability 1 - alpha each measured similarity is within the
     gap of the true one: two gaps. The best concept's lower limit lies another gap below, at a
-    quarter of delta, the second's upper limit another above, at the rest of delta for one concept
+    quarter of alpha, the second's upper limit another above, at the rest of alpha for one concept
     alone. (The latter two would separate intervals about the true values; measured values fall
     closer together than that in about half of all probing sets.) All four are gaps to one side: the
     best concept must not be measured too low, nor another one too high.
@@ -238,7 +238,7 @@ def required_samples(
         How far the best concept's true similarity is ahead of the second's; excludes ``epsilon``.
         ``num_concepts`` must count all concepts compared, and ``concept_frequency`` be that of the
         rarest.
-    concept_frequency, num_concepts, delta, active_rate, kurtosis
+    concept_frequency, num_concepts, alpha, active_rate, kurtosis
         As in :func:`generalization_gap`.
 
     Returns
@@ -259,21 +259,21 @@ def required_samples(
             f"give exactly one of epsilon and margin, got epsilon={epsilon!r} and margin={margin!r}"
         )
     if margin is None:
-        name, sides, parts = "epsilon", 2, [(num_concepts, delta)]
+        name, sides, parts = "epsilon", 2, [(num_concepts, alpha)]
         target = _numbers(
             name, epsilon, lambda x: (x > 0) & (x < math.inf),
             "be finite and positive", "give the largest error accepted",
         )  # fmt: skip
     else:
-        name, sides, errors = "margin", 1, 2 * [(num_concepts, delta)]
-        parts = [*errors, (num_concepts, LOWER_SHARE * delta), (1, (1 - LOWER_SHARE) * delta)]
+        name, sides, errors = "margin", 1, 2 * [(num_concepts, alpha)]
+        parts = [*errors, (num_concepts, LOWER_SHARE * alpha), (1, (1 - LOWER_SHARE) * alpha)]
         target = _numbers(
             name, margin, lambda x: (x > 0) & (x <= width),
             f"be positive and at most {width:g}",
             f"no two values of {metric.name} are further apart than that",
         )  # fmt: skip
     laws = _laws(concept_frequency, active_rate, kurtosis)
-    _check(num_concepts, delta)
+    _check(num_concepts, alpha)
     target, present, active, tails = _broadcast(**{name: target, **laws})
 
     def enough(n: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -327,15 +327,15 @@ def _laws(
     return laws
 
 
-def _check(num_concepts: int, delta: float) -> None:
+def _check(num_concepts: int, alpha: float) -> None:
     if not isinstance(num_concepts, int | np.integer) or num_concepts < 1:
         raise ValueError(
             f"num_concepts must be an integer of at least 1, got {num_concepts!r}; give the number "
             "of concepts for which the gap should hold at once"
         )
-    if np.ndim(delta) or not 0 < delta < 1:
+    if np.ndim(alpha) or not 0 < alpha < 1:
         raise ValueError(
-            f"delta must be one number strictly between 0 and 1, got {delta!r}; give the "
+            f"alpha must be one number strictly between 0 and 1, got {alpha!r}; give the "
             "probability of a miss, such as 0.05"
         )
 

@@ -98,7 +98,7 @@ def label_intervals(
             f"those of {found.metric!r}, {list(found.lower.shape)}; call intervals on this probe"
         )
     label = winner(found.similarity)
-    level: Any = {"delta": found.delta, "simultaneous": found.simultaneous}
+    level: Any = {"alpha": found.alpha, "simultaneous": found.simultaneous}
 
     def of_label(given: Intervals) -> list[np.ndarray]:
         return [np.asarray(at_concept(x, label)) for x in (given.lower, given.upper)]

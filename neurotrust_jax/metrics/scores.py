@@ -85,7 +85,7 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     """
     metric = get_metric(metric)
     check_joint(probe, metric)
-    return probe.each_neuron(lambda part: score(part, metric.prepare_neurons(part.neurons), metric))
+    return probe.map_neurons(lambda part: score(part, metric.prepare_neurons(part.neurons), metric))
 
 
 def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
@@ -192,7 +192,7 @@ def undefined_reason(
     metric = get_metric(metric)
     w = probe.weights
     of_neuron = Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION
-    neuron = probe.each_neuron(
+    neuron = probe.map_neurons(
         lambda part: _constant_side(part.neurons, w, metric.neuron_view, *of_neuron)
     )
     of_concept = Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT

@@ -10,18 +10,20 @@ from typing import Any
 import jax
 from jax import Array
 
-from .._runtime.checkpoint import Kept
+from .._runtime.checkpoint import Checkpoint
 from .probe import Probe
 
-__all__ = ["kept_for"]
+__all__ = ["checkpoint_for"]
 
 
-def kept_for(checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any) -> Kept:
+def checkpoint_for(
+    checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any
+) -> Checkpoint:
     """What is kept of a computation on a probe."""
     if checkpoint is None:
-        return Kept(None)
+        return Checkpoint(None)
     # names decide on no number
     data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=(), left_out=()))
     rule = probe.inclusive, probe.concept_threshold
     versions = [version(name) for name in ("neurotrust-jax", "jaxlib")]
-    return Kept(checkpoint, key, *data, rule, *options, versions)
+    return Checkpoint(checkpoint, key, *data, rule, *options, versions)

@@ -196,7 +196,7 @@ class Probe:
     @property
     def active_rate(self) -> Array:
         """Realised (weighted) share of samples on which each neuron is active, [U]."""
-        return self.each_neuron(lambda part: _weighted_share(part.active, part.weights))
+        return self.map_neurons(lambda part: _weighted_share(part.active, part.weights))
 
     @property
     def concept_rate(self) -> Array:
@@ -253,7 +253,7 @@ class Probe:
             dense = jax.device_put(f.dense(start, stop))
             yield slice(start, stop), replace(part, activations=dense)
 
-    def each_neuron(self, function: Callable[[Probe], Any]) -> Any:
+    def map_neurons(self, function: Callable[[Probe], Any]) -> Any:
         """What a function gives of each neuron by itself: arrays [U, ...], or pytrees of them.
 
         Of sparse activations it is told some neurons at a time.

@@ -43,7 +43,7 @@ def top_thresholds(probe: Probe, fraction: float) -> Array:
         f = jnp.asarray(part.activations)
         return _top_thresholds(f, ascending(f), part.sample_weight, fraction, probe.inclusive)
 
-    return probe.each_neuron(of_part)
+    return probe.map_neurons(of_part)
 
 
 def raised_thresholds(probe: Probe, share: float) -> Array:

@@ -41,8 +41,8 @@ KINDS = {
         ),
         "iu",
     ),
-    **dict.fromkeys(("vacuous", "explained", "certified_set", "concept_set", "judged"), "b"),
-    **dict.fromkeys(("calibrated_set", "untested", "inflated_set"), "b"),
+    **dict.fromkeys(("excludes_nothing", "explained", "certified_set", "concept_set"), "b"),
+    **dict.fromkeys(("calibrated_set", "untested", "inflated_set", "judged"), "b"),
 }  # fmt: skip
 MATRICES = (
     "certified_set", "concept_set", "calibrated_set", "untested", "vote_share", "inflated_set",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import Array
 
-from .._runtime.checkpoint import written
+from .._runtime.checkpoint import write_whole
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
 from ..io import snippet, visible
@@ -379,7 +379,7 @@ def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
             # the same audit gives the same file
             plain = {"Date": None} if ending == "svg" else {}
             with rc_context({"svg.hashsalt": "neurotrust"}):
-                paths.append(written(path, partial(figure.savefig, dpi=150, metadata=plain)))
+                paths.append(write_whole(path, partial(figure.savefig, dpi=150, metadata=plain)))
     return paths
 
 

@@ -7,7 +7,7 @@ from .agreement import nogueira as nogueira
 from .agreement import rank_biased_overlap as rank_biased_overlap
 from .bootstrapping import Bootstrap as Bootstrap
 from .bootstrapping import bootstrap as bootstrap
-from .bootstrapping import bootstrap_method as bootstrap_method
+from .bootstrapping import bootstrap_black_box as bootstrap_black_box
 from .bootstrapping import bootstrap_weights as bootstrap_weights
 from .replication import replication_probability as replication_probability
 from .selection import WinnersCurse as WinnersCurse

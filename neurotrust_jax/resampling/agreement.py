@@ -67,8 +67,8 @@ def fleiss_kappa(votes: ArrayLike, num_raters: int, *, where: ArrayLike | None =
     return jnp.where(constant, jnp.nan, kappa)
 
 
-@partial(jax.jit, static_argnames="delta")
-def nogueira(selected: ArrayLike, *, delta: float = 0.05) -> tuple[Array, Array, Array]:
+@partial(jax.jit, static_argnames="alpha")
+def nogueira(selected: ArrayLike, *, alpha: float = 0.05) -> tuple[Array, Array, Array]:
     """Stability of selected sets, less chance (Nogueira, Sechidis & Brown, 2018).
 
     With p_c the share of replicates that select c, and k the mean size of a set,
@@ -80,8 +80,8 @@ def nogueira(selected: ArrayLike, *, delta: float = 0.05) -> tuple[Array, Array,
     ----------
     selected : array [B, C] or [B, U, C] of 0/1
         Whether each replicate selects each concept; sets may differ in size.
-    delta : float in (0, 1)
-        The interval holds with probability about 1 - delta.
+    alpha : float in (0, 1)
+        The interval holds with probability about 1 - alpha.
 
     Returns
     -------
@@ -92,9 +92,9 @@ def nogueira(selected: ArrayLike, *, delta: float = 0.05) -> tuple[Array, Array,
     Raises
     ------
     ValueError
-        If the shape or delta is wrong.
+        If the shape or alpha is wrong.
     """
-    check_share(delta, "delta")
+    check_share(alpha, "alpha")
     z = _selections(selected)
     num_replicates = z.shape[0]
     frequency = jnp.minimum(z.mean(axis=0), 1)
@@ -102,10 +102,10 @@ def nogueira(selected: ArrayLike, *, delta: float = 0.05) -> tuple[Array, Array,
     overlap = (z * frequency[None]).mean(axis=-1)
     weight = jnp.full(size.shape, 1 / num_replicates, z.dtype)
     constant = (z == 0).all(axis=(0, -1)) | (z == 1).all(axis=(0, -1))
-    return _nogueira(frequency, size, overlap, weight, constant, num_replicates, delta)
+    return _nogueira(frequency, size, overlap, weight, constant, num_replicates, alpha)
 
 
-def nogueira_of_votes(share: Array, n: int, delta: float) -> tuple[Array, Array, Array]:
+def nogueira_of_votes(share: Array, n: int, alpha: float) -> tuple[Array, Array, Array]:
     """:func:`nogueira` of the sets that hold the winner alone, from vote shares [U, C].
 
     Replicates with the same winner count alike, so that no array [B, U, C] is needed.
@@ -116,7 +116,7 @@ def nogueira_of_votes(share: Array, n: int, delta: float) -> tuple[Array, Array,
     overlap = jnp.concatenate([share.T / num_concepts, none])
     weight = jnp.concatenate([share.T, jnp.maximum(1 - share.sum(axis=1), 0)[None]])
     constant = (share == 0).all(axis=1) | (num_concepts == 1)
-    return _nogueira(share, size, overlap, weight, constant, n, delta)
+    return _nogueira(share, size, overlap, weight, constant, n, alpha)
 
 
 def _nogueira(
@@ -126,7 +126,7 @@ def _nogueira(
     weight: Array,
     constant: Array,
     n: int,
-    delta: float,
+    alpha: float,
 ) -> tuple[Array, Array, Array]:
     """Value and interval from distinct sets r on the first axis, each a share ``weight`` of n.
 
@@ -146,7 +146,7 @@ def _nogueira(
     phi = (overlap - a * b + value[None] / 2 * (2 * a * b - a - b + 1)) / spread[None]
     centred = phi - (weight * phi).sum(axis=0)[None]
     error = 2 * jnp.sqrt((weight * centred**2).sum(axis=0) / n)
-    half = -ndtri(jnp.asarray(delta / 2, value.dtype)) * error
+    half = -ndtri(jnp.asarray(alpha / 2, value.dtype)) * error
     return value, jnp.clip(value - half, 0, 1), jnp.clip(value + half, 0, 1)
 
 

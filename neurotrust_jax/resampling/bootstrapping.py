@@ -19,12 +19,24 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from .._engine.candidates import MAX_CANDIDATES, Candidates, choose, in_play, telling
+from .._engine.candidates import (
+    MAX_CANDIDATES,
+    Candidates,
+    choose,
+    has_enough_evidence,
+    possible_winners,
+)
 from .._engine.replicates import accumulate, standard_deviation
 from .._engine.room import SHARE, Room, room_for
 from .._engine.row_index import active_rows, ranked_rows
 from .._engine.screening import replicate_errors, replicate_range, statistic_of
-from .._engine.strategies import Sought, dense_way, rows_way, similarity_of_rows, way_of
+from .._engine.strategies import (
+    ReplicateInputs,
+    choose_strategy,
+    run_dense,
+    run_rows,
+    similarity_of_rows,
+)
 from .._numerics.packing import pairs_where
 from .._runtime.chunks import Progress
 from .._runtime.devices import at_once, by_neurons
@@ -33,12 +45,12 @@ from .._runtime.validation import check_count
 from ..faithfulness.evidence import effective_concept_units, effective_units
 from ..metrics.scores import at_concept, check_joint, score, winner
 from ..metrics.table import Metric, get_metric
-from ..probing.checkpoints import kept_for
+from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
 from ..schemes import SCHEMES, check_scheme, draw, draw_all
 
-__all__ = ["Bootstrap", "bootstrap", "bootstrap_method", "bootstrap_weights"]
+__all__ = ["Bootstrap", "bootstrap", "bootstrap_black_box", "bootstrap_weights"]
 
 
 @partial(
@@ -136,7 +148,7 @@ def bootstrap(
     *,
     num_replicates: int = 1000,
     scheme: str = "multinomial",
-    method: str = "auto",
+    strategy: str = "auto",
     chunk_size: int | None = None,
     memory_limit: float | None = None,
     mesh: Mesh | None = None,
@@ -156,7 +168,7 @@ def bootstrap(
         Number of replicates B, at least 1.
     scheme : str
         A key of :data:`SCHEMES`.
-    method : {"auto", "screened", "rows", "dense"}
+    strategy : {"auto", "screened", "rows", "dense"}
         How replicates are computed; no effect on the labels but for ties within rounding.
         ``"dense"``: all pairs of a replicate at once, any metric. ``"rows"``: one neuron after the
         other, on the rows on which it is active or in the order of its activations; for metrics
@@ -165,7 +177,7 @@ def bootstrap(
         bound that fails with probability 1e-6 in all; no groups, equal weights, not the Bayesian
         scheme. ``"auto"`` takes the last that fits where the work is worth it.
     chunk_size : int, optional
-        Replicates per compiled call, between which ``progress`` is told; it follows from the memory
+        Replicates per compiled call, between which ``progress`` is called; follows from the memory
         unless given.
     memory_limit : float, optional
         Bytes that the call may take in all, the probe and the result included. Default: half of
@@ -190,8 +202,8 @@ def bootstrap(
     Raises
     ------
     ValueError
-        If the metric, scheme or method is unknown, the method does not fit, a count is below 1, or
-        the memory limit is too low for the result.
+        If the metric, scheme or strategy is unknown, the strategy does not fit, a count is below 1,
+        or the memory limit is too low for the result.
     """
     metric = get_metric(metric)
     check_scheme(scheme)
@@ -209,29 +221,30 @@ def bootstrap(
         shares = [probe.of_neurons(a, b) for a, b in itertools.pairwise(bounds) if a < b]
         return _in_parts(
             probe, shares, progress,
-            lambda i, told: of_part(
-                shares[i], method=method, mesh=meshes[i], memory_limit=limit / len(shares),
-                progress=told,
+            lambda i, report_progress: of_part(
+                shares[i], strategy=strategy, mesh=meshes[i], memory_limit=limit / len(shares),
+                progress=report_progress,
             ),
             meshes[: len(shares)],
         )  # fmt: skip
     room = room_for(probe, num_replicates, memory_limit, chunk_size)
-    way = way_of(probe, metric, scheme, method, num_replicates)
+    strategy = choose_strategy(probe, metric, scheme, strategy, num_replicates)
     sparse = isinstance(probe.activations, SparseColumns)
-    if sparse and way == "dense":
+    if sparse and strategy == "dense":
         check_joint(probe, metric)
         parts = [part for _, part in probe.in_neurons()]
         return _in_parts(
             probe, parts, progress,
-            lambda i, told: of_part(
-                parts[i], method=way, mesh=mesh, memory_limit=memory_limit, progress=told
+            lambda i, report_progress: of_part(
+                parts[i], strategy=strategy, mesh=mesh, memory_limit=memory_limit,
+                progress=report_progress,
             ),
         )  # fmt: skip
 
     # what is prepared of sparse activations would be dense
     prepared = None if sparse else metric.prepare_neurons(probe.neurons)
     layer = None
-    if way != "dense":
+    if strategy != "dense":
         ranked = metric.neuron_view == "rank"
         layer = ranked_rows(probe, prepared) if ranked else active_rows(probe)
 
@@ -243,8 +256,8 @@ def bootstrap(
 
     observed = measured(metric)
     on_data = np.asarray(observed)
-    kept = kept_for(
-        checkpoint, key, probe, metric.name, on_data, num_replicates, scheme, way, chunk_size,
+    kept = checkpoint_for(
+        checkpoint, key, probe, metric.name, on_data, num_replicates, scheme, strategy, chunk_size,
         memory_limit,
     )  # fmt: skip
     # how much was free at first decides on, whatever is free now
@@ -252,21 +265,21 @@ def bootstrap(
     if mesh is not None:
         room = room._replace(replicates=-(-room.replicates // mesh.size) * mesh.size)
     evidence = effective_units(probe, metric, prepared)
-    told = telling(metric, observed, evidence)
+    has_evidence = has_enough_evidence(metric, observed, evidence)
     label = winner(observed)
     ends, ceiling, errors = None, None, None
-    if way == "screened":
+    if strategy == "screened":
         by = statistic_of(metric)
         shown = observed if by is metric else measured(by)
         ends = replicate_range(probe, metric, scheme, num_replicates, shown)
         ceiling = np.asarray(ends[1])
         errors = replicate_errors(probe, metric, prepared, shown)
-    pairs = pairs_where(in_play(told, ends, on_data))
-    sought = Sought(
+    pairs = pairs_where(possible_winners(has_evidence, ends, on_data))
+    sought = ReplicateInputs(
         key, probe, metric, scheme, num_replicates, prepared, layer, on_data,
-        np.asarray(label), told, ceiling, errors, room, mesh, kept,
+        np.asarray(label), has_evidence, ceiling, errors, room, mesh, kept,
     )  # fmt: skip
-    found, *results = (dense_way if way == "dense" else rows_way)(sought, pairs, progress)
+    found, *results = (run_dense if strategy == "dense" else run_rows)(sought, pairs, progress)
     return as_bootstrap(
         found, *results,
         observed=observed, label=label, evidence=evidence, probe=probe, metric=metric,
@@ -328,12 +341,12 @@ def _in_parts(
     done = [0] * len(parts)
 
     def run(i: int) -> Bootstrap:
-        def told(now: int, total: int) -> None:
+        def report_progress(now: int, total: int) -> None:
             done[i] = now
             if progress is not None:
                 progress(sum(done) // len(parts), total)
 
-        return of_part(i, told)
+        return of_part(i, report_progress)
 
     boots = at_once(run, meshes) if meshes else [run(i) for i in range(len(parts))]
 
@@ -378,7 +391,7 @@ def bootstrap_weights(
     return draw_all(key, ids, probe.groups, scheme, probe.num_units, probe.weights.dtype)
 
 
-def bootstrap_method(
+def bootstrap_black_box(
     key: Array,
     score_fn: Callable[[Probe], Any],
     probe: Probe,
@@ -402,8 +415,8 @@ def bootstrap_method(
     scheme : {"multinomial", "poisson", "subsample"}
         The Bayesian scheme has no rows to repeat.
     checkpoint : path, optional
-        A folder that keeps the scores of each replicate, see :func:`bootstrap`. A method is told by
-        its scores on the probe.
+        A folder that keeps the scores of each replicate, see :func:`bootstrap`. It is known by its
+        scores on the probe.
     progress : callable, optional
         Called as ``progress(done, num_replicates)``.
 
@@ -420,8 +433,8 @@ def bootstrap_method(
     check_scheme(scheme)
     if not SCHEMES[scheme].whole:
         raise ValueError(
-            "bootstrap_method repeats rows, which the bayesian scheme's continuous weights do not "
-            'allow; use "multinomial", "poisson" or "subsample"'
+            "bootstrap_black_box repeats rows, which the bayesian scheme's continuous weights do "
+            'not allow; use "multinomial", "poisson" or "subsample"'
         )
     num_replicates = check_count(num_replicates, "num_replicates")
 
@@ -434,7 +447,7 @@ def bootstrap_method(
 
     observed = scored(probe)
     label = winner(observed)
-    kept = kept_for(checkpoint, key, probe, scheme, np.asarray(observed))
+    kept = checkpoint_for(checkpoint, key, probe, scheme, np.asarray(observed))
 
     def replicate(b: int) -> tuple[Array]:
         drawn = draw(key, jnp.asarray(b), probe.groups, scheme, probe.num_units, jnp.float32)
@@ -455,8 +468,8 @@ def bootstrap_method(
     on_data = np.asarray(observed)
     pairs = pairs_where(~np.isnan(on_data))
     spread = np.asarray(standard_deviation(moments))[pairs]
-    told = telling(None, observed, evidence)
-    found = choose(None, on_data, told, pairs, spread, MAX_CANDIDATES * probe.num_neurons)
+    has_evidence = has_enough_evidence(None, observed, evidence)
+    found = choose(None, on_data, has_evidence, pairs, spread, MAX_CANDIDATES * probe.num_neurons)
     neuron, place = np.nonzero(found.concept >= 0)
     followed = neuron, found.concept[neuron, place]
     won = jnp.stack([winner(x) for x in scores])

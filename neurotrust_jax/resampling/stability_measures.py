@@ -37,7 +37,7 @@ __all__ = ["Stability", "bagging_epsilon", "inflated_argmax", "stability"]
         "nogueira_layer",
         "fleiss_kappa",
     ),
-    meta_fields=("delta", "epsilon"),
+    meta_fields=("alpha", "epsilon"),
 )
 @dataclass(frozen=True, eq=False)
 class Stability:
@@ -77,8 +77,8 @@ class Stability:
     fleiss_kappa : Array []
         :func:`fleiss_kappa` with the labelled neurons as subjects and the replicates as raters, at
         most 1. A layer's value only: chance agreement is that of the layer's label frequencies.
-    delta : float
-        The intervals hold with probability about 1 - delta.
+    alpha : float
+        The intervals hold with probability about 1 - alpha.
     epsilon : float
         Inflation of ``inflated_set``.
     """
@@ -97,11 +97,11 @@ class Stability:
     normalised_entropy_layer: Array
     nogueira_layer: Array
     fleiss_kappa: Array
-    delta: float
+    alpha: float
     epsilon: float
 
 
-def stability(boot: Bootstrap, *, delta: float = 0.05, epsilon: float = 0.1) -> Stability:
+def stability(boot: Bootstrap, *, alpha: float = 0.05, epsilon: float = 0.1) -> Stability:
     """Measure how stable the labels are over the bootstrap replicates, all neurons at once.
 
     The inflated sets can carry a guarantee that assumes nothing on data, model or metric (Soloff,
@@ -114,7 +114,7 @@ def stability(boot: Bootstrap, *, delta: float = 0.05, epsilon: float = 0.1) -> 
     Parameters
     ----------
     boot : Bootstrap
-    delta : float in (0, 1)
+    alpha : float in (0, 1)
         Error of each interval.
     epsilon : float
         Inflation of the arg-max of the vote shares, above 0: a concept stays in the set only if it
@@ -128,17 +128,17 @@ def stability(boot: Bootstrap, *, delta: float = 0.05, epsilon: float = 0.1) -> 
     Raises
     ------
     ValueError
-        If delta or epsilon is out of its range.
+        If alpha or epsilon is out of its range.
     """
-    return _stability(boot.winners, boot.label, boot.vote_share, delta=delta, epsilon=epsilon)
+    return _stability(boot.winners, boot.label, boot.vote_share, alpha=alpha, epsilon=epsilon)
 
 
 # Compiled on the arrays alone, so that another metric or scheme compiles nothing anew.
-@partial(jax.jit, static_argnames=("delta", "epsilon"))
+@partial(jax.jit, static_argnames=("alpha", "epsilon"))
 def _stability(
-    winners: Array, label: Array, share: Array, *, delta: float, epsilon: float
+    winners: Array, label: Array, share: Array, *, alpha: float, epsilon: float
 ) -> Stability:
-    check_share(delta, "delta")
+    check_share(alpha, "alpha")
     num_replicates, num_concepts = winners.shape[0], share.shape[1]
     labelled = label >= 0
 
@@ -150,10 +150,10 @@ def _stability(
     same = jnp.where(
         agreeing == num_replicates, 1, agreeing.astype(share.dtype) / num_replicates
     ).astype(share.dtype)
-    lower, upper = _wilson(same, num_replicates, delta)
+    lower, upper = _wilson(same, num_replicates, alpha)
     votes = jnp.round(share * num_replicates)
     value, value_lower, value_upper = (
-        of_labelled(x) for x in nogueira_of_votes(share, num_replicates, delta)
+        of_labelled(x) for x in nogueira_of_votes(share, num_replicates, alpha)
     )
     same = of_labelled(same)
     pairwise = of_labelled(agreeing_pairs(votes, num_replicates))
@@ -174,14 +174,14 @@ def _stability(
         normalised_entropy_layer=jnp.nanmean(entropy),
         nogueira_layer=jnp.nanmean(value),
         fleiss_kappa=fleiss_kappa(votes, num_replicates, where=labelled),
-        delta=delta,
+        alpha=alpha,
         epsilon=epsilon,
     )
 
 
-def _wilson(share: Array, n: int, delta: float) -> tuple[Array, Array]:
+def _wilson(share: Array, n: int, alpha: float) -> tuple[Array, Array]:
     """Interval of a binomial proportion (Wilson, 1927)."""
-    z2 = ndtri(jnp.asarray(delta / 2, share.dtype)) ** 2
+    z2 = ndtri(jnp.asarray(alpha / 2, share.dtype)) ** 2
     centre = share + z2 / (2 * n)
     half = jnp.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
     # the ends are 0 and 1 exactly where all replicates agree; rounding would miss them

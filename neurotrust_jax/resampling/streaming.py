@@ -13,16 +13,16 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh
 
-from .._engine.candidates import Candidates, in_play, stable_scale, telling
+from .._engine.candidates import Candidates, has_enough_evidence, possible_winners, stable_scale
 from .._engine.replicates import exact_product
 from .._engine.room import NUM_PILOT, SHARE
 from .._engine.screening import has_share_bounds, range_of_shares
 from .._engine.strategies import choose_followed
 from .._engine.stream_reader import CENTRED, Reader, Survey, plus
 from .._engine.streamed_evidence import streamed_units
-from .._numerics.packing import Blocks, Part, pairs_where, parts_of
+from .._numerics.packing import Blocks, Part, pack_pairs, pairs_where
 from .._numerics.sums import Sums
-from .._runtime.checkpoint import Kept
+from .._runtime.checkpoint import Checkpoint
 from .._runtime.chunks import Progress
 from .._runtime.devices import added, on_host, rows_on
 from .._runtime.memory import free_memory
@@ -120,11 +120,11 @@ def bootstrap_stream(
     sums = survey.sums()
     observed = _value(sums, metric)
     evidence = streamed_units(reader, survey, metric)
-    told, label = telling(metric, observed, evidence), winner(observed)
+    has_evidence, label = has_enough_evidence(metric, observed, evidence), winner(observed)
     ends = None
     if survey.single and has_share_bounds(metric):
         ends = range_of_shares(sums, metric, num_replicates, observed)
-    neuron, concept = pairs = pairs_where(in_play(told, ends, observed))
+    neuron, concept = pairs = pairs_where(possible_winners(has_evidence, ends, observed))
     held = BYTES * (len(neuron) + 2 * (reader.num_neurons + reader.num_concepts))
     limit = SHARE * free_memory() if memory_limit is None else float(memory_limit)
     room = int(limit / (held + 4 * NUM_PILOT))
@@ -134,21 +134,21 @@ def bootstrap_stream(
             f"{len(neuron):,} pairs of neurons and concepts need; raise it, or take fewer neurons "
             "at a time"
         )
-    kept = Kept(
+    kept = Checkpoint(
         checkpoint, key, survey.digest, metric.name, observed, num_replicates, memory_limit,
         [version(name) for name in ("neurotrust-jax", "jaxlib")],
     )  # fmt: skip
     # how much was free at first decides on, whatever is free now
     plan = min(room, MOST_A_PASS, num_replicates), int(limit / (8 * num_replicates))
     size, most_followed = (int(x) for x in kept.piece("room", lambda: plan))
-    (part,) = parts_of(pairs, reader.num_neurons, 2**62)
+    (part,) = pack_pairs(pairs, reader.num_neurons, 2**62)
     step = added(_block_sums, mesh, 3, counts=reader.counts)
     code = neuron * reader.num_concepts + concept
 
     def choose(spread: np.ndarray) -> tuple[Candidates, np.ndarray]:
         """The candidates, and the places of the pairs to follow."""
         found, followed = choose_followed(
-            metric, observed, np.asarray(label), told, pairs, spread, most_followed
+            metric, observed, np.asarray(label), has_evidence, pairs, spread, most_followed
         )
         return found, np.searchsorted(code, followed[0] * reader.num_concepts + followed[1])
 

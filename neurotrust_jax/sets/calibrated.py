@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array, lax
 
 from .._engine.candidates import MAX_CANDIDATES, at_top, stable_scale
-from .._numerics.packing import few_shapes
+from .._numerics.packing import round_up_shape
 from ..faithfulness.bounds import Level, intervals_at
 from ..faithfulness.certificates import LOWER_SHARE
 from ..faithfulness.evidence import student_ratio
@@ -158,7 +158,7 @@ def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) ->
         (own,) = np.nonzero((length > shorter) & (length <= width))
         if len(own) == 0:
             continue
-        some = np.resize(own, few_shapes(len(own)))
+        some = np.resize(own, round_up_shape(len(own)))
         place = np.arange(width)[None, :]
         present = place < length[some][:, None]
         column = np.where(present, candidates[some][:, :width], 0)

@@ -28,7 +28,7 @@ TARGETS = ("best", "replication")
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("mask", "undecided", "score"),
+    data_fields=("mask", "untested", "score"),
     meta_fields=("alpha", "method", "target", "guarantee"),
 )
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class ConceptSets:
     ----------
     mask : Array [U, C] of bool
         Whether the concept is in the neuron's set; no row is empty, and the label is always in.
-    undecided : Array [U, C] of bool
+    untested : Array [U, C] of bool
         Members of a calibrated set that no test has looked at: too little evidence for a bootstrap
         (see :attr:`Bootstrap.thin`), and no bounds for every sample size rule them out either.
     alpha : float
@@ -59,7 +59,7 @@ class ConceptSets:
     """
 
     mask: Array
-    undecided: Array
+    untested: Array
     alpha: float
     method: str
     target: str
@@ -95,7 +95,7 @@ def concept_sets(
     effective units if the most similar one is, else all. Concepts on which there is too little
     evidence for replicates stay unless their upper bound for every sample size (at three
     quarters of alpha) is below the largest of simultaneous lower bounds of the others (at a
-    quarter); see ``undecided``. These lower bounds are the bootstrap's, so that this exclusion too,
+    quarter); see ``untested``. These lower bounds are the bootstrap's, so that this exclusion too,
     and with it all coverage, holds in the limit of many units. Where the label itself is on too
     little evidence (or at the end of the range, as an AUROC of 0.99999 is), replicates can not
     compare the others with it, and the set is that of the certificate.
@@ -170,7 +170,7 @@ def concept_sets(
                 "a certificate is read from the data, which a bootstrap in passes does not keep; "
                 'use method="calibrated", or certify() on a probe'
             )
-        proof = certify(boot.probe, boot.definition, delta=alpha, **options._asdict())
+        proof = certify(boot.probe, boot.definition, alpha=alpha, **options._asdict())
         mask = proof.mask | chosen(boot.label, proof.mask.shape[1])
         return ConceptSets(mask, jnp.zeros_like(mask), alpha, method, target, proof.guarantee)
     needed = replicate_rank(1 - alpha, boot.num_replicates)

@@ -93,7 +93,7 @@ def shift_bounds(
     metric: str | Metric = "iou",
     *,
     gamma: float,
-    delta: float | None = None,
+    alpha: float | None = None,
     largest_unit: float | None = None,
 ) -> ShiftBounds:
     """Bounds of each similarity on any target whose density ratio lies in [1/gamma, gamma].
@@ -111,12 +111,12 @@ def shift_bounds(
         accuracy, precision, recall, iou, f1, a balanced accuracy or an AUROC.
     gamma : float
         At least 1, where the target is the probing distribution.
-    delta : float in (0, 1), optional
-        With it the bounds also hold for the sampling error, each pair with probability 1 - delta:
+    alpha : float in (0, 1), optional
+        With it the bounds also hold for the sampling error, each pair with probability 1 - alpha:
         the limits of :func:`intervals` are moved, conditional ones by the factor of the odds. What
         those assume, these assume too.
     largest_unit : float, optional
-        As for :func:`intervals`; matters with delta, and with groups or unequal weights.
+        As for :func:`intervals`; matters with alpha, and with groups or unequal weights.
 
     Returns
     -------
@@ -131,10 +131,10 @@ def shift_bounds(
     _check_metric(metric)
     if not (math.isfinite(gamma) and gamma >= 1):
         raise ValueError(f"gamma must be finite and at least 1, got {gamma}")
-    if delta is None:
+    if alpha is None:
         lower, upper = _bounds_at(probe, metric, gamma)
         return ShiftBounds(lower, upper, float(gamma), metric.name in SHARP)
-    found = intervals(probe, metric, delta=delta, largest_unit=largest_unit)
+    found = intervals(probe, metric, alpha=alpha, largest_unit=largest_unit)
     g = jnp.asarray(gamma, found.lower.dtype)
     lower, upper = _moved(found.lower, found.upper, g, metric)
     return ShiftBounds(lower, upper, float(gamma), False)
@@ -162,7 +162,7 @@ def _bounds_at(probe: Probe, metric: Metric, gamma: float) -> tuple[Array, Array
         neurons, labels = part.neurons, part.labels
         return _share_bounds(neurons.present, labels.present, part.weights, g, metric=metric)
 
-    return probe.each_neuron(of_part)
+    return probe.map_neurons(of_part)
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -228,7 +228,7 @@ def robustness_radius(
     probe: Probe,
     metric: str | Metric = "iou",
     *,
-    delta: float | None = None,
+    alpha: float | None = None,
     largest_unit: float | None = None,
     warn_below: float | None = None,
 ) -> RobustnessRadius:
@@ -245,9 +245,9 @@ def robustness_radius(
     ----------
     probe, metric
         As in :func:`shift_bounds`.
-    delta : float in (0, 1), optional
+    alpha : float in (0, 1), optional
         With it the radius also holds for the sampling error, for each neuron with probability
-        1 - delta: limits for all concepts at once are compared. A lower bound.
+        1 - alpha: limits for all concepts at once are compared. A lower bound.
     largest_unit : float, optional
         As in :func:`shift_bounds`.
     warn_below : float, optional
@@ -271,11 +271,11 @@ def robustness_radius(
     _check_metric(metric)
     value = similarity(probe, metric)
     label = winner(value)
-    if delta is not None or metric.name not in SHARP:
+    if alpha is not None or metric.name not in SHARP:
         lower = upper = value
-        if delta is not None:
+        if alpha is not None:
             found = intervals(
-                probe, metric, delta=delta, simultaneous="concepts", largest_unit=largest_unit
+                probe, metric, alpha=alpha, simultaneous="concepts", largest_unit=largest_unit
             )
             lower, upper = found.lower, found.upper
         radii = _marginal_radii(at_concept(lower, label)[:, None], upper, metric)
