@@ -14,6 +14,12 @@ def labels(probe, metric):
     return np.asarray(nt.identify(probe, metric).concept)[:, 0]
 
 
+def fresh_labels(population, n, columns, metric, count):
+    """Labels of some neurons on ``count`` fresh probing sets of n samples, [count, U]."""
+    drawn = (population.probe(population.samples(10**6 + i, n), columns) for i in range(count))
+    return np.stack([labels(probe, metric) for probe in drawn])
+
+
 def best_concepts(similarity):
     """Whether each concept is the most similar or ties with it, [U, C].
 
@@ -55,7 +61,8 @@ def slack(by_draw, alpha, count):
     """How far mean coverage may fall below its level by chance, and its standard error.
 
     ``by_draw`` holds the share of ``count`` neurons in each independent draw. Where no set misses
-    at all the spread says nothing, so the error is at least that of independent neurons.
+    at all, the standard error is 0 and says nothing, so the slack is at least three times the error
+    that ``count`` independent neurons have at the nominal level.
     """
     error = np.std(by_draw) / math.sqrt(len(by_draw))
     nominal = math.sqrt(alpha * (1 - alpha) / len(by_draw) / count)

@@ -5,7 +5,7 @@ import math
 import jax
 import numpy as np
 from _common.terminal import track
-from _common.truth import best_concepts, labels, mean_of, share_held, some_neurons
+from _common.truth import best_concepts, fresh_labels, mean_of, share_held, some_neurons
 
 import neurotrust_jax as nt
 
@@ -34,10 +34,7 @@ def size_part(found, metric, size):
     truth = Truth(found, metric, columns)
     rows = []
     for n in track(size["samples"], f"{found.layer.name}, {metric}"):
-        fresh = np.stack([
-            labels(found.probe(found.samples(10**6 + i, n), columns), metric)
-            for i in range(size["fresh"])
-        ])  # fmt: skip
+        fresh = fresh_labels(found, n, columns, metric, size["fresh"])
         drawn = [
             one_draw(found.probe(found.samples(seed, n), columns), seed, metric, truth, fresh, size)
             for seed in range(size["draws"])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from _common.terminal import track
-from _common.truth import best_concepts, labels, some_neurons
+from _common.truth import best_concepts, fresh_labels, some_neurons
 
 import neurotrust_jax as nt
 
@@ -107,10 +107,7 @@ def collect(found, n, metric, size):
     """Measures by name, shares of fresh sets, and whether the label is best, each [draws, U]."""
     columns = some_neurons(found, size["neurons"])
     best = best_concepts(nt.similarity(found.probe(columns=columns), metric))
-    fresh = np.stack([
-        labels(found.probe(found.samples(10**6 + i, n), columns), metric)
-        for i in range(size["fresh"])
-    ])  # fmt: skip
+    fresh = fresh_labels(found, n, columns, metric, size["fresh"])
     values, shares, right = {name: [] for name in MEASURES}, [], []
     for seed in track(range(size["draws"]), f"{found.layer.name}, n = {n:,}"):
         probe = found.probe(found.samples(seed, n), columns)
