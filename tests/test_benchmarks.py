@@ -86,6 +86,14 @@ def test_speed_compares_equal_answers(tmp_path, request):
     assert scaled["seconds"] > 0
 
 
+def test_audits_are_timed_in_three_worlds(tmp_path, request):
+    rows = run_quick("audit_time", tmp_path, request)["rows"]
+    explained = {x["world"]: x["U"] - x["verdicts"]["unexplained"] for x in rows}
+    assert explained["strong"] == 6
+    assert explained["strong"] > explained["weak"] > explained["noise"] == 0
+    assert all(x["seconds"] > 0 for x in rows)
+
+
 def test_size_of_the_probing_set(tmp_path, request):
     found = run_quick("probing_size", tmp_path, request)
     assert (tmp_path / "probing_size.png").stat().st_size > 10_000
