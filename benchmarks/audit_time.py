@@ -16,24 +16,19 @@ calls. Where there is none within ``--patience`` seconds, all calls count, and t
 cores other processes used.
 """
 
-import argparse
-import datetime
-import json
 import os
-import platform
-import re
 import statistics
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
+from _common import command_line, results
+from _common.terminal import table
 from rich.console import Console
-from rich.table import Table
 
 import neurotrust_jax as nt
 
-HERE = Path(__file__).parent
 EFFECTS = {"strong": (1.0, 4.0), "weak": (0.0, 1.0), "noise": (0.0, 0.0)}
 FULL = {"n": 10_000, "U": 512, "C": 256, "B": 1000}
 QUICK = {"n": 1000, "U": 6, "C": 6, "B": 50}
@@ -94,51 +89,35 @@ def measure(world, metric, size, patience):
 
 
 def machine():
-    """What the times depend on."""
-    device = jax.devices()[0]
-    model = device.device_kind
-    cpu_info = Path("/proc/cpuinfo")
-    if device.platform == "cpu" and cpu_info.exists():
-        found = re.search(r"model name\s*: (.*)", cpu_info.read_text())
-        model = found[1] if found else model
-    return {
-        "device": model, "backend": device.platform, "cores": os.cpu_count(),
-        "python": platform.python_version(), "jax": jax.__version__, "numpy": np.__version__,
-        "date": datetime.datetime.now().isoformat(timespec="seconds"),
-    }  # fmt: skip
+    """What the times depend on, and when they were taken."""
+    found = results.machine()
+    same = {name: found[name] for name in ("device", "backend", "cores", "python")}
+    versions = {name: found["versions"][name] for name in ("jax", "numpy")}
+    return same | versions | {"date": results.time_stamp()}
 
 
-def show(rows):
-    table = Table(title="seconds of an audit, without compilation", title_justify="left")
-    for name in ("world", "metric", "seconds", "cores of others", "verdicts"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        verdicts = ", ".join(f"{v} {k}" for k, v in row["verdicts"].items() if v)
-        table.add_row(
-            row["world"], row["metric"], f"{row['seconds']:.3g}", str(row["cores_of_others"]),
-            verdicts,
-        )  # fmt: skip
-    Console().print(table)
+def cells(row):
+    verdicts = ", ".join(f"{v} {k}" for k, v in row["verdicts"].items() if v)
+    seconds = f"{row['seconds']:.3g}"
+    return row["world"], row["metric"], seconds, row["cores_of_others"], verdicts
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="tiny sizes")
+    parser = command_line.parser(__doc__, "tiny sizes")
     parser.add_argument("--worlds", nargs="+", choices=EFFECTS, default=list(EFFECTS))
     parser.add_argument("--metrics", nargs="+", choices=nt.METRICS, default=["iou"])
     parser.add_argument("--patience", type=float, default=300, help="seconds for a world")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the JSON")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "audit_time.json"
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = results.read(path).get("rows", [])
+    size, patience = (QUICK, 0) if options.quick else (FULL, options.patience)
     for metric in options.metrics:
         for world in options.worlds:
-            size, patience = (QUICK, 0) if options.quick else (FULL, options.patience)
             row = measure(world, metric, size, patience)
             rows = [x for x in rows if (x["world"], x["metric"]) != (world, metric)] + [row]
-            path.write_text(json.dumps(machine() | {"rows": rows}, indent=1) + "\n")
-    show(rows)
+            results.write(path, machine() | {"rows": rows})
+    columns = ("world", "metric", "seconds", "cores of others", "verdicts")
+    Console().print(table("seconds of an audit, without compilation", columns, map(cells, rows)))
 
 
 if __name__ == "__main__":

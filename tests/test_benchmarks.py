@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -124,10 +123,43 @@ def test_agreement_tells_labels_that_last(tmp_path, request):
     assert worth["positives"] < 0.65  # says nothing of the neuron
 
 
-def test_the_table_of_real_layers_is_what_was_measured():
-    report = runpy.run_path(str(BENCHMARKS / "real_layers_report.py"))
+def test_the_table_of_real_layers_is_what_was_measured(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from _real_layers.tables import markdown
+
     found = json.loads((BENCHMARKS / "results" / "real_layers.json").read_text())
-    assert report["markdown"](found) in (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    assert markdown(found) in (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+
+
+def test_results_are_written_one_row_a_line(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from _common import results
+
+    path = tmp_path / "new" / "some.json"
+    assert results.read(path) == {}
+    rows = [{"task": "a", "x": 1 / 3, "some": (1, 2)}, {"task": "b", "x": np.float32(0.5)}]
+    results.write(path, {"sizes": {"n": (10, 20)}, "rows": rows})
+    assert results.read(path)["rows"][0] == {"task": "a", "x": 1 / 3, "some": [1, 2]}
+    assert '  {"task": "b", "x": 0.5}\n' in path.read_text()
+    assert results.other_tasks(path, "rows", ("a",)) == [{"task": "b", "x": 0.5}]
+    values = {"x": [math.nan, math.inf, 1 / 3], "y": np.bool_(True), "n": 123_456_789}
+    assert results.finite(values) == {"x": [None, None, 1 / 3], "y": True, "n": 123_456_789}
+    assert results.rounded(values)["x"] == [None, None, 0.33333]
+
+
+def test_best_concepts_and_the_share_that_sets_hold(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from _common.truth import best_concepts, share_held
+
+    best = best_concepts([[0.3, 0.3, 0.1], [math.nan, 0.2, 0.1], [math.nan] * 3])
+    np.testing.assert_array_equal(best, [[1, 1, 0], [0, 1, 0], [0, 0, 0]])
+    mask = np.array([[1, 0, 1], [0, 1, 0], [1, 1, 1]], bool)
+    np.testing.assert_array_equal(share_held(mask, best), [0.5, 1, math.nan])
+
+
+def test_sanity_differs_from_the_published_values_for_rank_metrics_only(tmp_path, request):
+    rows = run_quick("sanity", tmp_path, request)["rows"]
+    assert {x["metric"] for x in rows if x["differs"]} == {"simulation_auroc", "spearman"}
 
 
 def test_real_layers(tmp_path, request):

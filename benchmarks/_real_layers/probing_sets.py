@@ -6,10 +6,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from _common.truth import best_concepts, labels, some_neurons
 
 import neurotrust_jax as nt
 
-REAL = Path(os.environ.get("NEUROTRUST_REAL", Path(__file__).parents[2] / "shared" / "real"))
+REAL = Path(os.environ.get("NEUROTRUST_REAL", Path(__file__).parents[3] / "shared" / "real"))
 LAYERS = {  # file and array of each real layer
     "magika conv": ("magika.npz", "conv"),
     "magika logits": ("magika.npz", "logits"),
@@ -46,9 +47,7 @@ class _ProbingSets:
 
     def fresh_labels(self, seed, metric):
         """Labels of the fresh probing sets of a draw, [sets, U], -1 for none."""
-        return np.stack(
-            [np.asarray(nt.identify(x, metric).concept)[:, 0] for x in self.draw(seed)[1]]
-        )
+        return np.stack([labels(x, metric) for x in self.draw(seed)[1]])
 
 
 class Halves(_ProbingSets):
@@ -101,7 +100,7 @@ class Halves(_ProbingSets):
         return probe, [fresh]
 
     def best(self, metric):
-        """Nobody knows."""
+        """None, since the population is not known."""
 
 
 class Draws(_ProbingSets):
@@ -114,8 +113,7 @@ class Draws(_ProbingSets):
         super().__init__()
         self.name, self.n = population.layer.name.split()[0], n
         self.population, self.num_fresh = population, num_fresh
-        order = np.random.default_rng(0).permutation(population.live)
-        self.neurons = np.sort(order[:num_neurons])
+        self.neurons = some_neurons(population, num_neurons)
         self.concepts = np.flatnonzero(population.concepts.mean(axis=0) * n >= MIN_POSITIVES)
         self.names = [population.names[c] for c in self.concepts]
         self.hierarchy = {}
@@ -145,6 +143,4 @@ class Draws(_ProbingSets):
         """
         if metric in FIXED:
             return None
-        truth = np.asarray(nt.similarity(self._probe(slice(None)), metric), np.float64)
-        truth = np.where(np.isnan(truth), -np.inf, truth)
-        return (truth >= truth.max(axis=1, keepdims=True) - 1e-7) & np.isfinite(truth)
+        return best_concepts(nt.similarity(self._probe(slice(None)), metric))

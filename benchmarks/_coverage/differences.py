@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from _common.terminal import table
+from _common.truth import labels, slack
 
 import neurotrust_jax as nt
 from neurotrust_jax.datasets import planted
@@ -77,12 +76,12 @@ ALPHAS = (0.2, 0.1, 0.05)
 
 
 def effects(case, side, seed):
-    """What each concept adds to each neuron's activity, [U, C]: a law of the case."""
+    """What each concept adds to each neuron's activity, [U, C]."""
     rng = np.random.default_rng(seed)
     found = np.zeros((case.neurons, case.concepts))
     for row in found:
-        own = EFFECTS[side.layer]
-        row[rng.permutation(case.concepts)[: len(own)]] = own
+        added = EFFECTS[side.layer]
+        row[rng.permutation(case.concepts)[: len(added)]] = added
     return found
 
 
@@ -102,17 +101,15 @@ def draw(case, effect, seed):
     return f, c, law
 
 
-def one(case, seed):
-    """Of one data set: estimates, standard errors and truth of the differences, and the control."""
-    sides = case.first, case.second
-    effect = [effects(case, side, i) for i, side in enumerate(sides)]
+def measured(case, seed):
+    """Activations and concepts that each side is measured on, and their laws."""
+    effect = [effects(case, side, i) for i, side in enumerate((case.first, case.second))]
     if case.shared and case.first.layer == case.second.layer:
         f, c, law = draw(case, effect[0], seed)
-        measured, laws = [(f, c)] * 2, [law] * 2
-    elif case.shared:
+        return [(f, c)] * 2, [law] * 2
+    if case.shared:
         f, c, law = draw(case, np.concatenate(effect), seed)
         halves = slice(0, case.neurons), slice(case.neurons, None)
-        measured = [(f[:, some], c) for some in halves]
         laws = [
             law._replace(
                 active_probability=law.active_probability[some],
@@ -120,17 +117,22 @@ def one(case, seed):
             )
             for some in halves
         ]
-    else:
-        drawn = [draw(case, x, 2 * seed + i) for i, x in enumerate(effect)]
-        measured, laws = [x[:2] for x in drawn], [x[2] for x in drawn]
+        return [(f[:, some], c) for some in halves], laws
+    drawn = [draw(case, x, 2 * seed + i) for i, x in enumerate(effect)]
+    return [x[:2] for x in drawn], [x[2] for x in drawn]
+
+
+def one(case, seed):
+    """Differences, their standard errors and their truth on one dataset, and the control's."""
+    sides = case.first, case.second
+    data, laws = measured(case, seed)
     groups = np.arange(case.n) // (case.n // case.groups) if case.groups else None
-    probes = [nt.make_probe(f, c, thresholds=0.0, groups=groups) for f, c in measured]
+    probes = [nt.make_probe(f, c, thresholds=0.0, groups=groups) for f, c in data]
     truth = [np.asarray(planted_similarity(x, s.metric)) for x, s in zip(laws, sides, strict=True)]
     label = [
-        value.argmax(axis=1) if side.given
-        else np.asarray(nt.identify(probe, side.metric).concept[:, 0])
+        value.argmax(axis=1) if side.given else labels(probe, side.metric)
         for value, side, probe in zip(truth, sides, probes, strict=True)
-    ]  # fmt: skip
+    ]
     value = [
         np.take_along_axis(x, y[:, None], axis=1)[:, 0] for x, y in zip(truth, label, strict=True)
     ]
@@ -171,15 +173,15 @@ def rows_of(case, datasets):
     for alpha in ALPHAS:
         quantile = NormalDist().inv_cdf(1 - alpha / 2)
         hit, hit_neurons = held(found[0], quantile), held(neurons, quantile).mean(axis=1)
+        allowed, error_of_mean = slack(hit, alpha, 1)
         nominal = math.sqrt(alpha * (1 - alpha) / datasets)
-        slack = 3 * max(hit.std() / math.sqrt(datasets), nominal)
-        slack_neurons = 3 * hit_neurons.std() / math.sqrt(datasets)
+        allowed_neurons = 3 * hit_neurons.std() / math.sqrt(datasets)
         rows.append({
             "case": case.name, "metric": case.first.metric, "n": case.n, "neurons": case.neurons,
             "concepts": case.concepts, "frequency": case.frequency, "groups": case.groups,
             "alpha": alpha, "datasets": datasets,
             "coverage": float(hit.mean()),
-            "standard_error": float(max(hit.std() / math.sqrt(datasets), nominal)),
+            "standard_error": float(max(error_of_mean, nominal)),
             "neuron_coverage": float(hit_neurons.mean()),
             "truth": float(truth.mean()), "bias": float((mean - truth).mean()),
             "width": float(2 * quantile * error.mean()),
@@ -187,30 +189,25 @@ def rows_of(case, datasets):
             "control_neuron_coverage": float(held(control_neurons, quantile).mean()),
             "control_bias": float((control[0] - control[2]).mean()),
             "control_width": float(2 * quantile * control[1].mean()),
-            "covers": bool(hit.mean() >= 1 - alpha - slack),
-            "neurons_cover": bool(hit_neurons.mean() >= 1 - alpha - slack_neurons),
+            "covers": bool(hit.mean() >= 1 - alpha - allowed),
+            "neurons_cover": bool(hit_neurons.mean() >= 1 - alpha - allowed_neurons),
         })  # fmt: skip
     return rows
 
 
-def run(console: Console, quick: bool, datasets: int | None = None) -> list[dict]:
-    """Rows of all cases and levels, which are printed too."""
-    cases = QUICK if quick else CASES
-    rows = []
-    for case in track(cases, "differences", console=Console(stderr=True)):
-        rows += rows_of(case, datasets or (40 if quick else 200))
-    table = Table(title="intervals of differences, nominal 90%", title_justify="left")
-    names = ("labels", "truth", "bias", "width", "mean held", "neurons held", "control's bias",
-             "width", "mean held", "neurons held")  # fmt: skip
-    for name in names:
-        table.add_column(name, justify="left" if name == "labels" else "right")
-    for x in rows:
-        if x["alpha"] == 0.1:
-            table.add_row(
+def summary(rows):
+    """The true differences, and how often intervals and controls hold them at 90%."""
+    return table(
+        "intervals of differences, nominal 90%",
+        ("labels", "truth", "bias", "width", "mean held", "neurons held", "control's bias",
+         "width", "mean held", "neurons held"),
+        (
+            (
                 x["case"], f"{x['truth']:+.4f}", f"{x['bias']:+.4f}", f"{x['width']:.4f}",
                 f"{x['coverage']:.3f}", f"{x['neuron_coverage']:.3f}",
                 f"{x['control_bias']:+.4f}", f"{x['control_width']:.4f}",
                 f"{x['control_coverage']:.3f}", f"{x['control_neuron_coverage']:.3f}",
-            )  # fmt: skip
-    console.print(table)
-    return rows
+            )
+            for x in rows if x["alpha"] == 0.1
+        ),
+    )  # fmt: skip

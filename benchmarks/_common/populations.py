@@ -12,7 +12,7 @@ SHARE = 0.05  # of the population above a neuron's threshold
 class Population:
     """A layer's activations on all there is, and what is true of it.
 
-    A unit is what is independent of others: an image, or a file with all tokens of its excerpt.
+    A unit is independent of the others: an image, or a file with all tokens of its excerpt.
 
     Attributes
     ----------
@@ -20,13 +20,13 @@ class Population:
     rows : array [N] of int
         Samples of ``layer.data`` that make up the population: all images, an excerpt of every file.
     size : int
-        Samples of a unit, which follow each other.
+        Number of samples in a unit, which are consecutive.
     activations : array or scipy.sparse.csr_array [N, U]
     concepts : array [N, C] of bool
     thresholds : array [U]
-        The 5% most active samples of the population are above; of sparse features those not zero.
+        The 5% most active samples of the population are above; those not zero for sparse features.
     live : array of int
-        Neurons for which that is so; the others are tied at their threshold, or nearly always zero.
+        The other neurons are tied at their threshold, or nearly always zero.
     """
 
     def __init__(self, task, excerpt=128):
@@ -59,7 +59,7 @@ class Population:
         return len(self.rows) // self.size
 
     def probe(self, rows=slice(None), columns=None, groups=None):
-        """Some samples of the population, and some neurons; all, and those live, by default."""
+        """A probe of some samples and neurons; by default of all samples and the live neurons."""
         columns = self.live if columns is None else columns
         return nt.make_probe(
             self.activations[rows][:, columns],
@@ -74,7 +74,7 @@ class Population:
         return np.random.default_rng(seed).integers(0, len(self.rows), n)
 
     def units(self, seed, count):
-        """Rows of so many units drawn whole, and the draw that each comes from."""
+        """Rows of ``count`` units drawn whole, and the number of the draw of each row."""
         drawn = np.random.default_rng(seed).integers(0, self.num_units, count)
         rows = (drawn[:, None] * self.size + np.arange(self.size)).ravel()
         return rows, np.repeat(np.arange(count), self.size)

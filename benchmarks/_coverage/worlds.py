@@ -30,7 +30,7 @@ class Cell(NamedTuple):
     metric : str
     n, num_concepts : int
     frequency : float
-        Of the concepts.
+        Frequency of the concepts.
     gap : float
         How much less the other concepts depend on the cause.
     structure : str
@@ -39,7 +39,7 @@ class Cell(NamedTuple):
         other; "rare best": the best concept is rare and hardly met.
     groups : str
         "": samples are independent; "copies": each is there three times, as one group; "12", "20":
-        so many groups of one size; "zipf": 60 groups, the k-th of a size that falls as 1/k.
+        12 or 20 groups of one size; "zipf": 60 groups, the k-th of a size that falls as 1/k.
     scheme : str
     quantile : bool
         Whether thresholds are quantiles of the data, not those of the population.
@@ -132,11 +132,11 @@ def draw(cell, seed, neurons=NEURONS):
         n = len(groups)
 
     def normal(columns):
-        own = rng.standard_normal((n, columns))
+        single = rng.standard_normal((n, columns))
         if groups is None:
-            return own
+            return single
         shared = rng.standard_normal((groups[-1] + 1, columns))[groups]
-        return math.sqrt(WITHIN) * shared + math.sqrt(1 - WITHIN) * own
+        return math.sqrt(WITHIN) * shared + math.sqrt(1 - WITHIN) * single
 
     cause = normal(1)
     f = SHARED * cause + math.sqrt(1 - SHARED**2) * normal(neurons)

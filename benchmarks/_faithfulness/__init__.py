@@ -1,0 +1,1 @@
+"""The parts of `faithfulness.py`."""

@@ -1,0 +1,65 @@
+"""Rows of results, and loops over replicates with a check of their winners."""
+
+import statistics
+import time
+
+import numpy as np
+from _common.results import rounded
+
+from .plan import TIE
+
+
+def row(metric, method, size, **values):
+    """A row of results; its numbers have five significant digits."""
+    return {"metric": metric, "method": method, **size._asdict(), **rounded(values)}
+
+
+def ours(metric, size, times):
+    """The row of one batched call."""
+    return row(
+        metric, "ours", size, **times, replicates_timed=size.B, speed_up=1.0, equal_winners=1.0
+    )
+
+
+def baseline(metric, name, size, each, best_seconds, **checked):
+    """The row of a loop: B times what each replicate took, against our best time."""
+    least = min(each) * size.B
+    return row(
+        metric, name, size, seconds=statistics.median(each) * size.B, best_seconds=least,
+        replicates_timed=len(each), extrapolated=len(each) < size.B, speed_up=least / best_seconds,
+        **checked,
+    )  # fmt: skip
+
+
+def on_host(x):
+    """An array in NumPy, from NumPy or PyTorch."""
+    return x.cpu().numpy() if hasattr(x, "cpu") else x
+
+
+def run_replicates(score, counts, budget):
+    """Seconds, similarities and winners of each replicate, after one that warms up."""
+    score(counts[0])
+    seconds, found = [], []
+    for w in counts:
+        start = time.perf_counter()
+        scores = score(w)
+        winners = on_host(scores.argmax(1))
+        seconds.append(time.perf_counter() - start)
+        found.append((on_host(scores), winners))
+        if sum(seconds) > budget:
+            break
+    return seconds, found
+
+
+def agreement(ours, found):
+    """Share of equal winners, and the number of unequal ones whose similarities do not tie."""
+    different, real = 0, 0
+    for mine, (scores, theirs) in zip(ours, found, strict=False):
+        u = np.flatnonzero(mine != theirs)
+        best, other = scores[u, theirs[u]], scores[u, mine[u]]
+        different += len(u)
+        real += int(((mine[u] < 0) | ~(best - other <= TIE * np.abs(best))).sum())
+    return {
+        "equal_winners": 1 - different / (len(found) * ours.shape[1]),
+        "disagreements": real,
+    }

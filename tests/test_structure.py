@@ -1,0 +1,115 @@
+"""The arrows between packages run one way, and the statistics stand without their shell."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import neurotrust_jax as nt
+
+PACKAGE = Path(nt.__file__).parent
+
+# The floors of the house, the lowest first: a package imports from lower floors only.
+FLOORS = (
+    {"_numerics", "_runtime"},
+    {"files", "probing"},
+    {"metrics"},
+    {"faithfulness"},
+    {"schemes"},
+    {"_engine"},
+    {"resampling"},
+    {"sets", "chance", "shift"},
+    {"auditing"},
+    {"report"},
+    {"runs"},
+    {"datasets", "models"},
+    {"tasks"},
+    {"cli"},
+    {"__main__"},
+)
+LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
+SHELL = {"flax", "matplotlib", "optax", "orbax", "jinja2", "typer", "rich", "PIL"}
+STATISTICS = [name for names in FLOORS[: FLOORS.index({"report"})] for name in names]
+
+
+def sources():
+    """Each module of the package, by its dotted name, with its syntax tree."""
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield parts, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(parts, tree):
+    """Dotted names that a module imports, with those inside its functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = tuple(node.module.split(".")) if node.module else ()
+            start = parts[: len(parts) - node.level] if node.level else ()
+            yield from ((*start, *module, alias.name) for alias in node.names)
+
+
+def arrows():
+    """Pairs of a package and one that it imports from, with the module that does."""
+    for parts, tree in sources():
+        home = parts[1]
+        for target in imported(parts, tree):
+            if target[0] == "neurotrust_jax" and home != "__init__" and len(target) > 1:
+                yield home, target[1], ".".join(parts)
+
+
+def upward(found):
+    """The arrows that do not run to a lower floor."""
+    return {x for x in found if x[0] != x[1] and LEVEL[x[1]] >= LEVEL[x[0]]}
+
+
+def test_every_package_stands_on_a_floor():
+    there = {p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert there - {"__init__"} == set(LEVEL)
+
+
+def test_arrows_run_one_way():
+    found = set(arrows())
+    assert ("metrics", "probing") in {x[:2] for x in found}
+    assert upward(found) == set()
+    assert upward({("probing", "metrics", "a module"), ("sets", "chance", "another")})
+
+
+def test_the_statistics_import_no_shell():
+    for parts, tree in sources():
+        if parts[1] in STATISTICS:
+            used = {target[0] for target in imported(parts, tree)}
+            assert not used & SHELL, parts
+    code = (
+        "import sys, neurotrust_jax as nt\n"
+        f"assert not {SHELL} & set(sys.modules), {SHELL} & set(sys.modules)\n"
+        "probe = nt.make_probe([[0.0], [1.0], [2.0]], [[0], [1], [1]], thresholds=0.5)\n"
+        "nt.intervals(probe)\n"
+        f"assert not {SHELL} & set(sys.modules), {SHELL} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_no_function_is_named_as_a_module():
+    modules = {part for parts, _ in sources() for part in parts[1:]}
+    doors = [nt, *(x for name in LEVEL if hasattr(x := getattr(nt, name, None), "__path__"))]
+    public = {
+        name
+        for door in doors
+        for name, value in vars(door).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+    assert len(public) > 30
+    assert not public & modules
+
+
+def test_the_top_level_is_short():
+    verbs = [name for name, value in vars(nt).items() if callable(value) and name[0].islower()]
+    assert 20 <= len(verbs) <= 32, verbs
+
+
+def test_files_are_short():
+    lines = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.rglob("*.py")}
+    assert {p.name: n for p, n in lines.items() if n > 420} == {}
