@@ -93,7 +93,7 @@ def plain_quantiles(num_datasets, tick):
             found = {(m, way): [] for m in PLAIN_METRICS for way in ("exact", "dkw", "split")}
             for batch in range(0, num_datasets, SINGLES):
                 plain = side_by_side([law.draw(rng, (n, 1)) for _ in range(SINGLES)])
-                split = nt.split_thresholds(jax.random.key(batch), plain)
+                split = nt.split_thresholds(jax.random.key(batch), plain, split=0.5)
                 for way, probe in (("exact", plain), ("dkw", plain), ("split", split)):
                     method = "exact" if way == "split" else way
                     for metric in PLAIN_METRICS:
