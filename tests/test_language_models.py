@@ -1,6 +1,7 @@
 """Transformer, autoencoder, n-grams and checkpoints: against naive loops and planted truth."""
 
 import collections
+import doctest
 import logging
 import math
 
@@ -583,3 +584,19 @@ def test_fingerprints_tell_settings_and_data_apart():
     assert fingerprint({"a": 1, "b": 2}, x) == fingerprint({"b": 2, "a": 1}, jnp.asarray(x))
     with pytest.raises(TypeError):
         fingerprint(object())
+
+
+# --- documentation ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        SparseAutoencoder, Transformer, cached_model, ngram_bits, sparse_features,
+        token_activations, train_autoencoder, train_language_model, windows,
+    ],
+    ids=lambda x: x.__name__,
+)  # fmt: skip
+def test_examples(described):
+    (example,) = (x for x in doctest.DocTestFinder().find(described, globs={}) if x.examples)
+    assert doctest.DocTestRunner().run(example).failed == 0

@@ -1,5 +1,7 @@
 """Networks, training and capture: against hand-made values and NumPy."""
 
+import doctest
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -268,7 +270,7 @@ def test_capture_refuses_what_it_can_not_use():
         ({"pool": "median"}, "pool must be None or one of .* got 'median'"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"inputs": x[:0]}, r"at least one sample, got an array of shape \(0, 6\)"),
-        ({"variables": {}}, "holds its own variables"),
+        ({"variables": {}}, "variables must be omitted for an NNX model"),
         ({"model": len}, "must be a Flax NNX or Linen module"),
         ({"model": lambda_module(), "path": ""}, r"must return \[n, ..., U\].*got shape \(3,\)"),
     ):
@@ -463,3 +465,9 @@ def test_predict_and_accuracy_agree_with_the_model():
     targets = logits.argmax(axis=1)
     targets[:3] = (targets[:3] + 1) % 3
     assert accuracy(model, x, targets) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("described", [MLP, CNN, train, capture], ids=lambda x: x.__name__)
+def test_examples(described):
+    (example,) = (x for x in doctest.DocTestFinder().find(described, globs={}) if x.examples)
+    assert doctest.DocTestRunner().run(example).failed == 0
