@@ -4,6 +4,7 @@ Statistical tests are two-sided normal or binomial; `Z` is chosen so that a whol
 its comparisons, raises a false alarm with probability below 1e-4.
 """
 
+import doctest
 import sys
 import unicodedata
 from pathlib import Path
@@ -570,3 +571,14 @@ def test_language_tasks_probe_as_much_of_each_file_held_out_as_they_say(task, mo
 def test_tasks_are_known_by_name():
     with pytest.raises(ValueError, match="unknown task 'mnist'; known: digits-mlp, digits-cnn"):
         tasks.train_layer(jax.random.key(0), "mnist")
+
+
+@pytest.mark.x32
+@pytest.mark.parametrize(
+    "described",
+    [digits, planted, planted_similarity, split_groups],
+    ids=lambda x: x.__name__,
+)
+def test_examples(described):
+    (example,) = (x for x in doctest.DocTestFinder().find(described, globs={}) if x.examples)
+    assert doctest.DocTestRunner().run(example).failed == 0
