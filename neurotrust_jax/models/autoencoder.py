@@ -77,17 +77,62 @@ class SparseAutoencoder(nnx.Module):
         return self.decode(self.encode(x))
 
     def encode(self, x: jax.Array) -> jax.Array:
-        """Return the features [n, F], at most k of them nonzero in a row, of inputs [n, U]."""
+        """Return the features of inputs.
+
+        Parameters
+        ----------
+        x : array [n, U] of float
+            Inputs.
+
+        Returns
+        -------
+        array [n, F] of float32
+            Features, each >= 0, at most k of them nonzero in a row.
+
+        Raises
+        ------
+        ValueError
+            If `x` does not have shape [n, U].
+        """
         values, index = self.top(x)
         return scatter(values, index, self.decoder.shape[0])
 
     def decode(self, features: jax.Array) -> jax.Array:
-        """Return the reconstruction [n, U] from features [n, F]."""
+        """Return the inputs that features reconstruct.
+
+        Parameters
+        ----------
+        features : array [n, F] of float32
+            Features, as returned by ``encode``.
+
+        Returns
+        -------
+        array [n, U] of float32
+            Reconstruction, on the scale of the inputs.
+        """
         reconstruction = features @ self.decoder[...] + self.bias[...][None]
         return reconstruction * self.scale[...] + self.mean[...][None]
 
     def top(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the k largest features of inputs [n, U], each >= 0, and their indices, [n, k]."""
+        """Return the k largest features of inputs, and their indices.
+
+        Parameters
+        ----------
+        x : array [n, U] of float
+            Inputs.
+
+        Returns
+        -------
+        values : array [n, k] of float32
+            Largest features in descending order, each >= 0.
+        index : array [n, k] of int32
+            Index of each, from 0 to F - 1.
+
+        Raises
+        ------
+        ValueError
+            If `x` does not have shape [n, U].
+        """
         if x.ndim != 2 or x.shape[1] != self.bias.shape[0]:
             raise ValueError(f"inputs must have shape [n, {self.bias.shape[0]}], got {x.shape}")
         return jax.lax.top_k(self.dense_features(self.normalise(x)), self.k)
