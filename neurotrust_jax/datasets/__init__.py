@@ -1,9 +1,11 @@
-"""Data with exactly known concepts, and without a download.
+"""Datasets with exactly known concepts that need no download.
 
-`glyphs` draws the characters of the DejaVu faces, labelled from the Unicode database; `digits` are
-scikit-learn's handwritten digits; `python_source` are the tokens of installed packages, labelled by
-Python's own parsers; `planted` draws activations and concepts whose population
-similarities are known in closed form (`planted_similarity`). `split_groups` splits any of them.
+- `glyphs` draws the characters of the DejaVu faces, with concepts from the Unicode database.
+- `digits` loads the handwritten digits of scikit-learn.
+- `python_source` reads the tokens of installed packages, with concepts from Python's parsers.
+- `planted` draws activations and concepts whose population similarities are known in closed form;
+  `planted_similarity` computes these.
+- `split_groups` splits the samples of any dataset by group.
 """
 
 from .digits import digits as digits

@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn ships."""
+"""The handwritten digits of scikit-learn, with concepts."""
 
 import numpy as np
 
@@ -10,20 +10,29 @@ _NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 def digits() -> LabelledImages:
     """Load 1,797 handwritten digits of 8 x 8 pixels.
 
-    Concepts that name the digit follow from its label. Concepts that name the ink follow from the
-    pixels: "heavy ink" is a total above the median of the dataset, "ink mostly above" is more in
-    the upper four rows than in the lower four, and so on. Every image is its own group (the
-    writers are not recorded).
+    Concepts of the digit follow from its target. Concepts of the ink follow from the pixels: "heavy
+    ink" is a total above the median of the dataset, "ink mostly above" is more ink in the upper
+    four rows than in the lower four, and so on. Every image is a group of one, because the writers
+    are not recorded.
 
     Returns
     -------
     LabelledImages
-        Images [1797, 8, 8, 1]; the target is the digit.
+        Images [1797, 8, 8, 1]. The target is the digit.
 
     Raises
     ------
     ImportError
         If scikit-learn is not installed.
+
+    Examples
+    --------
+    >>> from neurotrust_jax import datasets
+    >>> data = datasets.digits()
+    >>> data.images.shape, data.concepts.shape
+    ((1797, 8, 8, 1), (1797, 25))
+    >>> data.concept_names[0]
+    'even digit'
     """
     try:
         from sklearn.datasets import load_digits
@@ -35,7 +44,7 @@ def digits() -> LabelledImages:
     digit = bunch.target
     image = (bunch.images / 16).astype(np.float32)
 
-    # Sixteenths add up exactly in float32, so the comparisons below are exact.
+    # Multiples of 1/16 have exact sums in float32, so the comparisons below are exact.
     ink = image.sum(axis=(1, 2))
     above, left = image[:, :4].sum(axis=(1, 2)), image[:, :, :4].sum(axis=(1, 2))
     middle = image[:, 2:6, 2:6].sum(axis=(1, 2))

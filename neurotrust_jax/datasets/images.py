@@ -1,4 +1,4 @@
-"""What every image dataset of this package is: pictures, exact concepts, groups."""
+"""Images with exact concepts and groups, and a split of samples by group."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ import numpy as np
 
 
 class LabelledImages(NamedTuple):
-    """Pictures whose concepts are known exactly.
+    """Images whose concepts are known exactly.
 
     Attributes
     ----------
-    images : float32 array [N, H, W, 1]
+    images : array [N, H, W, 1] of float32
         Ink in [0, 1]: 1 is ink, 0 is background.
-    concepts : bool array [N, C]
-        Whether a concept holds. Where a child holds, its parent holds.
+    concepts : array [N, C] of bool
+        Whether a concept holds for an image. Where a child holds, its parent holds.
     concept_names : tuple of C str
-        Each completes the sentence "unit 17 fires on: ...".
-    concept_parent : int32 array [C]
-        Index of the concept's parent in the hierarchy, -1 for a root.
-    targets : int32 array [N]
-        Class of the training task, in 0..K-1.
+        Name of each concept, which completes the sentence "neuron 17 fires on: ...".
+    concept_parent : array [C] of int32
+        Index of each concept's parent in the hierarchy, -1 for a root.
+    targets : array [N] of int32
+        Class of each image in the training task, from 0 to K - 1.
     target_names : tuple of K str
-        The classes' names.
-    groups : int32 array [N]
-        Dense 0..G-1. Images that are not independent of each other share a group.
+        Name of each class.
+    groups : array [N] of int32
+        Group of each image, from 0 to G - 1. Images that are not independent share a group.
     example_names : tuple of N str
-        What a person would call the image.
+        Name of each image for a reader.
     """
 
     images: np.ndarray
@@ -42,34 +42,46 @@ class LabelledImages(NamedTuple):
 
 
 def split_groups(key: jax.Array, groups: Any, fractions: Sequence[float]) -> list[np.ndarray]:
-    """Split the samples at random, keeping every group whole.
+    """Split samples at random into parts that consist of whole groups.
 
     Parameters
     ----------
     key : JAX random key
-        Decides which groups go where; the same key gives the same split.
-    groups : int array [N]
+        Random key for the order of the groups.
+    groups : array [N] of int
         Group of each sample.
     fractions : sequence of float
-        Share of the *groups* in each part, each >= 0, their sum at most 1. What a sum below 1
-        leaves over is in no part.
+        Share of the *groups* in each part, each >= 0, with a sum of at most 1. If the sum is below
+        1, the other groups are in no part.
 
     Returns
     -------
-    list of int array
-        Increasing sample indices of each part; the parts are disjoint.
+    list of array of int
+        Indices of the samples of each part, in ascending order. The parts are disjoint.
 
     Raises
     ------
     ValueError
         If a fraction is negative or not finite, or if they sum to more than 1.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import numpy as np
+    >>> from neurotrust_jax import datasets
+    >>> groups = np.repeat(np.arange(10), 3)  # ten groups of three samples
+    >>> first, second = datasets.split_groups(jax.random.key(0), groups, (0.6, 0.4))
+    >>> len(first), len(second)
+    (18, 12)
+    >>> set(groups[first]) & set(groups[second])
+    set()
     """
     shares = np.asarray(fractions, dtype=np.float64)
     if shares.ndim != 1 or not np.all(shares >= 0) or shares.sum() > 1 + 1e-9:
         raise ValueError(f"fractions must be >= 0 and sum to at most 1, got {fractions!r}")
-    labels, member = np.unique(np.asarray(groups), return_inverse=True)
-    rank = np.asarray(jax.random.permutation(key, len(labels)))[member]
-    edges = np.rint(np.cumsum([0.0, *shares]) * len(labels)).astype(int)
+    names, member = np.unique(np.asarray(groups), return_inverse=True)
+    rank = np.asarray(jax.random.permutation(key, len(names)))[member]
+    edges = np.rint(np.cumsum([0.0, *shares]) * len(names)).astype(int)
     return [
         np.flatnonzero((start <= rank) & (rank < stop)) for start, stop in itertools.pairwise(edges)
     ]

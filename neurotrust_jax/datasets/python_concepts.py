@@ -1,4 +1,4 @@
-"""What each token of Python's source is, by the rules of Python's own parsers."""
+"""Concepts of the tokens of Python source, exact because Python's parsers give them."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .python_syntax import LINE, syntax_spans
+
 __all__ = [
     "CONCEPTS",
     "CONTINUES",
     "FIRST",
     "IN_PIECES",
     "LAYOUT",
-    "LINE",
     "concepts_of",
     "lexed",
     "read",
 ]
 
 LAYOUT = {tokenize.NEWLINE: "⏎", tokenize.NL: "⏎", tokenize.INDENT: "⇥", tokenize.DEDENT: "⇤"}
-# of f-strings, which are tokens of their own from Python 3.12 on
+# The parts of an f-string are separate tokens from Python 3.12 on.
 FSTRING = {
     getattr(tokenize, name)
     for name in ("FSTRING_START", "FSTRING_MIDDLE", "FSTRING_END")
     if hasattr(tokenize, name)
 }
 IN_PIECES = {tokenize.STRING, tokenize.COMMENT, *FSTRING}
-LINE = 20  # bits of a place that tell the column
 
 
 def lexed(path: Path) -> tuple[list[tokenize.TokenInfo], ast.Module, list[str]] | None:
-    """Tokens, syntax tree and lines of a file; None where this Python can not read it."""
+    """Return a file's tokens, syntax tree and lines, or None if this Python can not read it."""
     try:
         with tokenize.open(path) as file:
             source = file.read()
@@ -53,63 +53,64 @@ def lexed(path: Path) -> tuple[list[tokenize.TokenInfo], ast.Module, list[str]] 
 
 
 class File(NamedTuple):
-    """A file's tokens, and where its syntax tree says what.
+    """The T tokens of a file and the spans of its syntax tree.
 
     Attributes
     ----------
-    kind : array [t]
-        Types of the tokens.
-    string : array [t] of str
-    place : array [t]
-        Where each begins.
-    depth : array [t]
-        Open brackets around it.
-    indent : array [t]
-        Blocks around it.
-    spans : dict of str to array [s, 2]
-        Places between which something holds.
+    kind : array [T] of int
+        Type of each token, a constant of :mod:`tokenize`.
+    string : array [T] of str
+        Text of each token, empty for strings, comments and f-strings.
+    position : array [T] of int
+        Where each token begins, as in :mod:`.python_syntax`.
+    depth : array [T] of int
+        Number of brackets that are open around each token.
+    indent : array [T] of int
+        Number of indented blocks around each token.
+    spans : dict of str to list of (int, int)
+        Spans between two positions, as in :mod:`.python_syntax`.
     """
 
     kind: np.ndarray
     string: np.ndarray
-    place: np.ndarray
+    position: np.ndarray
     depth: np.ndarray
     indent: np.ndarray
     spans: dict[str, list[tuple[int, int]]]
 
     def within(self, name: str) -> np.ndarray:
-        """Whether each token lies in a span."""
+        """Return whether each token lies in a span of that name."""
         found = np.array(self.spans.get(name, []), np.int64).reshape(-1, 2)
-        change = np.zeros(len(self.place) + 1, np.int64)
-        np.add.at(change, np.searchsorted(self.place, found[:, 0]), 1)
-        np.add.at(change, np.searchsorted(self.place, found[:, 1]), -1)
+        change = np.zeros(len(self.position) + 1, np.int64)
+        np.add.at(change, np.searchsorted(self.position, found[:, 0]), 1)
+        np.add.at(change, np.searchsorted(self.position, found[:, 1]), -1)
         return np.cumsum(change)[:-1] > 0
 
     def is_one_of(self, *strings: str) -> np.ndarray:
-        """Whether each token is one of these, outside strings and comments."""
+        """Return whether each token is one of these, outside strings and comments."""
         return np.isin(self.string, strings) & ~np.isin(self.kind, list(IN_PIECES))
 
     @property
     def identifier(self) -> np.ndarray:
-        """Names that are no keywords."""
+        """Whether each token is a name and not a keyword."""
         return (self.kind == tokenize.NAME) & ~np.isin(self.string, keyword.kwlist)
 
     def next_is(self, *strings: str) -> np.ndarray:
-        """Whether the token after each is one of these."""
+        """Return whether the token after each is one of these."""
         return np.r_[self.is_one_of(*strings)[1:], False]
 
     def after(self, *strings: str) -> np.ndarray:
-        """Whether the token before each is one of these."""
+        """Return whether the token before each is one of these."""
         return np.r_[False, self.is_one_of(*strings)[:-1]]
 
     def matches(self, pattern: str) -> np.ndarray:
-        """Whether the text of each identifier or number matches."""
+        """Return whether the whole text of each token matches a regular expression."""
         compiled = re.compile(pattern)
         return np.array([bool(compiled.fullmatch(x)) for x in self.string.tolist()], bool)
 
 
-def _builtins(wanted: Callable[[Any], bool]) -> tuple[str, ...]:
-    return tuple(name for name, value in vars(builtins).items() if wanted(value) and name[0] != "_")
+def _builtins(test: Callable[[Any], bool]) -> tuple[str, ...]:
+    return tuple(name for name, value in vars(builtins).items() if test(value) and name[0] != "_")
 
 
 def _is_exception(x: Any) -> bool:
@@ -137,7 +138,7 @@ def _within(name: str) -> Rule:
     return lambda f: f.within(name)
 
 
-# name, parent, rule; a child holds only where its parent does
+# Name, parent and rule. A concept holds where its rule and its parent hold; parents come first.
 CONCEPTS: tuple[tuple[str, str | None, Rule], ...] = (
     (KEYWORD, None, lambda f: (f.kind == tokenize.NAME) & np.isin(f.string, keyword.kwlist)),
     ("if, elif or else", KEYWORD, _among("if", "elif", "else")),
@@ -210,15 +211,15 @@ CONCEPTS: tuple[tuple[str, str | None, Rule], ...] = (
     ("in an index", None, _within("index")),
     ("in a type annotation", None, _within("annotation")),
     ("in a decorator", None, _within("decorator")),
-    (CONTINUES, None, lambda f: np.zeros(len(f.kind), bool)),  # known of pieces alone
+    (CONTINUES, None, lambda f: np.zeros(len(f.kind), bool)),  # set later, for pieces of tokens
 )
 
 
 def _first_of_line(f: File) -> np.ndarray:
     layout = np.isin(f.kind, list(LAYOUT))
-    line = f.place >> LINE
+    line = f.position >> LINE
     order = np.flatnonzero(~layout)
-    first = np.zeros(len(f.place), bool)
+    first = np.zeros(len(f.position), bool)
     first[order[np.r_[True, line[order][1:] != line[order][:-1]][: len(order)]]] = True
     return first
 
@@ -227,109 +228,26 @@ def _decorates(f: File) -> np.ndarray:
     return _first_of_line(f) & f.is_one_of("@")
 
 
-FUNCTIONS_DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def _spans(tree: ast.Module, lines: list[str]) -> dict[str, list[tuple[int, int]]]:
-    found: dict[str, list[tuple[int, int]]] = {}
-
-    def place(line: int, column: int) -> int:
-        text = lines[line - 1] if line <= len(lines) else ""
-        if not text.isascii():  # the tree counts bytes, tokens count characters
-            column = len(text.encode()[:column].decode(errors="ignore"))
-        return (line << LINE) + column
-
-    def add(name: str, first: Any, last: Any = None) -> None:
-        last = first if last is None else last
-        start = place(first.lineno, first.col_offset)
-        found.setdefault(name, []).append((start, place(last.end_lineno, last.end_col_offset)))
-
-    def body(name: str, node: Any, block: str = "body") -> None:
-        if getattr(node, block):
-            add(name, getattr(node, block)[0], getattr(node, block)[-1])
-
-    for node in ast.walk(tree):
-        if isinstance(node, (*FUNCTIONS_DEFINED, ast.ClassDef, ast.Module)):
-            first = node.body[0] if node.body else None
-            value = first.value if isinstance(first, ast.Expr) else None
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                add("docstring", first)
-        if isinstance(node, (*FUNCTIONS_DEFINED, ast.ClassDef)):
-            for decorator in node.decorator_list:
-                add("decorator", decorator)
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                body("function", node)
-                if node.returns:
-                    add("annotation", node.returns)
-            case ast.ClassDef():
-                body("class", node)
-                for member in node.body:
-                    if isinstance(member, FUNCTIONS_DEFINED):
-                        body("method", member)
-            case ast.For() | ast.While() | ast.AsyncFor():
-                body("loop", node)
-            case ast.Try():
-                body("try", node)
-            case ast.ExceptHandler():
-                body("except", node)
-            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                add("comprehension", node)
-            case ast.Lambda():
-                add("lambda", node)
-            case ast.Import() | ast.ImportFrom():
-                add("import", node)
-            case ast.Return():
-                add("return", node)
-            case ast.Raise():
-                add("raise", node)
-            case ast.If() | ast.IfExp():
-                add("condition", node.test)
-            case ast.Call():
-                given = [*node.args, *(x.value for x in node.keywords)]
-                for x in given:
-                    add("arguments", x)
-            case ast.keyword():
-                if node.arg is not None:
-                    start = place(node.lineno, node.col_offset)
-                    end = start + len(node.arg)
-                    found.setdefault("argument name", []).append((start, end))
-            case ast.Subscript():
-                add("index", node.slice)
-            case ast.AnnAssign():
-                add("annotation", node.annotation)
-            case ast.arg():
-                start = place(node.lineno, node.col_offset)
-                found.setdefault("parameter", []).append((start, start + len(node.arg)))
-                if node.annotation:
-                    add("annotation", node.annotation)
-            case ast.Name() if isinstance(node.ctx, ast.Store):
-                add("assigned", node)
-            case ast.JoinedStr():
-                add("fstring", node)
-    return found
-
-
 def read(path: Path) -> tuple[File, list[tokenize.TokenInfo]] | None:
-    """What the rules read of a file, and its tokens; None where there is nothing to read."""
+    """Return what the rules need of a file and its tokens, or None if there is nothing to read."""
     found = lexed(path)
     if found is None or not found[0]:
         return None
     tokens, tree, lines = found
     kind = np.array([t.type for t in tokens])
     string = np.array([t.string if t.type not in IN_PIECES else "" for t in tokens])
-    place = np.array([(t.start[0] << LINE) + t.start[1] for t in tokens])
+    position = np.array([(t.start[0] << LINE) + t.start[1] for t in tokens])
     operator = kind == tokenize.OP
     opens = np.isin(string, ("(", "[", "{")) & operator
     closes = np.isin(string, (")", "]", "}")) & operator
     depth = np.cumsum(opens.astype(int) - closes) - opens
     change = (kind == tokenize.INDENT).astype(int) - (kind == tokenize.DEDENT)
-    file = File(kind, string, place, depth, np.cumsum(change), _spans(tree, lines))
+    file = File(kind, string, position, depth, np.cumsum(change), syntax_spans(tree, lines))
     return file, tokens
 
 
 def concepts_of(file: File) -> np.ndarray:
-    """Labels of a file's tokens [t, C]."""
+    """Return whether each concept holds for each token of a file, [T, C]."""
     found: dict[str, np.ndarray] = {}
     for name, parent, rule in CONCEPTS:
         found[name] = rule(file) if parent is None else rule(file) & found[parent]

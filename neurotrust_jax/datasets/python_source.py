@@ -1,4 +1,4 @@
-"""The source of Python packages, each token labelled exactly by Python's own parsers."""
+"""The source of Python packages as tokens with exact concepts from Python's parsers."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._runtime.checkpoint import cache_folder
-from . import python_concepts
+from . import python_concepts, python_syntax
 from .python_concepts import (
     CONCEPTS,
     CONTINUES,
     FIRST,
     IN_PIECES,
     LAYOUT,
-    LINE,
     concepts_of,
     lexed,
     read,
 )
+from .python_syntax import LINE
 
 __all__ = ["LabelledTokens", "python_source"]
 
@@ -39,7 +39,7 @@ SKIPPED = {
     "pydoc_data", "encodings",  # tables and text
 }  # fmt: skip
 PIECES = re.compile(r" ?[A-Z]?[a-z]+| ?[A-Z]+|\d|\n|[ \t]+|.", re.DOTALL)
-OTHER = "\ufffd"  # any character that has no token
+OTHER = "\ufffd"  # stands for any character that is not in the vocabulary
 
 
 class LabelledTokens(NamedTuple):
@@ -47,25 +47,25 @@ class LabelledTokens(NamedTuple):
 
     Attributes
     ----------
-    tokens : int32 array [N]
-        Index into the vocabulary, one file after another.
-    concepts : bool array [N, C]
-        Whether a concept holds. Where a child holds, its parent holds.
+    tokens : array [N] of int32
+        Index of each token in the vocabulary, one file after another.
+    concepts : array [N, C] of bool
+        Whether a concept holds for a token. Where a child holds, its parent holds.
     concept_names : tuple of C str
-        Each completes the sentence "unit 17 fires on: ...".
-    concept_parent : int32 array [C]
-        Index of the concept's parent in the hierarchy, -1 for a root.
-    groups : int32 array [N]
-        File of each token, dense 0..G-1. Tokens of one file are not independent.
+        Name of each concept, which completes the sentence "neuron 17 fires on: ...".
+    concept_parent : array [C] of int32
+        Index of each concept's parent in the hierarchy, -1 for a root.
+    groups : array [N] of int32
+        File of each token, from 0 to G - 1. Tokens of one file are not independent.
     group_names : tuple of G str
-        Paths of the files in their package.
-    lines : int32 array [N]
-        Line in the file, from 1.
-    starts : bool array [N]
-        Whether the token begins what Python takes as one (a name, a string, a comment ...), and is
-        no later piece of it.
+        Path of each file in its package.
+    lines : array [N] of int32
+        Line of each token in its file, from 1.
+    starts : array [N] of bool
+        True for the first or only piece of a token of Python (a name, a string, a comment, ...),
+        false for its later pieces.
     vocabulary : tuple of V str
-        What each token stands for. The pieces of a name, a string or a comment join to its text.
+        Text of each entry. The pieces of a name, a string or a comment join to its text.
     """
 
     tokens: np.ndarray
@@ -79,11 +79,22 @@ class LabelledTokens(NamedTuple):
     vocabulary: tuple[str, ...]
 
     def pieces(self, rows: np.ndarray) -> np.ndarray:
-        """Tokens `rows` as a person would read them in a row, array of str: nearly the source."""
+        """Text of some tokens, spaced so that they join to nearly the source.
+
+        Parameters
+        ----------
+        rows : array [n] of int
+            Indices of the tokens.
+
+        Returns
+        -------
+        array [n] of str
+            Text of each token, after a space if it is the first piece of a token of Python.
+        """
         words = np.array(self.vocabulary, object)
-        apart = np.array([bool(word.strip()) for word in self.vocabulary])
-        told = words[self.tokens[rows]]
-        return np.where(self.starts[rows] & apart[self.tokens[rows]], " " + told, told)
+        visible = np.array([bool(word.strip()) for word in self.vocabulary])
+        text = words[self.tokens[rows]]
+        return np.where(self.starts[rows] & visible[self.tokens[rows]], " " + text, text)
 
 
 def python_source(
@@ -95,28 +106,29 @@ def python_source(
 ) -> LabelledTokens:
     """Read the source of the standard library, or of another installed package.
 
-    Names, numbers and operators that are frequent in the standard library are tokens of their own;
-    the rest, strings and comments come in pieces (words, digits, characters) that share the labels
-    of the whole. The vocabulary is that of the standard library for every package, so that another
-    package is the same task on a shifted distribution. Tests are left out, and files that this
-    Python does not parse. Nothing is imported.
+    A name, number or operator that is frequent in the standard library is a single token. Others,
+    and all strings and comments, are split into pieces (words, digits, characters) that share the
+    concepts of the whole. The vocabulary is that of the standard library for every package, so
+    another package is the same task on a shifted distribution. Tests are left out, and so are files
+    that this version of Python can not parse. The package is read and not imported.
 
     Parameters
     ----------
     package : str, optional
-        Import name of an installed package; the standard library unless given.
+        Import name of an installed package. The default is the standard library.
     max_tokens : int, optional
-        Take whole files, in an order that has nothing to do with their content, until there are at
-        least this many tokens.
+        Read whole files, in a pseudo-random order that is always the same, until there are at least
+        this number of tokens, at least 1. The default is to read all files.
     vocab_size : int
-        Number of tokens to tell apart, at least 256.
+        Size of the vocabulary, at least 256.
     cache : bool
-        Keep the result in the folder that the environment variable ``NEUROTRUST_CACHE`` names, else
-        in ``~/.cache/neurotrust_jax``.
+        Whether to store the result on disk and load it in later calls. The folder is the value of
+        the environment variable ``NEUROTRUST_CACHE``, or else ``~/.cache/neurotrust_jax``.
 
     Returns
     -------
     LabelledTokens
+        Tokens of all files, with their concepts and the file of each.
 
     Raises
     ------
@@ -161,6 +173,7 @@ def python_source(
 
 
 def _root(package: str) -> Path:
+    """Return the folder or the file of an installed package, or raise."""
     if not package.isidentifier():
         raise ValueError(f"package must be the import name of a package, got {package!r}")
     spec = importlib.util.find_spec(package)
@@ -174,7 +187,7 @@ def _root(package: str) -> Path:
 
 
 def _files(root: Path) -> list[tuple[str, Path]]:
-    """Source files by their path in the package, in the order of a hash of that path."""
+    """Return source files with their paths in the package, in the order of a hash of the path."""
     if root.is_file():
         return [(root.name, root)]
     found = {
@@ -188,18 +201,19 @@ def _files(root: Path) -> list[tuple[str, Path]]:
 
 
 def _stamp(files: list[tuple[str, Path]]) -> str:
-    """Tells apart files, versions of Python, and versions of the rules here."""
-    told = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in files]
-    rules = [Path(module).read_bytes() for module in (__file__, python_concepts.__file__)]
-    text = repr((sys.version_info[:3], told, rules)).encode()
+    """Return a hash that changes with the files, the version of Python or the rules here."""
+    facts = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in files]
+    modules = __file__, python_concepts.__file__, python_syntax.__file__
+    rules = [Path(module).read_bytes() for module in modules]
+    text = repr((sys.version_info[:3], facts, rules)).encode()
     return hashlib.sha256(text).hexdigest()[:16]
 
 
 def _cached(
-    name: str, build: Callable[[], dict[str, np.ndarray]], wanted: bool
+    name: str, build: Callable[[], dict[str, np.ndarray]], cache: bool
 ) -> dict[str, np.ndarray]:
-    """What was kept under a name, else what is built, which is then kept if it can be."""
-    if not wanted:
+    """Return the arrays stored under a name, or build them and store them if possible."""
+    if not cache:
         return build()
     folder = cache_folder()
     path = folder / f"{name}.npz"
@@ -207,9 +221,9 @@ def _cached(
     with (
         contextlib.suppress(*damaged),
         path.open("rb") as file,
-        np.load(file, allow_pickle=False) as kept,
+        np.load(file, allow_pickle=False) as stored,
     ):
-        return {key: kept[key] for key in kept}
+        return {key: stored[key] for key in stored}
     found = build()
     part = path.with_suffix(f".{os.getpid()}")
     try:
@@ -227,7 +241,7 @@ def _cached(
 
 
 def _split(token: tokenize.TokenInfo, known: Any) -> list[str]:
-    """The pieces of a token that the vocabulary knows."""
+    """Split a token into pieces that are in the vocabulary `known`."""
     if token.type in LAYOUT:
         return [LAYOUT[token.type]]
     if token.type not in IN_PIECES and token.string in known:
@@ -242,7 +256,7 @@ def _split(token: tokenize.TokenInfo, known: Any) -> list[str]:
 
 
 def _vocabulary(files: list[tuple[str, Path]], size: int) -> list[str]:
-    """Layout, characters, then the most frequent tokens and pieces."""
+    """Return layout symbols, ASCII characters, then the most frequent tokens and pieces."""
     count: Counter[str] = Counter()
     for _, path in files:
         found = lexed(path)
@@ -263,6 +277,7 @@ def _vocabulary(files: list[tuple[str, Path]], size: int) -> list[str]:
 def _label(
     files: list[tuple[str, Path]], known: dict[str, int], max_tokens: int | None
 ) -> dict[str, np.ndarray]:
+    """Return the fields of ``LabelledTokens`` that depend on the files, concepts packed to bits."""
     names = [name for name, _, _ in CONCEPTS]
     continues, first = names.index(CONTINUES), names.index(FIRST)
     parts: list[tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
@@ -286,7 +301,7 @@ def _label(
         labels[:, continues] = wordlike & ~spaced & ~begins & np.r_[False, wordlike[:-1]]
         labels[:, first] &= begins
         ids = np.array([known[x] for x in words], np.int32)
-        lines = np.repeat(file.place >> LINE, length).astype(np.int32)
+        lines = np.repeat(file.position >> LINE, length).astype(np.int32)
         parts.append((name, ids, np.packbits(labels, axis=1), lines, begins))
         total += len(ids)
     if not parts:

@@ -1,19 +1,22 @@
-"""Small Flax networks, their training, and the capture of any layer's activations.
+"""Small Flax networks, their training, and the activations of any layer of a Flax model.
 
-``MLP`` and ``CNN`` are networks whose submodules are the layers one would label; ``train``,
-``predict`` and ``accuracy`` fit and check them; ``capture`` and ``layer_paths`` read the
-activations of any layer of any Flax model (NNX or Linen), without changing it. ``Transformer`` is a
-language model, whose ``token_activations`` are those of every token of many texts, and
-``SparseAutoencoder`` finds sparse features in them; ``cached_model`` keeps what was trained.
-Nothing here knows about the statistics of this package: an activation matrix [n, U] is all that
-passes between them.
+- ``capture`` returns the activations of a layer of any Flax model, NNX or Linen, without changing
+  the model, and ``layer_paths`` lists the layers.
+- ``MLP`` and ``CNN`` are classifiers; ``train``, ``predict`` and ``accuracy`` work with any model
+  that returns logits.
+- ``Transformer`` is a language model, trained by ``train_language_model`` and scored by
+  ``evaluate`` against ``ngram_bits``. ``token_activations`` are its activations on every token.
+- ``SparseAutoencoder``, trained by ``train_autoencoder``, gives ``sparse_features`` of a layer.
+- ``cached_model`` stores a trained model on disk, under a ``fingerprint`` of data and settings.
+
+The package does not depend on the statistics: they take an activation matrix [n, U] of any origin.
 """
 
 from .._runtime.checkpoint import fingerprint as fingerprint
-from .autoencoder import AutoencoderHistory as AutoencoderHistory
 from .autoencoder import SparseAutoencoder as SparseAutoencoder
 from .autoencoder import sparse_features as sparse_features
-from .autoencoder import train_autoencoder as train_autoencoder
+from .autoencoder_training import AutoencoderHistory as AutoencoderHistory
+from .autoencoder_training import train_autoencoder as train_autoencoder
 from .capture import capture as capture
 from .capture import layer_paths as layer_paths
 from .checkpoints import cached_model as cached_model

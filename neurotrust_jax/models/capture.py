@@ -1,4 +1,4 @@
-"""Activations of any layer of a Flax model, NNX or Linen, without a change to the model."""
+"""Activations of any layer of a Flax model, NNX or Linen, without changing the model."""
 
 import difflib
 import functools
@@ -24,47 +24,62 @@ def capture(
     batch_size: int = 512,
     **kwargs: Any,
 ) -> jax.Array:
-    """Activations [n, U] of the layer at `path`, for inputs [n, ...].
+    """Activations of the layer at `path`, for many inputs.
 
-    The layer's activations are what its ``__call__`` returns. An NNX model is copied and the copy
-    put into evaluation mode (``model.eval()``: dropout off, batch statistics frozen); the model
-    itself, its class and its state are never touched. A Linen model takes its mode from its
-    arguments, so pass what it needs, such as ``train=False``. The model must treat the samples of
-    a batch independently: the last batch is filled up with copies of the last sample.
+    The activations of a layer are the output of its ``__call__``. An NNX model is copied, and the
+    copy is put into evaluation mode (``model.eval()``: dropout off, batch statistics frozen); the
+    model, its class and its state are not changed. A Linen model takes its mode from its arguments,
+    so pass what it needs, such as ``train=False``. The model must treat the samples of a batch
+    independently, because the last batch is filled up with copies of the last sample.
 
     Parameters
     ----------
-    model
-        The model; it is called as ``model(inputs, **kwargs)``.
-    inputs
+    model : flax.nnx.Module or flax.linen.Module
+        The model, called as ``model(inputs, **kwargs)``.
+    inputs : array [n, ...]
         Samples along the first axis, n >= 1: images, vectors or integer tokens.
-    path
-        Dot-separated path of a submodule, as ``layer_paths`` lists them: "hidden", "blocks.2",
-        "encoder.layers.0.mlp". The empty path is the model's own output.
-    variables
-        The variables of a Linen model, such as ``{"params": ...}``; none for an NNX model.
-    pool
-        "mean" or "max" over all axes between the first and the last, which turns feature maps
-        [n, H, W, U] or tokens [n, T, U] into [n, U]; an output [n, U] is left as it is.
-    call
-        Which call, counted from 0, of a layer that the model calls more than once.
-    batch_size
-        Number of samples, at most, that the model sees at once; compiled once for all batches.
+    path : str
+        Dot-separated path of a submodule, as listed by ``layer_paths``: "hidden", "blocks.2",
+        "encoder.layers.0.mlp". The empty path is the output of the model.
+    variables : pytree, optional
+        Variables of a Linen model, such as ``{"params": ...}``. An NNX model takes none.
+    pool : {"mean", "max"}, optional
+        Reduction over all axes between the first and the last, which turns feature maps
+        [n, H, W, U] or tokens [n, T, U] into [n, U]. An output [n, U] is not pooled.
+    call : int, optional
+        Index, from 0, of the call to read if the model calls the layer more than once.
+    batch_size : int
+        Largest number of samples per call of the model, at least 1. One compiled program serves all
+        batches.
     **kwargs
-        Passed on to the model's call (Linen: to ``model.apply``), the same for every batch.
+        Further arguments of the model's call (Linen: of ``model.apply``), the same for every batch.
 
     Returns
     -------
-    jax.Array
-        Activations [n, U], in the layer's dtype.
+    array [n, U]
+        Activations, in the dtype of the layer.
 
     Raises
     ------
     ValueError
-        If no layer at `path` is called (the message lists those that are), if it is called more
-        than once and `call` is not given or out of range, if its output is not one array [n, ...,
-        U], if that has more than two axes and `pool` is not given, or if `inputs`, `pool`,
-        `batch_size` or `variables` are unusable.
+        If no layer at `path` is called (the message lists those that are); if it is called more
+        than once and `call` is missing or out of range; if its output is not a single array
+        [n, ..., U]; if the output has more than two axes and `pool` is missing; or if `inputs`,
+        `pool`, `batch_size` or `variables` can not be used.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from neurotrust_jax import models
+    >>> model = nnx.Sequential(
+    ...     nnx.Linear(4, 6, rngs=nnx.Rngs(0)), nnx.relu, nnx.Linear(6, 2, rngs=nnx.Rngs(1))
+    ... )
+    >>> x = jnp.ones((10, 4))
+    >>> models.layer_paths(model, x)
+    {'layers.0': (10, 6), 'layers.2': (10, 2), '': (10, 2)}
+    >>> models.capture(model, x, "layers.0").shape
+    (10, 6)
     """
     if pool is not None and pool not in _POOLS:
         raise ValueError(f"pool must be None or one of {sorted(_POOLS)}, got {pool!r}")
@@ -74,14 +89,14 @@ def capture(
         raise ValueError(
             f"inputs must hold at least one sample, got an array of shape {np.shape(inputs)}"
         )
-    forward, state = _recorder(model, variables, path, kwargs)
+    forward, state = recorder(model, variables, path, kwargs)
 
     @jax.jit
     def activations(state: Any, batch: jax.Array) -> jax.Array:
         calls = forward(state, batch).get(path)
         if calls is None:
-            raise ValueError(_not_found(path, layer_paths(model, batch, variables, **kwargs)))
-        output = _one_call(path, calls, call)
+            raise ValueError(unknown_layer(path, layer_paths(model, batch, variables, **kwargs)))
+        output = output_of_call(path, calls, call)
         if output.ndim < 2 or output.shape[0] != batch.shape[0]:
             raise ValueError(
                 f"layer {path!r} must return [n, ..., U] for n samples, "
@@ -92,12 +107,12 @@ def capture(
         if pool is None:
             raise ValueError(
                 f"layer {path!r} returns shape {output.shape} for {batch.shape[0]} samples, not "
-                'one value a unit: give pool="mean" or pool="max" to reduce the axes between the '
-                "first and the last"
+                'one value per neuron: give pool="mean" or pool="max" to reduce the axes between '
+                "the first and the last"
             )
         return _POOLS[pool](output, axis=tuple(range(1, output.ndim - 1)))
 
-    # Batches of one size compile once, and of nearly equal size waste little on filling up.
+    # Batches of equal size compile once; this size fills up the last one the least.
     n = inputs.shape[0]
     size = -(-n // -(-n // batch_size))
     rows = np.minimum(np.arange(-(-n // size) * size), n - 1).reshape(-1, size)
@@ -110,22 +125,26 @@ def layer_paths(
     variables: Any = None,
     **kwargs: Any,
 ) -> dict[str, tuple[int, ...]]:
-    """Paths that ``capture`` accepts, and the shape of what each layer returns.
+    """Paths that ``capture`` accepts, with the output shape of each layer.
 
-    Only shapes are worked out; nothing is computed.
+    Shapes are inferred without computing anything.
 
     Parameters
     ----------
-    model, variables, **kwargs
-        As for ``capture``.
-    inputs
-        A batch of samples along the first axis, of any size.
+    model : flax.nnx.Module or flax.linen.Module
+        The model, called as ``model(inputs, **kwargs)``.
+    inputs : array [n, ...]
+        Samples along the first axis, n >= 1.
+    variables : pytree, optional
+        Variables of a Linen model, such as ``{"params": ...}``. An NNX model takes none.
+    **kwargs
+        Further arguments of the model's call (Linen: of ``model.apply``).
 
     Returns
     -------
     dict of str to tuple of int
-        Output shape, the batch axis included, of each submodule that the model calls (the first
-        call of those called more than once). Submodules that return no single array are left out;
+        Output shape, including the batch axis, of each submodule that the model calls (the first
+        call, if there are several). A submodule whose output is not a single array is left out, and
         one with several parents has one path. The path of the model itself is the empty string.
 
     Raises
@@ -133,12 +152,12 @@ def layer_paths(
     ValueError
         If `variables` are missing for a Linen model, or given for an NNX model.
     """
-    forward, state = _recorder(model, variables, None, kwargs)
+    forward, state = recorder(model, variables, None, kwargs)
     paths: list[str] = []
 
     def first_calls(state: Any, batch: jax.Array) -> list[Any]:
         calls = forward(state, batch)
-        paths.extend(calls)  # a dict returned through JAX comes back sorted: blocks.10, blocks.2
+        paths.extend(calls)  # JAX sorts the keys of a dict that it returns: blocks.10, blocks.2
         return [calls[path][0] for path in paths]
 
     outputs = jax.eval_shape(first_calls, state, inputs)
@@ -152,12 +171,12 @@ def layer_paths(
 _Forward = Callable[[Any, jax.Array], dict[str, tuple[Any, ...]]]
 
 
-def _recorder(
+def recorder(
     model: nnx.Module | linen.Module, variables: Any, path: str | None, kwargs: dict[str, Any]
 ) -> tuple[_Forward, Any]:
     """Return ``forward(state, batch) -> {path: outputs of each call}`` and the model's state.
 
-    One path alone is recorded if it is given, so that no other layer can stand in the way.
+    If `path` is given, that layer alone is recorded, so that no other layer can cause an error.
     """
     if isinstance(model, linen.Module):
         if variables is None:
@@ -180,13 +199,15 @@ def _recorder(
                 if keys[-1] == "__call__"
             }
 
-        # `init` leaves such a collection behind, to which the calls here would be appended.
+        # `init` returns such a collection, and the calls recorded here would be appended to it.
         return linen_forward, {k: v for k, v in variables.items() if k != "intermediates"}
 
     if not isinstance(model, nnx.Module):
         raise ValueError(f"model must be a Flax NNX or Linen module, got {type(model)}")
     if variables is not None:
-        raise ValueError(f"an NNX model holds its own variables, got {type(variables)}")
+        raise ValueError(
+            f"variables must be omitted for an NNX model, which has them, got {type(variables)}"
+        )
     graph, state = nnx.split(model)
 
     def nnx_forward(state: Any, batch: jax.Array) -> dict[str, tuple[Any, ...]]:
@@ -211,16 +232,16 @@ def _recorder(
 
 
 class _Calls(nnx.Intermediate):
-    """What a layer returned, a tuple with one entry a call."""
+    """Outputs of a layer, a tuple with one entry per call."""
 
 
 @functools.cache
 def _recording(cls: type[nnx.Module]) -> type[nnx.Module]:
-    """Return a subclass of `cls` whose instances keep what their calls return.
+    """Return a subclass of `cls` whose instances record the outputs of their calls.
 
-    Not ``nnx.capture(..., method_outputs=)``: it edits the user's classes while it runs, and is
-    blind to a ``__call__`` that a class inherits. A Variable, and not a list outside, so that the
-    values find their way out of ``nnx.jit``, ``nnx.remat`` and their like.
+    ``nnx.capture(..., method_outputs=)`` is no alternative: it edits the user's classes while it
+    runs, and misses a ``__call__`` that a class inherits. The outputs are in a Variable and not in
+    a list outside the model, so that ``nnx.jit``, ``nnx.remat`` and the like return them.
     """
 
     def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -232,7 +253,8 @@ def _recording(cls: type[nnx.Module]) -> type[nnx.Module]:
     return type(cls.__name__, (cls,), {"__call__": __call__})
 
 
-def _one_call(path: str, calls: tuple[Any, ...], call: int | None) -> jax.Array:
+def output_of_call(path: str, calls: tuple[Any, ...], call: int | None) -> jax.Array:
+    """Return the output of one of a layer's `calls`, or raise if `call` does not name one."""
     if call is None and len(calls) > 1:
         raise ValueError(f"layer {path!r} is called {len(calls)} times: say which by call=0, ...")
     if call is not None and not 0 <= call < len(calls):
@@ -243,7 +265,8 @@ def _one_call(path: str, calls: tuple[Any, ...], call: int | None) -> jax.Array:
     return output
 
 
-def _not_found(path: str, shapes: dict[str, tuple[int, ...]]) -> str:
+def unknown_layer(path: str, shapes: dict[str, tuple[int, ...]]) -> str:
+    """Return the message for a path that is not among those of `shapes`, the closest first."""
     close = difflib.get_close_matches(path, shapes, n=3)
     listed = ", ".join(repr(p) for p in (*close, *(p for p in shapes if p not in close)))
     return f"no layer at path {path!r} is called; the paths are {listed}"

@@ -1,4 +1,4 @@
-"""Trained models kept on disk, so that a second run does not train again."""
+"""Trained models on disk, so that a second run does not train again."""
 
 import hashlib
 import logging
@@ -20,33 +20,48 @@ _logger = logging.getLogger(__name__)
 def cached_model(
     folder: str | Path, model: Model, fit: Callable[[Model], Any], fingerprint: str
 ) -> Model:
-    """Give `model` the parameters kept under `fingerprint`, or fit it and keep them.
+    """Load the parameters saved under `fingerprint` into a model, or fit it and save them.
 
-    Everything in the model's state is kept but random keys. A checkpoint appears in one piece, with
-    a checksum; one that is damaged, or of a model of another shape, is replaced, and the logger
-    of this module says so.
+    The whole state of the model is saved, except for random keys. A checkpoint is written
+    atomically and has a checksum. If it is damaged, or that of a model of another shape, the model
+    is fitted again, the checkpoint is replaced, and a warning is logged.
 
     Parameters
     ----------
-    folder
-        Where checkpoints lie; made if it does not exist.
-    model
+    folder : str or pathlib.Path
+        Folder of the checkpoints, created if it does not exist.
+    model : flax.nnx.Module
         The model, changed in place.
-    fit
-        Called as ``fit(model)`` to train it in place, if need be.
-    fingerprint
-        Name of the checkpoint: letters, digits, "_" and "-"; ``fingerprint(...)`` makes one of the
-        data and the settings. A model that was fitted otherwise must not share it.
+    fit : callable
+        Called as ``fit(model)`` to train the model in place, if there is no usable checkpoint.
+    fingerprint : str
+        Name of the checkpoint, of letters, digits, "_" and "-". Models fitted to different data or
+        with different settings need different names: ``models.fingerprint(...)`` computes one from
+        the data and the settings.
 
     Returns
     -------
     flax.nnx.Module
-        `model` itself.
+        The object `model`, with its parameters.
 
     Raises
     ------
     ValueError
-        If `fingerprint` is not such a name.
+        If `fingerprint` holds any other character, or is empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from flax import nnx
+    >>> from neurotrust_jax import models
+    >>> def fit(model):
+    ...     print("training")
+    >>> name = models.fingerprint({"num_epochs": 3})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for _ in range(2):
+    ...         model = models.MLP(3, (4,), num_classes=2, rngs=nnx.Rngs(0))
+    ...         model = models.cached_model(folder, model, fit, name)
+    training
     """
     if not re.fullmatch(r"[\w-]+", fingerprint, re.ASCII):
         raise ValueError(
@@ -58,7 +73,7 @@ def cached_model(
     if path.exists():
         try:
             _load(path, model)
-        except Exception as error:  # whatever a damaged file makes Orbax raise
+        except Exception as error:  # Orbax raises many kinds for a damaged file
             reason = str(error).partition("\n")[0]
             _logger.warning("checkpoint %s can not be used, training again: %s", path, reason)
         else:
@@ -75,27 +90,27 @@ def cached_model(
 
 
 def _save(path: Path, model: nnx.Module) -> None:
-    # here, because it takes a second
+    # The import takes a second, so it is not at the top.
     import orbax.checkpoint as ocp  # type: ignore[import-untyped]
 
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(path / "state", _kept(model))
+        checkpointer.save(path / "state", _saved_state(model))
     (path / "sha256").write_text(_checksum(path / "state"))
 
 
 def _load(path: Path, model: nnx.Module) -> None:
     import orbax.checkpoint as ocp
 
-    # Orbax itself would complain of damaged files from other threads, where no one can catch it.
+    # Orbax reports damaged files from other threads, where the error can not be caught.
     if (path / "sha256").read_text() != _checksum(path / "state"):
         raise ValueError("its files have changed since they were written")
-    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _kept(model))
+    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _saved_state(model))
     with ocp.StandardCheckpointer() as checkpointer:
         state = checkpointer.restore(path / "state", shapes)
     nnx.update(model, state)
 
 
-def _kept(model: nnx.Module) -> Any:
+def _saved_state(model: nnx.Module) -> Any:
     return nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.RngState)))
 
 

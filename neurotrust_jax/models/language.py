@@ -1,4 +1,7 @@
-"""Training a transformer as a language model, and judging it. Texts are given as to the model."""
+"""Train and score a transformer as a language model, with n-grams as the baseline.
+
+Texts are arrays ``tokens`` [N] and ``groups`` [N], as in :mod:`.transformer`.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,12 +17,12 @@ from .transformer import Transformer, check_tokens, windows
 
 
 class LanguageHistory(NamedTuple):
-    """How the training of a language model went.
+    """Loss of a language model during training.
 
     Attributes
     ----------
-    loss
-        Mean cross-entropy of each step's tokens, in bits a token, [num_steps].
+    loss : array [num_steps] of float
+        Mean cross-entropy of each batch before its step, in bits per token.
     """
 
     loss: jax.Array
@@ -37,32 +40,33 @@ def train_language_model(
     weight_decay: float = 0.1,
     progress: Callable[[int, int], None] | None = None,
 ) -> LanguageHistory:
-    """Fit `model`, in place, to predict each token from those before it.
+    """Train a transformer in place, to predict each token from those before it.
 
-    AdamW on gradients clipped to norm 1; the learning rate rises linearly over the first tenth of
-    the steps and falls to zero along a cosine. The windows are met in a fresh order in each pass
-    over them. The model changes only when all steps are done.
+    The optimiser is AdamW on gradients clipped to norm 1. The learning rate rises linearly over the
+    first tenth of the steps and falls to zero along a cosine. Each pass over the windows has a new
+    random order. The model changes only after the last step.
 
     Parameters
     ----------
-    key
-        Key of the order of the windows. (The initial parameters come from the model's own.)
-    model
+    key : JAX random key
+        Random key for the order of the windows. (The initial parameters are those of `model`.)
+    model : Transformer
         The transformer.
-    tokens
-        Tokens [N], integers from 0 to ``model.vocab_size - 1``.
-    groups
-        Text of each token [N]; a run of equal values is one text.
-    num_steps
-        Steps, at least 1.
-    batch_size
-        Windows of ``model.context`` tokens a step; all of them if there are fewer.
-    learning_rate
-        The highest learning rate, > 0.
-    weight_decay
-        AdamW's decay of the weights, relative to the learning rate, >= 0.
-    progress
-        Called as ``progress(steps_done, steps_in_all)`` about a hundred times.
+    tokens : array [N] of int
+        Tokens, from 0 to ``model.vocab_size - 1``, N >= 2.
+    groups : array [N] of int
+        Text of each token. A run of equal values is one text.
+    num_steps : int
+        Number of steps, at least 1.
+    batch_size : int
+        Number of windows of ``model.context`` tokens per step, at least 1. All windows are used if
+        there are fewer.
+    learning_rate : float
+        Highest learning rate, > 0.
+    weight_decay : float
+        Weight decay of AdamW, relative to the learning rate, >= 0.
+    progress : callable, optional
+        Called as ``progress(steps_done, num_steps)`` about a hundred times.
 
     Returns
     -------
@@ -72,7 +76,24 @@ def train_language_model(
     Raises
     ------
     ValueError
-        If an argument is outside what is said above, or no text has two tokens.
+        If an argument has the wrong shape or dtype or is out of range, or if no text has two
+        tokens.
+
+    Examples
+    --------
+    >>> import jax
+    >>> import numpy as np
+    >>> from flax import nnx
+    >>> from neurotrust_jax import models
+    >>> tokens, groups = np.arange(200) % 5, np.zeros(200, int)
+    >>> model = models.Transformer(
+    ...     5, width=16, num_layers=1, num_heads=2, context=8, rngs=nnx.Rngs(0)
+    ... )
+    >>> history = models.train_language_model(
+    ...     jax.random.key(0), model, tokens, groups, num_steps=100, learning_rate=1e-2
+    ... )
+    >>> models.evaluate(model, tokens, groups) < 0.5  # chance is log2(5) = 2.3 bits per token
+    True
     """
     check_steps(num_steps, batch_size, learning_rate)
     if not weight_decay >= 0:
@@ -97,7 +118,7 @@ def train_language_model(
         return params, moments, loss
 
     step = jax.jit(step, donate_argnums=(0, 1))
-    params = jax.tree.map(jnp.copy, params)  # the steps donate them, and the model keeps its own
+    params = jax.tree.map(jnp.copy, params)  # the step donates them, and the model needs its arrays
     moments = optimizer.init(params)
     losses = []
     for rows in minibatches(key, len(index), batch_size, num_steps):
@@ -111,21 +132,29 @@ def train_language_model(
 def evaluate(
     model: Transformer, tokens: np.ndarray, groups: np.ndarray, *, batch_size: int = 32
 ) -> float:
-    """Bits a token: mean cross-entropy of all tokens but the first of each text.
+    """Mean cross-entropy of a language model on all tokens but the first of each text.
 
     Parameters
     ----------
-    model
-        The transformer; left as it is.
-    tokens, groups
-        Tokens [N] and the text of each [N], as for ``train_language_model``.
-    batch_size
-        Windows, at most, that the model sees at once.
+    model : Transformer
+        The transformer. It is not changed.
+    tokens : array [N] of int
+        Tokens, from 0 to ``model.vocab_size - 1``, N >= 2.
+    groups : array [N] of int
+        Text of each token. A run of equal values is one text.
+    batch_size : int
+        Largest number of windows per call of the model, at least 1.
+
+    Returns
+    -------
+    float
+        Bits per token, >= 0.
 
     Raises
     ------
     ValueError
-        If an argument is outside what is said above, or no text has two tokens.
+        If an argument has the wrong shape or dtype or is out of range, or if no text has two
+        tokens.
     """
     index, targets = _targets(tokens, groups, model)
     graph, state = nnx.split(model)
@@ -150,27 +179,47 @@ def ngram_bits(
     vocab_size: int,
     order: int = 3,
 ) -> float:
-    """Bits a token of an n-gram model: what a language model must beat to have learnt anything.
+    """Mean cross-entropy of an n-gram model, the baseline that a language model should beat.
 
-    Interpolated Kneser-Ney smoothing (Chen & Goodman, 1999, equation 23), one discount an order,
-    down to the uniform distribution. Every text begins with ``order - 1`` start symbols; the tokens
-    scored are those that ``evaluate`` scores.
+    The model has interpolated Kneser-Ney smoothing (Chen & Goodman, 1999, equation 23) with one
+    discount per order, down to the uniform distribution. Every text begins with ``order - 1`` start
+    symbols. The tokens scored are those that ``evaluate`` scores.
 
     Parameters
     ----------
-    train_tokens, train_groups
-        Tokens [N] that are counted, and the text of each [N].
-    test_tokens, test_groups
-        Tokens [M] that are scored, and the text of each [M].
-    vocab_size
-        Number of tokens; they are integers from 0 to ``vocab_size - 1``.
-    order
+    train_tokens : array [N] of int
+        Tokens that are counted, from 0 to ``vocab_size - 1``, N >= 1.
+    train_groups : array [N] of int
+        Text of each of these tokens. A run of equal values is one text.
+    test_tokens : array [M] of int
+        Tokens that are scored, from 0 to ``vocab_size - 1``, M >= 2.
+    test_groups : array [M] of int
+        Text of each of these tokens.
+    vocab_size : int
+        Size V of the vocabulary.
+    order : int
         Length n of the n-grams, at least 1.
+
+    Returns
+    -------
+    float
+        Bits per token, >= 0.
 
     Raises
     ------
     ValueError
-        If an argument is outside what is said above, or no test text has two tokens.
+        If an argument has the wrong shape or dtype or is out of range, or if no test text has two
+        tokens.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurotrust_jax import models
+    >>> rng = np.random.default_rng(0)
+    >>> noise, groups = rng.integers(0, 4, 5_000), np.zeros(5_000, int)
+    >>> bits = models.ngram_bits(noise[:4_000], groups[:4_000], noise[4_000:], groups[4_000:], 4)
+    >>> round(bits, 1)  # uniform noise has log2(4) bits per token
+    2.0
     """
     if order < 1:
         raise ValueError(f"order must be at least 1, got {order}")
@@ -186,7 +235,10 @@ def ngram_bits(
 
 
 def _bits(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Bits in all, and their number, of targets [n, T] under logits [n, T, V]; -1 is no target."""
+    """Return the total bits of targets [n, T] under logits [n, T, V] and the number of targets.
+
+    A target of -1 is not scored.
+    """
     chosen = jnp.take_along_axis(logits, jnp.maximum(targets, 0)[..., None], axis=-1)[..., 0]
     nats = jax.nn.logsumexp(logits, axis=-1) - chosen
     is_target = targets >= 0
@@ -196,7 +248,7 @@ def _bits(logits: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _targets(
     tokens: np.ndarray, groups: np.ndarray, model: Transformer
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Windows [W, context] of token places, and the tokens that follow, -1 where none does."""
+    """Return windows [W, context] of token indices, and the next token of each or -1 for none."""
     tokens = check_tokens(tokens, groups, model.vocab_size)
     follows = np.r_[_has_predecessor(groups)[1:], False]
     if not follows.any():
@@ -207,6 +259,7 @@ def _targets(
 
 
 def _has_predecessor(groups: np.ndarray) -> np.ndarray:
+    """Return whether each token [N] follows another token of its text."""
     groups = np.asarray(groups)
     return np.r_[False, groups[1:] == groups[:-1]]
 
@@ -219,7 +272,7 @@ def _kneser_ney(
     vocab_size: int,
     order: int,
 ) -> np.ndarray:
-    """Probability [M] of each test token, the first of a text included."""
+    """Return the probability [M] of each test token, including the first of a text."""
     stream, is_token = [], []
     for tokens, groups in ((train_tokens, train_groups), (test_tokens, test_groups)):
         starts = np.repeat(np.flatnonzero(~_has_predecessor(groups)), order - 1)
@@ -229,15 +282,15 @@ def _kneser_ney(
     test = len(stream[0]) + np.flatnonzero(is_token[1])
     symbols = np.concatenate(stream)
 
-    # context[k] numbers the k symbols before each place, gram[k] those and the symbol there
+    # context[k] numbers the k symbols before each position; gram[k] these and the symbol there.
     gram, context = [], [np.zeros(len(symbols), np.int64)]
     for _ in range(order):
         _, number = np.unique(context[-1] * (vocab_size + 1) + symbols, return_inverse=True)
         gram.append(number)
         context.append(np.r_[0, number[:-1]])
 
-    # a place in the training texts of each n-gram, and each n-gram's count: how often it occurs
-    # for the longest, in how many contexts for the others
+    # One position in the training texts of each distinct n-gram. The count of an n-gram is the
+    # number of its occurrences for the longest n, and of the symbols before it for the others.
     places = [train[np.unique(g[train], return_index=True)[1]] for g in gram] + [train]
     probability = np.full(len(test), 1 / vocab_size)
     for k in range(order):
@@ -248,10 +301,10 @@ def _kneser_ney(
         kinds = np.bincount(followed, minlength=size)[context[k][test]]
         once, twice = np.sum(count == 1), np.sum(count == 2)
         discount = (once + 1) / (once + 2 * twice + 2)
-        kept = np.maximum(count[gram[k][test]] - discount, 0)
+        discounted = np.maximum(count[gram[k][test]] - discount, 0)
         probability = np.where(
             total > 0,
-            (kept + discount * kinds * probability) / np.maximum(total, 1),
+            (discounted + discount * kinds * probability) / np.maximum(total, 1),
             probability,
         )
     return probability

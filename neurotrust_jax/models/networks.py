@@ -1,4 +1,4 @@
-"""Two small networks whose submodules are the layers that a person would label."""
+"""Two small image classifiers, whose hidden layers are submodules that ``capture`` can read."""
 
 import itertools
 import math
@@ -9,7 +9,15 @@ from flax import nnx
 
 
 class Dense(nnx.Module):
-    """A linear map followed by ReLU; its output is the layer's activations [n, out_size]."""
+    """A linear map followed by ReLU; its output is the layer's activations.
+
+    Parameters
+    ----------
+    in_size, out_size : int
+        Number of inputs and of neurons, each at least 1.
+    rngs : flax.nnx.Rngs
+        Source of the initial parameters.
+    """
 
     def __init__(self, in_size: int, out_size: int, *, rngs: nnx.Rngs) -> None:
         self.linear = nnx.Linear(in_size, out_size, rngs=rngs)
@@ -20,14 +28,24 @@ class Dense(nnx.Module):
 
 
 class ConvBlock(nnx.Module):
-    """A 3 x 3 convolution, ReLU and, if `pool`, the maximum over 2 x 2 windows."""
+    """A 3 x 3 convolution and ReLU, then the maximum over 2 x 2 windows if `pool` is true.
+
+    Parameters
+    ----------
+    in_size, out_size : int
+        Number of input and output channels, each at least 1.
+    pool : bool
+        Whether to halve the height and the width. An odd last row or column is dropped.
+    rngs : flax.nnx.Rngs
+        Source of the initial parameters.
+    """
 
     def __init__(self, in_size: int, out_size: int, *, pool: bool, rngs: nnx.Rngs) -> None:
         self.conv = nnx.Conv(in_size, out_size, kernel_size=(3, 3), rngs=rngs)
         self.pool = pool
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map [n, H, W, in_size] to [n, H, W, out_size], or to half the height and width."""
+        """Map [n, H, W, in_size] to [n, H, W, out_size], or to [n, H / 2, W / 2, out_size]."""
         x = nnx.relu(self.conv(x))
         if not self.pool:
             return x
@@ -43,19 +61,31 @@ class MLP(nnx.Module):
 
     Parameters
     ----------
-    input_size
-        Number of values of one input; an image's height * width * channels.
-    hidden
-        Number of units of each hidden layer.
-    num_classes
-        Number of logits.
-    rngs
+    input_size : int
+        Number of values of one input: for an image, height * width * channels.
+    hidden : sequence of int
+        Number of neurons of each hidden layer.
+    num_classes : int
+        Number of classes K.
+    rngs : flax.nnx.Rngs
         Source of the initial parameters.
 
     Raises
     ------
     ValueError
-        If a size is not positive.
+        If a size is below 1.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from neurotrust_jax import models
+    >>> model = models.MLP(64, (16, 8), num_classes=10, rngs=nnx.Rngs(0))
+    >>> images = jnp.ones((5, 8, 8, 1))
+    >>> model(images).shape
+    (5, 10)
+    >>> models.capture(model, images, "blocks.1").shape
+    (5, 8)
     """
 
     def __init__(
@@ -67,12 +97,12 @@ class MLP(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         sizes = (input_size, *hidden)
-        _check_sizes(input_size=(input_size,), hidden=hidden, num_classes=(num_classes,))
+        check_sizes(input_size=(input_size,), hidden=hidden, num_classes=(num_classes,))
         self.blocks = nnx.List([Dense(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)])
         self.head = nnx.Linear(sizes[-1], num_classes, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map inputs [n, ...] of `input_size` values each to logits [n, num_classes]."""
+        """Map inputs [n, ...], each of `input_size` values, to logits [n, num_classes]."""
         x = x.reshape(x.shape[0], -1)
         for block in self.blocks:
             x = block(x)
@@ -82,26 +112,38 @@ class MLP(nnx.Module):
 class CNN(nnx.Module):
     """A convolutional network: ``blocks.0``, ..., then ``hidden`` (linear, ReLU), then ``head``.
 
-    A block halves the image as long as both sides have at least 8 pixels; there is no
-    normalisation, so that an activation depends on its own image alone.
+    A block halves the image if both sides have at least 8 pixels. There is no normalisation, so an
+    activation depends on a single image and not on the others of its batch.
 
     Parameters
     ----------
-    image_shape
+    image_shape : tuple of three int
         Height, width and channels of an image.
-    widths
+    widths : sequence of int
         Number of channels of each block.
-    hidden
-        Number of units of the layer ``hidden``.
-    num_classes
-        Number of logits.
-    rngs
+    hidden : int
+        Number of neurons of the layer ``hidden``.
+    num_classes : int
+        Number of classes K.
+    rngs : flax.nnx.Rngs
         Source of the initial parameters.
 
     Raises
     ------
     ValueError
-        If `image_shape` has not three entries or a size is not positive.
+        If `image_shape` does not have three entries, or a size is below 1.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from neurotrust_jax import models
+    >>> model = models.CNN((8, 8, 1), (4, 6), 5, num_classes=10, rngs=nnx.Rngs(0))
+    >>> images = jnp.ones((3, 8, 8, 1))
+    >>> models.layer_paths(model, images)["blocks.1"]
+    (3, 4, 4, 6)
+    >>> models.capture(model, images, "blocks.1", pool="mean").shape
+    (3, 6)
     """
 
     def __init__(
@@ -115,7 +157,7 @@ class CNN(nnx.Module):
     ) -> None:
         if len(image_shape) != 3:
             raise ValueError(f"image_shape must be (height, width, channels), got {image_shape}")
-        _check_sizes(
+        check_sizes(
             image_shape=image_shape, widths=widths, hidden=(hidden,), num_classes=(num_classes,)
         )
         height, width, channels = image_shape
@@ -140,7 +182,8 @@ class CNN(nnx.Module):
         return self.head(self.hidden(x.reshape(x.shape[0], -1)))
 
 
-def _check_sizes(**sizes: Sequence[int]) -> None:
+def check_sizes(**sizes: Sequence[int]) -> None:
+    """Raise unless every size is at least 1."""
     for name, values in sizes.items():
         if any(size < 1 for size in values):
             raise ValueError(f"{name} must be positive, got {tuple(values)}")

@@ -1,4 +1,4 @@
-"""The steps of a training: minibatches, learning rate and progress; and batches to evaluate."""
+"""What all training loops share: minibatches, learning rate, optimiser step and progress."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,7 +9,7 @@ import optax  # type: ignore[import-untyped]
 
 
 def check_steps(num_steps: int, batch_size: int, learning_rate: float) -> None:
-    """Raise unless a training can take these."""
+    """Raise unless the number of steps, the batch size and the learning rate are positive."""
     if num_steps < 1 or batch_size < 1:
         raise ValueError(
             f"num_steps and batch_size must be at least 1, got {num_steps} and {batch_size}"
@@ -19,9 +19,10 @@ def check_steps(num_steps: int, batch_size: int, learning_rate: float) -> None:
 
 
 def minibatches(key: jax.Array, n: int, batch_size: int, num_steps: int) -> Iterator[np.ndarray]:
-    """Rows [batch_size] of each of `num_steps` steps: passes over n rows, each in a fresh order.
+    """Yield the rows [batch_size] of each of `num_steps` steps.
 
-    Rows that fill no whole minibatch sit a pass out; a minibatch is no larger than n.
+    Each pass over the n rows has a new random order and leaves out the rows that do not fill a
+    whole minibatch. A minibatch holds at most n rows.
     """
     batch_size = min(batch_size, n)
     steps_per_pass = n // batch_size
@@ -33,7 +34,7 @@ def minibatches(key: jax.Array, n: int, batch_size: int, num_steps: int) -> Iter
 
 
 def batches(n: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows of batches of one size, and which of them only fill up the last."""
+    """Yield rows of batches of equal size, and a mask of the repeats that fill up the last."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     size = -(-n // -(-n // batch_size))
@@ -43,7 +44,7 @@ def batches(n: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def warmup_cosine(learning_rate: float, num_steps: int) -> Any:
-    """A learning rate that rises over the first tenth of the steps, then falls to zero."""
+    """Return a learning rate that rises over the first tenth of the steps and falls to zero."""
     return optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=learning_rate,
@@ -55,7 +56,7 @@ def warmup_cosine(learning_rate: float, num_steps: int) -> Any:
 def descend(
     optimizer: optax.GradientTransformation, gradient: Any, moments: Any, params: Any
 ) -> tuple[Any, Any]:
-    """Parameters and moments after a step along the gradient."""
+    """Return the parameters and the optimiser's state after one step along the gradient."""
     with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to an integer power
         updates, moments = optimizer.update(gradient, moments, params)
     return optax.apply_updates(params, updates), moments
@@ -64,7 +65,7 @@ def descend(
 def report(
     progress: Callable[[int, int], None] | None, done: int, total: int, result: jax.Array
 ) -> None:
-    """Tell the steps done, about a hundred times; `result` is of the last one."""
+    """Call `progress` about a hundred times in all; `result` is an output of the last step."""
     if progress and (done % max(1, total // 100) == 0 or done == total):
-        result.block_until_ready()  # steps are queued ahead of the work: wait for it
+        result.block_until_ready()  # JAX runs steps asynchronously: wait for the last
         progress(done, total)

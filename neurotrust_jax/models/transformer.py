@@ -1,10 +1,10 @@
 """A small transformer, and the activations of every token.
 
-Texts are given as all their tokens in a row, ``tokens`` [N], with the text of each, ``groups`` [N]:
-a run of equal groups is one text. A text is cut from its beginning into windows of the model's
-context; the last one may be short. A window's last position predicts the next window's first token,
-so every token but the first of its text is predicted exactly once. It sees what precedes it in the
-window of the token before it.
+Texts are one array ``tokens`` [N] of all tokens, one text after another, and an array ``groups``
+[N] with the text of each token: a run of equal groups is one text. A text is cut from its beginning
+into windows of the length of the model's context; the last one may be shorter. The last position of
+a window predicts the first token of the next window, so every token but the first of its text is
+predicted exactly once: from the token before it and what precedes that token in its window.
 """
 
 from typing import Any
@@ -15,15 +15,15 @@ import numpy as np
 from flax import nnx
 from numpy.typing import DTypeLike
 
-from .capture import _not_found, _one_call, _recorder, layer_paths
-from .networks import Dense, _check_sizes
+from .capture import layer_paths, output_of_call, recorder, unknown_layer
+from .networks import Dense, check_sizes
 from .steps import batches
 
-zeros = nnx.initializers.zeros_init()  # a block begins as the identity, which trains faster
+zeros = nnx.initializers.zeros_init()  # a new block is the identity, which trains faster
 
 
 class Heads(nnx.Module):
-    """The outputs of all attention heads side by side, passed on as they are for ``capture``."""
+    """The identity on the outputs of all heads side by side, a layer for ``capture`` to read."""
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map [n, T, num_heads * head_width] to itself."""
@@ -33,7 +33,16 @@ class Heads(nnx.Module):
 class Attention(nnx.Module):
     """Causal attention with rotary positions: ``heads`` [n, T, width], then ``out``.
 
-    Head h owns units h * width / num_heads and those that follow, of ``heads``.
+    Head h is the width / num_heads columns of ``heads`` from h * width / num_heads on.
+
+    Parameters
+    ----------
+    width : int
+        Width of the residual stream, a multiple of 2 * num_heads.
+    num_heads : int
+        Number of attention heads, at least 1.
+    rngs : flax.nnx.Rngs
+        Source of the initial parameters.
     """
 
     def __init__(self, width: int, num_heads: int, *, rngs: nnx.Rngs) -> None:
@@ -52,7 +61,15 @@ class Attention(nnx.Module):
 
 
 class FeedForward(nnx.Module):
-    """``hidden``, the neurons after ReLU [n, T, 4 * width], then ``out``."""
+    """The MLP of a block: ``hidden``, the neurons after ReLU [n, T, 4 * width], then ``out``.
+
+    Parameters
+    ----------
+    width : int
+        Width of the residual stream, at least 1.
+    rngs : flax.nnx.Rngs
+        Source of the initial parameters.
+    """
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
         self.hidden = Dense(width, 4 * width, rngs=rngs)
@@ -64,7 +81,17 @@ class FeedForward(nnx.Module):
 
 
 class Block(nnx.Module):
-    """``attention``, then ``mlp``, each of which adds to the residual stream it reads."""
+    """A transformer block: ``attention``, then ``mlp``, each added to the residual stream.
+
+    Parameters
+    ----------
+    width : int
+        Width of the residual stream, a multiple of 2 * num_heads.
+    num_heads : int
+        Number of attention heads, at least 1.
+    rngs : flax.nnx.Rngs
+        Source of the initial parameters.
+    """
 
     def __init__(self, width: int, num_heads: int, *, rngs: nnx.Rngs) -> None:
         self.attention_norm = nnx.LayerNorm(width, rngs=rngs)
@@ -73,7 +100,7 @@ class Block(nnx.Module):
         self.mlp = FeedForward(width, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map the residual stream [n, T, width] to what it is after the block."""
+        """Map the residual stream [n, T, width] before the block to that after it."""
         x = x + self.attention(self.attention_norm(x))
         return x + self.mlp(self.mlp_norm(x))
 
@@ -81,30 +108,44 @@ class Block(nnx.Module):
 class Transformer(nnx.Module):
     """A decoder-only transformer: ``embed``, ``blocks.0``, ``blocks.1``, ..., then ``norm``.
 
-    Normalisation comes first in each branch of a block, positions are rotary, the neurons are ReLU,
-    and the logits are read with the embedding. For ``capture`` and ``token_activations``,
+    Each branch of a block begins with layer normalisation, positions are rotary, the neurons are
+    ReLU, and the embedding is also the output matrix. For ``capture`` and ``token_activations``,
     "blocks.i" is the residual stream after block i [n, T, width], "blocks.i.mlp.hidden" its neurons
     [n, T, 4 * width] and "blocks.i.attention.heads" the outputs of its heads [n, T, width].
 
     Parameters
     ----------
-    vocab_size
-        Number of tokens.
-    width
-        Units of the residual stream, an even number for each head.
-    num_layers
-        Number of blocks.
-    num_heads
-        Attention heads of a block.
-    context
-        Tokens, at most, of one input.
-    rngs
+    vocab_size : int
+        Size V of the vocabulary, at least 1.
+    width : int
+        Width of the residual stream, a multiple of 2 * num_heads.
+    num_layers : int
+        Number of blocks, at least 1.
+    num_heads : int
+        Number of attention heads of a block, at least 1.
+    context : int
+        Largest number of tokens of one input, at least 1.
+    rngs : flax.nnx.Rngs
         Source of the initial parameters.
 
     Raises
     ------
     ValueError
-        If a size is not positive, or the heads do not divide the width as said.
+        If a size is below 1, or the width is not a multiple of 2 * num_heads.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> from neurotrust_jax import models
+    >>> model = models.Transformer(
+    ...     11, width=16, num_layers=2, num_heads=2, context=8, rngs=nnx.Rngs(0)
+    ... )
+    >>> tokens = jnp.zeros((3, 8), "int32")
+    >>> model(tokens).shape
+    (3, 8, 11)
+    >>> models.layer_paths(model, tokens)["blocks.1.mlp.hidden"]
+    (3, 8, 64)
     """
 
     def __init__(
@@ -117,7 +158,7 @@ class Transformer(nnx.Module):
         context: int = 128,
         rngs: nnx.Rngs,
     ) -> None:
-        _check_sizes(
+        check_sizes(
             vocab_size=(vocab_size,),
             width=(width,),
             num_layers=(num_layers,),
@@ -137,7 +178,7 @@ class Transformer(nnx.Module):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """Map tokens [n, T] to the logits [n, T, vocab_size] of the tokens that follow them."""
+        """Map tokens [n, T] to the logits [n, T, V] of the next token at each position."""
         if tokens.ndim != 2 or tokens.shape[1] > self.context:
             raise ValueError(
                 f"tokens must have shape [n, T] with T at most {self.context}, the model's "
@@ -150,27 +191,36 @@ class Transformer(nnx.Module):
 
 
 def windows(groups: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut texts into windows that lie each in one text, and hold every token exactly once.
+    """Cut texts into windows, so that each window is in one text and each token in one window.
 
     Parameters
     ----------
-    groups
-        Text of each token [N]; a run of equal values is one text.
-    length
-        Tokens of a window, at least 1. A text's last window may hold fewer.
+    groups : array [N] of int
+        Text of each token, N >= 1. A run of equal values is one text.
+    length : int
+        Number of tokens of a window, at least 1. The last window of a text may hold fewer.
 
     Returns
     -------
-    index : numpy.ndarray
-        Places in `groups` of a window's tokens [W, length], int32, in ascending order; a short
-        window repeats its last one.
-    mask : numpy.ndarray
-        False at those repeats [W, length].
+    index : array [W, length] of int32
+        Indices into `groups` of the tokens of each window, in ascending order. A shorter window
+        repeats its last token.
+    mask : array [W, length] of bool
+        False at these repeats.
 
     Raises
     ------
     ValueError
-        If `groups` is not one row of at least one integer, or `length` not positive.
+        If `groups` is not an integer array [N] with N >= 1, or `length` is below 1.
+
+    Examples
+    --------
+    >>> from neurotrust_jax import models
+    >>> index, mask = models.windows([0, 0, 0, 0, 0, 1, 1], 3)
+    >>> index.tolist()
+    [[0, 1, 2], [3, 4, 4], [5, 6, 6]]
+    >>> mask.tolist()
+    [[True, True, True], [True, True, False], [True, True, False]]
     """
     groups = np.asarray(groups)
     if groups.ndim != 1 or not len(groups) or not np.issubdtype(groups.dtype, np.integer):
@@ -198,37 +248,57 @@ def token_activations(
     batch_size: int = 32,
     dtype: DTypeLike = np.float32,
 ) -> np.ndarray:
-    """Activations [N, U] of the layer at `path`: row i is the layer's output at token i.
+    """Activations of the layer at `path` on every token.
 
     Parameters
     ----------
-    model
-        The transformer; left as it is.
-    tokens, groups
-        Tokens [N] and the text of each [N], as for ``train_language_model``.
-    path
+    model : Transformer
+        The transformer. It is not changed.
+    tokens : array [N] of int
+        Tokens, from 0 to ``model.vocab_size - 1``, N >= 1.
+    groups : array [N] of int
+        Text of each token. A run of equal values is one text.
+    path : str
         Dot-separated path of a submodule, as for ``capture``: "blocks.1.mlp.hidden".
-    batch_size
-        Windows, at most, that the model sees at once.
-    dtype
-        Of the result: float32, or float16 to halve its memory.
+    batch_size : int
+        Largest number of windows per call of the model, at least 1.
+    dtype : dtype
+        Type of the result: float32, or float16 to halve its memory.
+
+    Returns
+    -------
+    array [N, U] of `dtype`
+        Row i is the output of the layer at token i.
 
     Raises
     ------
     ValueError
-        If no layer at `path` is called (the message lists those that are), or its output for
-        tokens [n, T] is not [n, T, U], or another argument is outside what is said above.
+        If no layer at `path` is called (the message lists those that are), if its output for tokens
+        [n, T] is not [n, T, U], or if another argument has the wrong shape or dtype or is out of
+        range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from flax import nnx
+    >>> from neurotrust_jax import models
+    >>> model = models.Transformer(
+    ...     11, width=16, num_layers=2, num_heads=2, context=8, rngs=nnx.Rngs(0)
+    ... )
+    >>> tokens, groups = np.arange(20) % 11, np.repeat([0, 1], 10)  # two texts of ten tokens
+    >>> models.token_activations(model, tokens, groups, "blocks.1.mlp.hidden").shape
+    (20, 64)
     """
     tokens = check_tokens(tokens, groups, model.vocab_size)
     index, mask = windows(groups, model.context)
-    forward, state = _recorder(model, None, path, {})
+    forward, state = recorder(model, None, path, {})
 
     @jax.jit
     def activations(state: Any, batch: jax.Array) -> jax.Array:
         calls = forward(state, batch).get(path)
         if calls is None:
-            raise ValueError(_not_found(path, layer_paths(model, batch)))
-        output = _one_call(path, calls, None)
+            raise ValueError(unknown_layer(path, layer_paths(model, batch)))
+        output = output_of_call(path, calls, None)
         if output.ndim != 3 or output.shape[:2] != batch.shape:
             raise ValueError(
                 f"layer {path!r} must return [n, T, U] for tokens [n, T], "
@@ -241,14 +311,14 @@ def token_activations(
         output = np.asarray(activations(state, tokens[index[rows]]))
         if result is None:
             result = np.empty((len(tokens), output.shape[2]), dtype)
-        own = mask[rows] & ~repeated[:, None]
-        result[index[rows][own]] = output[own]
+        first = mask[rows] & ~repeated[:, None]  # not a repeat that fills up a window or the batch
+        result[index[rows][first]] = output[first]
     assert result is not None
     return result
 
 
 def _rotate(x: jax.Array) -> jax.Array:
-    """Turn pairs of values of x [n, T, heads, H] by angles in proportion to the position."""
+    """Apply rotary positions to x [n, T, heads, H]: rotate pairs of values by the position."""
     length, half = x.shape[1], x.shape[-1] // 2
     angle = np.arange(length)[:, None] * 10_000.0 ** (-np.arange(half) / half)
     cos, sin = (jnp.asarray(f(angle)[None, :, None], x.dtype) for f in (np.cos, np.sin))

@@ -582,3 +582,6 @@ def test_fingerprints_tell_settings_and_data_apart():
     assert fingerprint({"a": 1, "b": 2}, x) == fingerprint({"b": 2, "a": 1}, jnp.asarray(x))
     with pytest.raises(TypeError):
         fingerprint(object())
+
+
+# --- documentation ----------------------------------------------------------------------------

@@ -267,7 +267,7 @@ def test_capture_refuses_what_it_can_not_use():
         ({"pool": "median"}, "pool must be None or one of .* got 'median'"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"inputs": x[:0]}, r"at least one sample, got an array of shape \(0, 6\)"),
-        ({"variables": {}}, "holds its own variables"),
+        ({"variables": {}}, "variables must be omitted for an NNX model"),
         ({"model": len}, "must be a Flax NNX or Linen module"),
         ({"model": lambda_module(), "path": ""}, r"must return \[n, ..., U\].*got shape \(3,\)"),
     ):
