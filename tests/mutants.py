@@ -511,6 +511,7 @@ MUTANTS = [
     ),
     *of(
         "faithfulness/certificates.py",
+        ("Level((1 - LOWER_SHARE) * alpha", "Level(alpha", QUARTERS),
         (
             "((1 - LOWER_SHARE) * alpha / neurons,",
             "((1 - LOWER_SHARE) * alpha,",
@@ -806,7 +807,6 @@ MUTANTS = [
         ("jnp.where(undefined[c], jnp.inf, highest)", "highest",
          "test_sets.py::test_undefined_replicates_rule_nothing_out"),
         ("num_replicates + 1 - first)", "num_replicates - first)", LEVELS),
-        ("Level((1 - LOWER_SHARE) * alpha", "Level(alpha", QUARTERS),
         ("stable_scale(boot.definition, high.upper) >= floor[:, None]",
          "stable_scale(boot.definition, high.upper) >= -9", LITTLE),
         ("jnp.where(thin_label, certified, kept)", "kept", AT_TOP),
@@ -820,7 +820,7 @@ MUTANTS = [
         ("lax.map(largest, every).max(axis=0)", "lax.map(largest, every)[0]", SETS),
     ),
     *of(
-        "sets/set_rules.py",
+        "sets/vote.py",
         ("before < needed, rank", "before <= needed, rank",
          "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
         ("jnp.ceil((1 - alpha) * boot", "jnp.floor((1 - alpha) * boot",

@@ -12,7 +12,7 @@ import neurotrust_jax as nt
 from neurotrust_jax._engine import candidates
 from neurotrust_jax._engine.candidates import choose, has_enough_evidence, stable_scale
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
-from neurotrust_jax.sets import calibrated
+from neurotrust_jax.sets import calibrated, rule
 
 KEY = jax.random.key(0)
 SCALES = {
@@ -157,12 +157,13 @@ def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
     assert np.asarray(boot.thin)[:, 5].any()
     levels = []
 
-    def bounds(probe, metric, given, *options):
+    def bounds(probe, metric, given, *options, scores):
         levels.extend(given)
         assert options == ("dkw", None, 7.0)
-        return intervals_at(probe, metric, given, *options)
+        np.testing.assert_array_equal(scores, boot.similarity)
+        return intervals_at(probe, metric, given, *options, scores=scores)
 
-    monkeypatch.setattr(calibrated, "intervals_at", bounds)
+    monkeypatch.setattr(rule, "intervals_at", bounds)
     nt.concept_sets(boot, alpha=0.2, interval_method="dkw", largest_unit=7.0)
     assert [(x.simultaneous, x.side) for x in levels] == [("concepts", "lower"), ("none", "upper")]
     np.testing.assert_allclose([x.alpha for x in levels], [0.05, 0.15])

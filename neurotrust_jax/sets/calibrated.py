@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,36 +16,23 @@ from jax import Array, lax
 
 from .._engine.candidates import MAX_CANDIDATES, at_top, stable_scale
 from .._numerics.packing import round_up_shape
-from ..faithfulness.bounds import Level, intervals_at
+from ..faithfulness.bounds import CoverageWarning
 from ..faithfulness.certificates import LOWER_SHARE
 from ..faithfulness.evidence import student_ratio
 from ..metrics.table import Metric
 from ..resampling.bootstrapping import Bootstrap
+from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
 
-__all__ = ["BoundOptions", "calibrated_sets", "chosen", "replicate_rank"]
+__all__ = ["CALIBRATED", "replicate_rank"]
 
 LIST_LENGTHS = (8, 32, 128, MAX_CANDIDATES)  # to which lists of candidates are filled up
 RIVAL_UNITS = 20.0  # effective units of a rival, where the most similar candidate has as many
 FIRST_STEP = 0.1  # share of alpha that bounds how far rivals may truly be ahead
 
 
-class BoundOptions(NamedTuple):
-    """How bounds are made, see :func:`neurotrust_jax.intervals`."""
-
-    method: str = "auto"
-    activation_range: tuple[Any, Any] | None = None
-    largest_unit: float | None = None
-
-
 def replicate_rank(level: float, num_replicates: int) -> int:
     """Which of the replicates in ascending order is at least the quantile of the level."""
     return max(1, math.ceil(level * (num_replicates + 1) * (1 - 1e-9)))
-
-
-@partial(jax.jit, static_argnames="num_concepts")
-def chosen(label: Array, num_concepts: int) -> Array:
-    """The observed label, [U, C] of bool."""
-    return jnp.arange(num_concepts, dtype=jnp.int32)[None, :] == label[:, None]
 
 
 class Followed(NamedTuple):
@@ -65,11 +53,17 @@ class Followed(NamedTuple):
     present: Array
 
 
-def calibrated_sets(
-    boot: Bootstrap, alpha: float, target: str, options: BoundOptions
-) -> tuple[Array, Array]:
-    """The sets, and which of their members no test has looked at, [U, C] of bool each."""
+def calibrated_sets(inputs: SetInputs) -> ConceptSets:
+    """The sets of the one-against-all test, and which of their members no test could look at."""
+    boot, alpha, target = inputs[:3]
     num_replicates = boot.num_replicates
+    if replicate_rank(1 - alpha, num_replicates) > num_replicates:
+        warnings.warn(
+            f"{num_replicates} replicates can not reach level {1 - alpha:g}, so every set is "
+            f"full; use at least {math.ceil(1 / alpha - 1e-9) - 1}",
+            CoverageWarning,
+            stacklevel=4,
+        )
     beta = FIRST_STEP * alpha
     first = replicate_rank(1 - beta, num_replicates)
     if first > num_replicates or target == "replication":  # one step, with all of alpha
@@ -81,13 +75,30 @@ def calibrated_sets(
     tested = _over_lists(boot, settle, False)
     kept, untested = _by_replicates(boot.candidates, tested, boot.thin, boot.excluded)
     if target == "best" and boot.definition is not None and boot.probe is not None:
-        kept, untested = _by_bounds(boot, kept, untested, alpha, options)
-    return _joined(kept, untested, boot.label, full)
+        kept, untested = _by_bounds(inputs, kept, untested)
+    mask, untested = _joined(kept, untested, boot.label, full)
+    return ConceptSets(mask, untested, alpha, CALIBRATED.name, target, _promise(inputs))
 
 
-def _by_bounds(
-    boot: Bootstrap, kept: Array, untested: Array, alpha: float, options: BoundOptions
-) -> tuple[Array, Array]:
+CALIBRATED = SetRule("calibrated", ("best", "replication"), "neuron", (), calibrated_sets)
+
+
+def _promise(inputs: SetInputs) -> str:
+    boot, alpha, target = inputs[:3]
+    what = {
+        "best": "hold the population's most similar concept",
+        "replication": "hold the label of a fresh probing set of the same size",
+    }[target]
+    text = f"sets of each neuron alone {what} with {100 * (1 - alpha):g}% probability, in the limit"
+    probe, metric = boot.probe, boot.definition
+    units = "units" if probe is None else probe.unit_name
+    text += f" of many {units}"
+    if probe is not None and metric is not None:
+        text += threshold_note(probe, metric)
+    return text
+
+
+def _by_bounds(inputs: SetInputs, kept: Array, untested: Array) -> tuple[Array, Array]:
     """The sets after bounds for every sample size have spoken on the untested concepts.
 
     Where replicates of the label tell something, an untested concept is ruled out if its upper
@@ -96,20 +107,16 @@ def _by_bounds(
     count as tested if they are the label alone, or if the label is at the top of the metric's range
     and not merely on too little evidence.
     """
-    assert boot.probe is not None
+    boot = inputs.boot
     assert boot.definition is not None
-    thin_label = at_label(boot.thin, boot.label)
+    thin_label = _of_label(boot.thin, boot.label)
     if not bool(untested.any() | thin_label.any()):
         return kept, untested
-    scarce = thin_label & ~at_label(at_top(boot.definition, boot.similarity), boot.label)
-    levels = [
-        Level(LOWER_SHARE * alpha, "concepts", "lower"),
-        Level((1 - LOWER_SHARE) * alpha, "none", "upper"),
-    ]
-    low, high = intervals_at(boot.probe, boot.definition, levels, *options)
+    scarce = thin_label & ~_of_label(at_top(boot.definition, boot.similarity), boot.label)
+    low, high = inputs.certificate_bounds()
     if high.asymptotic:  # such bounds say nothing on few positives
         return kept, untested
-    rank = replicate_rank(1 - LOWER_SHARE * alpha, boot.num_replicates)
+    rank = replicate_rank(1 - LOWER_SHARE * inputs.alpha, boot.num_replicates)
     floor = np.full(len(boot.label), -np.inf)
     if rank <= boot.num_replicates:
         floor = _over_lists(boot, partial(_limits, rank=rank), -np.inf).max(axis=1)
@@ -135,8 +142,8 @@ def _with_bounds(
 
 
 @jax.jit
-def at_label(values: Array, label: Array) -> Array:
-    """Of booleans [U, C] the one of each neuron's label, False without one: [U]."""
+def _of_label(values: Array, label: Array) -> Array:
+    """The value of each neuron's label among booleans [U, C], False without a label: [U]."""
     found = jnp.take_along_axis(values, jnp.maximum(label, 0)[:, None], axis=1)[:, 0]
     return found & (label >= 0)
 
@@ -197,7 +204,7 @@ def _by_replicates(
 def _joined(kept: Array, untested: Array, label: Array, full: Array) -> tuple[Array, Array]:
     """The sets, and what of them is untested."""
     untested = untested | (label < 0)[:, None]
-    return kept | untested | chosen(label, kept.shape[1]) | full, untested
+    return kept | untested | at_label(label, kept.shape[1]) | full, untested
 
 
 def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:

@@ -42,8 +42,7 @@ from ..metrics.table import Metric, get_metric
 from ..probing.probe import Probe
 from ..probing.sample_weights import effective_size
 from ..resampling.halves import OnHalves, half_differences, read_halves
-from .calibrated import chosen
-from .set_rules import ConceptSets, threshold_note
+from .rule import ConceptSets, at_label, threshold_note
 
 __all__ = ["conformal_of", "conformal_sets", "scores_reader"]
 
@@ -187,7 +186,7 @@ def conformal_of(
         if size < FEWEST:
             few.append("the layer" if given is None else f"class {name}")
     mask = jnp.asarray((score <= cut[:, None]) | full[:, None])
-    mask = mask | chosen(jnp.asarray(label), probe.num_concepts)
+    mask = mask | at_label(jnp.asarray(label), probe.num_concepts)
     if given is not None:
         among = "each class"
     else:
