@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..chance.null import PermutationTest
+from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.scores import Reason
 from ..probing.probe import LeftOut, Probe
 from ..resampling.selection import WinnersCurse
@@ -20,9 +22,11 @@ __all__ = ["Audit", "Leading", "on_given_columns"]
 
 LEADING = 8  # concepts of a neuron whose similarity an audit tells
 INTERVALS = ("similarity", "lower", "upper", "asymptotic_lower", "asymptotic_upper")
+STATIC = {"static": True}  # fields that are no arrays
 MATRICES = ("certified_set", "concept_set", "calibrated_set", "untested", "vote_share")  # [U, C]
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Leading:
     """The most similar concepts of each neuron, the label first.
@@ -35,9 +39,9 @@ class Leading:
         As measured.
     lower, upper : [U, K]
         Bounds of the true similarities, for all concepts of the neuron at once, as
-        :attr:`Audit.guarantee` says.
+        :attr:`LabelIntervals.guarantee` says.
     asymptotic_lower, asymptotic_upper : [U, K]
-        The same in the limit of many units, see :attr:`Audit.asymptotic_guarantee`.
+        The same in the limit of many sampling units.
     """
 
     concept: np.ndarray
@@ -48,6 +52,7 @@ class Leading:
     asymptotic_upper: np.ndarray
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Audit:
     """What is known about the labels of one layer, as NumPy arrays.
@@ -77,26 +82,11 @@ class Audit:
         Probability that it gives this label or another of the same tree of the hierarchy.
     replication_guarantee : str
         What these probabilities are, or what is too small for them to be calibrated.
-    guarantee : str
-        What the interval, the regret and the certified set promise, see :class:`Intervals`.
-    lower, upper : [U]
-        Interval of the label's true similarity, of level 1 - alpha for all concepts of the neuron
-        at once: that the label was chosen for its high similarity is accounted for. NaN without a
-        label.
-    pair_lower, pair_upper : [U]
-        The same interval, on the assumption that no group has more samples that count for neuron
-        and label (for iou: neuron active or concept present) than the most seen; NaN where there
-        are no groups or that assumption does not apply.
-    pair_guarantee : str
-        What that interval promises; empty where there is none.
-    asymptotic_lower, asymptotic_upper : [U]
-        The same interval in the limit of many units: narrower, most so where groups are of very
-        unequal sizes or where no bound holds for every sample size.
-    asymptotic_guarantee : str
-        What that interval promises.
-    why_wide : tuple of str
-        Of each neuron whose interval (``lower`` to ``upper``) says next to nothing, why and what
-        would help; else empty.
+    intervals : LabelIntervals
+        Intervals of the label's true similarity, of level 1 - alpha for all concepts of the neuron
+        at once: that the label was chosen for its high similarity is accounted for. They come in
+        three forms with their guarantees, of which the first also holds for regret and certified
+        set; ``why_wide`` says why one is wide.
     leading : Leading
         The most similar concepts with their intervals.
     regret : [U]
@@ -152,57 +142,58 @@ class Audit:
         that :func:`make_probe` left out, which have no column.
     """
 
-    layer: str
-    metric: str
-    scheme: str
-    thresholds: str
-    alpha: float
-    num_replicates: int
-    num_splits: int
-    num_samples: int
-    num_units: int
-    concept_names: tuple[str, ...]
-    neuron_names: tuple[str, ...]
+    layer: str = field(metadata=STATIC)
+    metric: str = field(metadata=STATIC)
+    scheme: str = field(metadata=STATIC)
+    thresholds: str = field(metadata=STATIC)
+    alpha: float = field(metadata=STATIC)
+    num_replicates: int = field(metadata=STATIC)
+    num_splits: int = field(metadata=STATIC)
+    num_samples: int = field(metadata=STATIC)
+    num_units: int = field(metadata=STATIC)
+    concept_names: tuple[str, ...] = field(metadata=STATIC)
+    neuron_names: tuple[str, ...] = field(metadata=STATIC)
     label: np.ndarray
     similarity: np.ndarray
     tied: np.ndarray
     reason: np.ndarray
     replication_probability: np.ndarray
     answer_probability: np.ndarray
-    replication_guarantee: str
-    guarantee: str
-    lower: np.ndarray
-    upper: np.ndarray
-    pair_lower: np.ndarray
-    pair_upper: np.ndarray
-    pair_guarantee: str
-    asymptotic_lower: np.ndarray
-    asymptotic_upper: np.ndarray
-    asymptotic_guarantee: str
-    why_wide: tuple[str, ...]
+    replication_guarantee: str = field(metadata=STATIC)
+    intervals: LabelIntervals
     leading: Leading
     regret: np.ndarray
     certified_set: np.ndarray
     excludes_nothing: np.ndarray
-    finite_sample: bool
+    finite_sample: bool = field(metadata=STATIC)
     stability: Stability
     concept_set: np.ndarray
-    set_guarantee: str
+    set_guarantee: str = field(metadata=STATIC)
     answers: np.ndarray
     calibrated_set: np.ndarray
-    calibrated_guarantee: str
+    calibrated_guarantee: str = field(metadata=STATIC)
     untested: np.ndarray
     vote_share: np.ndarray
     winners_curse: WinnersCurse
     fit: LabelFit
     null: PermutationTest | None
     verdict: np.ndarray
-    verdict_reason: tuple[str, ...]
+    verdict_reason: tuple[str, ...] = field(metadata=STATIC)
     active_rate: np.ndarray
     positives: np.ndarray
     judged: np.ndarray
-    min_positives: int
-    left_out: tuple[LeftOut, ...]
+    min_positives: int = field(metadata=STATIC)
+    left_out: tuple[LeftOut, ...] = field(metadata=STATIC)
+
+    @property
+    def lower(self) -> np.ndarray:
+        """Lower bound of the label's true similarity, NaN without a label, [U]."""
+        return self.intervals.lower
+
+    @property
+    def upper(self) -> np.ndarray:
+        """Upper bound of the label's true similarity, NaN without a label, [U]."""
+        return self.intervals.upper
 
     @property
     def agreement(self) -> np.ndarray:
@@ -311,6 +302,7 @@ def on_given_columns(result: Audit, probe: Probe, judged: np.ndarray) -> Audit:
             concept=padded(given(listed.concept), -1),
             **{name: padded(getattr(listed, name), np.nan) for name in INTERVALS},
         ),
+        intervals=replace(result.intervals, label=given(result.intervals.label)),
         fit=replace(
             fit,
             label=given(fit.label),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["Evidence", "Judgement", "Verdict", "judge"]
+__all__ = ["STYLES", "Evidence", "Judgement", "Verdict", "VerdictStyle", "judge"]
 
 
 class Verdict(IntEnum):
@@ -33,25 +33,73 @@ class Verdict(IntEnum):
     UNEXPLAINED = 4
 
     @property
+    def style(self) -> VerdictStyle:
+        """How the verdict is shown."""
+        return STYLES[self]
+
+    @property
     def text(self) -> str:
         """The verdict in a word."""
-        return self.name.lower()
+        return self.style.text
 
     @property
     def rule(self) -> str:
-        """What it says of a label, in a sentence."""
-        return RULES[self]
+        """What the verdict says of a label, in a sentence."""
+        return self.style.rule
 
 
-RULES = {
-    Verdict.CERTIFIED: "Proved at every sample size: no other concept is better.",
-    Verdict.STABLE: "The concept set holds one answer, and a fresh probing set is likely to give "
-    "it again.",
-    Verdict.AMBIGUOUS: "The set holds several answers, or a fresh probing set may well give "
-    "another.",
-    Verdict.UNDECIDED: "There is no label, or too little evidence on it to judge it.",
-    Verdict.UNEXPLAINED: "Chance among as many concepts finds as similar a label.",
-}
+class VerdictStyle(NamedTuple):
+    """How a verdict is shown in the table, on the page and in the figures.
+
+    Attributes
+    ----------
+    text : str
+        The verdict in a word.
+    rule : str
+        What it says of a label, in a sentence.
+    colour : str
+        Fill colour on the page and in figures, from the palette of Okabe and Ito, which
+        colour-blind readers can tell apart.
+    ink : str
+        Colour of text on that fill.
+    glyph : str
+        Marker in scatter plots, as Matplotlib names it.
+    terminal : str
+        Style in the terminal, as Rich names it.
+    """
+
+    text: str
+    rule: str
+    colour: str
+    ink: str
+    glyph: str
+    terminal: str
+
+
+STYLES = {
+    Verdict.CERTIFIED: VerdictStyle(
+        "certified", "Proved at every sample size: no other concept is better.",
+        "#0072B2", "white", "o", "bold green",
+    ),
+    Verdict.STABLE: VerdictStyle(
+        "stable",
+        "The concept set holds one answer, and a fresh probing set is likely to give it again.",
+        "#56B4E9", "black", "s", "green",
+    ),
+    Verdict.AMBIGUOUS: VerdictStyle(
+        "ambiguous", "The set holds several answers, or a fresh probing set may well give another.",
+        "#E69F00", "black", "D", "yellow",
+    ),
+    Verdict.UNDECIDED: VerdictStyle(
+        "undecided", "There is no label, or too little evidence on it to judge it.",
+        "#CCCCCC", "black", "v", "dim",
+    ),
+    Verdict.UNEXPLAINED: VerdictStyle(
+        "unexplained", "Chance among as many concepts finds as similar a label.",
+        "#D55E00", "white", "^", "red",
+    ),
+}  # fmt: skip
+"""How each verdict is shown, best first."""
 
 
 class Evidence(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..metrics.table import METRICS
-from .plots import BLUE, GREEN, GREY, ORANGE
+from .drawing import BLUE, GREEN, GREY, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,6 +16,7 @@ from ..auditing.fit import SHARES, LabelFit
 from ..auditing.result import LEADING, Audit, Leading
 from ..auditing.verdicts import Verdict
 from ..chance.null import PermutationTest
+from ..faithfulness.wide_intervals import LabelIntervals
 from ..io import NUMBERS, FileError, as_cell
 from ..metrics.scores import Reason
 from ..probing.probe import LeftOut
@@ -24,8 +25,9 @@ from ..resampling.stability_measures import Stability
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-7"
+FORMAT = "neurotrust-audit-8"
 PARTS = {
+    "intervals": LabelIntervals,
     "leading": Leading,
     "stability": Stability,
     "winners_curse": WinnersCurse,
@@ -90,9 +92,9 @@ def _row(audit: Audit, u: int) -> dict[str, Any]:
         "similarity_split": _cell(audit.winners_curse.split[u]),
         "lower": _cell(audit.lower[u]),
         "upper": _cell(audit.upper[u]),
-        "asymptotic_lower": _cell(audit.asymptotic_lower[u]),
-        "asymptotic_upper": _cell(audit.asymptotic_upper[u]),
-        "why_wide": audit.why_wide[u],
+        "asymptotic_lower": _cell(audit.intervals.asymptotic_lower[u]),
+        "asymptotic_upper": _cell(audit.intervals.asymptotic_upper[u]),
+        "why_wide": audit.intervals.why_wide[u],
         "regret": _cell(audit.regret[u]),
         "certified_size": audit.certified_set[u].sum(),
         "agreement": _cell(audit.agreement[u]),
@@ -180,8 +182,8 @@ def _built(kind: type, content: dict[str, Any], sizes: tuple[int, int]) -> Any:
         elif name != "null":
             value = _array(value, name, sizes, wide=kind is Leading)
         arguments[name] = value
-    for name in ("verdict_reason", "why_wide") if kind is Audit else ():
-        if len(arguments[name]) != sizes[0]:
+    for name in ("verdict_reason", "why_wide"):
+        if name in arguments and len(arguments[name]) != sizes[0]:
             raise ValueError(f"{name} must hold a text for each neuron")
     return kind(**arguments)
 

@@ -12,13 +12,6 @@ from ..io import visible
 
 __all__ = ["neuron_table", "summary"]
 
-STYLES = {
-    Verdict.CERTIFIED: "bold green",
-    Verdict.STABLE: "green",
-    Verdict.AMBIGUOUS: "yellow",
-    Verdict.UNDECIDED: "dim",
-    Verdict.UNEXPLAINED: "red",
-}
 LONGEST = 200  # characters of a name or a reason
 NAMED = 3  # concepts of a set
 
@@ -42,13 +35,14 @@ def summary(audit: Audit) -> str:
     naive, fair = (
         np.nanmedian(x[labelled]) for x in (audit.similarity, audit.winners_curse.corrected)
     )
+    bounds = audit.intervals
     width, sure_width = (
         np.median((high - low)[labelled])
         for low, high in (
-            (audit.asymptotic_lower, audit.asymptotic_upper), (audit.lower, audit.upper),
+            (bounds.asymptotic_lower, bounds.asymptotic_upper), (bounds.lower, bounds.upper),
         )
     )  # fmt: skip
-    assumed = audit.guarantee.partition("this assumes that ")[2]
+    assumed = bounds.guarantee.partition("this assumes that ")[2]
     assumed = f", if {assumed}" if assumed else ""
     lines = [
         f"For {firm:,} of {total:,} neurons a fresh probing set would give the same label "
@@ -97,10 +91,11 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
         ),
         caption=Text(
             f"same label: {visible(audit.replication_guarantee)}. Set: "
-            f"{visible(audit.set_guarantee)}. Interval: {visible(audit.asymptotic_guarantee)}."
+            f"{visible(audit.set_guarantee)}. "
+            f"Interval: {visible(audit.intervals.asymptotic_guarantee)}."
         ),
     )
-    table.add_column("unit", justify="right")
+    table.add_column("neuron", justify="right")
     table.add_column("concept")
     table.add_column("same label", justify="right")
     table.add_column(_plain(audit.metric), justify="right")
@@ -109,7 +104,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     for u in shown:
         verdict = Verdict(int(audit.verdict[u]))
         judged = Text.assemble(
-            (verdict.text, STYLES[verdict]), " " if verdict is Verdict.AMBIGUOUS else ": ",
+            (verdict.text, verdict.style.terminal), " " if verdict is Verdict.AMBIGUOUS else ": ",
             _plain(audit.verdict_reason[u]),
         )  # fmt: skip
         if audit.label[u] < 0:
@@ -119,7 +114,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             judged.append(_plain(f" (or {_rivals(audit, u)})"))
         if audit.fit.poor[u]:
             judged.append(_plain(_fit(audit, u)))
-        low, high = audit.asymptotic_lower[u], audit.asymptotic_upper[u]
+        low, high = audit.intervals.asymptotic_lower[u], audit.intervals.asymptotic_upper[u]
         table.add_row(
             _plain(audit.neuron_names[u]),
             _plain(audit.description(u)),
