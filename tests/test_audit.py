@@ -17,8 +17,11 @@ from typer.testing import CliRunner
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
+from neurotrust_jax.auditing.fit import SHARES
 from neurotrust_jax.cli import app
 from neurotrust_jax.datasets import planted
+from neurotrust_jax.metrics import scores
+from neurotrust_jax.resampling import halves
 
 pytestmark = pytest.mark.x32
 KEY = jax.random.key(0)
@@ -61,6 +64,29 @@ def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
     assert certified(pairs, "iou", largest_unit=2)
     assert not certified(alone, "mad")
     assert certified(alone, "mad", activation_range=(-1, 1))
+
+
+@pytest.mark.parametrize("metric", ["iou", "auroc"])
+def test_an_audit_computes_the_similarity_once(probe, metric, monkeypatch):
+    """Labels above raised thresholds need similarities of their own, which are counted apart."""
+    seen = []
+
+    def counted(prepared, weights, *, metric):
+        seen.append(metric.name)
+        return original(prepared, weights, metric=metric)
+
+    original = scores.score_prepared
+    for module in (scores, halves):
+        monkeypatch.setattr(module, "score_prepared", counted)
+    nt.audit(KEY, probe, metric, num_replicates=20, num_permutations=19, num_splits=4)
+    above = len(SHARES) if metric == "iou" else 0
+    assert seen == [metric] * (1 + above)
+
+
+def test_similarities_at_hand_must_fit(probe):
+    for run in (partial(nt.bootstrap, num_replicates=9), nt.permutation_test):
+        with pytest.raises(ValueError, match=r"scores must have shape \[7, 9\].*got \[7, 8\]"):
+            run(KEY, probe, "iou", scores=np.zeros((7, 8)))
 
 
 def test_a_verdict_never_contradicts_the_set_beside_it():

@@ -12,7 +12,7 @@ import neurotrust_jax as nt
 from neurotrust_jax._engine import candidates
 from neurotrust_jax._engine.candidates import choose, has_enough_evidence, stable_scale
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
-from neurotrust_jax.sets import calibrated, rule
+from neurotrust_jax.sets import ConceptSets, SetRule, calibrated, rule
 
 KEY = jax.random.key(0)
 SCALES = {
@@ -426,3 +426,30 @@ def test_order_statistics_are_those_of_a_sort():
     order_statistic = jax.jit(calibrated._order_statistic)
     found = [float(order_statistic(x, rank)) for rank in range(1, len(x) + 1)]
     np.testing.assert_array_equal(found, np.sort(x))
+
+
+def leaders(inputs):
+    """The three most similar concepts of each neuron."""
+    similarity = inputs.boot.similarity
+    mask = similarity >= jnp.sort(similarity, axis=1)[:, -3][:, None]
+    promise = "three concepts"
+    return ConceptSets(mask, ~mask & mask, inputs.alpha, "leaders", inputs.target, promise)
+
+
+@pytest.mark.x32
+def test_a_rule_from_outside_is_one_object():
+    probe = nt.make_probe(*layer(), top_fraction=0.2)
+    boot = nt.bootstrap(KEY, probe, "mad", num_replicates=9)
+    own = SetRule("leaders", ("replication",), "none", ("metric",), leaders)
+    found = nt.concept_sets(boot, alpha=0.2, method=own, target="replication")
+    assert (found.method, found.alpha) == ("leaders", 0.2)
+    np.testing.assert_array_equal(
+        found.mask, np.asarray(boot.similarity).argsort().argsort() >= probe.num_concepts - 3
+    )
+    with pytest.raises(ValueError, match="'leaders' makes sets with target 'replication', got"):
+        nt.concept_sets(boot, method=own)
+    boxed = nt.bootstrap_black_box(KEY, lambda p: nt.similarity(p), probe, num_replicates=9)
+    with pytest.raises(ValueError, match="'leaders' needs a metric"):
+        nt.concept_sets(boxed, method=own, target="replication")
+    with pytest.raises(ValueError, match="unknown method 'leaders'; known: calibrated, certified"):
+        nt.concept_sets(boot, method="leaders")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
 __all__ = ["Answers", "Lineages", "lineages", "merge_answers", "parents_in"]
@@ -13,7 +15,9 @@ __all__ = ["Answers", "Lineages", "lineages", "merge_answers", "parents_in"]
 Lineages: TypeAlias = tuple[tuple[str, ...], ...]
 
 
-class Answers(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Answers:
     """Sets of concepts with those of one tree merged.
 
     Attributes
@@ -25,7 +29,7 @@ class Answers(NamedTuple):
     """
 
     size: np.ndarray
-    name: tuple[str, ...]
+    name: tuple[str, ...] = field(metadata={"static": True})
 
 
 def merge_answers(mask: Any, concept_names: Sequence[str], hierarchy: Any = None) -> Answers:

@@ -111,7 +111,7 @@ def sets_by(rule: SetRule, inputs: SetInputs) -> ConceptSets:
         )
     if "metric" in rule.needs and boot.definition is None:
         raise ValueError(
-            f"method {rule.name!r} needs intervals, and there are no intervals for the scores of "
+            f"method {rule.name!r} needs a metric, and there are no intervals for the scores of "
             f"{boot.metric}, which is no metric; {use}"
         )
     if "probe" in rule.needs and boot.probe is None:

@@ -54,7 +54,7 @@
   };
   const columns = [
     { title: "layer", field: "layer", formatter: told("layer"), width: 120, responsive: 7, visible: data.layers.length > 1 },
-    { title: "neuron", field: "neuron", formatter: told("neuron"), sorter: "alphanum", width: 74, responsive: 0 },
+    { title: "neuron", field: "neuron", formatter: told("neuron"), sorter: "alphanum", width: 98, responsive: 0 },
     { title: "label", field: "description", formatter: told("description"), minWidth: 120, widthGrow: 3, responsive: 0 },
     { title: "same label", field: "probability", ...numeric, formatter: shown(chance), width: 124, responsive: 0, headerTooltip: "Probability that a fresh probing set of the same size gives this label" },
     { title: "answers", field: "answers", ...numeric, width: 100, responsive: 3, headerTooltip: "Answers in the neuron's set: concepts of one tree of the hierarchy are one" },
