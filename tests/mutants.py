@@ -809,7 +809,7 @@ MUTANTS = [
         ("num_replicates + 1 - first)", "num_replicates - first)", LEVELS),
         ("stable_scale(boot.definition, high.upper) >= floor[:, None]",
          "stable_scale(boot.definition, high.upper) >= -9", LITTLE),
-        ("jnp.where(thin_label, certified, kept)", "kept", AT_TOP),
+        ("jnp.where(thin_label, certified, stays)", "stays", AT_TOP),
         ("rival = (present & _strong(evidence))", "rival = present", RIVALS),
         ("strong = present & _strong(evidence)", "strong = present", RIVALS),
         ("certified & several & scarce", "certified & several", AT_TOP),

@@ -212,7 +212,7 @@ def test_rivals_seen_a_few_times_rule_nothing_out():
         units = jnp.array([[lead, few, 90.0]])
         followed = calibrated.Followed(drawn[None], shown[None], units, present)
         assert calibrated._calibrated(followed, 90, 0, replication=False)[0].tolist() == kept
-        limits = calibrated._limits(followed, 90)[0]
+        limits = calibrated._lower_bounds(followed, 90)[0]
         assert np.isfinite(limits).tolist() == [True, few > 20 or lead < 20, True]
 
 
@@ -267,7 +267,7 @@ def test_lower_limits_hold_at_once(few):
     units = np.full(3, few)
     present = np.array([True, True, False])
     arrays = (jnp.asarray(x)[None] for x in (drawn, shown, units, present))
-    found = np.asarray(calibrated._limits(calibrated.Followed(*arrays), 54))[0]
+    found = np.asarray(calibrated._lower_bounds(calibrated.Followed(*arrays), 54))[0]
     deviation = drawn - shown[:, None]
     error = deviation.std(axis=1)
     q = np.sort((deviation / error[:, None])[:2].max(axis=0))[53]

@@ -65,12 +65,12 @@ def audit(
     probe : Probe
     metric : str or Metric
     alpha : float in (0, 1)
-        Sets, intervals and certificates are made at level 1 - alpha; of the neurons called
-        explained, a share of alpha is expected not to be.
+        Error level. Sets, intervals and certificates have level 1 - alpha, and a share alpha of
+        the neurons that are called explained is expected to be noise.
     num_replicates : int
         Bootstrap replicates.
     num_permutations : int
-        Permutations of :func:`permutation_test`; 0 leaves the test out, and no neuron is then
+        Permutations of :func:`permutation_test`. 0 leaves the test out, and then no neuron is
         called unexplained.
     num_splits : int
         Splits of the sampling units into halves, by which :func:`conformal_sets` and
@@ -81,29 +81,29 @@ def audit(
     method : str
         Method of the intervals, see :func:`intervals`.
     activation_range : pair of float or array [U], optional
-        Smallest and largest activation possible, see :func:`intervals`: without it no label by
+        Smallest and largest possible activation, see :func:`intervals`. Without it no label by
         ``mad``, ``standardised_mad``, ``correlation`` or ``cosine`` can be certified.
     largest_unit : float, optional
-        Largest total sample weight that a unit can have, see :func:`intervals`: without it no label
-        can be certified where there are groups or unequal weights.
+        Largest total sample weight that a sampling unit can have, see :func:`intervals`. Without it
+        no label can be certified where there are groups or unequal weights.
     strata : array [n], optional
         See :func:`permutation_test`.
     hierarchy : mapping of str to str, or int array [C], optional
-        Parents of concepts; a set of concepts under one root is one answer, see
+        Parents of concepts. Concepts under one root count as one answer, see
         :func:`merge_answers`.
     min_positives : int
         Concepts present in fewer sampling units (groups where given, else samples) are not judged:
         they are no label and in no set, and :meth:`Audit.left_out_text` names them. The choice
-        looks at the concepts alone, and bounds for all concepts at once are for those judged. 0
-        judges all. Where scores are probabilities and the metric
-        reads their values, as ``correlation`` does, all concepts are judged, since a probability
-        may never reach the threshold of presence.
+        depends on the concepts alone, and bounds for all concepts at once are for the judged ones.
+        0 judges all. Where concepts are probabilities and the metric reads their values, as
+        ``correlation`` does, all concepts are judged, since a probability may never reach the
+        threshold of presence.
     layer : str
-        Name of the layer, for the record.
+        Name of the layer.
     memory_limit : float, optional
         Bytes that the bootstrap may take, see :func:`bootstrap`.
     checkpoint : path, optional
-        A folder that keeps what is done of the permutations and replicates, see :func:`bootstrap`.
+        A folder in which finished permutations and replicates are stored, see :func:`bootstrap`.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -116,6 +116,18 @@ def audit(
     ValueError
         If an option is out of its range, or ``min_positives`` leaves no concept, before any work
         starts.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((600, 4)) < 0.3
+    >>> activations = rng.normal(size=(600, 4)) + 4 * concepts
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.audit(jax.random.key(0), probe, "iou", num_replicates=99, num_permutations=99)
+    >>> found.label.tolist()
+    [0, 1, 2, 3]
+    >>> [nt.Verdict(v).text for v in found.verdict]
+    ['certified', 'certified', 'certified', 'certified']
     """
     metric = get_metric(metric)
     _check_options(alpha, num_replicates, num_permutations, num_splits, scheme, min_positives)
@@ -197,14 +209,14 @@ def _check_options(
 
 
 class _Halves(NamedTuple):
-    """What halves and quarters of the sampling units say of a layer.
+    """The statistics of a layer that halves and quarters of the sampling units give.
 
     Attributes
     ----------
     split : numpy.ndarray [U]
         Similarity of a half's label on the other half.
     sets : ConceptSets or None
-        Conformal sets; None where layer or probing set is too small for them.
+        Conformal sets; None where the layer or the probing set is too small for them.
     probability, answer_probability : numpy.ndarray [U]
         Probability that a fresh probing set gives the label, and that it gives the label or another
         concept of the same answer.

@@ -1,4 +1,4 @@
-"""What an audit says of a layer."""
+"""The result of an audit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .vocabulary import left_out_text
 
 __all__ = ["Audit", "Leading", "on_given_columns"]
 
-LEADING = 8  # concepts of a neuron whose similarity an audit tells
+LEADING = 8  # concepts of a neuron that an audit lists with their similarity
 INTERVALS = ("similarity", "lower", "upper", "asymptotic_lower", "asymptotic_upper")
 STATIC = {"static": True}  # fields that are no arrays
 MATRICES = ("certified_set", "concept_set", "calibrated_set", "untested", "vote_share")  # [U, C]
@@ -60,7 +60,7 @@ class Audit:
     Attributes
     ----------
     layer, metric, scheme, thresholds : str
-        Where the activations come from and how they were judged.
+        Name of the layer, the similarity, the resampling scheme and the thresholds.
     alpha : float
         Nominal error of sets and intervals.
     num_replicates, num_splits, num_samples, num_units : int
@@ -81,12 +81,12 @@ class Audit:
     answer_probability : [U]
         Probability that it gives this label or another of the same tree of the hierarchy.
     replication_guarantee : str
-        What these probabilities are, or what is too small for them to be calibrated.
+        What these probabilities promise, or what is too small for a calibration.
     intervals : LabelIntervals
         Intervals of the label's true similarity, of level 1 - alpha for all concepts of the neuron
-        at once: that the label was chosen for its high similarity is accounted for. They come in
-        three forms with their guarantees, of which the first also holds for regret and certified
-        set; ``why_wide`` says why one is wide.
+        at once, which accounts for the choice of the label by its high similarity. There are three
+        forms, each with its guarantee; the guarantee of the first also holds for the regret and the
+        certified set. ``why_wide`` says why the first is wide.
     leading : Leading
         The most similar concepts with their intervals.
     regret : [U]
@@ -103,15 +103,16 @@ class Audit:
     concept_set : [U, C] of bool
         The set to read: it holds the label of a fresh probing set for a share 1 - alpha of the
         layer's neurons, see :func:`conformal_sets`. A layer of fewer than 20 neurons has the
-        calibrated set here. Of a certified neuron it is the certified set, whose one answer is what
-        the verdict says.
+        calibrated set here. A certified neuron has the certified set here, whose one answer is the
+        one that the verdict is about.
     set_guarantee : str
         What these sets promise, see :attr:`ConceptSets.guarantee`.
     answers : [U] of int
         Number of answers in that set: concepts of one tree of the hierarchy are one.
     calibrated_set : [U, C] of bool
-        A wider set, right for each neuron alone: it holds the population's best concept with
-        probability 1 - alpha in the limit of many units, see :func:`concept_sets`.
+        A wider set that is valid for each neuron alone: it holds the population's most similar
+        concept with probability 1 - alpha in the limit of many sampling units, see
+        :func:`concept_sets`.
     calibrated_guarantee : str
         What that set promises.
     untested : [U, C] of bool
@@ -121,25 +122,25 @@ class Audit:
     winners_curse : WinnersCurse
         The label's similarity, corrected for its having been chosen.
     fit : LabelFit
-        What the samples that activate a neuron most say of its label.
+        Whether the label is present on the samples that activate the neuron most.
     null : PermutationTest or None
-        Whether the neuron has to do with any concept at all.
+        Whether the neuron depends on any concept at all; None where the test was left out.
     verdict : [U] of int
         :class:`Verdict` code.
     verdict_reason : tuple of str
-        Why, in a clause.
+        The reason for each verdict, in a clause.
     active_rate : [U]
         Share of samples on which the neuron is active.
     positives : [C] of int
-        Independent units (groups where given) on which the concept is present.
+        Number of sampling units (groups where given) on which the concept is present.
     judged : [C] of bool
-        Whether the concept is on enough of them to be judged; others are in no set, and are no
-        label.
+        Whether the concept is present on enough of them to be judged. The others are in no set and
+        are no label.
     min_positives : int
-        How many are enough.
+        The number of sampling units that is enough.
     left_out : tuple of LeftOut
-        Names and units of the concepts that are not judged, the most common first; also of those
-        that :func:`make_probe` left out, which have no column.
+        Names of the concepts that are not judged with their numbers of sampling units, the most
+        common first. Concepts that :func:`make_probe` left out are among them; they have no column.
     """
 
     layer: str = field(metadata=STATIC)
@@ -207,7 +208,7 @@ class Audit:
 
     @property
     def unit_name(self) -> str:
-        """What a sampling unit is, in the plural."""
+        """Name of the sampling units, in the plural."""
         return "samples" if self.num_units == self.num_samples else "groups"
 
     @property
@@ -241,7 +242,7 @@ class Audit:
         return [self.concept_names[c] for c in self.set_members(neuron)]
 
     def fit_text(self, neuron: int) -> str:
-        """In which way a label fits the top of the activation poorly, empty where it does not."""
+        """Why a label fits the most active samples poorly; empty where it fits."""
         fit, top = self.fit, self.fit.top_units[neuron]
         if not fit.poor[neuron]:
             return ""
@@ -271,7 +272,7 @@ class Audit:
 
 
 def on_given_columns(result: Audit, probe: Probe, judged: np.ndarray) -> Audit:
-    """An audit of the judged concepts alone, with its columns those of the probe that was given.
+    """Give an audit of the judged concepts the columns of all concepts of the probe.
 
     Concepts that were not judged are in no set and win no replicate.
     """

@@ -1,4 +1,4 @@
-"""One word for each neuron: what its label is worth, and why. The rules are here, and only here."""
+"""The verdict on each neuron: the rules by which it is reached, and how it is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["STYLES", "Evidence", "Judgement", "Verdict", "VerdictStyle", "judge"
 
 
 class Verdict(IntEnum):
-    """What a neuron's label is worth, best first.
+    """How far a neuron's label can be trusted, best first.
 
     Attributes
     ----------
@@ -103,27 +103,27 @@ STYLES = {
 
 
 class Evidence(NamedTuple):
-    """What is known of one neuron.
+    """The evidence on one neuron.
 
     Attributes
     ----------
     label : str
         Its label; empty without one.
     missing : str
-        Why there is none.
+        Why there is no label.
     q_value : float
-        Of the permutation test, adjusted over the layer; NaN where it was not done.
+        q-value of the permutation test over the layer; NaN where the test was left out.
     proved : tuple (int, str)
-        Answers that the certificate leaves (0 if it holds in the limit only), and their common name
-        if there is one.
+        Number of answers that the certificate leaves (0 if it holds in the limit only), and their
+        common name if there is one.
     answers : tuple (int, str)
-        The same of the concept set.
+        The same for the concept set.
     probability : float
-        That a fresh probing set gives the label, or another of the same answer.
+        Probability that a fresh probing set gives the label, or another of the same answer.
     label_judged : bool
         Whether the label itself is on enough evidence.
     positives : str
-        What the label was seen on.
+        On how many sampling units the label is present, in words.
     """
 
     label: str
@@ -144,12 +144,13 @@ class Judgement(NamedTuple):
 
 
 def judge(x: Evidence, alpha: float) -> Judgement:
-    """The first rule that applies.
+    """Judge a neuron by the first rule that applies.
 
-    A label that chance may find is no explanation, though it were surely the best of all: with
-    accuracy, the rarest concept is best for every rarely active neuron. Then what is proved comes
-    before what is likely, and a set of one answer is a firm one only if that answer is likely to
-    come out again: the set covers on average over the layer, the probability is the neuron's own.
+    A label that chance may find is no explanation, even if it is certainly the most similar
+    concept: with accuracy, the rarest concept is the best for every rarely active neuron. Proofs
+    come before probabilities. A set of one answer makes a label stable only if a fresh probing set
+    is likely to give that answer, since the set covers on average over the layer while the
+    probability is that of the neuron.
     """
     if not x.label:
         return Judgement(Verdict.UNDECIDED, f"no label: {x.missing}")

@@ -1,4 +1,4 @@
-"""What a person reads of an audit: a table, files, figures, a page."""
+"""Show an audit as a table, files, figures and a page."""
 
 from .curves import plot_coverage as plot_coverage
 from .curves import plot_probing_size as plot_probing_size

@@ -1,4 +1,4 @@
-"""An audit as files: descriptions.csv for people and other tools, audit.json for everything."""
+"""An audit as files: descriptions.csv for people and other tools, audit.json with everything."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PARTS = {
     "fit": LabelFit,
     "null": PermutationTest,
 }
-# of an array its kind, floats unless here, and its shape, [U] unless here
+# the kind of each array, floats unless listed here; its shape is [U] unless listed below
 KINDS = {
     **dict.fromkeys(
         (
@@ -54,11 +54,21 @@ PLAIN: dict[Any, Any] = {"str": str, "bool": bool, "int": int, "float": (int, fl
 
 
 def write_descriptions(audits: Audit | Sequence[Audit], path: str | Path) -> Path:
-    """Write one row per neuron of some layers; ``layer, unit, description, similarity`` come first.
+    """Write one row for each neuron; ``layer, unit, description, similarity`` come first.
 
-    An undefined number is an empty cell, and ``reason`` says why; a neuron without a label keeps
-    every judged concept in its set, and the names are left out. A text that a spreadsheet would
-    take for a formula has an apostrophe in front, see :func:`as_cell`.
+    An undefined number is an empty cell, and ``reason`` says why. A neuron without a label has
+    every judged concept in its set, whose names are left out. A text that a spreadsheet would take
+    for a formula gets an apostrophe in front, see :func:`as_cell`.
+
+    Parameters
+    ----------
+    audits : Audit or sequence of Audit
+        One for each layer.
+    path : str or Path
+
+    Returns
+    -------
+    Path
     """
     path = Path(path)
     layers = [audits] if isinstance(audits, Audit) else list(audits)
@@ -115,8 +125,17 @@ def _row(audit: Audit, u: int) -> dict[str, Any]:
 def write_audit(audit: Audit, path: str | Path) -> Path:
     """Write every number of the audit as JSON; :func:`read_audit` gives the same audit back.
 
-    Arrays of [U, C] are written as the non-zero entries of each row, NaN as null, infinity as a
+    Arrays [U, C] are written as the non-zero entries of each row, NaN as null, infinity as a
     string.
+
+    Parameters
+    ----------
+    audit : Audit
+    path : str or Path
+
+    Returns
+    -------
+    Path
     """
     path = Path(path)
     content = {"format": FORMAT, **_fields(audit)}
@@ -138,12 +157,20 @@ def _fields(part: Any) -> dict[str, Any]:
 
 
 def read_audit(path: str | Path) -> Audit:
-    """Read what :func:`write_audit` wrote.
+    """Read an audit that :func:`write_audit` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Audit
 
     Raises
     ------
     FileError
-        If the file is not such an audit.
+        If the file is no audit in this format.
     """
     path = Path(path)
     try:
@@ -200,7 +227,7 @@ def _rows(matrix: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np.ndarray:
-    """The array, after looking whether it is as large as the names of neurons and concepts say."""
+    """The array, after checking its shape against the numbers of neurons and concepts."""
     values, dtype, shape = content["values"], np.dtype(content["dtype"]), tuple(content["shape"])
     num_neurons, num_concepts = sizes
     expected: tuple[int, ...] = (num_neurons,)
@@ -219,7 +246,7 @@ def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np
         raise ValueError(f"{name} must not be of {dtype}")
     if shape != expected or len(values) != (shape[0] if shape else 1):
         raise ValueError(f"{name} must have shape {list(expected)}, got {list(shape)}")
-    # columns, of which -1 is none, and codes
+    # columns of concepts, where -1 stands for none, and codes
     least = -1 if name in COLUMNS else 0
     below = {
         **dict.fromkeys(COLUMNS, num_concepts), "verdict": len(Verdict), "reason": len(Reason),

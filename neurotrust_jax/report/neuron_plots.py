@@ -26,8 +26,8 @@ def plot_leading(audit: Audit, neuron: int, ax: Axes) -> Axes:
     """The leading concepts of one neuron: similarity, interval, votes, and place in its set.
 
     One row for each concept of ``audit.leading``, the label on top. To the right stand the share of
-    replicates that the concept wins, and whether it is in the set. Of a neuron without a label, the
-    reason.
+    replicates that the concept wins, and whether it is in the set. A neuron without a label has the
+    reason as its title.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def most_active(
 
 
 def _titled(audit: Audit, neuron: int, ax: Axes) -> Axes:
-    """Its label and verdict above, and no axes."""
+    """Put label and verdict above, and hide the axes."""
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)

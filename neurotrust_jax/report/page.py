@@ -38,9 +38,9 @@ def write_page(
 ) -> Path:
     """Write one HTML file that needs no network and no other file.
 
-    Numbers are rounded to four significant digits, of vote shares at most twelve above 0.005 are
-    kept, and long sets are cut, with their size told: the page is for people, and
-    :func:`write_audit` keeps everything. Images are shrunk until all of them take six megabytes.
+    The page is for people: numbers are rounded to four significant digits, each neuron has at most
+    twelve vote shares above 0.005, and long sets are cut with their size given. Everything is in
+    the file of :func:`write_audit`. Images are shrunk until all of them take at most six megabytes.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def write_page(
         What activates the neurons most, one for each layer.
     title : str
     manifest : mapping, optional
-        How the audit was made, for the record; values that are mappings are taken apart.
+        How the audit was made; values that are mappings get one row for each entry.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def _verdict(verdict: Verdict) -> dict[str, str]:
 
 
 def _head(audit: Audit) -> dict[str, Any]:
-    """What is told of a layer without a script."""
+    """What the page shows of a layer without its script."""
     total = len(audit.label)
     return {
         "name": visible(audit.layer) or "layer",
@@ -175,7 +175,7 @@ def _head(audit: Audit) -> dict[str, Any]:
 
 
 def _sentences(audit: Audit) -> Iterator[tuple[str, str]]:
-    """Each sentence of the summary, its first word apart where that is its subject."""
+    """Sentences of the summary, each with its subject where it begins with one, else empty."""
     for line in clean_lines(summary(audit)):
         line = re.sub(r"\bnan\b", "– (not defined)", line)
         line = re.sub(r"-?\binf\b", "– (no finite limit)", line)

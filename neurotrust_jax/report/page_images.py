@@ -31,9 +31,9 @@ class Examples(NamedTuple):
     top : array [U, k] of int
         Samples of each neuron, the most active first; -1 fills up. At most 12 are shown.
     show : callable
-        Gives a sample by its number. An image: [H, W] or [H, W, 1 or 3], uint8 as it is, or floats
-        in [0, 1], of which those of one channel are ink (1 is black). Or a text: what comes before
-        the token, the token, and what follows.
+        ``show(sample)`` gives an image or a text. An image is [H, W] or [H, W, 1 or 3], of uint8 or
+        of floats in [0, 1]; floats of one channel are ink, where 1 is black. A text is what comes
+        before the token, the token, and what follows.
     """
 
     top: np.ndarray
@@ -41,7 +41,7 @@ class Examples(NamedTuple):
 
 
 class Pool:
-    """Distinct images and texts, and where each sample of each source is."""
+    """Distinct images and texts, and the place of each sample among them."""
 
     def __init__(self) -> None:
         self.images: list[np.ndarray] = []

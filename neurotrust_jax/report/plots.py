@@ -46,7 +46,7 @@ def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Ax
             np.arange(len(names)), width, left=start, color=style.colour, label=style.text
         )
         total = np.array([sum(counts[name].values()) for name in names])
-        # a number wider than its part of the bar would run into the next
+        # a number wider than its part of the bar would overlap the next
         shown = [f"{w:.3g}" if w > 0.03 * t else "" for w, t in zip(width, total, strict=True)]
         ax.bar_label(bars, shown, label_type="center", color=style.ink)
         start += width
@@ -142,7 +142,7 @@ def plot_votes(
     """Heat-map of the share of replicates that each concept wins, a row for each neuron.
 
     Neurons with one favourite stand together, the surest first, and favourites follow their
-    neurons: where labels are stable the map is a dark staircase, and what lies off it is doubt.
+    neurons. Where labels are stable the map is a dark staircase; votes off the stairs show doubt.
 
     Parameters
     ----------

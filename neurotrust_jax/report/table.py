@@ -17,7 +17,17 @@ NAMED = 3  # concepts of a set
 
 
 def summary(audit: Audit) -> str:
-    """A few sentences on the whole layer, the most important first."""
+    """A few sentences on the whole layer, the most important first.
+
+    Parameters
+    ----------
+    audit : Audit
+
+    Returns
+    -------
+    str
+        One sentence or paragraph on each line.
+    """
     labelled = audit.label >= 0
     total = len(audit.label)
     data = f"{audit.num_samples:,} samples"
@@ -127,7 +137,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
 
 
 def _chance(value: float) -> str:
-    """A probability in percent; none is said to be certain."""
+    """A probability in percent; 0 and 1 are shown as below 1% and above 99%."""
     if np.isnan(value):
         return "-"
     return "> 99%" if value > 0.99 else "< 1%" if value < 0.01 else f"{value:.0%}"
@@ -138,13 +148,13 @@ def _counted(count: float, noun: str) -> str:
 
 
 def _plain(text: str) -> Text:
-    """Text that no terminal takes for a command, and no table for markup; cut if long."""
+    """Text without terminal commands and markup; a long one is cut."""
     shown = visible(text)
     return Text(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…")
 
 
 def _fit(audit: Audit, neuron: int) -> str:
-    """In short what :meth:`Audit.fit_text` says."""
+    """A short form of :meth:`Audit.fit_text`."""
     fit = audit.fit
     text = f"; on {fit.label_hits[neuron]} of its top {fit.top_units[neuron]}"
     if 2 * fit.top_hits[neuron] < fit.top_units[neuron]:

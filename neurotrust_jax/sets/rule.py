@@ -128,8 +128,8 @@ class SetRule:
     targets : tuple of str
         What its sets can be made to hold, some of ``"best"`` and ``"replication"``.
     scope : str
-        For whom the sets promise something: ``"neuron"`` for each neuron alone, ``"layer"`` for
-        the average over a layer's neurons, ``"none"`` for nobody.
+        What the promise is about: ``"neuron"`` for each neuron alone, ``"layer"`` for the average
+        over a layer's neurons, ``"none"`` where the sets promise nothing.
     needs : tuple of str
         What the bootstrap must hold: ``"metric"`` where the scores have to be those of a metric,
         ``"probe"`` where the data have to be at hand.

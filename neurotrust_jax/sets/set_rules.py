@@ -37,29 +37,31 @@ def concept_sets(
     leads by more than the largest deviation that replicates show. Similarities are put on a scale
     of steady spread (arcsine, logit or Fisher's z, by the metric). With T_c the largest
     ``(s_c' - s_c) / sigma_cc'``, the critical value q_c is the 1 - alpha quantile over replicates
-    of the largest deviation from these measured values, where rivals that are surely worse than c
-    are moved back by as much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf,
-    2014), and is widened for spreads estimated from few units as Student's t is (Fisher's
-    expansion, with the effective units of each pair). Rivals are the concepts on at least twenty
-    effective units if the most similar one is, else all. Concepts on which there is too little
-    evidence for replicates stay unless their upper bound for every sample size (at three
-    quarters of alpha) is below the largest of simultaneous lower bounds of the others (at a
-    quarter); see ``untested``. These lower bounds are the bootstrap's, so that this exclusion too,
-    and with it all coverage, holds in the limit of many units. Where the label itself is on too
-    little evidence (or at the end of the range, as an AUROC of 0.99999 is), replicates can not
-    compare the others with it, and the set is that of the certificate.
+    of the largest deviation from these measured values. Rivals that are surely worse than c are
+    moved back by as much as a first step at level alpha / 10 allows (Romano, Shaikh & Wolf, 2014).
+    The critical value is widened for spreads estimated from few sampling units as Student's t is
+    (Fisher's expansion, with the effective units of each pair). Rivals are the concepts on at least
+    twenty effective units if the most similar concept is one of these, else all concepts.
 
-    For ``target="replication"`` the bar is sqrt(2) times the quantile of the maximum over all
-    pairs: the fresh probing set adds a deviation of the same law. Untested concepts then all stay.
-    Replicates keep the thresholds of the data, even where these are a quantile of the data.
+    Concepts on too little evidence for replicates stay unless their upper bound for every sample
+    size (at three quarters of alpha) is below the largest of simultaneous lower bounds of the
+    others (at a quarter); see ``untested``. These lower bounds come from the bootstrap, so this
+    exclusion, and with it all coverage, holds in the limit of many sampling units. Where the label
+    itself is on too little evidence (or at the top of the range, as an AUROC of 0.99999 is),
+    replicates can not compare the others with it, and the set is that of the certificate.
 
-    ``"certified"`` is the certificate of :func:`certify` at level alpha: no approximation where its
-    intervals hold for every sample size, and wide.
+    With ``target="replication"`` the critical value is sqrt(2) times the quantile of the maximum
+    over all pairs, since the fresh probing set adds a deviation of the same law. All untested
+    concepts then stay. Replicates use the thresholds of the data, even where these are a quantile
+    of the data.
 
-    ``"vote"`` is the bootstrap ensemble's set as we reconstruct it: the fewest concepts whose joint
-    share of bootstrap wins reaches 1 - alpha. It carries no guarantee and under-covers when several
-    concepts nearly tie, hence the warning. A neuron whose replicates were undefined more often than
-    alpha gets every concept, since the votes that are left can not reach 1 - alpha.
+    ``"certified"`` is the certificate of :func:`certify` at level alpha. It is wide, and involves
+    no approximation where its intervals hold for every sample size.
+
+    ``"vote"`` is our reconstruction of the bootstrap ensemble's set: the fewest concepts whose
+    joint share of bootstrap wins reaches 1 - alpha. It has no guarantee and covers too seldom when
+    several concepts nearly tie, hence the warning. A neuron whose replicates were undefined more
+    often than alpha gets every concept, since the remaining votes can not reach 1 - alpha.
 
     A neuron without a label gets every concept.
 
@@ -67,13 +69,14 @@ def concept_sets(
     ----------
     boot : Bootstrap
     alpha : float in (0, 1)
-    method : {"calibrated", "certified", "vote"}
+    method : {"calibrated", "certified", "vote"} or SetRule
+        A key of :data:`SET_RULES`, or your rule.
     target : {"best", "replication"}
-        What the set shall contain. The vote rule is the same for both; a certificate speaks of
-        true similarities, so it has the first only.
+        What the set should hold. A certificate bounds true similarities, so it has the first only;
+        the vote rule gives the same sets for both.
     interval_method, activation_range, largest_unit
-        As ``method``, ``activation_range`` and ``largest_unit`` in :func:`intervals`: how the
-        bounds are made that a certified set consists of, and that rule out untested concepts.
+        As ``method``, ``activation_range`` and ``largest_unit`` in :func:`intervals`. They apply to
+        the bounds that a certified set consists of, and that rule out untested concepts.
 
     Returns
     -------
@@ -82,12 +85,23 @@ def concept_sets(
     Raises
     ------
     ValueError
-        If an option is not one of these, they do not go together, or the bounds do not fit.
+        If an option is unknown, the rule lacks the target or something that it needs, or the bounds
+        do not fit.
 
     Warns
     -----
     CoverageWarning
         With ``method="vote"``; or with too few replicates for alpha, when every set is full.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((500, 4)) < 0.3
+    >>> activations = rng.normal(size=(500, 4)) + 4 * concepts
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> boot = nt.bootstrap(jax.random.key(0), probe, "iou", num_replicates=200)
+    >>> nt.concept_sets(boot, alpha=0.1).size.tolist()
+    [1, 1, 1, 1]
     """
     check_share(alpha, "alpha")
     rule = SET_RULES.get(method) if isinstance(method, str) else method
