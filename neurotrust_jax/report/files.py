@@ -176,7 +176,7 @@ def read_audit(path: str | Path) -> Audit:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError("it says that it is another")
+            raise ValueError("it has another format")
         sizes = len(content["neuron_names"]), len(content["concept_names"])
         return _built(Audit, content, sizes)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
