@@ -42,6 +42,7 @@ from scipy import sparse
 from neurotrust_jax.auditing.fit import SHARES, LabelFit
 from neurotrust_jax.auditing.result import Audit, Leading
 from neurotrust_jax.chance.null import PermutationTest
+from neurotrust_jax.faithfulness import LabelIntervals
 from neurotrust_jax.files import (
     FileError,
     read_array,
@@ -417,12 +418,15 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         num_replicates=10, num_splits=4, num_samples=50, num_units=50, concept_names=names,
         neuron_names=tuple(map(str, range(num_neurons))), label=np.arange(num_neurons) % 3,
         similarity=one, tied=np.ones(num_neurons, int), reason=np.zeros(num_neurons, np.int32),
-        guarantee="all of it", set_guarantee="some of it", replication_guarantee="likely",
+        set_guarantee="some of it", replication_guarantee="likely",
         replication_probability=one, answer_probability=one,
-        lower=one / 2, upper=np.where(one > 0.5, np.inf, one),
-        pair_lower=one / 2, pair_upper=one, pair_guarantee="perhaps",
-        asymptotic_lower=one / 2, asymptotic_upper=one, asymptotic_guarantee="in the end",
-        why_wide=("too few samples",) * num_neurons,
+        intervals=LabelIntervals(
+            label=np.arange(num_neurons) % 3, guarantee="all of it",
+            lower=one / 2, upper=np.where(one > 0.5, np.inf, one),
+            pair_lower=one / 2, pair_upper=one, pair_guarantee="perhaps",
+            asymptotic_lower=one / 2, asymptotic_upper=one, asymptotic_guarantee="in the end",
+            why_wide=("too few samples",) * num_neurons,
+        ),
         leading=Leading(top, *(top * x for x in (0.5, 0.25, 0.75, 0.3, 0.6))), regret=one,
         certified_set=two,
         excludes_nothing=one > 0.5, finite_sample=True,

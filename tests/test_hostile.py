@@ -53,13 +53,16 @@ def hostile():
     found = fuzz.small_audit(count, count)
     return replace(
         found, concept_names=NAMES, neuron_names=NAMES, layer=NAMES[0],
-        label=np.arange(count), reason=np.zeros(count, np.int32), guarantee=NAMES[0],
-        set_guarantee=NAMES[0],
+        label=np.arange(count), reason=np.zeros(count, np.int32), set_guarantee=NAMES[0],
         verdict=np.arange(count) % 5, verdict_reason=tuple(f"proved best, as {x}" for x in NAMES),
         tied=np.ones(count, int), vote_share=np.eye(count), concept_set=np.eye(count) > 0,
         untested=np.zeros((count, count), bool), certified_set=np.eye(count) > 0,
-        calibrated_set=np.eye(count) > 0, why_wide=NAMES, calibrated_guarantee=NAMES[0],
-        asymptotic_guarantee=NAMES[0], pair_guarantee=NAMES[0], replication_guarantee=NAMES[0],
+        calibrated_set=np.eye(count) > 0, calibrated_guarantee=NAMES[0],
+        replication_guarantee=NAMES[0],
+        intervals=replace(
+            found.intervals, guarantee=NAMES[0], asymptotic_guarantee=NAMES[0],
+            pair_guarantee=NAMES[0], why_wide=NAMES,
+        ),
     )  # fmt: skip
 
 
@@ -293,8 +296,9 @@ def test_an_audit_reads_back_exactly(tmp_path):
     path = report.write_audit(audit, tmp_path / "audit.json")
     assert is_inert(path.read_text(encoding="utf-8").replace("\n", ""))  # all of it is escaped
     again = report.read_audit(path)
-    for name in ("concept_names", "neuron_names", "layer", "guarantee", "verdict_reason"):
+    for name in ("concept_names", "neuron_names", "layer", "verdict_reason"):
         assert getattr(again, name) == getattr(audit, name)
+    assert again.intervals.guarantee == audit.intervals.guarantee
     np.testing.assert_array_equal(again.vote_share, audit.vote_share)
 
 

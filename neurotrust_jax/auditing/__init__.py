@@ -1,4 +1,4 @@
-"""All that is known of a layer's labels, and one verdict for each neuron."""
+"""Audit a layer: statistics on its labels, and one verdict for each neuron."""
 
 from .comparison import Comparison as Comparison
 from .comparison import Difference as Difference

@@ -1,8 +1,8 @@
-"""How well labels fit: what the samples are that activate a neuron most, and its label up there.
+"""Label fit: whether the label is present on the samples that activate a neuron most.
 
-The best concept of a vocabulary may still fit poorly. Two signs need no statistics: the label is
-missing from most of the samples that activate the neuron most, or another concept is the most
-similar one once only the top of the activation counts.
+The most similar concept of a vocabulary may still fit poorly. Two signs need no statistics. The
+label is missing from most of the samples that activate the neuron most; or another concept becomes
+the most similar one when the threshold is raised to the top of the activation.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ FEWEST = 10  # active sampling units that a label needs
 )
 @dataclass(frozen=True, eq=False)
 class LabelFit:
-    """What the top of each neuron's activation says of its label.
+    """How well each label fits the samples that activate its neuron most, see :func:`label_fit`.
 
     Attributes
     ----------
     label : numpy.ndarray [U] of int
-        The labels that are looked at, -1 for none.
+        The labels that are checked, -1 for none.
     top_units : numpy.ndarray [U] of int
-        Number of most active sampling units that were looked at, each by its most active sample:
-        20, or all on which the neuron is active if these are fewer.
+        Number of most active sampling units that were checked, each by its most active sample. It
+        is 20, or the number of units on which the neuron is active if that is smaller.
     label_hits : numpy.ndarray [U] of int
-        On how many of these samples the label is present; 0 without a label.
+        Number of these samples on which the label is present; 0 without a label.
     top_concept : numpy.ndarray [U] of int
-        The concept that is present on more of them than on as many samples at large, by the most;
-        -1 where there is none.
+        The concept whose number of presences on them exceeds the number expected of random samples
+        by the most; -1 where no concept is present.
     top_hits : numpy.ndarray [U] of int
-        On how many of them it is present.
+        Number of these samples on which that concept is present.
     label_above : numpy.ndarray [U, K] of int
-        Label where only the most active share of the samples on which the neuron is active counts,
+        Label when the threshold is raised so that only a share of the active samples stays active,
         for each of ``shares``; -1 where these come from fewer than 10 sampling units, and for
         metrics that read no threshold.
     shares : tuple of float
@@ -78,16 +78,16 @@ class LabelFit:
 def label_fit(
     probe: Probe, metric: str | Metric = "iou", *, label: np.ndarray | Array | None = None
 ) -> LabelFit:
-    """Look at labels from the top of the activation.
+    """Check labels on the samples that activate each neuron most.
 
     Parameters
     ----------
     probe : Probe
-        Where concepts are probabilities, their presence says little on how a label fits: then no
-        unit is looked at, and only labels by share are given.
+        Where concepts are probabilities, their presence says little about the fit of a label. Then
+        no sampling unit is checked, and only ``label_above`` is given.
     metric : str or Metric
     label : array [U] of int, optional
-        Labels to look at, -1 for none; default those of highest similarity.
+        Labels to check, -1 for none. Default: the most similar concepts.
 
     Returns
     -------
@@ -100,9 +100,12 @@ def label_fit(
 
     Examples
     --------
-    >>> found = nt.label_fit(probe, "iou")
-    >>> bool(found.poor[3])
-    False
+    >>> concepts = np.eye(4, dtype=bool).repeat(25, axis=0)
+    >>> activations = concepts + np.linspace(0, 0.5, 100)[:, None]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=0.9)
+    >>> fit = nt.label_fit(probe, "iou")
+    >>> fit.label_hits.tolist(), fit.top_units.tolist(), fit.poor.tolist()
+    ([20, 20, 20, 20], [20, 20, 20, 20], [False, False, False, False])
     """
     metric = get_metric(metric)
     if label is None:
@@ -138,10 +141,18 @@ def label_fit(
 
 
 def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Presences among the most active units [U, C], these units [U], and what shares leave.
+    """Count the concepts on the most active sampling units, and raise the thresholds.
 
-    The third says whether at least :data:`FEWEST` units are left at each of :data:`SHARES`, [U, K];
-    the last has the thresholds that leave them, [K, U].
+    Returns
+    -------
+    hits : numpy.ndarray [U, C] of int32
+        Number of the most active units on which each concept is present.
+    units : numpy.ndarray [U] of int
+        Number of these units.
+    enough : numpy.ndarray [U, K] of bool
+        Whether at least :data:`FEWEST` units stay active at each of :data:`SHARES`.
+    raised : numpy.ndarray [K, U]
+        Thresholds that leave these shares active.
     """
     groups = None if probe.groups is None else np.asarray(probe.groups)
     present = np.asarray(probe.present)
@@ -152,7 +163,7 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     raised = np.tile(np.asarray(probe.thresholds), (len(SHARES), 1))
     for some, part in probe.in_neurons():
         for u, (values, rows) in enumerate(from_the_top(part), start=some.start):
-            # the first place of each unit, in the order of activation
+            # the most active sample of each unit, as its place in the order of activation
             first = np.arange(len(rows))
             if groups is not None:
                 first = np.sort(np.unique(groups[rows], return_index=True)[1])

@@ -1,11 +1,13 @@
-"""Concepts under others: several answers that a reader would take for one."""
+"""A hierarchy of concepts, by which several concepts of a set count as one answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
+import jax
 import numpy as np
 
 __all__ = ["Answers", "Lineages", "lineages", "merge_answers", "parents_in"]
@@ -13,26 +15,29 @@ __all__ = ["Answers", "Lineages", "lineages", "merge_answers", "parents_in"]
 Lineages: TypeAlias = tuple[tuple[str, ...], ...]
 
 
-class Answers(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Answers:
     """Sets of concepts with those of one tree merged.
 
     Attributes
     ----------
     size : int array [U]
-        Number of distinct answers in each set: of trees with a member in it.
+        Number of answers in each set: trees of the hierarchy that have a concept in it.
     name : tuple of str
-        Where that is one: the narrowest concept that all members are, or are under; else empty.
+        Where that is one, the narrowest concept that is above or equal to all members; else empty.
     """
 
     size: np.ndarray
-    name: tuple[str, ...]
+    name: tuple[str, ...] = field(metadata={"static": True})
 
 
 def merge_answers(mask: Any, concept_names: Sequence[str], hierarchy: Any = None) -> Answers:
     """Count the answers in sets of concepts, where all concepts of one tree are one answer.
 
-    {acute, grave} is one answer, "diacritic", where both are under it. Leave out of the hierarchy
-    what should stay apart: everything under one root would be one answer.
+    The set {acute, grave} is one answer, "diacritic", where both are under that concept. Concepts
+    that should count separately must not share a root, since everything under one root is one
+    answer.
 
     Parameters
     ----------
@@ -41,7 +46,7 @@ def merge_answers(mask: Any, concept_names: Sequence[str], hierarchy: Any = None
     concept_names : sequence of C str
     hierarchy : mapping of str to str, or int array [C], optional
         Parent of each child. By name, parents need not be concepts themselves; by column, -1 is a
-        root. None: every concept is an answer of its own.
+        root. Without a hierarchy every concept is a separate answer.
 
     Returns
     -------
@@ -51,6 +56,14 @@ def merge_answers(mask: Any, concept_names: Sequence[str], hierarchy: Any = None
     ------
     ValueError
         If shapes differ, a name is unknown, a column out of range, or a concept is under itself.
+
+    Examples
+    --------
+    >>> names = ("acute", "grave", "letter")
+    >>> sets = [[True, True, False], [True, False, True]]
+    >>> answers = nt.merge_answers(sets, names, {"acute": "diacritic", "grave": "diacritic"})
+    >>> answers.size.tolist(), answers.name
+    ([1, 2], ('diacritic', ''))
     """
     sets = np.asarray(mask, bool)
     if sets.ndim != 2 or sets.shape[1] != len(concept_names):
@@ -69,7 +82,7 @@ def lineages(
 ) -> Lineages:
     """The path of each concept from its root down to itself; see :func:`merge_answers`.
 
-    A hierarchy by name may name concepts that were ``left_out``, too.
+    A hierarchy by name may also name concepts that were ``left_out``.
     """
     parent = _parents(tuple(concept_names), hierarchy, left_out)
     paths = []
@@ -87,7 +100,7 @@ def lineages(
 
 
 def parents_in(paths: Iterable[tuple[str, ...]]) -> dict[str, str]:
-    """The hierarchy that some paths of :func:`lineages` come from: the parent of each child."""
+    """Parent of each child on some paths of :func:`lineages`."""
     return {child: parent for path in paths for parent, child in pairwise(path)}
 
 

@@ -1,13 +1,15 @@
-"""What an audit says of a layer."""
+"""The result of an audit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..chance.null import PermutationTest
+from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.scores import Reason
 from ..probing.probe import LeftOut, Probe
 from ..resampling.selection import WinnersCurse
@@ -18,11 +20,13 @@ from .vocabulary import left_out_text
 
 __all__ = ["Audit", "Leading", "on_given_columns"]
 
-LEADING = 8  # concepts of a neuron whose similarity an audit tells
+LEADING = 8  # concepts of a neuron that an audit lists with their similarity
 INTERVALS = ("similarity", "lower", "upper", "asymptotic_lower", "asymptotic_upper")
+STATIC = {"static": True}  # fields that are no arrays
 MATRICES = ("certified_set", "concept_set", "calibrated_set", "untested", "vote_share")  # [U, C]
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Leading:
     """The most similar concepts of each neuron, the label first.
@@ -35,9 +39,9 @@ class Leading:
         As measured.
     lower, upper : [U, K]
         Bounds of the true similarities, for all concepts of the neuron at once, as
-        :attr:`Audit.guarantee` says.
+        :attr:`LabelIntervals.guarantee` says.
     asymptotic_lower, asymptotic_upper : [U, K]
-        The same in the limit of many units, see :attr:`Audit.asymptotic_guarantee`.
+        The same in the limit of many sampling units.
     """
 
     concept: np.ndarray
@@ -48,6 +52,7 @@ class Leading:
     asymptotic_upper: np.ndarray
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Audit:
     """What is known about the labels of one layer, as NumPy arrays.
@@ -55,7 +60,7 @@ class Audit:
     Attributes
     ----------
     layer, metric, scheme, thresholds : str
-        Where the activations come from and how they were judged.
+        Name of the layer, the similarity, the resampling scheme and the thresholds.
     alpha : float
         Nominal error of sets and intervals.
     num_replicates, num_splits, num_samples, num_units : int
@@ -76,27 +81,12 @@ class Audit:
     answer_probability : [U]
         Probability that it gives this label or another of the same tree of the hierarchy.
     replication_guarantee : str
-        What these probabilities are, or what is too small for them to be calibrated.
-    guarantee : str
-        What the interval, the regret and the certified set promise, see :class:`Intervals`.
-    lower, upper : [U]
-        Interval of the label's true similarity, of level 1 - alpha for all concepts of the neuron
-        at once: that the label was chosen for its high similarity is accounted for. NaN without a
-        label.
-    pair_lower, pair_upper : [U]
-        The same interval, on the assumption that no group has more samples that count for neuron
-        and label (for iou: neuron active or concept present) than the most seen; NaN where there
-        are no groups or that assumption does not apply.
-    pair_guarantee : str
-        What that interval promises; empty where there is none.
-    asymptotic_lower, asymptotic_upper : [U]
-        The same interval in the limit of many units: narrower, most so where groups are of very
-        unequal sizes or where no bound holds for every sample size.
-    asymptotic_guarantee : str
-        What that interval promises.
-    why_wide : tuple of str
-        Of each neuron whose interval (``lower`` to ``upper``) says next to nothing, why and what
-        would help; else empty.
+        What these probabilities promise, or what is too small for a calibration.
+    intervals : LabelIntervals
+        Intervals of the label's true similarity, of level 1 - alpha for all concepts of the neuron
+        at once, which accounts for the choice of the label by its high similarity. There are three
+        forms, each with its guarantee; the guarantee of the first also holds for the regret and the
+        certified set. ``why_wide`` says why the first is wide.
     leading : Leading
         The most similar concepts with their intervals.
     regret : [U]
@@ -113,15 +103,16 @@ class Audit:
     concept_set : [U, C] of bool
         The set to read: it holds the label of a fresh probing set for a share 1 - alpha of the
         layer's neurons, see :func:`conformal_sets`. A layer of fewer than 20 neurons has the
-        calibrated set here. Of a certified neuron it is the certified set, whose one answer is what
-        the verdict says.
+        calibrated set here. A certified neuron has the certified set here, whose one answer is the
+        one that the verdict is about.
     set_guarantee : str
         What these sets promise, see :attr:`ConceptSets.guarantee`.
     answers : [U] of int
         Number of answers in that set: concepts of one tree of the hierarchy are one.
     calibrated_set : [U, C] of bool
-        A wider set, right for each neuron alone: it holds the population's best concept with
-        probability 1 - alpha in the limit of many units, see :func:`concept_sets`.
+        A wider set that is valid for each neuron alone: it holds the population's most similar
+        concept with probability 1 - alpha in the limit of many sampling units, see
+        :func:`concept_sets`.
     calibrated_guarantee : str
         What that set promises.
     untested : [U, C] of bool
@@ -131,78 +122,79 @@ class Audit:
     winners_curse : WinnersCurse
         The label's similarity, corrected for its having been chosen.
     fit : LabelFit
-        What the samples that activate a neuron most say of its label.
+        Whether the label is present on the samples that activate the neuron most.
     null : PermutationTest or None
-        Whether the neuron has to do with any concept at all.
+        Whether the neuron depends on any concept at all; None where the test was left out.
     verdict : [U] of int
         :class:`Verdict` code.
     verdict_reason : tuple of str
-        Why, in a clause.
+        The reason for each verdict, in a clause.
     active_rate : [U]
         Share of samples on which the neuron is active.
     positives : [C] of int
-        Independent units (groups where given) on which the concept is present.
+        Number of sampling units (groups where given) on which the concept is present.
     judged : [C] of bool
-        Whether the concept is on enough of them to be judged; others are in no set, and are no
-        label.
+        Whether the concept is present on enough of them to be judged. The others are in no set and
+        are no label.
     min_positives : int
-        How many are enough.
+        The number of sampling units that is enough.
     left_out : tuple of LeftOut
-        Names and units of the concepts that are not judged, the most common first; also of those
-        that :func:`make_probe` left out, which have no column.
+        Names of the concepts that are not judged with their numbers of sampling units, the most
+        common first. Concepts that :func:`make_probe` left out are among them; they have no column.
     """
 
-    layer: str
-    metric: str
-    scheme: str
-    thresholds: str
-    alpha: float
-    num_replicates: int
-    num_splits: int
-    num_samples: int
-    num_units: int
-    concept_names: tuple[str, ...]
-    neuron_names: tuple[str, ...]
+    layer: str = field(metadata=STATIC)
+    metric: str = field(metadata=STATIC)
+    scheme: str = field(metadata=STATIC)
+    thresholds: str = field(metadata=STATIC)
+    alpha: float = field(metadata=STATIC)
+    num_replicates: int = field(metadata=STATIC)
+    num_splits: int = field(metadata=STATIC)
+    num_samples: int = field(metadata=STATIC)
+    num_units: int = field(metadata=STATIC)
+    concept_names: tuple[str, ...] = field(metadata=STATIC)
+    neuron_names: tuple[str, ...] = field(metadata=STATIC)
     label: np.ndarray
     similarity: np.ndarray
     tied: np.ndarray
     reason: np.ndarray
     replication_probability: np.ndarray
     answer_probability: np.ndarray
-    replication_guarantee: str
-    guarantee: str
-    lower: np.ndarray
-    upper: np.ndarray
-    pair_lower: np.ndarray
-    pair_upper: np.ndarray
-    pair_guarantee: str
-    asymptotic_lower: np.ndarray
-    asymptotic_upper: np.ndarray
-    asymptotic_guarantee: str
-    why_wide: tuple[str, ...]
+    replication_guarantee: str = field(metadata=STATIC)
+    intervals: LabelIntervals
     leading: Leading
     regret: np.ndarray
     certified_set: np.ndarray
     excludes_nothing: np.ndarray
-    finite_sample: bool
+    finite_sample: bool = field(metadata=STATIC)
     stability: Stability
     concept_set: np.ndarray
-    set_guarantee: str
+    set_guarantee: str = field(metadata=STATIC)
     answers: np.ndarray
     calibrated_set: np.ndarray
-    calibrated_guarantee: str
+    calibrated_guarantee: str = field(metadata=STATIC)
     untested: np.ndarray
     vote_share: np.ndarray
     winners_curse: WinnersCurse
     fit: LabelFit
     null: PermutationTest | None
     verdict: np.ndarray
-    verdict_reason: tuple[str, ...]
+    verdict_reason: tuple[str, ...] = field(metadata=STATIC)
     active_rate: np.ndarray
     positives: np.ndarray
     judged: np.ndarray
-    min_positives: int
-    left_out: tuple[LeftOut, ...]
+    min_positives: int = field(metadata=STATIC)
+    left_out: tuple[LeftOut, ...] = field(metadata=STATIC)
+
+    @property
+    def lower(self) -> np.ndarray:
+        """Lower bound of the label's true similarity, NaN without a label, [U]."""
+        return self.intervals.lower
+
+    @property
+    def upper(self) -> np.ndarray:
+        """Upper bound of the label's true similarity, NaN without a label, [U]."""
+        return self.intervals.upper
 
     @property
     def agreement(self) -> np.ndarray:
@@ -216,7 +208,7 @@ class Audit:
 
     @property
     def unit_name(self) -> str:
-        """What a sampling unit is, in the plural."""
+        """Name of the sampling units, in the plural."""
         return "samples" if self.num_units == self.num_samples else "groups"
 
     @property
@@ -250,7 +242,7 @@ class Audit:
         return [self.concept_names[c] for c in self.set_members(neuron)]
 
     def fit_text(self, neuron: int) -> str:
-        """In which way a label fits the top of the activation poorly, empty where it does not."""
+        """Why a label fits the most active samples poorly; empty where it fits."""
         fit, top = self.fit, self.fit.top_units[neuron]
         if not fit.poor[neuron]:
             return ""
@@ -280,7 +272,7 @@ class Audit:
 
 
 def on_given_columns(result: Audit, probe: Probe, judged: np.ndarray) -> Audit:
-    """An audit of the judged concepts alone, with its columns those of the probe that was given.
+    """Give an audit of the judged concepts the columns of all concepts of the probe.
 
     Concepts that were not judged are in no set and win no replicate.
     """
@@ -311,6 +303,7 @@ def on_given_columns(result: Audit, probe: Probe, judged: np.ndarray) -> Audit:
             concept=padded(given(listed.concept), -1),
             **{name: padded(getattr(listed, name), np.nan) for name in INTERVALS},
         ),
+        intervals=replace(result.intervals, label=given(result.intervals.label)),
         fit=replace(
             fit,
             label=given(fit.label),

@@ -1,15 +1,15 @@
-"""One word for each neuron: what its label is worth, and why. The rules are here, and only here."""
+"""The verdict on each neuron: the rules by which it is reached, and how it is shown."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["Evidence", "Judgement", "Verdict", "judge"]
+__all__ = ["STYLES", "Evidence", "Judgement", "Verdict", "VerdictStyle", "judge"]
 
 
 class Verdict(IntEnum):
-    """What a neuron's label is worth, best first.
+    """How far a neuron's label can be trusted, best first.
 
     Attributes
     ----------
@@ -33,49 +33,97 @@ class Verdict(IntEnum):
     UNEXPLAINED = 4
 
     @property
+    def style(self) -> VerdictStyle:
+        """How the verdict is shown."""
+        return STYLES[self]
+
+    @property
     def text(self) -> str:
         """The verdict in a word."""
-        return self.name.lower()
+        return self.style.text
 
     @property
     def rule(self) -> str:
-        """What it says of a label, in a sentence."""
-        return RULES[self]
+        """What the verdict says of a label, in a sentence."""
+        return self.style.rule
 
 
-RULES = {
-    Verdict.CERTIFIED: "Proved at every sample size: no other concept is better.",
-    Verdict.STABLE: "The concept set holds one answer, and a fresh probing set is likely to give "
-    "it again.",
-    Verdict.AMBIGUOUS: "The set holds several answers, or a fresh probing set may well give "
-    "another.",
-    Verdict.UNDECIDED: "There is no label, or too little evidence on it to judge it.",
-    Verdict.UNEXPLAINED: "Chance among as many concepts finds as similar a label.",
-}
+class VerdictStyle(NamedTuple):
+    """How a verdict is shown in the table, on the page and in the figures.
+
+    Attributes
+    ----------
+    text : str
+        The verdict in a word.
+    rule : str
+        What it says of a label, in a sentence.
+    colour : str
+        Fill colour on the page and in figures, from the palette of Okabe and Ito, which
+        colour-blind readers can tell apart.
+    ink : str
+        Colour of text on that fill.
+    glyph : str
+        Marker in scatter plots, as Matplotlib names it.
+    terminal : str
+        Style in the terminal, as Rich names it.
+    """
+
+    text: str
+    rule: str
+    colour: str
+    ink: str
+    glyph: str
+    terminal: str
+
+
+STYLES = {
+    Verdict.CERTIFIED: VerdictStyle(
+        "certified", "Proved at every sample size: no other concept is better.",
+        "#0072B2", "white", "o", "bold green",
+    ),
+    Verdict.STABLE: VerdictStyle(
+        "stable",
+        "The concept set holds one answer, and a fresh probing set is likely to give it again.",
+        "#56B4E9", "black", "s", "green",
+    ),
+    Verdict.AMBIGUOUS: VerdictStyle(
+        "ambiguous", "The set holds several answers, or a fresh probing set may well give another.",
+        "#E69F00", "black", "D", "yellow",
+    ),
+    Verdict.UNDECIDED: VerdictStyle(
+        "undecided", "There is no label, or too little evidence on it to judge it.",
+        "#CCCCCC", "black", "v", "dim",
+    ),
+    Verdict.UNEXPLAINED: VerdictStyle(
+        "unexplained", "Chance among as many concepts finds as similar a label.",
+        "#D55E00", "white", "^", "red",
+    ),
+}  # fmt: skip
+"""How each verdict is shown, best first."""
 
 
 class Evidence(NamedTuple):
-    """What is known of one neuron.
+    """The evidence on one neuron.
 
     Attributes
     ----------
     label : str
         Its label; empty without one.
     missing : str
-        Why there is none.
+        Why there is no label.
     q_value : float
-        Of the permutation test, adjusted over the layer; NaN where it was not done.
+        q-value of the permutation test over the layer; NaN where the test was left out.
     proved : tuple (int, str)
-        Answers that the certificate leaves (0 if it holds in the limit only), and their common name
-        if there is one.
+        Number of answers that the certificate leaves (0 if it holds in the limit only), and their
+        common name if there is one.
     answers : tuple (int, str)
-        The same of the concept set.
+        The same for the concept set.
     probability : float
-        That a fresh probing set gives the label, or another of the same answer.
+        Probability that a fresh probing set gives the label, or another of the same answer.
     label_judged : bool
         Whether the label itself is on enough evidence.
     positives : str
-        What the label was seen on.
+        On how many sampling units the label is present, in words.
     """
 
     label: str
@@ -96,12 +144,13 @@ class Judgement(NamedTuple):
 
 
 def judge(x: Evidence, alpha: float) -> Judgement:
-    """The first rule that applies.
+    """Judge a neuron by the first rule that applies.
 
-    A label that chance may find is no explanation, though it were surely the best of all: with
-    accuracy, the rarest concept is best for every rarely active neuron. Then what is proved comes
-    before what is likely, and a set of one answer is a firm one only if that answer is likely to
-    come out again: the set covers on average over the layer, the probability is the neuron's own.
+    A label that chance may find is no explanation, even if it is certainly the most similar
+    concept: with accuracy, the rarest concept is the best for every rarely active neuron. Proofs
+    come before probabilities. A set of one answer makes a label stable only if a fresh probing set
+    is likely to give that answer, since the set covers on average over the layer while the
+    probability is that of the neuron.
     """
     if not x.label:
         return Judgement(Verdict.UNDECIDED, f"no label: {x.missing}")

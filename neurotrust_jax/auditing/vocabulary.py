@@ -1,6 +1,6 @@
-"""Which concepts a probing set can judge, and what is said of those that are too rare.
+"""Which concepts a probing set can judge, and a text on those that are too rare.
 
-The choice looks at the concepts alone, before any neuron: it can not favour a label.
+The choice depends on the concepts alone and not on any neuron, so it can not favour a label.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ DEFAULT_MIN_POSITIVES = 10
 def judged_concepts(probe: Probe, metric: Metric, min_positives: int) -> np.ndarray:
     """Which concepts are present in enough sampling units to be judged, [C] of bool.
 
-    Probabilities may never reach the probe's ``concept_threshold`` and yet serve a metric that
-    reads their values: all of them are judged, unless the metric reads where a concept is present.
+    Concepts that are probabilities may never reach the probe's ``concept_threshold``, and a metric
+    that reads their values can still use them. So all of them are judged, unless the metric reads
+    where a concept is present.
 
     Raises
     ------
     ValueError
-        If no concept is present in so many units.
+        If no concept is present in that many units.
     """
     if min_positives == 0 or not (metric.concept_view == "binary" or probe.binary_concepts):
         return np.ones(probe.num_concepts, bool)
@@ -64,7 +65,7 @@ def left_out_text(
     if not left_out:
         return ""
     total = len({*concept_names, *(x.name for x in left_out)})
-    # a probe may have left out more than the audit asks for
+    # make_probe may have left out more concepts than the audit would
     needed = max(min_positives, left_out[0].positives + 1)
     named = ", ".join(f"{x.name} ({x.positives:,})" for x in left_out[:limit])
     more = len(left_out) - limit

@@ -23,7 +23,7 @@ from .._engine.row_index import rows_fit
 from .._numerics.sums import weighted_sums
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.validation import check_count, check_share
-from ..metrics.scores import similarity
+from ..metrics.scores import check_scores, similarity
 from ..metrics.table import Metric, get_metric
 from ..metrics.transforms import VIEWS, both_vary
 from ..probing.checkpoints import checkpoint_for
@@ -110,6 +110,7 @@ def permutation_test(
     num_permutations: int = 1000,
     strata: Any = None,
     alpha: float = 0.05,
+    scores: Array | None = None,
     chunk_size: int = 64,
     checkpoint: Path | str | None = None,
     progress: Progress | None = None,
@@ -138,6 +139,8 @@ def permutation_test(
         places: dependence that the strata bring about alone is then no effect.
     alpha : float in (0, 1)
         Expected share of false discoveries.
+    scores : array [U, C], optional
+        What :func:`similarity` gives, where it is at hand already.
     chunk_size : int
         Permutations per compiled call, between which ``progress`` is told; no effect on the
         numbers.
@@ -176,7 +179,7 @@ def permutation_test(
         )
     layout, num_units, num_movable = layout_of(probe, strata, alpha)
 
-    scores = similarity(probe, metric)
+    scores = similarity(probe, metric) if scores is None else check_scores(scores, probe)
     observed = jnp.nanmax(scores, axis=1)
     parts = list(probe.in_neurons())
     null: list[np.ndarray] = []

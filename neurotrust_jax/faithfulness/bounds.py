@@ -196,8 +196,13 @@ def intervals_at(
     method: str,
     activation_range: tuple[Any, Any] | None,
     largest_unit: LargestUnit,
+    *,
+    scores: Array | None = None,
 ) -> list[Intervals]:
-    """Intervals at each level, all by one method."""
+    """Intervals at each level, all by one method.
+
+    ``scores`` [U, C] are the similarities, where they are at hand already.
+    """
     metric = get_metric(metric)
     for level in levels:
         check_share(level.alpha, "alpha")
@@ -218,7 +223,7 @@ def intervals_at(
     shares = [(x.alpha / counts[x.simultaneous], x.side) for x in levels]
 
     def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
-        value = similarity(part, metric)
+        value = similarity(part, metric) if scores is None else scores[some]
         if method == "asymptotic":
             error, freedom = standard_error(part, metric)
             evidence = jnp.minimum(effective_units(part, metric), freedom + 1)

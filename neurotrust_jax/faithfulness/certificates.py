@@ -16,7 +16,7 @@ from ..metrics.table import Metric
 from ..probing.probe import Probe
 from .bounds import Intervals, LargestUnit, Level, intervals_at, promise
 
-__all__ = ["LOWER_SHARE", "Certificate", "certify"]
+__all__ = ["LOWER_SHARE", "Certificate", "certificate_from", "certificate_levels", "certify"]
 
 LOWER_SHARE = 0.25  # of a certificate's alpha
 
@@ -112,16 +112,26 @@ def certify(
         )
     check_share(alpha, "alpha")
     neurons = probe.num_neurons if simultaneous == "all" else 1
-    levels = [
+    levels = certificate_levels(alpha, simultaneous, neurons)
+    low, high = intervals_at(probe, metric, levels, method, activation_range, largest_unit)
+    return certificate_from(probe, low, high, alpha, simultaneous)
+
+
+def certificate_levels(
+    alpha: float, simultaneous: str = "concepts", neurons: int = 1
+) -> list[Level]:
+    """The levels of the lower and the upper bounds that a certificate consists of."""
+    return [
         Level(LOWER_SHARE * alpha, simultaneous, "lower"),
         Level((1 - LOWER_SHARE) * alpha / neurons, "none", "upper"),
     ]
-    low, high = intervals_at(probe, metric, levels, method, activation_range, largest_unit)
+
+
+def certificate_from(
+    probe: Probe, low: Intervals, high: Intervals, alpha: float, simultaneous: str = "concepts"
+) -> Certificate:
+    """The certificate from the lower and the upper bounds at :func:`certificate_levels`."""
     scope = "each neuron alone" if simultaneous == "concepts" else "all neurons at once"
-    return _certificate(low, high, probe.positive_units, promise(low, alpha, scope))
-
-
-def _certificate(low: Intervals, high: Intervals, positives: Array, guarantee: str) -> Certificate:
     label, lower, regret, mask, excludes_nothing = _certified(low.similarity, low.lower, high.upper)
     return Certificate(
         label=label,
@@ -129,8 +139,8 @@ def _certificate(low: Intervals, high: Intervals, positives: Array, guarantee: s
         regret=regret,
         mask=mask,
         excludes_nothing=excludes_nothing,
-        positives=positives,
-        guarantee=guarantee,
+        positives=probe.positive_units,
+        guarantee=promise(low, alpha, scope),
         finite_sample=low.finite_sample,
         assumes=low.assumes,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,7 +12,7 @@ import numpy as np
 from ..metrics.scores import at_concept, winner
 from ..metrics.table import Metric, get_metric
 from ..probing.probe import Probe
-from .bounds import Intervals, intervals, largest_weight
+from .bounds import Intervals, Level, intervals_at, largest_weight
 
 __all__ = ["LabelIntervals", "label_intervals"]
 
@@ -19,7 +21,16 @@ FEW = 10  # units in which neuron and concept meet
 LARGE = 4  # times the mean size of a group
 
 
-class LabelIntervals(NamedTuple):
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=(
+        "label", "lower", "upper", "pair_lower", "pair_upper", "asymptotic_lower",
+        "asymptotic_upper",
+    ),
+    meta_fields=("guarantee", "pair_guarantee", "asymptotic_guarantee", "why_wide"),
+)  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class LabelIntervals:
     """The interval of each neuron's label, NaN without a label; see :func:`label_intervals`.
 
     Attributes
@@ -98,7 +109,8 @@ def label_intervals(
             f"those of {found.metric!r}, {list(found.lower.shape)}; call intervals on this probe"
         )
     label = winner(found.similarity)
-    level: Any = {"alpha": found.alpha, "simultaneous": found.simultaneous}
+    level = [Level(found.alpha, found.simultaneous)]
+    at_level = partial(intervals_at, probe, metric, level, scores=found.similarity)
 
     def of_label(given: Intervals) -> list[np.ndarray]:
         return [np.asarray(at_concept(x, label)) for x in (given.lower, given.upper)]
@@ -106,11 +118,10 @@ def label_intervals(
     ends = of_label(found)
     limit = found if found.asymptotic else in_the_limit
     if limit is None:
-        limit = intervals(probe, metric, method="asymptotic", **level)
+        (limit,) = at_level("asymptotic", None, None)
     pair_ends, pair_guarantee = [np.full(len(label), np.nan)] * 2, ""
     if found.method == "betting" and probe.groups is not None:
-        known: Any = {"activation_range": activation_range, "largest_unit": "pair"}
-        pair = intervals(probe, metric, method="betting", **level, **known)
+        (pair,) = at_level("betting", activation_range, "pair")
         pair_ends, pair_guarantee = of_label(pair), pair.guarantee
     host = np.asarray(label)
     size = _size(probe, largest_unit)

@@ -98,6 +98,17 @@ def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
         )
 
 
+def check_scores(scores: Array, probe: Probe) -> Array:
+    """The similarities that a caller has at hand, refused where their shape does not fit."""
+    expected = (probe.num_neurons, probe.num_concepts)
+    if scores.shape != expected:
+        raise ValueError(
+            f"scores must have shape {list(expected)}, one row for each neuron and one column for "
+            f"each concept, got {list(scores.shape)}; give similarity(probe, metric)"
+        )
+    return scores
+
+
 def prepare(probe: Probe, metric: Metric) -> tuple[Any, Any]:
     """Do a metric's work that no weights touch (sorting, say), once for many weight vectors."""
     check_joint(probe, metric)
@@ -143,11 +154,12 @@ def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identifi
     if not 1 <= k <= probe.num_concepts:
         raise ValueError(f"k must lie between 1 and the {probe.num_concepts} concepts, got {k}")
     scores = similarity(probe, metric)
-    return _identified(scores, undefined_reason(probe, metric, scores=scores), k)
+    return identified(scores, undefined_reason(probe, metric, scores=scores), k)
 
 
 @partial(jax.jit, static_argnames="k")
-def _identified(scores: Array, reasons: Array, k: int) -> Identification:
+def identified(scores: Array, reasons: Array, k: int) -> Identification:
+    """The k most similar concepts, from similarities and reasons [U, C] that are at hand."""
     concept, best = leading_concepts(scores, k)
     missing = concept[:, 0] < 0
     return Identification(

@@ -1,19 +1,19 @@
-"""What a person reads of an audit: a table, files, figures, a page."""
+"""Show an audit as a table, files, figures and a page."""
 
 from .curves import plot_coverage as plot_coverage
 from .curves import plot_probing_size as plot_probing_size
 from .files import read_audit as read_audit
 from .files import write_audit as write_audit
 from .files import write_descriptions as write_descriptions
-from .page import Examples as Examples
+from .neuron_plots import most_active as most_active
+from .neuron_plots import plot_examples as plot_examples
+from .neuron_plots import plot_leading as plot_leading
+from .neuron_plots import plot_snippets as plot_snippets
 from .page import write_page as write_page
-from .plots import most_active as most_active
-from .plots import plot_examples as plot_examples
+from .page_images import Examples as Examples
 from .plots import plot_intervals as plot_intervals
-from .plots import plot_leading as plot_leading
 from .plots import plot_replication as plot_replication
 from .plots import plot_set_sizes as plot_set_sizes
-from .plots import plot_snippets as plot_snippets
 from .plots import plot_verdicts as plot_verdicts
 from .plots import plot_votes as plot_votes
 from .plots import save_figures as save_figures

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..metrics.table import METRICS
-from .plots import BLUE, GREEN, GREY, ORANGE
+from .drawing import BLUE, GREEN, GREY, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,16 +37,16 @@ def plot_probing_size(
     sizes : array [m]
         Numbers of independent samples n.
     similarity, lower, upper : array [m]
-        As measured, and limits of the true one, as from :func:`neurotrust_jax.intervals`.
+        The measured similarity and bounds of the true one, as :func:`neurotrust_jax.intervals`
+        gives them.
     ax : Axes
     gap : array [m], optional
-        The bound known beforehand, :func:`neurotrust_jax.generalization_gap` of ``sizes``: drawn
-        about the true similarity, within which those measured lie; or, where the truth is not
-        known, about those measured, within which it lies.
+        The bound known beforehand, :func:`neurotrust_jax.generalization_gap` of ``sizes``. It is
+        drawn around the true similarity, or around the measured ones where the truth is unknown.
     truth : float, optional
         The true similarity.
     metric : str
-        Names the axis; of a known metric, bounds are cut off at the ends of its range.
+        Name on the axis. Bounds are clipped to the range of a known metric.
     """
     n, measured, low, high = (np.asarray(x, float) for x in (sizes, similarity, lower, upper))
     order = np.argsort(n)
@@ -55,10 +55,11 @@ def plot_probing_size(
         bound = np.asarray(gap, float)[order]
         centre = measured if truth is None else np.full(len(n), truth)
         about = "measured" if truth is None else "true"
-        ends = METRICS[metric].range if metric in METRICS else (-np.inf, np.inf)
+        valid = METRICS[metric].range if metric in METRICS else (-np.inf, np.inf)
         for sign, name in ((-1, f"{about} ± bound known beforehand"), (1, None)):
-            edge = np.clip(centre + sign * bound, *ends)
-            ax.plot(n, edge, color=ORANGE, ls="--", lw=1.2, label=name)
+            ax.plot(
+                n, np.clip(centre + sign * bound, *valid), color=ORANGE, ls="--", lw=1.2, label=name
+            )
     if truth is not None:
         ax.axhline(truth, color="#444444", lw=1, label="true")
     ax.vlines(n, low, high, color=BLUE, lw=2.5, alpha=0.6, label="interval from the data")
@@ -82,7 +83,7 @@ def plot_coverage(
 ) -> Axes:
     """How often sets (or intervals) hold the truth, against how often they should.
 
-    Below the line they promise too much.
+    Points below the line are methods that promise too much.
 
     Parameters
     ----------
@@ -92,12 +93,12 @@ def plot_coverage(
         Share of probing sets on which each method held the truth, by name; at most five.
     ax : Axes
     standard_error : mapping of str to array [m], optional
-        Of these shares; drawn are two of them either way.
+        Standard errors of these shares; error bars are two standard errors long.
 
     Raises
     ------
     ValueError
-        If there are more methods than colours that are told apart.
+        If there are more methods than colours that readers can tell apart.
     """
     if len(empirical) > len(SERIES):
         raise ValueError(f"empirical must hold at most {len(SERIES)} methods, got {len(empirical)}")

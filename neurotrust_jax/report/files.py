@@ -1,4 +1,4 @@
-"""An audit as files: descriptions.csv for people and other tools, audit.json for everything."""
+"""An audit as files: descriptions.csv for people and other tools, audit.json with everything."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..auditing.fit import SHARES, LabelFit
 from ..auditing.result import LEADING, Audit, Leading
 from ..auditing.verdicts import Verdict
 from ..chance.null import PermutationTest
+from ..faithfulness.wide_intervals import LabelIntervals
 from ..files.numpy_files import NUMBERS
 from ..metrics.scores import Reason
 from ..probing.probe import LeftOut
@@ -25,15 +26,16 @@ from ..resampling.stability_measures import Stability
 
 __all__ = ["read_audit", "write_audit", "write_descriptions"]
 
-FORMAT = "neurotrust-audit-7"
+FORMAT = "neurotrust-audit-8"
 PARTS = {
+    "intervals": LabelIntervals,
     "leading": Leading,
     "stability": Stability,
     "winners_curse": WinnersCurse,
     "fit": LabelFit,
     "null": PermutationTest,
 }
-# of an array its kind, floats unless here, and its shape, [U] unless here
+# the kind of each array, floats unless listed here; its shape is [U] unless listed below
 KINDS = {
     **dict.fromkeys(
         (
@@ -53,11 +55,21 @@ PLAIN: dict[Any, Any] = {"str": str, "bool": bool, "int": int, "float": (int, fl
 
 
 def write_descriptions(audits: Audit | Sequence[Audit], path: str | Path) -> Path:
-    """Write one row per neuron of some layers; ``layer, unit, description, similarity`` come first.
+    """Write one row for each neuron; ``layer, unit, description, similarity`` come first.
 
-    An undefined number is an empty cell, and ``reason`` says why; a neuron without a label keeps
-    every judged concept in its set, and the names are left out. A text that a spreadsheet would
-    take for a formula has an apostrophe in front, see :func:`as_cell`.
+    An undefined number is an empty cell, and ``reason`` says why. A neuron without a label has
+    every judged concept in its set, whose names are left out. A text that a spreadsheet would take
+    for a formula gets an apostrophe in front, see :func:`as_cell`.
+
+    Parameters
+    ----------
+    audits : Audit or sequence of Audit
+        One for each layer.
+    path : str or Path
+
+    Returns
+    -------
+    Path
     """
     path = Path(path)
     layers = [audits] if isinstance(audits, Audit) else list(audits)
@@ -91,9 +103,9 @@ def _row(audit: Audit, u: int) -> dict[str, Any]:
         "similarity_split": _cell(audit.winners_curse.split[u]),
         "lower": _cell(audit.lower[u]),
         "upper": _cell(audit.upper[u]),
-        "asymptotic_lower": _cell(audit.asymptotic_lower[u]),
-        "asymptotic_upper": _cell(audit.asymptotic_upper[u]),
-        "why_wide": audit.why_wide[u],
+        "asymptotic_lower": _cell(audit.intervals.asymptotic_lower[u]),
+        "asymptotic_upper": _cell(audit.intervals.asymptotic_upper[u]),
+        "why_wide": audit.intervals.why_wide[u],
         "regret": _cell(audit.regret[u]),
         "certified_size": audit.certified_set[u].sum(),
         "agreement": _cell(audit.agreement[u]),
@@ -114,8 +126,17 @@ def _row(audit: Audit, u: int) -> dict[str, Any]:
 def write_audit(audit: Audit, path: str | Path) -> Path:
     """Write every number of the audit as JSON; :func:`read_audit` gives the same audit back.
 
-    Arrays of [U, C] are written as the non-zero entries of each row, NaN as null, infinity as a
+    Arrays [U, C] are written as the non-zero entries of each row, NaN as null, infinity as a
     string.
+
+    Parameters
+    ----------
+    audit : Audit
+    path : str or Path
+
+    Returns
+    -------
+    Path
     """
     path = Path(path)
     content = {"format": FORMAT, **_fields(audit)}
@@ -137,18 +158,26 @@ def _fields(part: Any) -> dict[str, Any]:
 
 
 def read_audit(path: str | Path) -> Audit:
-    """Read what :func:`write_audit` wrote.
+    """Read an audit that :func:`write_audit` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Audit
 
     Raises
     ------
     FileError
-        If the file is not such an audit.
+        If the file is no audit in this format.
     """
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError("it says that it is another")
+            raise ValueError("it has another format")
         sizes = len(content["neuron_names"]), len(content["concept_names"])
         return _built(Audit, content, sizes)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -181,8 +210,8 @@ def _built(kind: type, content: dict[str, Any], sizes: tuple[int, int]) -> Any:
         elif name != "null":
             value = _array(value, name, sizes, wide=kind is Leading)
         arguments[name] = value
-    for name in ("verdict_reason", "why_wide") if kind is Audit else ():
-        if len(arguments[name]) != sizes[0]:
+    for name in ("verdict_reason", "why_wide"):
+        if name in arguments and len(arguments[name]) != sizes[0]:
             raise ValueError(f"{name} must hold a text for each neuron")
     return kind(**arguments)
 
@@ -199,7 +228,7 @@ def _rows(matrix: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np.ndarray:
-    """The array, after looking whether it is as large as the names of neurons and concepts say."""
+    """The array, after checking its shape against the numbers of neurons and concepts."""
     values, dtype, shape = content["values"], np.dtype(content["dtype"]), tuple(content["shape"])
     num_neurons, num_concepts = sizes
     expected: tuple[int, ...] = (num_neurons,)
@@ -218,7 +247,7 @@ def _array(content: Any, name: str, sizes: tuple[int, int], *, wide: bool) -> np
         raise ValueError(f"{name} must not be of {dtype}")
     if shape != expected or len(values) != (shape[0] if shape else 1):
         raise ValueError(f"{name} must have shape {list(expected)}, got {list(shape)}")
-    # columns, of which -1 is none, and codes
+    # columns of concepts, where -1 stands for none, and codes
     least = -1 if name in COLUMNS else 0
     below = {
         **dict.fromkeys(COLUMNS, num_concepts), "verdict": len(Verdict), "reason": len(Reason),

@@ -1,4 +1,4 @@
-"""Figures of an audit. Each function draws on the Axes it is given and returns it."""
+"""Figures of a layer. Each function draws on the Axes it is given and returns it."""
 
 from __future__ import annotations
 
@@ -8,41 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jax import Array
 
 from .._runtime.checkpoint import write_whole
-from .._runtime.text import visible
 from ..auditing.result import Audit
-from ..auditing.verdicts import Verdict
-from ..files.examples import snippet
+from ..auditing.verdicts import STYLES, Verdict
+from .drawing import BLUE, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "most_active",
-    "plot_examples",
     "plot_intervals",
-    "plot_leading",
     "plot_replication",
     "plot_set_sizes",
-    "plot_snippets",
     "plot_verdicts",
     "plot_votes",
     "save_figures",
 ]
 
-LONGEST = 40  # characters of a name
-PICTURES = dict.fromkeys(range(0x2400, 0x2420), "\ufffd")  # of control characters; fonts lack them
-# Okabe & Ito's palette, told apart by colour-blind readers too
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
-VERDICTS = {
-    Verdict.CERTIFIED: BLUE,
-    Verdict.STABLE: "#56B4E9",
-    Verdict.AMBIGUOUS: "#E69F00",
-    Verdict.UNDECIDED: "#CCCCCC",
-    Verdict.UNEXPLAINED: ORANGE,
-}
 MOST_NAMED = 60  # rows or columns of a heat-map
 
 
@@ -57,19 +40,20 @@ def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Ax
     """
     names = list(counts)
     start = np.zeros(len(names))
-    for verdict, colour in VERDICTS.items():
+    for verdict, style in STYLES.items():
         width = np.array([counts[name].get(verdict, 0) for name in names])
-        bars = ax.barh(np.arange(len(names)), width, left=start, color=colour, label=verdict.text)
+        bars = ax.barh(
+            np.arange(len(names)), width, left=start, color=style.colour, label=style.text
+        )
         total = np.array([sum(counts[name].values()) for name in names])
-        # a number wider than its part of the bar would run into the next
+        # a number wider than its part of the bar would overlap the next
         shown = [f"{w:.3g}" if w > 0.03 * t else "" for w, t in zip(width, total, strict=True)]
-        dark = verdict in (Verdict.CERTIFIED, Verdict.UNEXPLAINED)
-        ax.bar_label(bars, shown, label_type="center", color="white" if dark else "black")
+        ax.bar_label(bars, shown, label_type="center", color=style.ink)
         start += width
-    ax.set_yticks(range(len(names)), map(_shown, names), parse_math=False)
+    ax.set_yticks(range(len(names)), map(drawable, names), parse_math=False)
     ax.invert_yaxis()
     ax.set(xlabel="neurons", xlim=(0, max(start.max(), 1)))
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(VERDICTS), frameon=False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(STYLES), frameon=False)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return ax
@@ -78,17 +62,17 @@ def plot_verdicts(counts: Mapping[str, Mapping[Verdict, float]], ax: Axes) -> Ax
 def plot_replication(audit: Audit, ax: Axes) -> Axes:
     """How likely a fresh probing set gives each label, against its similarity, by verdict."""
     ax.axhline(1 - audit.alpha, color="#666666", lw=0.8, ls="--", zorder=0)
-    for (verdict, colour), marker in zip(VERDICTS.items(), "osDv^", strict=True):
+    for verdict, style in STYLES.items():
         chosen = (audit.label >= 0) & (audit.verdict == verdict)
         if chosen.any():
             ax.scatter(
                 audit.similarity[chosen],
                 audit.replication_probability[chosen],
-                color=colour,
+                color=style.colour,
                 edgecolor="#444444",
                 linewidth=0.4,
-                marker=marker,
-                label=f"{verdict.text}: {chosen.sum()}",
+                marker=style.glyph,
+                label=f"{style.text}: {chosen.sum()}",
                 s=28,
             )
     ax.set(
@@ -96,7 +80,7 @@ def plot_replication(audit: Audit, ax: Axes) -> Axes:
         ylabel="probability that a fresh probing set gives the label",
         ylim=(-0.03, 1.03),
     )
-    ax.set_title(f"{_shown(audit.layer)}: will the label come out again?", parse_math=False)
+    ax.set_title(f"{drawable(audit.layer)}: will the label come out again?", parse_math=False)
     ax.legend(loc="lower right")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -107,15 +91,16 @@ def plot_intervals(audit: Audit, ax: Axes) -> Axes:
 
     Thin grey lines are the intervals that hold for every sample size, thick ones the asymptotic.
     """
+    bounds = audit.intervals
     labelled = np.flatnonzero(audit.label >= 0)
     order = labelled[np.argsort(-audit.similarity[labelled], kind="stable")]
     rank = np.arange(1, len(order) + 1)
     ax.vlines(
-        rank, audit.lower[order], audit.upper[order], color="#CCCCCC", lw=1,
+        rank, bounds.lower[order], bounds.upper[order], color="#CCCCCC", lw=1,
         label="interval for every sample size" + ("" if audit.finite_sample else ", as it assumes"),
     )  # fmt: skip
     ax.vlines(
-        rank, audit.asymptotic_lower[order], audit.asymptotic_upper[order], color=BLUE, lw=1.8,
+        rank, bounds.asymptotic_lower[order], bounds.asymptotic_upper[order], color=BLUE, lw=1.8,
         alpha=0.8, label="asymptotic interval",
     )  # fmt: skip
     ax.scatter(rank, audit.similarity[order], color="black", s=7, zorder=3, label="measured")
@@ -124,7 +109,7 @@ def plot_intervals(audit: Audit, ax: Axes) -> Axes:
         ylabel=f"true similarity ({audit.metric})",
     )
     ax.set_title(
-        f"{_shown(audit.layer)}: how good is the label? ({1 - audit.alpha:.0%} intervals)",
+        f"{drawable(audit.layer)}: how good is the label? ({1 - audit.alpha:.0%} intervals)",
         parse_math=False,
     )
     ax.legend(loc="upper right")
@@ -145,65 +130,9 @@ def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
         ylabel=f"concepts in the {1 - audit.alpha:.0%} set",
         ylim=(0, 1.2 * max(ours.max(initial=1), alone.max(initial=1))),
     )
-    ax.set_title(f"{_shown(audit.layer)}: how many concepts stay in play?", parse_math=False)
+    ax.set_title(f"{drawable(audit.layer)}: how many concepts stay in play?", parse_math=False)
     ax.legend(loc="upper left", frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
-def plot_leading(audit: Audit, neuron: int, ax: Axes) -> Axes:
-    """The leading concepts of one neuron: similarity, interval, votes, and place in its set.
-
-    One row for each concept of ``audit.leading``, the label on top. To the right stand the share of
-    replicates that the concept wins, and whether it is in the set. Of a neuron without a label, the
-    reason.
-
-    Parameters
-    ----------
-    audit : Audit
-    neuron : int
-    ax : Axes
-        About a quarter of an inch of height for each row suffices.
-    """
-    if audit.label[neuron] < 0:
-        return _titled(audit, neuron, ax)
-    shown = audit.leading.concept[neuron] >= 0
-    concepts = audit.leading.concept[neuron][shown]
-    measured, lower, upper = (
-        getattr(audit.leading, part)[neuron][shown]
-        for part in ("similarity", "asymptotic_lower", "asymptotic_upper")
-    )
-    inside = audit.concept_set[neuron, concepts]
-    rows = np.arange(len(concepts))
-    place = ax.get_yaxis_transform()  # along the axes' width, at the row
-    for member, word, colour, marker in (
-        (inside, "yes", BLUE, "o"),
-        (~inside, "no", ORANGE, "X"),
-    ):
-        ax.hlines(rows[member], lower[member], upper[member], color=colour, lw=2.5, alpha=0.8)
-        ax.scatter(measured[member], rows[member], color=colour, marker=marker, s=36, zorder=3)
-        for row in rows[member].tolist():
-            ax.text(1.14, row, word, va="center", transform=place)
-    for row, share in enumerate(audit.vote_share[neuron, concepts]):
-        ax.text(1.08, row, f"{share:.0%}", ha="right", va="center", transform=place)
-    ax.text(1.08, -0.9, "votes", ha="right", va="center", color="#666666", transform=place)
-    ax.text(1.14, -0.9, "in set", va="center", color="#666666", transform=place)
-    size, answers = audit.set_size[neuron], audit.answers[neuron]
-    ax.set_title(
-        f"unit {_shown(audit.neuron_names[neuron])}, {Verdict(int(audit.verdict[neuron])).text}: "
-        + _counted(size, "concept") + " in the set"
-        + (f", {_counted(answers, 'answer')}" if answers < size else ""),
-        loc="left", fontsize="medium", pad=16, parse_math=False,
-    )  # fmt: skip
-    ax.set_yticks(rows, [_shown(audit.concept_names[c]) for c in concepts], parse_math=False)
-    ax.set(
-        xlabel=f"true similarity ({audit.metric}): measured, and {1 - audit.alpha:.0%} interval",
-        ylim=(len(rows) - 0.4, -0.6),
-    )
-    ax.grid(axis="x", color="#DDDDDD", lw=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)
     return ax
 
 
@@ -213,7 +142,7 @@ def plot_votes(
     """Heat-map of the share of replicates that each concept wins, a row for each neuron.
 
     Neurons with one favourite stand together, the surest first, and favourites follow their
-    neurons: where labels are stable the map is a dark staircase, and what lies off it is doubt.
+    neurons. Where labels are stable the map is a dark staircase; votes off the stairs show doubt.
 
     Parameters
     ----------
@@ -245,13 +174,13 @@ def plot_votes(
     total = np.where(surest > 0, 0, share.sum(axis=0))
     columns = columns[np.lexsort((columns, -total[columns], -surest[columns]))]
     table = share[row_order][:, columns]
-    names = [_shown(audit.concept_names[c]) for c in columns]
+    names = [drawable(audit.concept_names[c]) for c in columns]
     rest = share[row_order].sum(axis=1) - table.sum(axis=1)
     if (rest > 1e-6).any():
         table, names = np.column_stack([table, rest]), [*names, "all others"]
     image = ax.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     ax.figure.colorbar(image, ax=ax, label=f"share of {audit.num_replicates:,} resamplings won")
-    units = [_shown(audit.neuron_names[u]) for u in chosen[row_order]]
+    units = [drawable(audit.neuron_names[u]) for u in chosen[row_order]]
     # 45 degrees read better, and overlap sooner
     turned: dict[str, Any] = {"rotation": 90}
     if len(names) <= 20:
@@ -267,96 +196,11 @@ def plot_votes(
         else:
             axis.set_ticks([])
             axis.set_label_text(f"{len(words):,} {title}")
-    of_layer = f"{_shown(audit.layer)}: " if audit.layer else ""
+    of_layer = f"{drawable(audit.layer)}: " if audit.layer else ""
     ax.set_title(f"{of_layer}which concepts win?", parse_math=False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     return ax
-
-
-def plot_examples(
-    audit: Audit,
-    neuron: int,
-    activations: np.ndarray | Array,
-    images: np.ndarray,
-    ax: Axes,
-    *,
-    groups: np.ndarray | None = None,
-    count: int = 12,
-) -> Axes:
-    """The images that activate a neuron most, in one row, under its label.
-
-    Parameters
-    ----------
-    audit : Audit
-    neuron : int
-    activations : array [n]
-        The neuron's activations that were audited.
-    images : array [n, H, W, 1] or [n, H, W]
-        The samples; values in [0, 1], dark on white.
-    ax : Axes
-    groups : array [n], optional
-        Show at most one image of each group.
-    count : int
-        How many images.
-    """
-    top = most_active(activations, groups, count)
-    pictures = np.asarray(images)[top].reshape(len(top), *np.shape(images)[1:3])
-    framed = np.pad(pictures, ((0, 0), (1, 1), (1, 1)), constant_values=0.25)
-    ax.imshow(np.hstack(list(framed)), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    return _titled(audit, neuron, ax)
-
-
-def plot_snippets(
-    audit: Audit,
-    neuron: int,
-    activations: np.ndarray | Array,
-    pieces: Sequence[str] | np.ndarray,
-    groups: np.ndarray,
-    ax: Axes,
-    *,
-    count: int = 4,
-    width: int = 44,
-) -> Axes:
-    """The tokens that activate a neuron most, one below the other in their context.
-
-    Parameters
-    ----------
-    audit : Audit
-    neuron : int
-    activations : array [n]
-        The neuron's activations that were audited.
-    pieces : sequence of n str
-        The text of each sample; those of one group follow each other.
-    groups : array [n]
-        Text of each sample. At most one token of each is shown.
-    ax : Axes
-    count : int
-        How many tokens.
-    width : int
-        Characters of context on either side.
-    """
-    groups = np.asarray(groups)
-    for line, row in enumerate(most_active(activations, groups, count)):
-        before, token, after = snippet(pieces, groups, int(row), width)
-        style: dict[str, Any] = {
-            "family": "monospace",
-            "fontsize": 7,
-            "va": "center",
-            "parse_math": False,
-        }
-        place = 0.5, 1 - (line + 0.5) / count
-        middle = ax.text(
-            *place, token, ha="center", weight="bold", transform=ax.transAxes,
-            bbox={"boxstyle": "square,pad=0.15", "facecolor": "#FFE08A", "edgecolor": "none"},
-            **style,
-        )  # fmt: skip
-        for text, x, side in ((before, -0.05, "right"), (after, 1.05, "left")):
-            ax.annotate(
-                text, (x, 0.5), xycoords=middle, ha=side, color="#444444", annotation_clip=False,
-                **style,
-            )  # fmt: skip
-    return _titled(audit, neuron, ax)
 
 
 def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
@@ -382,43 +226,3 @@ def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
             with rc_context({"svg.hashsalt": "neurotrust"}):
                 paths.append(write_whole(path, partial(figure.savefig, dpi=150, metadata=plain)))
     return paths
-
-
-def most_active(
-    activations: np.ndarray | Array, groups: np.ndarray | None, count: int
-) -> np.ndarray:
-    """The rows [n] of highest activation, at most one of each group."""
-    order = np.argsort(-np.asarray(activations), kind="stable")
-    if groups is not None:
-        first = np.unique(np.asarray(groups)[order], return_index=True)[1]
-        order = order[np.sort(first)]
-    return order[:count]
-
-
-def _shown(name: str) -> str:
-    """A name as it can be drawn; of a long one the beginning."""
-    text = visible(name) if len(name) <= LONGEST else f"{visible(name[: LONGEST - 1])}…"
-    return text.translate(PICTURES)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("s" if count != 1 else "")
-
-
-def _titled(audit: Audit, neuron: int, ax: Axes) -> Axes:
-    """Its label and verdict above, and no axes."""
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.spines[:].set_visible(False)
-    name = _shown(audit.neuron_names[neuron])
-    title = f"unit {name}: {audit.reason_text(neuron)}"
-    if audit.label[neuron] >= 0:
-        verdict = Verdict(int(audit.verdict[neuron])).text
-        title = (
-            f"unit {name}: {_shown(audit.description(neuron))}   "
-            f"({audit.metric} {audit.similarity[neuron]:.2f}, "
-            f"again with probability {audit.replication_probability[neuron]:.2f})   "
-            f"{verdict}: {visible(audit.verdict_reason[neuron])}"
-        )
-    ax.set_title(title, loc="left", fontsize=9, parse_math=False)
-    return ax

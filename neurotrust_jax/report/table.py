@@ -12,19 +12,22 @@ from ..auditing.verdicts import Verdict
 
 __all__ = ["neuron_table", "summary"]
 
-STYLES = {
-    Verdict.CERTIFIED: "bold green",
-    Verdict.STABLE: "green",
-    Verdict.AMBIGUOUS: "yellow",
-    Verdict.UNDECIDED: "dim",
-    Verdict.UNEXPLAINED: "red",
-}
 LONGEST = 200  # characters of a name or a reason
 NAMED = 3  # concepts of a set
 
 
 def summary(audit: Audit) -> str:
-    """A few sentences on the whole layer, the most important first."""
+    """A few sentences on the whole layer, the most important first.
+
+    Parameters
+    ----------
+    audit : Audit
+
+    Returns
+    -------
+    str
+        One sentence or paragraph on each line.
+    """
     labelled = audit.label >= 0
     total = len(audit.label)
     data = f"{audit.num_samples:,} samples"
@@ -42,13 +45,14 @@ def summary(audit: Audit) -> str:
     naive, fair = (
         np.nanmedian(x[labelled]) for x in (audit.similarity, audit.winners_curse.corrected)
     )
+    bounds = audit.intervals
     width, sure_width = (
         np.median((high - low)[labelled])
         for low, high in (
-            (audit.asymptotic_lower, audit.asymptotic_upper), (audit.lower, audit.upper),
+            (bounds.asymptotic_lower, bounds.asymptotic_upper), (bounds.lower, bounds.upper),
         )
     )  # fmt: skip
-    assumed = audit.guarantee.partition("this assumes that ")[2]
+    assumed = bounds.guarantee.partition("this assumes that ")[2]
     assumed = f", if {assumed}" if assumed else ""
     lines = [
         f"For {firm:,} of {total:,} neurons a fresh probing set would give the same label "
@@ -97,10 +101,11 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
         ),
         caption=Text(
             f"same label: {visible(audit.replication_guarantee)}. Set: "
-            f"{visible(audit.set_guarantee)}. Interval: {visible(audit.asymptotic_guarantee)}."
+            f"{visible(audit.set_guarantee)}. "
+            f"Interval: {visible(audit.intervals.asymptotic_guarantee)}."
         ),
     )
-    table.add_column("unit", justify="right")
+    table.add_column("neuron", justify="right")
     table.add_column("concept")
     table.add_column("same label", justify="right")
     table.add_column(_plain(audit.metric), justify="right")
@@ -109,7 +114,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     for u in shown:
         verdict = Verdict(int(audit.verdict[u]))
         judged = Text.assemble(
-            (verdict.text, STYLES[verdict]), " " if verdict is Verdict.AMBIGUOUS else ": ",
+            (verdict.text, verdict.style.terminal), " " if verdict is Verdict.AMBIGUOUS else ": ",
             _plain(audit.verdict_reason[u]),
         )  # fmt: skip
         if audit.label[u] < 0:
@@ -119,7 +124,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             judged.append(_plain(f" (or {_rivals(audit, u)})"))
         if audit.fit.poor[u]:
             judged.append(_plain(_fit(audit, u)))
-        low, high = audit.asymptotic_lower[u], audit.asymptotic_upper[u]
+        low, high = audit.intervals.asymptotic_lower[u], audit.intervals.asymptotic_upper[u]
         table.add_row(
             _plain(audit.neuron_names[u]),
             _plain(audit.description(u)),
@@ -132,7 +137,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
 
 
 def _chance(value: float) -> str:
-    """A probability in percent; none is said to be certain."""
+    """A probability in percent; 0 and 1 are shown as below 1% and above 99%."""
     if np.isnan(value):
         return "-"
     return "> 99%" if value > 0.99 else "< 1%" if value < 0.01 else f"{value:.0%}"
@@ -143,13 +148,13 @@ def _counted(count: float, noun: str) -> str:
 
 
 def _plain(text: str) -> Text:
-    """Text that no terminal takes for a command, and no table for markup; cut if long."""
+    """Text without terminal commands and markup; a long one is cut."""
     shown = visible(text)
     return Text(shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…")
 
 
 def _fit(audit: Audit, neuron: int) -> str:
-    """In short what :meth:`Audit.fit_text` says."""
+    """A short form of :meth:`Audit.fit_text`."""
     fit = audit.fit
     text = f"; on {fit.label_hits[neuron]} of its top {fit.top_units[neuron]}"
     if 2 * fit.top_hits[neuron] < fit.top_units[neuron]:

@@ -43,7 +43,7 @@ from .._runtime.devices import at_once, by_neurons
 from .._runtime.memory import free_memory
 from .._runtime.validation import check_count
 from ..faithfulness.evidence import effective_concept_units, effective_units
-from ..metrics.scores import at_concept, check_joint, score, winner
+from ..metrics.scores import at_concept, check_joint, check_scores, score, winner
 from ..metrics.table import Metric, get_metric
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
@@ -149,6 +149,7 @@ def bootstrap(
     num_replicates: int = 1000,
     scheme: str = "multinomial",
     strategy: str = "auto",
+    scores: Array | None = None,
     chunk_size: int | None = None,
     memory_limit: float | None = None,
     mesh: Mesh | None = None,
@@ -176,6 +177,8 @@ def bootstrap(
         exact) or ranked. ``"screened"``: the same for those concepts only that can win at all, by a
         bound that fails with probability 1e-6 in all; no groups, equal weights, not the Bayesian
         scheme. ``"auto"`` takes the last that fits where the work is worth it.
+    scores : array [U, C], optional
+        What :func:`similarity` gives, where it is at hand already.
     chunk_size : int, optional
         Replicates per compiled call, between which ``progress`` is called; follows from the memory
         unless given.
@@ -208,22 +211,29 @@ def bootstrap(
     metric = get_metric(metric)
     check_scheme(scheme)
     num_replicates = check_count(num_replicates, "num_replicates")
+    if scores is not None:
+        check_scores(scores, probe)
     of_part = partial(
         bootstrap, key, metric=metric, num_replicates=num_replicates, scheme=scheme,
         chunk_size=chunk_size, checkpoint=checkpoint,
     )  # fmt: skip
+
+    def part_scores(some: slice) -> Array | None:
+        return None if scores is None else scores[some]
+
     meshes = by_neurons(mesh)
     if meshes:
         check_joint(probe, metric, divided=len(meshes) > 1)
         # what is free, or allowed, is for all
         limit = SHARE * free_memory() if memory_limit is None else memory_limit
         bounds = np.linspace(0, probe.num_neurons, len(meshes) + 1).astype(int).tolist()
-        shares = [probe.of_neurons(a, b) for a, b in itertools.pairwise(bounds) if a < b]
+        bounds = sorted(set(bounds))
+        shares = [probe.of_neurons(a, b) for a, b in itertools.pairwise(bounds)]
         return _in_parts(
             probe, shares, progress,
             lambda i, report_progress: of_part(
                 shares[i], strategy=strategy, mesh=meshes[i], memory_limit=limit / len(shares),
-                progress=report_progress,
+                scores=part_scores(slice(*bounds[i : i + 2])), progress=report_progress,
             ),
             meshes[: len(shares)],
         )  # fmt: skip
@@ -232,12 +242,12 @@ def bootstrap(
     sparse = isinstance(probe.activations, SparseColumns)
     if sparse and strategy == "dense":
         check_joint(probe, metric)
-        parts = [part for _, part in probe.in_neurons()]
+        places, parts = zip(*probe.in_neurons(), strict=True)
         return _in_parts(
-            probe, parts, progress,
+            probe, list(parts), progress,
             lambda i, report_progress: of_part(
                 parts[i], strategy=strategy, mesh=mesh, memory_limit=memory_limit,
-                progress=report_progress,
+                scores=part_scores(places[i]), progress=report_progress,
             ),
         )  # fmt: skip
 
@@ -254,7 +264,7 @@ def bootstrap(
         assert layer is not None
         return similarity_of_rows(probe, metric, layer, room)
 
-    observed = measured(metric)
+    observed = measured(metric) if scores is None else scores
     on_data = np.asarray(observed)
     kept = checkpoint_for(
         checkpoint, key, probe, metric.name, on_data, num_replicates, scheme, strategy, chunk_size,

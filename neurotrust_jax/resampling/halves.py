@@ -90,6 +90,7 @@ def read_halves(
     *,
     num_deals: int = 0,
     crossed: bool = False,
+    scores: Array | None = None,
 ) -> list[Any]:
     """What several readers make of the same halves, in one pass over the neurons.
 
@@ -107,6 +108,8 @@ def read_halves(
     crossed : bool
         Whether some reader needs labels on the other halves; of ranks that costs half as much
         again.
+    scores : array [U, C], optional
+        Similarities on all data, where they are at hand already.
 
     Returns
     -------
@@ -117,8 +120,9 @@ def read_halves(
     quarters = draw_quarters(key, probe, num_deals) if num_deals else None
     arrays = COPIES * (2 * num_splits + 4 * num_deals)
     found = []
-    for _, part in blocks_of_neurons(probe, metric, arrays):
-        on_halves = half_similarities(part, metric, halves, quarters, crossed=crossed)
+    for some, part in blocks_of_neurons(probe, metric, arrays):
+        whole = None if scores is None else scores[some]
+        on_halves = half_similarities(part, metric, halves, quarters, crossed=crossed, whole=whole)
         found.append([jax.device_get(read(on_halves)) for read in readers])
     return [jax.tree.map(lambda *x: np.concatenate(x), *each) for each in zip(*found, strict=True)]
 
@@ -155,8 +159,12 @@ def half_similarities(
     quarters: Array | None = None,
     *,
     crossed: bool = False,
+    whole: Array | None = None,
 ) -> OnHalves:
-    """What halves [S, n] and quarters [D, 4, n] of bool say of all neurons of a probe."""
+    """What halves [S, n] and quarters [D, 4, n] of bool say of all neurons of a probe.
+
+    ``whole`` [U, C] are the similarities on all data, where they are at hand already.
+    """
     label = other = dealt = None
     if countable(part, metric):
         on = part.neurons.present
@@ -172,7 +180,8 @@ def half_similarities(
             similarity, label, other = _by_scores(prepared, part.weights, halves, metric=metric)
         else:
             similarity = scored(jnp.stack([halves, ~halves], axis=1))
-        whole = score_prepared(prepared, part.weights, metric=metric)
+        if whole is None:
+            whole = score_prepared(prepared, part.weights, metric=metric)
         if quarters is not None:
             dealt = scored(quarters)
     return OnHalves(similarity, whole, dealt, label, other)

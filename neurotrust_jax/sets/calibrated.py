@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,40 +16,27 @@ from jax import Array, lax
 
 from .._engine.candidates import MAX_CANDIDATES, at_top, stable_scale
 from .._numerics.packing import round_up_shape
-from ..faithfulness.bounds import Level, intervals_at
+from ..faithfulness.bounds import CoverageWarning
 from ..faithfulness.certificates import LOWER_SHARE
 from ..faithfulness.evidence import student_ratio
 from ..metrics.table import Metric
 from ..resampling.bootstrapping import Bootstrap
+from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
 
-__all__ = ["BoundOptions", "calibrated_sets", "chosen", "replicate_rank"]
+__all__ = ["CALIBRATED", "replicate_rank"]
 
-LIST_LENGTHS = (8, 32, 128, MAX_CANDIDATES)  # to which lists of candidates are filled up
-RIVAL_UNITS = 20.0  # effective units of a rival, where the most similar candidate has as many
-FIRST_STEP = 0.1  # share of alpha that bounds how far rivals may truly be ahead
-
-
-class BoundOptions(NamedTuple):
-    """How bounds are made, see :func:`neurotrust_jax.intervals`."""
-
-    method: str = "auto"
-    activation_range: tuple[Any, Any] | None = None
-    largest_unit: float | None = None
+LIST_LENGTHS = (8, 32, 128, MAX_CANDIDATES)  # lists of candidates are padded to these lengths
+RIVAL_UNITS = 20.0  # effective units that a rival needs, if the most similar candidate has them
+FIRST_STEP = 0.1  # share of alpha spent on a bound of how far rivals are truly ahead
 
 
 def replicate_rank(level: float, num_replicates: int) -> int:
-    """Which of the replicates in ascending order is at least the quantile of the level."""
+    """Rank of the replicate, in ascending order, that is at least the quantile of the level."""
     return max(1, math.ceil(level * (num_replicates + 1) * (1 - 1e-9)))
 
 
-@partial(jax.jit, static_argnames="num_concepts")
-def chosen(label: Array, num_concepts: int) -> Array:
-    """The observed label, [U, C] of bool."""
-    return jnp.arange(num_concepts, dtype=jnp.int32)[None, :] == label[:, None]
-
-
 class Followed(NamedTuple):
-    """The candidates of every neuron, on the stable scale.
+    """Replicates of every neuron's candidates, on the stable scale.
 
     Attributes
     ----------
@@ -65,11 +53,17 @@ class Followed(NamedTuple):
     present: Array
 
 
-def calibrated_sets(
-    boot: Bootstrap, alpha: float, target: str, options: BoundOptions
-) -> tuple[Array, Array]:
-    """The sets, and which of their members no test has looked at, [U, C] of bool each."""
+def calibrated_sets(inputs: SetInputs) -> ConceptSets:
+    """The sets of the one-against-all test, and which of their members no test could look at."""
+    boot, alpha, target = inputs[:3]
     num_replicates = boot.num_replicates
+    if replicate_rank(1 - alpha, num_replicates) > num_replicates:
+        warnings.warn(
+            f"{num_replicates} replicates can not reach level {1 - alpha:g}, so every set is "
+            f"full; use at least {math.ceil(1 / alpha - 1e-9) - 1}",
+            CoverageWarning,
+            stacklevel=4,
+        )
     beta = FIRST_STEP * alpha
     first = replicate_rank(1 - beta, num_replicates)
     if first > num_replicates or target == "replication":  # one step, with all of alpha
@@ -79,48 +73,62 @@ def calibrated_sets(
     level = min(rank, num_replicates)
     settle = partial(_calibrated, rank=level, first=first, replication=target == "replication")
     tested = _over_lists(boot, settle, False)
-    kept, untested = _by_replicates(boot.candidates, tested, boot.thin, boot.excluded)
+    stays, untested = _by_replicates(boot.candidates, tested, boot.thin, boot.excluded)
     if target == "best" and boot.definition is not None and boot.probe is not None:
-        kept, untested = _by_bounds(boot, kept, untested, alpha, options)
-    return _joined(kept, untested, boot.label, full)
+        stays, untested = _by_bounds(inputs, stays, untested)
+    mask, untested = _joined(stays, untested, boot.label, full)
+    return ConceptSets(mask, untested, alpha, CALIBRATED.name, target, _promise(inputs))
 
 
-def _by_bounds(
-    boot: Bootstrap, kept: Array, untested: Array, alpha: float, options: BoundOptions
-) -> tuple[Array, Array]:
-    """The sets after bounds for every sample size have spoken on the untested concepts.
+CALIBRATED = SetRule("calibrated", ("best", "replication"), "neuron", (), calibrated_sets)
 
-    Where replicates of the label tell something, an untested concept is ruled out if its upper
-    bound is below the largest of the lower bounds that replicates give the others. Where they do
-    not, the test has no leader to compare with, and the set is that of the certificate. Its members
-    count as tested if they are the label alone, or if the label is at the top of the metric's range
-    and not merely on too little evidence.
+
+def _promise(inputs: SetInputs) -> str:
+    boot, alpha, target = inputs[:3]
+    what = {
+        "best": "hold the population's most similar concept",
+        "replication": "hold the label of a fresh probing set of the same size",
+    }[target]
+    text = f"sets of each neuron alone {what} with {100 * (1 - alpha):g}% probability, in the limit"
+    probe, metric = boot.probe, boot.definition
+    units = "units" if probe is None else probe.unit_name
+    text += f" of many {units}"
+    if probe is not None and metric is not None:
+        text += threshold_note(probe, metric)
+    return text
+
+
+def _by_bounds(inputs: SetInputs, stays: Array, untested: Array) -> tuple[Array, Array]:
+    """Rule out untested concepts by bounds that hold for every sample size.
+
+    Where the label is on enough evidence for replicates, an untested concept is ruled out if its
+    upper bound is below the largest of the lower bounds that replicates give the others. Where it
+    is not, the test has no leader to compare with, and the set is that of the certificate. Its
+    members count as tested if they are the label alone, or if the label is at the top of the
+    metric's range and not merely on too little evidence.
     """
-    assert boot.probe is not None
+    boot = inputs.boot
     assert boot.definition is not None
-    thin_label = at_label(boot.thin, boot.label)
+    thin_label = _of_label(boot.thin, boot.label)
     if not bool(untested.any() | thin_label.any()):
-        return kept, untested
-    scarce = thin_label & ~at_label(at_top(boot.definition, boot.similarity), boot.label)
-    levels = [
-        Level(LOWER_SHARE * alpha, "concepts", "lower"),
-        Level((1 - LOWER_SHARE) * alpha, "none", "upper"),
-    ]
-    low, high = intervals_at(boot.probe, boot.definition, levels, *options)
-    if high.asymptotic:  # such bounds say nothing on few positives
-        return kept, untested
-    rank = replicate_rank(1 - LOWER_SHARE * alpha, boot.num_replicates)
+        return stays, untested
+    scarce = thin_label & ~_of_label(at_top(boot.definition, boot.similarity), boot.label)
+    low, high = inputs.certificate_bounds()
+    if high.asymptotic:  # such bounds are not valid on few positives
+        return stays, untested
+    rank = replicate_rank(1 - LOWER_SHARE * inputs.alpha, boot.num_replicates)
     floor = np.full(len(boot.label), -np.inf)
     if rank <= boot.num_replicates:
-        floor = _over_lists(boot, partial(_limits, rank=rank), -np.inf).max(axis=1)
+        floor = _over_lists(boot, partial(_lower_bounds, rank=rank), -np.inf).max(axis=1)
     reaching = stable_scale(boot.definition, high.upper) >= floor[:, None]
-    ends = low.lower, high.upper
-    return _with_bounds(kept, untested, reaching, *ends, thin_label[:, None], scarce[:, None])
+    return _with_bounds(
+        stays, untested, reaching, low.lower, high.upper, thin_label[:, None], scarce[:, None]
+    )
 
 
 @jax.jit
 def _with_bounds(
-    kept: Array,
+    stays: Array,
     untested: Array,
     reaching: Array,
     lower: Array,
@@ -131,21 +139,21 @@ def _with_bounds(
     certified = upper >= lower.max(axis=1, keepdims=True)
     several = certified.sum(axis=1, keepdims=True) > 1
     untested = jnp.where(thin_label, certified & several & scarce, untested & reaching)
-    return jnp.where(thin_label, certified, kept), untested
+    return jnp.where(thin_label, certified, stays), untested
 
 
 @jax.jit
-def at_label(values: Array, label: Array) -> Array:
-    """Of booleans [U, C] the one of each neuron's label, False without one: [U]."""
+def _of_label(values: Array, label: Array) -> Array:
+    """The value of each neuron's label among booleans [U, C], False without a label: [U]."""
     found = jnp.take_along_axis(values, jnp.maximum(label, 0)[:, None], axis=1)[:, 0]
     return found & (label >= 0)
 
 
 def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) -> np.ndarray:
-    """``fn(followed) -> [u, k]`` of all neurons, as [U, K]; ``empty`` where there is no candidate.
+    """Apply ``fn(followed) -> [u, k]`` to all neurons, [U, K]; ``empty`` fills up.
 
-    Neurons with lists of about one length go together: a single neuron that has many candidates
-    would else make all lists as long as its own.
+    Neurons whose lists of candidates have similar lengths are computed together, since a single
+    neuron with many candidates would otherwise make all lists as long as its list.
     """
     candidates = np.asarray(boot.candidates)
     length = (candidates >= 0).sum(axis=1)
@@ -183,9 +191,9 @@ def _scaled_rows(replicates: Array, rows: Array, *, metric: Metric | None) -> Ar
 def _by_replicates(
     candidates: Array, tested: Array, thin: Array, excluded: Array
 ) -> tuple[Array, Array]:
-    """Which concepts the test keeps, and which it could not look at, [U, C] of bool each.
+    """Which concepts stay in the set, and which no test could look at, [U, C] of bool each.
 
-    Concepts on ample evidence that are near the lead, but beyond the candidates, are kept.
+    Concepts on ample evidence that are close to the lead but no candidates stay, too.
     """
     num_concepts = excluded.shape[1]
     followed = _scatter(candidates, candidates >= 0, num_concepts)
@@ -194,14 +202,14 @@ def _by_replicates(
 
 
 @jax.jit
-def _joined(kept: Array, untested: Array, label: Array, full: Array) -> tuple[Array, Array]:
-    """The sets, and what of them is untested."""
+def _joined(stays: Array, untested: Array, label: Array, full: Array) -> tuple[Array, Array]:
+    """The sets, and which of their members are untested, [U, C] of bool each."""
     untested = untested | (label < 0)[:, None]
-    return kept | untested | chosen(label, kept.shape[1]) | full, untested
+    return stays | untested | at_label(label, stays.shape[1]) | full, untested
 
 
 def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
-    """Booleans [U, K] of the candidates put at their concepts, [U, C]."""
+    """Put booleans [U, K] of the candidates into the columns of their concepts, [U, C]."""
     neuron = jnp.arange(candidates.shape[0], dtype=jnp.int32)[:, None]
     column = jnp.where(candidates >= 0, candidates, num_concepts)
     wide = jnp.zeros((candidates.shape[0], num_concepts + 1), bool)
@@ -210,13 +218,13 @@ def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
 
 @partial(jax.jit, static_argnames="replication")
 def _calibrated(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:
-    """Candidates that the test keeps, [U, K]. A ``first`` of 0 leaves the first step out."""
+    """Candidates that are not ruled out, [U, K]. A ``first`` of 0 leaves the first step out."""
     return lax.map(lambda x: _keep(x, rank, first, replication=replication), followed)
 
 
 @jax.jit
-def _limits(followed: Followed, rank: Array) -> Array:
-    """Lower limits of the strong candidates' true similarities that all hold at once, [U, K]."""
+def _lower_bounds(followed: Followed, rank: Array) -> Array:
+    """Simultaneous lower bounds of the true similarities of the strong candidates, [U, K]."""
     replicates, similarity, evidence, present = followed
     deviation = replicates - similarity[:, :, None]
     undefined = jnp.isnan(deviation)
@@ -226,22 +234,23 @@ def _limits(followed: Followed, rank: Array) -> Array:
     strong = present & _strong(evidence)
     most = jnp.where(strong[:, :, None], most, -jnp.inf).max(axis=1)
     quantile = lax.map(lambda x: _order_statistic(x, rank), most)[:, None]
-    limit = similarity - quantile * _student(quantile, evidence) * spread
-    return jnp.where(strong, limit, -jnp.inf)
+    bound = similarity - quantile * _student(quantile, evidence) * spread
+    return jnp.where(strong, bound, -jnp.inf)
 
 
 def _strong(evidence: Array) -> Array:
-    """Which candidates the others are compared with, [..., K].
+    """Which candidates are rivals that the others are compared with, [..., K].
 
-    Where the most similar one is on ample evidence, those that are not are no rivals: fewer rivals
-    rule out no more, and replicates of what was seen a few times are far from normal.
+    Where the most similar candidate is on ample evidence, candidates on less evidence are no
+    rivals. Fewer rivals never rule out more, and replicates of a concept that is present a few
+    times are far from normal.
     """
     ample = evidence >= RIVAL_UNITS
     return ample | ~ample[..., :1]
 
 
 def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:
-    """The test of one neuron: replicates [K, B], the rest [K]."""
+    """Test the candidates of one neuron: replicates [K, B], the other arrays [K]."""
     replicates, similarity, evidence, present = followed
     deviation = replicates - similarity[:, None]
     undefined = jnp.isnan(deviation)
@@ -260,7 +269,7 @@ def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -
     rival = (present & _strong(evidence))[:, None] & ~itself
 
     def deviations(c: Array, otherwise: float) -> Array:
-        """How far each rival got ahead of concept c in each replicate by chance alone, [K, B]."""
+        """Deviation of each rival's lead over concept c in each replicate, [K, B]."""
         z = (known - known[c][None, :]) / sigma[:, c][:, None]
         return jnp.where(rival[:, c][:, None] & ~undefined, z, otherwise)
 
@@ -290,7 +299,7 @@ def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -
 
 
 def _order_statistic(x: Array, rank: Array | int) -> Array:
-    """The rank-th smallest of x [B], found bit by bit: XLA sorts slowly on CPUs."""
+    """The rank-th smallest of x [B], found bit by bit because XLA sorts slowly on CPUs."""
     signed, unsigned = (jnp.dtype(f"{kind}{8 * x.dtype.itemsize}") for kind in ("int", "uint"))
     last = jnp.iinfo(unsigned).bits - 1
     bits = lax.bitcast_convert_type(x, signed)
@@ -308,10 +317,10 @@ def _order_statistic(x: Array, rank: Array | int) -> Array:
 
 
 def _student(quantile: Array, units: Array) -> Array:
-    """Student's t quantile over the normal one, for a spread estimated from some units.
+    """Ratio of Student's t quantile to the normal one, for a spread estimated from some units.
 
-    Times the root of units / (units - 1), as replicates have the variance that divides by the
-    number of units.
+    It includes the root of units / (units - 1), as the variance of replicates divides by the number
+    of units.
     """
     freedom = jnp.maximum(units - 1, 1)
     ratio = student_ratio(jnp.where(jnp.isfinite(quantile), quantile, 0), freedom)

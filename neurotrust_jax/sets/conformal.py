@@ -1,19 +1,20 @@
-"""Conformal concept sets: how far behind a label must a concept be to leave the set?
+"""Conformal concept sets: how far behind the label must a concept be to leave the set?
 
-The layer's own halves answer. The sampling units are split into halves many times. On one half a
-concept c of a neuron has the score
+The distance is calibrated on halves of the probing set. The sampling units are split into halves
+many times. On one half a concept c of a neuron has the score
 
     T(c) = (s_label - s_c) / sigma_c,
 
 the lead of the half's label over it in standard errors, with similarities on the stable scale. The
 other half plays the fresh probing set: its label has some score T, recorded for every neuron, every
-split and both ways round. The quantile of these scores is what to cut at on all data.
+split and both directions. The quantile of these scores is the cut on all data.
 
 The standard errors come from the halves too. With d the difference of the two halves' values of
 s_label - s_c, over 2, the variance on all data is the mean of d^2 over the splits (half-sample
 replication: McCarthy, 1969), and that on a half is twice as much. This takes no formula of the
-metric, holds for groups and weights, and counts what label and concept have in common. A split has
-no part in the standard error of its own scores: the surprise that they record would hide itself.
+metric, holds for groups and weights, and includes the correlation of label and concept. A split is
+left out of the standard errors of its scores, since a surprising split would otherwise inflate the
+standard error that its score is divided by.
 
 One quantile for a whole layer would cover neurons with a clear label more often than those with
 close rivals. Where there are enough neurons each quantile is that of a class of neurons: those
@@ -42,15 +43,14 @@ from ..metrics.table import Metric, get_metric
 from ..probing.probe import Probe
 from ..probing.sample_weights import effective_size
 from ..resampling.halves import OnHalves, half_differences, read_halves
-from .calibrated import chosen
-from .set_rules import ConceptSets, threshold_note
+from .rule import ConceptSets, at_label, threshold_note
 
 __all__ = ["conformal_of", "conformal_sets", "scores_reader"]
 
-FEWEST = 20  # neurons, below which their average is no statement on a layer
-FEWEST_UNITS = 30  # sampling units of equal weight: of 12, sets of 90% held 82%, of 20 88%
-CLASS = 100  # neurons that a class by lead has at least
-LARGEST = 1e3  # standard errors: a lead without any spread is finite too
+FEWEST = 20  # neurons; the average over fewer is no statement on a layer
+FEWEST_UNITS = 30  # sampling units of equal weight; sets of 90% held 82% with 12, 88% with 20
+CLASS = 100  # fewest neurons of a class by lead
+LARGEST = 1e3  # standard errors; it makes a lead without any spread finite
 TOGETHER = 64  # neurons scored side by side
 
 
@@ -73,21 +73,21 @@ def conformal_sets(
     have any. The set is ``{c : T(c) <= q}`` with T from all data. Where q does not exist, as for
     few neurons and a small alpha, every set is full.
 
-    On the halves themselves this covers by construction, whatever the score. From there to all data
-    and a fresh probing set of that size is a calibration: it supposes that leads in standard errors
-    behave alike at both sizes. It speaks of the neurons of a class on average. Within a class those
-    with close rivals are covered less often than those with one clear label.
+    On the halves this covers by construction, whatever the score. The step from halves to all data
+    is a calibration: it supposes that leads in standard errors behave alike at both sizes. The
+    promise is for the average neuron of a class. Within a class, neurons with close rivals are
+    covered less often than those with one clear label.
 
     A similarity that is undefined is no label. A concept that a half lacks has an infinite score
     there, which counts in the pool; for the standard errors it has the neuron's mean similarity.
     Where either half gives a neuron no label there is nothing to compare, and the split is left out
-    for that neuron: neurons that are seldom active have less say in q, and the promise is for fresh
-    probing sets that give a label. A neuron without a label, or with fewer than two splits in which
-    both halves give one, has the full set.
+    for that neuron. So neurons that are seldom active have less weight in q, and the promise is for
+    fresh probing sets that give a label. A neuron without a label, or with fewer than two splits in
+    which both halves give one, has the full set.
 
-    Concepts in very few sampling units are the weak point: a fresh probing set that happens to have
-    some of them may give one of these as label. Leave them out, as ``min_positives`` of
-    :func:`make_probe` does, and an audit.
+    Concepts in very few sampling units are the weak point, since a fresh probing set that happens
+    to have more of them may give one of these as label. Leave them out with ``min_positives`` of
+    :func:`make_probe`, as an audit does.
 
     The cost is that of 2 ``num_splits`` similarities from prepared data. For metrics of 0 and 1
     under equal weights it is much less on a CPU, where rows are counted.
@@ -118,15 +118,15 @@ def conformal_sets(
     Raises
     ------
     ValueError
-        If alpha, num_splits or classes is wrong, or the metric is unknown.
+        If alpha, num_splits or classes is out of range, or the metric is unknown.
 
     Warns
     -----
     CoverageWarning
-        With fewer than 30 sampling units, or unequal ones worth fewer, whose halves say too little.
-        With scores of fewer than 20 neurons, or of a class: the average is then over few, which
-        depend on each other; q is then large or does not exist. Calibrated :func:`concept_sets`
-        with ``target="replication"`` speak of each neuron.
+        With fewer than 30 sampling units, or unequal ones worth fewer, whose halves are too small.
+        With scores of fewer than 20 neurons in the layer or in a class: then the average is over a
+        few neurons, which depend on each other, and q is large or does not exist. Calibrated
+        :func:`concept_sets` with ``target="replication"`` speak of each neuron.
 
     Examples
     --------
@@ -140,7 +140,7 @@ def conformal_sets(
     """
     check_share(alpha, "alpha")
     num_splits = check_count(num_splits, "num_splits", least=2)
-    _given_classes(classes, probe.num_neurons)  # wrong ones end here
+    _given_classes(classes, probe.num_neurons)  # validate early
     metric = get_metric(metric)
     check_key(key)
     check_joint(probe, metric)
@@ -165,7 +165,7 @@ def scores_reader(metric: Metric) -> Callable[[OnHalves], Any]:
 def conformal_of(
     scores: Any, probe: Probe, metric: Metric, alpha: float, classes: Any = "lead"
 ) -> tuple[ConceptSets, str]:
-    """Conformal sets where halves were read before, and what is too small for them, if anything."""
+    """Conformal sets from scores of halves, and what is too small for them, in words or empty."""
     given = _given_classes(classes, probe.num_neurons)
     recorded, lead, score, lead_on_all, label = scores
     known = ~np.isnan(recorded)
@@ -187,7 +187,7 @@ def conformal_of(
         if size < FEWEST:
             few.append("the layer" if given is None else f"class {name}")
     mask = jnp.asarray((score <= cut[:, None]) | full[:, None])
-    mask = mask | chosen(jnp.asarray(label), probe.num_concepts)
+    mask = mask | at_label(jnp.asarray(label), probe.num_concepts)
     if given is not None:
         among = "each class"
     else:
@@ -212,7 +212,7 @@ def conformal_of(
 
 
 def _given_classes(classes: Any, num_neurons: int) -> np.ndarray | None:
-    """Class of each neuron where the caller gives it, [U]."""
+    """The class of each neuron that the caller gives, [U], or None."""
     if classes is None or (isinstance(classes, str) and classes == "lead"):
         return None
     member = np.asarray(classes)

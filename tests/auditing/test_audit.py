@@ -18,7 +18,10 @@ from typer.testing import CliRunner
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
+from neurotrust_jax.auditing.fit import SHARES
 from neurotrust_jax.cli import app
+from neurotrust_jax.metrics import scores
+from neurotrust_jax.resampling import halves
 
 KEY = jax.random.key(0)
 
@@ -41,7 +44,7 @@ def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
         done = nt.audit(KEY, probe, metric, num_replicates=50, num_permutations=0, **known)
         some = (done.verdict == nt.Verdict.CERTIFIED).any()
         assert done.finite_sample == some
-        assert ("this assumes that no group is heavier" in done.guarantee) == (
+        assert ("this assumes that no group is heavier" in done.intervals.guarantee) == (
             probe.groups is not None and not known
         )
         return some
@@ -54,6 +57,29 @@ def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
     assert certified(pairs, "iou", largest_unit=2)
     assert not certified(alone, "mad")
     assert certified(alone, "mad", activation_range=(-1, 1))
+
+
+@pytest.mark.parametrize("metric", ["iou", "auroc"])
+def test_an_audit_computes_the_similarity_once(probe, metric, monkeypatch):
+    """Labels above raised thresholds need similarities of their own, which are counted apart."""
+    seen = []
+
+    def counted(prepared, weights, *, metric):
+        seen.append(metric.name)
+        return original(prepared, weights, metric=metric)
+
+    original = scores.score_prepared
+    for module in (scores, halves):
+        monkeypatch.setattr(module, "score_prepared", counted)
+    nt.audit(KEY, probe, metric, num_replicates=20, num_permutations=19, num_splits=4)
+    above = len(SHARES) if metric == "iou" else 0
+    assert seen == [metric] * (1 + above)
+
+
+def test_similarities_at_hand_must_fit(probe):
+    for run in (partial(nt.bootstrap, num_replicates=9), nt.permutation_test):
+        with pytest.raises(ValueError, match=r"scores must have shape \[7, 9\].*got \[7, 8\]"):
+            run(KEY, probe, "iou", scores=np.zeros((7, 8)))
 
 
 def test_a_verdict_never_contradicts_the_set_beside_it():
@@ -109,9 +135,9 @@ def test_audit_says_what_its_parts_say(probe, audited):
         assert audited.lower[u] == bounds.lower[u, audited.label[u]]
         assert audited.upper[u] == bounds.upper[u, audited.label[u]]
     limit = nt.intervals(probe, "iou", alpha=0.1, simultaneous="concepts", method="asymptotic")
-    assert audited.asymptotic_lower[3] == limit.lower[3, 3]
-    assert audited.asymptotic_upper[3] == limit.upper[3, 3]
-    assert audited.asymptotic_guarantee == limit.guarantee
+    assert audited.intervals.asymptotic_lower[3] == limit.lower[3, 3]
+    assert audited.intervals.asymptotic_upper[3] == limit.upper[3, 3]
+    assert audited.intervals.asymptotic_guarantee == limit.guarantee
     fit = nt.label_fit(probe, "iou")
     jax.tree.map(np.testing.assert_array_equal, audited.fit, fit)
     found = nt.identify(probe, "iou", 8)
@@ -129,7 +155,7 @@ def test_audit_says_what_its_parts_say(probe, audited):
     np.testing.assert_array_equal(audited.regret, np.asarray(proof.regret))
     np.testing.assert_array_equal(audited.certified_set, np.asarray(proof.mask))
     np.testing.assert_array_equal(audited.excludes_nothing, np.asarray(proof.excludes_nothing))
-    assert audited.guarantee == bounds.guarantee
+    assert audited.intervals.guarantee == bounds.guarantee
     present = np.asarray(probe.concepts).astype(bool).reshape(300, 5, 9).any(axis=1)
     np.testing.assert_array_equal(audited.positives, present.sum(axis=0))
     assert (audited.num_samples, audited.num_units) == (1500, 300)
@@ -305,7 +331,11 @@ def test_figures_hold_what_they_say(audited, probe):
     report.plot_intervals(audited, axes[3])
     for lines, low, high in (
         (axes[3].collections[0], audited.lower, audited.upper),
-        (axes[3].collections[1], audited.asymptotic_lower, audited.asymptotic_upper),
+        (
+            axes[3].collections[1],
+            audited.intervals.asymptotic_lower,
+            audited.intervals.asymptotic_upper,
+        ),
     ):
         drawn = sorted((float(s[0][1]), float(s[1][1])) for s in lines.get_segments())
         expected = sorted(zip(low[:6], high[:6], strict=True))

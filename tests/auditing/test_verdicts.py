@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax.auditing.verdicts import Evidence, judge
+from neurotrust_jax.auditing.verdicts import STYLES, Evidence, judge
 
 NAMES = ("acute", "grave", "above", "below", "letter")
 BY_NAME = {"acute": "above", "grave": "above", "above": "diacritic", "below": "diacritic"}
@@ -110,3 +110,11 @@ def test_the_first_rule_that_applies(change, verdict, reason):
     found = judge(PLAIN._replace(**change), 0.1)
     assert found.verdict.text == verdict
     assert found.reason.startswith(reason)
+
+
+@pytest.mark.x32
+def test_every_verdict_has_a_style_of_its_own():
+    assert list(STYLES) == list(nt.Verdict)
+    for field in ("text", "rule", "colour", "glyph", "terminal"):
+        assert len({getattr(v.style, field) for v in nt.Verdict}) == len(nt.Verdict)
+    assert [v.text for v in nt.Verdict] == [v.name.lower() for v in nt.Verdict]

@@ -13,7 +13,14 @@ from neurotrust_jax.probing.probe import LeftOut
 KEY = jax.random.key(0)
 RARE, COMMON = [0, 4, 8], [1, 2, 3, 5, 6, 7]
 OPTIONS = {"num_replicates": 40, "num_permutations": 19}
-COLUMNS = "label", "leading.concept", "fit.label", "fit.top_concept", "fit.label_above"
+COLUMNS = (
+    "label",
+    "intervals.label",
+    "leading.concept",
+    "fit.label",
+    "fit.top_concept",
+    "fit.label_above",
+)
 
 
 @pytest.fixture(scope="module")

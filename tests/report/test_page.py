@@ -59,7 +59,7 @@ def many(audit, times, num_concepts=200):
         found,
         neuron_names=tuple(map(str, range(7 * times))),
         verdict_reason=audit.verdict_reason * times,
-        why_wide=audit.why_wide * times,
+        intervals=replace(found.intervals, why_wide=audit.intervals.why_wide * times),
         judged=np.ones(num_concepts, bool),
         concept_names=tuple(f"concept {i}" for i in range(num_concepts)),
         positives=np.resize(audit.positives, num_concepts),
@@ -83,7 +83,11 @@ def test_what_is_said(audited, tmp_path):
         layer["probability"][:6], audited.replication_probability[:6], rtol=1e-3
     )
     assert np.argsort(layer["place"]).tolist() == audited.ranked.tolist()
-    for promise in (audited.guarantee, audited.asymptotic_guarantee, audited.set_guarantee):
+    for promise in (
+        audited.intervals.guarantee,
+        audited.intervals.asymptotic_guarantee,
+        audited.set_guarantee,
+    ):
         assert html.escape(promise).replace("&#x27;", "&#39;") in text
     assert not re.search(r"(?<![\w.-])(nan|inf|NaN|Infinity)(?![\w.-])", text.split("</main>")[0])
 
@@ -120,7 +124,7 @@ def test_a_large_layer_is_not_too_large_a_page(audited, tmp_path):
     shown = report.Examples(rng.integers(0, 6000, (2051, 6)), lambda row: images[row])
     path = report.write_page(large, tmp_path / "a.html", examples=shown)
     assert path.stat().st_size < 10e6
-    assert len(data_of(path)[0]["layers"][0]["units"]) == 2051
+    assert len(data_of(path)[0]["layers"][0]["neurons"]) == 2051
 
 
 def test_what_does_not_fit_is_refused(audited, tmp_path):
@@ -174,7 +178,7 @@ def test_in_a_browser(audited, tmp_path, browser, width):
 
     # the surest come first, whichever verdict does; a click on a title sorts by it when drawn
     order = [audited.neuron_names[u] for u in audited.ranked]
-    units = page.locator(".tabulator-cell[tabulator-field=unit]")
+    units = page.locator(".tabulator-cell[tabulator-field=neuron]")
     expect(units).to_have_text(order)
     kinds = [audited.verdict[int(u)] for u in order]
     turned = sorted(range(7), key=lambda i: -kinds[i])  # of each verdict as before
@@ -188,7 +192,7 @@ def test_in_a_browser(audited, tmp_path, browser, width):
     page.locator(".tabulator-row", has_text="concept, 2").press("Enter")
     detail = page.locator("#detail")
     detail.wait_for(state="visible")
-    assert "Unit 2: concept, 2" in detail.inner_text()
+    assert "Neuron 2: concept, 2" in detail.inner_text()
     assert detail.locator(".tile").count() == 5
     assert detail.locator("canvas").bounding_box()["height"] > 50
     assert "#n-1-2" in page.url

@@ -83,12 +83,12 @@ def test_leading_concepts_show_interval_votes_and_membership(audited, ax):
     assert (member.sum(), (~member).sum()) == (3, 1)
     np.testing.assert_allclose(in_set[:, 0], leading.similarity[1][member], rtol=1e-6)
     np.testing.assert_allclose(ruled_out[:, 0], leading.similarity[1][~member], rtol=1e-6)
-    assert ax.get_title(loc="left") == "unit 1, ambiguous: 3 concepts in the set, 2 answers"
+    assert ax.get_title(loc="left") == "neuron 1, ambiguous: 3 concepts in the set, 2 answers"
 
 
 def test_of_a_neuron_without_label_the_reason_is_drawn(audited, ax):
     report.plot_leading(audited, 2, ax)
-    assert ax.get_title(loc="left") == "unit 2: never active"
+    assert ax.get_title(loc="left") == "neuron 2: never active"
     assert len(ax.collections) == 0
 
 

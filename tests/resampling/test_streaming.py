@@ -88,7 +88,7 @@ def test_neither_chunks_nor_memory_nor_files_change_the_result(tmp_path):
     assert nt.stability(found).top1_agreement.shape == (8,)
     sets = nt.concept_sets(found)
     assert np.asarray(sets.mask)[np.arange(7), np.asarray(found.label)[:7]].all()
-    with pytest.raises(ValueError, match="certificate is read from the data"):
+    with pytest.raises(ValueError, match="'certified' reads the data"):
         nt.concept_sets(found, method="certified")
     with pytest.raises(ValueError, match="does not keep its data"):
         nt.winners_curse(KEY, found)

@@ -10,7 +10,6 @@ CONFORMAL = "test_conformal.py::test_equals_a_loop"
 RIVALS = "test_sets.py::test_rivals_seen_a_few_times_rule_nothing_out"
 AT_TOP = "test_sets.py::test_a_label_at_the_top_of_the_range_is_judged_by_bounds"
 BEYOND = "test_sets.py::test_concepts_beyond_the_candidates_are_members_on_ample_evidence"
-QUARTERS = "test_sets.py::test_untested_concepts_meet_bounds_at_three_quarters_of_alpha"
 LITTLE = "test_sets.py::test_too_little_evidence_is_said_and_stays_in_the_set"
 
 MUTANTS = [
@@ -27,21 +26,20 @@ MUTANTS = [
         ("_keep.critical", "jnp.where(undefined[c], jnp.inf, highest)", "highest",
          "test_sets.py::test_undefined_replicates_rule_nothing_out"),
         ("_keep.critical", "num_replicates + 1", "num_replicates", LEVELS),
-        ("_by_bounds", "(1 - LOWER_SHARE) * alpha", "alpha", QUARTERS),
         ("_by_bounds", "floor[:, None]", "-9", LITTLE),
-        ("_with_bounds", "jnp.where(thin_label, certified, kept)", "kept", AT_TOP),
+        ("_with_bounds", "jnp.where(thin_label, certified, stays)", "stays", AT_TOP),
         ("_keep", "present & _strong(evidence)", "present", RIVALS),
-        ("_limits", "present & _strong(evidence)", "present", RIVALS),
+        ("_lower_bounds", "present & _strong(evidence)", "present", RIVALS),
         ("_with_bounds", "certified & several & scarce", "certified & several", AT_TOP),
         ("_by_replicates", "_scatter(candidates, tested, num_concepts) | beyond",
          "_scatter(candidates, tested, num_concepts)", BEYOND),
-        ("_limits", "similarity - quantile * _student(quantile, evidence) * spread",
+        ("_lower_bounds", "similarity - quantile * _student(quantile, evidence) * spread",
          "similarity + quantile * _student(quantile, evidence) * spread", AT_ONCE),
         ("_keep", "known - known.mean(axis=1, keepdims=True)", "known", LEVELS),
         ("_keep", "lax.map(largest, every).max(axis=0)", "lax.map(largest, every)[0]", SETS),
     ),
     *of(
-        "sets/set_rules.py",
+        "sets/vote.py",
         ("vote_sets", "before < needed", "before <= needed",
          "test_resampling.py::test_vote_set_is_the_smallest_and_holds_the_label"),
         ("vote_sets", "jnp.ceil((1 - alpha) * boot.num_replicates * (1 - 1e-6))",

@@ -12,7 +12,7 @@ import neurotrust_jax as nt
 from neurotrust_jax._engine import candidates
 from neurotrust_jax._engine.candidates import choose, has_enough_evidence, stable_scale
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
-from neurotrust_jax.sets import calibrated
+from neurotrust_jax.sets import ConceptSets, SetRule, calibrated, rule
 
 KEY = jax.random.key(0)
 SCALES = {
@@ -156,12 +156,13 @@ def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
     assert np.asarray(boot.thin)[:, 5].any()
     levels = []
 
-    def bounds(probe, metric, given, *options):
+    def bounds(probe, metric, given, *options, scores):
         levels.extend(given)
         assert options == ("dkw", None, 7.0)
-        return intervals_at(probe, metric, given, *options)
+        np.testing.assert_array_equal(scores, boot.similarity)
+        return intervals_at(probe, metric, given, *options, scores=scores)
 
-    monkeypatch.setattr(calibrated, "intervals_at", bounds)
+    monkeypatch.setattr(rule, "intervals_at", bounds)
     nt.concept_sets(boot, alpha=0.2, interval_method="dkw", largest_unit=7.0)
     assert [(x.simultaneous, x.side) for x in levels] == [("concepts", "lower"), ("none", "upper")]
     np.testing.assert_allclose([x.alpha for x in levels], [0.05, 0.15])
@@ -209,7 +210,7 @@ def test_rivals_seen_a_few_times_rule_nothing_out():
         units = jnp.array([[lead, few, 90.0]])
         followed = calibrated.Followed(drawn[None], shown[None], units, present)
         assert calibrated._calibrated(followed, 90, 0, replication=False)[0].tolist() == kept
-        limits = calibrated._limits(followed, 90)[0]
+        limits = calibrated._lower_bounds(followed, 90)[0]
         assert np.isfinite(limits).tolist() == [True, few > 20 or lead < 20, True]
 
 
@@ -262,7 +263,7 @@ def test_lower_limits_hold_at_once(few):
     units = np.full(3, few)
     present = np.array([True, True, False])
     arrays = (jnp.asarray(x)[None] for x in (drawn, shown, units, present))
-    found = np.asarray(calibrated._limits(calibrated.Followed(*arrays), 54))[0]
+    found = np.asarray(calibrated._lower_bounds(calibrated.Followed(*arrays), 54))[0]
     deviation = drawn - shown[:, None]
     error = deviation.std(axis=1)
     q = np.sort((deviation / error[:, None])[:2].max(axis=0))[53]
@@ -415,3 +416,30 @@ def test_order_statistics_are_those_of_a_sort():
     order_statistic = jax.jit(calibrated._order_statistic)
     found = [float(order_statistic(x, rank)) for rank in range(1, len(x) + 1)]
     np.testing.assert_array_equal(found, np.sort(x))
+
+
+def leaders(inputs):
+    """The three most similar concepts of each neuron."""
+    similarity = inputs.boot.similarity
+    mask = similarity >= jnp.sort(similarity, axis=1)[:, -3][:, None]
+    promise = "three concepts"
+    return ConceptSets(mask, ~mask & mask, inputs.alpha, "leaders", inputs.target, promise)
+
+
+@pytest.mark.x32
+def test_a_rule_from_outside_is_one_object():
+    probe = nt.make_probe(*layer(), top_fraction=0.2)
+    boot = nt.bootstrap(KEY, probe, "mad", num_replicates=9)
+    own = SetRule("leaders", ("replication",), "none", ("metric",), leaders)
+    found = nt.concept_sets(boot, alpha=0.2, method=own, target="replication")
+    assert (found.method, found.alpha) == ("leaders", 0.2)
+    np.testing.assert_array_equal(
+        found.mask, np.asarray(boot.similarity).argsort().argsort() >= probe.num_concepts - 3
+    )
+    with pytest.raises(ValueError, match="'leaders' makes sets with target 'replication', got"):
+        nt.concept_sets(boot, method=own)
+    boxed = nt.bootstrap_black_box(KEY, lambda p: nt.similarity(p), probe, num_replicates=9)
+    with pytest.raises(ValueError, match="'leaders' needs a metric"):
+        nt.concept_sets(boxed, method=own, target="replication")
+    with pytest.raises(ValueError, match="unknown method 'leaders'; known: calibrated, certified"):
+        nt.concept_sets(boot, method="leaders")

@@ -21,10 +21,10 @@
   // ------------------------------------------------------------------ rows
   const rows = [];
   data.layers.forEach((layer, l) => {
-    layer.units.forEach((unit, u) => {
+    layer.neurons.forEach((neuron, u) => {
       const label = layer.label[u];
       rows.push({
-        id: `${l}-${u}`, l, u, layer: layer.name, unit,
+        id: `${l}-${u}`, l, u, layer: layer.name, neuron,
         description: label < 0 ? "" : layer.concepts[label],
         similarity: layer.similarity[u], interval: range(layer.lower[u], layer.upper[u]),
         lower: layer.lower[u], probability: layer.probability[u], agreement: layer.agreement[u],
@@ -35,10 +35,10 @@
       });
     });
   });
-  for (const row of rows) row.text = `${row.layer} ${row.unit} ${row.description} ${row.reason} ${row.note}`.toLowerCase();
+  for (const row of rows) row.text = `${row.layer} ${row.neuron} ${row.description} ${row.reason} ${row.note}`.toLowerCase();
 
   // ------------------------------------------------------------------ table
-  const told = (field) => (cell) => bdi(cell.getData()[field]);
+  const cellText = (field) => (cell) => bdi(cell.getData()[field]);
   const shown = (format) => (cell) => document.createTextNode(format(cell.getValue()));
   const badge = (cell) => {
     const verdict = data.verdicts.find((v) => v.name === cell.getValue());
@@ -53,13 +53,13 @@
     return one.order - other.order || (dir === "desc" ? -1 : 1) * (one.place - other.place);
   };
   const columns = [
-    { title: "layer", field: "layer", formatter: told("layer"), width: 120, responsive: 7, visible: data.layers.length > 1 },
-    { title: "unit", field: "unit", formatter: told("unit"), sorter: "alphanum", width: 74, responsive: 0 },
-    { title: "label", field: "description", formatter: told("description"), minWidth: 120, widthGrow: 3, responsive: 0 },
+    { title: "layer", field: "layer", formatter: cellText("layer"), width: 120, responsive: 7, visible: data.layers.length > 1 },
+    { title: "neuron", field: "neuron", formatter: cellText("neuron"), sorter: "alphanum", width: 98, responsive: 0 },
+    { title: "label", field: "description", formatter: cellText("description"), minWidth: 120, widthGrow: 3, responsive: 0 },
     { title: "same label", field: "probability", ...numeric, formatter: shown(chance), width: 124, responsive: 0, headerTooltip: "Probability that a fresh probing set of the same size gives this label" },
     { title: "answers", field: "answers", ...numeric, width: 100, responsive: 3, headerTooltip: "Answers in the neuron's set: concepts of one tree of the hierarchy are one" },
     { title: data.layers.length === 1 ? data.layers[0].metric : "similarity", field: "similarity", ...numeric, formatter: shown((x) => number(x)), width: 104, responsive: 2 },
-    { title: "interval", field: "lower", ...numeric, formatter: told("interval"), width: 120, responsive: 4, headerTooltip: "Asymptotic interval of the true similarity, for all concepts of the neuron at once" },
+    { title: "interval", field: "lower", ...numeric, formatter: cellText("interval"), width: 120, responsive: 4, headerTooltip: "Asymptotic interval of the true similarity, for all concepts of the neuron at once" },
     { title: "agreement", field: "agreement", ...numeric, formatter: shown(percent), width: 116, responsive: 7, headerTooltip: "Share of resamples of these data that give the same label" },
     { title: "q-value", field: "q", ...numeric, formatter: shown(p), width: 96, responsive: 6 },
     { title: "verdict", field: "verdict", formatter: badge, sorter: byVerdict, width: 128, responsive: 0 },
@@ -115,8 +115,8 @@
   function names(layer, members, total) {
     const text = members.map((c) => layer.concepts[c]).join(", ");
     const more = total > members.length ? ` and ${total - members.length} more` : "";
-    const told = make("span", { class: "names" }, bdi(text), more);
-    return members.length <= 12 ? told : make("details", {}, make("summary", {}, `${total} concepts`), told);
+    const list = make("span", { class: "names" }, bdi(text), more);
+    return members.length <= 12 ? list : make("details", {}, make("summary", {}, `${total} concepts`), list);
   }
   function sample(place) {
     if (place < 0) {
@@ -209,10 +209,10 @@
     const verdict = data.verdicts[layer.verdict[u]];
     const dot = make("span", { class: "dot" });
     dot.style.background = verdict.colour;
-    const unit = layer.unit;
+    const unitName = layer.unitName;
     detail.replaceChildren(
       close,
-      make("h3", {}, "Unit ", bdi(row.unit), row.description ? ": " : "", bdi(row.description)),
+      make("h3", {}, "Neuron ", bdi(row.neuron), row.description ? ": " : "", bdi(row.description)),
       make("p", {}, bdi(row.layer)),
       make("p", {}, dot, make("b", {}, verdict.name), ": ", bdi(row.reason)),
     );
@@ -233,7 +233,7 @@
         lines.append(make("tr", {}, make("th", { scope: "row" }, bdi(x.name)), make("td", {}, number(x.similarity)),
           make("td", {}, range(x.lower, x.upper)), make("td", {}, percent(x.votes)), make("td", {}, x.kept), make("td", {}, x.positives.toLocaleString("en"))));
       }
-      const head = make("thead", {}, make("tr", {}, ...["concept", layer.metric, "interval", "votes", "in set", unit].map((x) => make("th", { scope: "col" }, x))));
+      const head = make("thead", {}, make("tr", {}, ...["concept", layer.metric, "interval", "votes", "in set", unitName].map((x) => make("th", { scope: "col" }, x))));
       detail.append(make("h4", {}, "Leading concepts"), holder, make("table", { class: "numbers" }, head, lines));
       draw(canvas, layer, concepts);
     } else {
