@@ -18,7 +18,8 @@ from ._runtime.validation import check_count, check_share
 from .auditing.vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
 from .faithfulness.bounds import intervals
 from .io import FileError, from_cell, read_rows
-from .metrics.table import Metric, get_metric
+from .metrics.metric import Metric
+from .metrics.table import get_metric
 from .probing.construction import rare_concepts
 from .probing.probe import LeftOut, Probe
 from .resampling.bootstrapping import bootstrap

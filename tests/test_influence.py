@@ -13,8 +13,8 @@ from test_metrics import KINDS
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness import jackknife
 from neurotrust_jax.faithfulness.jackknife import standard_error
+from neurotrust_jax.metrics.metric import six_sum_metric
 from neurotrust_jax.metrics.scores import prepare
-from neurotrust_jax.metrics.table import six_sum_metric
 
 EVERY = list(nt.METRICS)
 POLYNOMIAL = [

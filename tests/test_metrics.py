@@ -19,8 +19,8 @@ import sklearn.metrics
 
 import neurotrust_jax as nt
 from neurotrust_jax._numerics.ranks import ascending, ranking
+from neurotrust_jax.metrics.metric import six_sum_metric
 from neurotrust_jax.metrics.sanity import label_tests
-from neurotrust_jax.metrics.table import six_sum_metric
 from neurotrust_jax.metrics.transforms import VIEWS
 from neurotrust_jax.probing.probe import Side
 

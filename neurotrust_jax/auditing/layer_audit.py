@@ -16,8 +16,9 @@ from ..chance.null import PermutationTest, permutation_test
 from ..faithfulness.bounds import Intervals, intervals
 from ..faithfulness.certificates import Certificate, certify
 from ..faithfulness.wide_intervals import label_intervals
+from ..metrics.metric import Metric
 from ..metrics.scores import Identification, Reason, identify
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.construction import rare_concepts
 from ..probing.probe import Probe
 from ..resampling.bootstrapping import bootstrap

@@ -23,8 +23,9 @@ from .._engine.row_index import rows_fit
 from .._numerics.sums import weighted_sums
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.validation import check_count, check_share
+from ..metrics.metric import Metric
 from ..metrics.scores import similarity
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..metrics.transforms import VIEWS, both_vary
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe

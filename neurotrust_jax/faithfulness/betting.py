@@ -32,7 +32,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from .concentration import Evidence, Interval, each, edge
+from .concentration import Interval, RatioData, boundary, each
 
 __all__ = ["from_blocks", "from_moments"]
 
@@ -42,13 +42,13 @@ LARGEST = 1e9  # gain counted of one block, so that a product of four stays in s
 STEPS = 16  # of bisection between the two limits: rounded outwards by 2^-16 of the way at most
 
 
-def from_moments(evidence: Evidence, tail: Array) -> Interval:
+def from_moments(data: RatioData, tail: Array) -> Interval:
     """Limits from means and mean squares, for all pairs [U, C]."""
-    xx, xy, yy = evidence.hits_squared, evidence.cross, evidence.trials_squared
+    xx, xy, yy = data.hits_squared, data.cross, data.trials_squared
     if xx is None or xy is None or yy is None:
-        raise ValueError("the variance of this evidence is not known")
-    m, n, y = evidence.bound, evidence.blocks, evidence.trials
-    measured, _ = evidence.ratio
+        raise ValueError("the variance of this data is not known")
+    m, n, y = data.bound, data.blocks, data.trials
+    measured, _ = data.ratio
 
     def lower(of: tuple[Array, Array, Array, Array]) -> Array:
         ratio, mean, square, cross = of
@@ -66,10 +66,10 @@ def from_moments(evidence: Evidence, tail: Array) -> Interval:
             return _log_mean(jnp.stack(logs), axis=0) < -jnp.log(tail)
 
         # without hits there is nothing to win; without trials nothing at all
-        return jnp.where(ratio > 0, edge(accepted, ratio, jnp.zeros_like(ratio)), 0)
+        return jnp.where(ratio > 0, boundary(accepted, ratio, jnp.zeros_like(ratio)), 0)
 
-    hits = measured, evidence.hits_low, xx, xy
-    misses = 1 - measured, y - evidence.hits_low, yy - 2 * xy + xx, yy - xy
+    hits = measured, data.hits_low, xx, xy
+    misses = 1 - measured, y - data.hits_low, yy - 2 * xy + xx, yy - xy
     low, other = each(lower, hits, misses)
     some = (n > 0) & (y > 0)
     return jnp.where(some, low, 0), jnp.where(some, 1 - other, 1)
@@ -104,7 +104,7 @@ def from_blocks(
             logs = [_log_product(1 + b[None, :] * z) for b in _bets(r, n, tail)]
             return _log_mean(jnp.stack(logs), axis=0) < -jnp.log(tail)
 
-        return edge(accepted, jnp.maximum(inside, outside), outside, STEPS)
+        return boundary(accepted, jnp.maximum(inside, outside), outside, STEPS)
 
     low, other = each(lower, (x, ratio, within[0]), (y - x, 1 - ratio, 1 - within[1]))
     return jnp.where(some, low, 0), jnp.where(some, 1 - other, 1)

@@ -9,19 +9,19 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import ndtri
 
-from .concentration import Evidence, Interval, each, excess
+from .concentration import Interval, RatioData, each, excess
 
 __all__ = ["exact"]
 
 
-def exact(evidence: Evidence, tail: Array) -> Interval:
+def exact(data: RatioData, tail: Array) -> Interval:
     """Clopper and Pearson's limits (1934), by the tails of the binomial.
 
     Only where blocks are single samples of weight one, so that the hits are Binomial(N, r).
     """
-    hits = jnp.round(evidence.hits_low * evidence.blocks)
-    misses = evidence.blocks - hits
-    logit, other = each(lambda x: _binomial_logit(x, evidence.blocks, tail), hits, misses)
+    hits = jnp.round(data.hits_low * data.blocks)
+    misses = data.blocks - hits
+    logit, other = each(lambda x: _binomial_logit(x, data.blocks, tail), hits, misses)
     lower, upper = jax.nn.sigmoid(logit), jax.nn.sigmoid(-other)
     return jnp.where(hits > 0, lower, 0), jnp.where(misses > 0, upper, 1)
 

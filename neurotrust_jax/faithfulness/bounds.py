@@ -15,15 +15,23 @@ from jax import Array
 
 from .._numerics.sums import per_unit
 from .._runtime.validation import check_share
+from ..metrics.metric import Metric
 from ..metrics.scores import similarity, undefined_reason
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.probe import Probe
-from .estimands import Data, Pairs
+from .concentration import Interval
+from .estimands import Data
 from .evidence import MIN_UNITS, effective_units, student_ratio
 from .finite_sample import finite_sample_bounds
-from .interval_rules import RULES
 from .jackknife import standard_error
-from .methods import CoverageWarning, assumptions, independent_units, resolve, threshold_source
+from .methods import (
+    CoverageWarning,
+    IntervalMethod,
+    assumptions,
+    independent_units,
+    resolve,
+    threshold_source,
+)
 
 __all__ = [
     "CoverageWarning",
@@ -43,7 +51,16 @@ SIMULTANEOUS = ("none", "concepts", "all")
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("lower", "upper", "similarity", "reason"),
-    meta_fields=("metric", "method", "alpha", "simultaneous", "units", "thresholds", "assumes"),
+    meta_fields=(
+        "metric",
+        "method",
+        "alpha",
+        "simultaneous",
+        "units",
+        "thresholds",
+        "assumes",
+        "asymptotic",
+    ),
 )
 @dataclass(frozen=True, eq=False)
 class Intervals:
@@ -71,6 +88,8 @@ class Intervals:
         How the neurons' thresholds enter; empty where the metric has none.
     assumes : str
         What is taken for granted beside the independence of the units; empty where nothing is.
+    asymptotic : bool
+        Whether the guarantee holds in the limit of many units only.
     """
 
     lower: Array
@@ -84,11 +103,7 @@ class Intervals:
     units: str
     thresholds: str
     assumes: str
-
-    @property
-    def asymptotic(self) -> bool:
-        """Whether the guarantee holds in the limit of many units only."""
-        return self.method == "asymptotic"
+    asymptotic: bool
 
     @property
     def finite_sample(self) -> bool:
@@ -111,7 +126,7 @@ def intervals(
     metric: str | Metric = "iou",
     *,
     alpha: float = 0.05,
-    method: str = "auto",
+    method: str | IntervalMethod = "auto",
     simultaneous: str = "none",
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: LargestUnit = None,
@@ -127,7 +142,7 @@ def intervals(
     metric : str or Metric
     alpha : float in (0, 1)
         Probability of a miss.
-    method : str
+    method : str or IntervalMethod
         For every sample size: ``"exact"`` (Clopper and Pearson, 1934, given the number of samples
         that meet the condition: active, present, either), ``"chernoff"`` and ``"hoeffding"``
         (Hoeffding, 1963; for AUROC as a two-sample U-statistic), ``"bernstein"`` (Maurer and
@@ -178,22 +193,22 @@ def intervals(
 
 
 class Level(NamedTuple):
-    """What limits shall hold: the error, what it is for, and on which side.
+    """The error of bounds, what it is for, and which bound it is spent on.
 
-    ``side`` is ``"both"``, ``"lower"`` or ``"upper"``: one side alone may fail with the whole of
-    alpha, and the other is then the end of the metric's range.
+    ``bound`` is ``"both"``, ``"lower"`` or ``"upper"``: a single bound may fail with the whole of
+    alpha, and the other is then that of the metric's range.
     """
 
     alpha: float
     simultaneous: str
-    side: str = "both"
+    bound: str = "both"
 
 
 def intervals_at(
     probe: Probe,
     metric: str | Metric,
     levels: list[Level],
-    method: str,
+    method: str | IntervalMethod,
     activation_range: tuple[Any, Any] | None,
     largest_unit: LargestUnit,
 ) -> list[Intervals]:
@@ -201,42 +216,26 @@ def intervals_at(
     metric = get_metric(metric)
     for level in levels:
         check_share(level.alpha, "alpha")
-    w = probe.weights
     even = probe.even_weights
     independent = probe.groups is None and even
     per_pair = largest_unit == "pair"
     if per_pair:
         _check_per_pair(probe, metric)
-    bound = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
-    largest = "" if independent else _in_samples(bound / float(w.max()), even)
+    heaviest = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
+    largest = "" if independent else _in_samples(heaviest / float(probe.weights.max()), even)
     known = largest_unit is not None and not per_pair
-    low, high = _known_range(probe, activation_range)
-    method = resolve(probe, metric, method, independent, activation_range is not None)
+    activations = _known_range(probe, activation_range)
+    chosen = resolve(probe, metric, method, activation_range is not None)
     counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
     }  # fmt: skip
-    shares = [(x.alpha / counts[x.simultaneous], x.side) for x in levels]
-
-    def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
-        value = similarity(part, metric)
-        if method == "asymptotic":
-            error, freedom = standard_error(part, metric)
-            evidence = jnp.minimum(effective_units(part, metric), freedom + 1)
-            found = []
-            for share, side in shares:
-                quantile = NormalDist().inv_cdf(1 - (share / 2 if side == "both" else share))
-                ends = _in_the_limit(value, error, evidence, quantile, metric=metric)
-                found.append(_on_side(ends, side, metric))
-            return value, found
-        data = _data(part, bound, low[some], high[some])
-        units = None if independent else probe.num_units
-        found = finite_sample_bounds(data, value, shares, metric, method, units, per_pair)
-        return value, [
-            _on_side(ends, side, metric) for ends, (_, side) in zip(found, shares, strict=True)
-        ]
-
-    parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
-    value, limits = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    errors = [(x.alpha / counts[x.simultaneous], x.bound) for x in levels]
+    if chosen.asymptotic:
+        value, bounds = _asymptotic_bounds(probe, metric, errors)
+    else:
+        value, bounds = _bounds_by_parts(
+            probe, metric, chosen, errors, heaviest, activations, independent, per_pair
+        )
     reason = undefined_reason(probe, metric, scores=value)
     return [
         Intervals(
@@ -245,24 +244,76 @@ def intervals_at(
             similarity=value,
             reason=reason,
             metric=metric.name,
-            method=method,
+            method=chosen.name,
             alpha=float(level.alpha),
             simultaneous=level.simultaneous,
             units=independent_units(probe, even, largest if known else ""),
-            thresholds=threshold_source(probe, metric, method),
-            assumes=assumptions(probe, metric, method, "" if known else largest, per_pair),
+            thresholds=threshold_source(probe, metric, chosen),
+            assumes=assumptions(probe, metric, chosen, "" if known else largest, per_pair),
+            asymptotic=chosen.asymptotic,
         )
-        for level, (lower, upper) in zip(levels, limits, strict=True)
+        for level, (lower, upper) in zip(levels, bounds, strict=True)
     ]
 
 
-def _on_side(limits: tuple[Array, Array], side: str, metric: Metric) -> tuple[Array, Array]:
-    """The limits on a side, and the end of the range in place of the other."""
-    lower, upper = limits
+Found = tuple[Array, list[Interval]]  # similarity [U, C], and bounds at each error
+
+
+def _asymptotic_bounds(probe: Probe, metric: Metric, errors: list[tuple[float, str]]) -> Found:
+    """Similarity, and bounds by standard errors, at each error."""
+
+    def of_neurons(part: Probe) -> Found:
+        value = similarity(part, metric)
+        error, freedom = standard_error(part, metric)
+        evidence = jnp.minimum(effective_units(part, metric), freedom + 1)
+        found = []
+        for share, bound in errors:
+            quantile = NormalDist().inv_cdf(1 - (share / 2 if bound == "both" else share))
+            both = _in_the_limit(value, error, evidence, quantile, metric=metric)
+            found.append(_only(both, bound, metric))
+        return value, found
+
+    return probe.map_neurons(of_neurons)
+
+
+def _bounds_by_parts(
+    probe: Probe,
+    metric: Metric,
+    method: IntervalMethod,
+    errors: list[tuple[float, str]],
+    heaviest: float,
+    activations: tuple[Array, Array],
+    independent: bool,
+    per_pair: bool,
+) -> Found:
+    """Similarity, and bounds for every sample size, at each error."""
+    rule, part_bounds = method.rule(metric), method.part_bounds(metric, independent)
+    assert rule is not None
+    assert part_bounds is not None
+    num_units = None if independent else probe.num_units
+
+    def of_neurons(some: slice, part: Probe) -> Found:
+        value = similarity(part, metric)
+        data = _data(part, heaviest, *(x[some] for x in activations))
+        found = finite_sample_bounds(
+            data, value, errors, rule, part_bounds, metric.range, num_units, per_pair
+        )
+        return value, [
+            _only(both, bound, metric) for both, (_, bound) in zip(found, errors, strict=True)
+        ]
+
+    parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
+    value, bounds = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    return value, bounds
+
+
+def _only(bounds: Interval, bound: str, metric: Metric) -> Interval:
+    """The bound that is meant, with the metric's range in place of the other."""
+    lower, upper = bounds
     low, high = metric.range
     return (
-        jnp.full_like(lower, low) if side == "upper" else lower,
-        jnp.full_like(upper, high) if side == "lower" else upper,
+        jnp.full_like(lower, low) if bound == "upper" else lower,
+        jnp.full_like(upper, high) if bound == "lower" else upper,
     )
 
 
@@ -292,8 +343,7 @@ def _check_per_pair(probe: Probe, metric: Metric) -> None:
             "largest_unit='pair' is for groups, and this probe has none; leave it out, or give "
             "groups= to make_probe"
         )
-    rule = RULES.get(metric.name)
-    if rule is not None and any(isinstance(part, Pairs) for part in rule.parts):
+    if metric.interval_rule is not None and metric.interval_rule.paired:
         raise ValueError(
             f"largest_unit='pair' does not fit {metric.name!r}, which counts pairs of samples; "
             "give the largest number of samples that a group can have"
@@ -330,8 +380,8 @@ def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Ar
 @partial(jax.jit, static_argnames="metric")
 def _in_the_limit(
     value: Array, error: Array, units: Array, quantile: Array, *, metric: Metric
-) -> tuple[Array, Array]:
-    """Limits by a standard error from some effective units; all of the range from too few."""
+) -> Interval:
+    """Bounds by a standard error from some effective units; all of the range from too few."""
     half = quantile * student_ratio(quantile, jnp.maximum(units - 1, 1)) * error
     few = (units < MIN_UNITS) & ~jnp.isnan(value)
     lower = jnp.where(few, metric.range[0], jnp.clip(value - half, *metric.range))
@@ -339,7 +389,7 @@ def _in_the_limit(
 
 
 def promise(found: Intervals, alpha: float, scope: str) -> str:
-    """What limits promise at a level and for a scope, in one sentence."""
+    """What bounds promise at a level and for a scope, in one sentence."""
     kind = "asymptotically" if found.asymptotic else "for every sample size"
     text = (
         f"{100 * (1 - alpha):g}% coverage {kind} ({found.method}), {scope}; "

@@ -11,10 +11,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from .._runtime.validation import check_share
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
-from ..metrics.table import Metric
 from ..probing.probe import Probe
 from .bounds import Intervals, LargestUnit, Level, intervals_at, promise
+from .methods import IntervalMethod
 
 __all__ = ["LOWER_SHARE", "Certificate", "certify"]
 
@@ -76,7 +77,7 @@ def certify(
     metric: str | Metric = "iou",
     *,
     alpha: float = 0.05,
-    method: str = "auto",
+    method: str | IntervalMethod = "auto",
     simultaneous: str = "concepts",
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: LargestUnit = None,

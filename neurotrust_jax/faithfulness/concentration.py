@@ -22,13 +22,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 __all__ = [
-    "Evidence",
     "Interval",
+    "RatioData",
     "bernstein",
+    "boundary",
     "chernoff",
     "dkw",
     "each",
-    "edge",
     "excess",
     "hoeffding",
     "replicate_bounds",
@@ -37,8 +37,8 @@ __all__ = [
 Interval = tuple[Array, Array]
 
 
-class Evidence(NamedTuple):
-    """What the blocks say on a ratio r = E[X] / E[Y], for every neuron and concept.
+class RatioData(NamedTuple):
+    """Means over independent terms that bound a ratio r = E[X] / E[Y], per neuron and concept.
 
     Attributes
     ----------
@@ -76,12 +76,12 @@ class Evidence(NamedTuple):
         return jnp.clip(low, 0, 1), jnp.clip(high, 0, 1)
 
 
-def hoeffding(evidence: Evidence, tail: Array) -> Interval:
+def hoeffding(data: RatioData, tail: Array) -> Interval:
     """Half-width M sqrt(ln(1/tail) / 2N) over the mean of Y (Hoeffding, 1963, theorem 2)."""
-    return _symmetric(evidence, jnp.sqrt(jnp.log(1 / tail) / 2))
+    return _symmetric(data, jnp.sqrt(jnp.log(1 / tail) / 2))
 
 
-def dkw(evidence: Evidence, tail: Array, *, grouped: bool) -> Interval:
+def dkw(data: RatioData, tail: Array, *, grouped: bool) -> Interval:
     """Limits that hold for all thresholds of an activation at once.
 
     X counts the trials above the threshold. For single samples this is the inequality of
@@ -95,26 +95,26 @@ def dkw(evidence: Evidence, tail: Array, *, grouped: bool) -> Interval:
     M y / sqrt(N)) <= (exp(-4y²) + exp(4yh - 4y²)) / 2 + 4 sqrt(pi/2) y exp(-2y²).
     """
     if not grouped:
-        return hoeffding(evidence, jnp.minimum(tail, 0.5))
+        return hoeffding(data, jnp.minimum(tail, 0.5))
 
     def accepted(y: Array) -> Array:
         first = (jnp.exp(-4 * y**2) + jnp.exp(4 * y * (MASSART - y))) / 2
         return first + 4 * jnp.sqrt(jnp.pi / 2) * y * jnp.exp(-2 * y**2) > tail
 
-    return _symmetric(evidence, edge(accepted, jnp.ones_like(tail), 9 * jnp.ones_like(tail)))
+    return _symmetric(data, boundary(accepted, jnp.ones_like(tail), 9 * jnp.ones_like(tail)))
 
 
 MASSART = math.sqrt(math.log(2) / 2)  # least deviation, times sqrt(N), of the one-sided inequality
 
 
-def _symmetric(evidence: Evidence, scale: Array) -> Interval:
-    low, high = evidence.ratio
-    room = jnp.sqrt(evidence.blocks) * evidence.trials
-    half = jnp.where(room > 0, evidence.bound * scale / jnp.where(room > 0, room, 1), 1)
+def _symmetric(data: RatioData, scale: Array) -> Interval:
+    low, high = data.ratio
+    room = jnp.sqrt(data.blocks) * data.trials
+    half = jnp.where(room > 0, data.bound * scale / jnp.where(room > 0, room, 1), 1)
     return jnp.clip(low - half, 0, 1), jnp.clip(high + half, 0, 1)
 
 
-def chernoff(evidence: Evidence, tail: Array) -> Interval:
+def chernoff(data: RatioData, tail: Array) -> Interval:
     """Limits where N kl(mean, r) reaches ln(1/tail) (Hoeffding, 1963, theorem 1).
 
     The mean is that of r + (X - r Y) / M, a variable in [0, 1] with expectation r.
@@ -123,43 +123,43 @@ def chernoff(evidence: Evidence, tail: Array) -> Interval:
 
     def side(hits: Array) -> Callable[[Array], Array]:
         def accepted(r: Array) -> Array:
-            mean = jnp.clip(r + (hits - r * evidence.trials) / evidence.bound, 0, 1)
-            return evidence.blocks * _relative_entropy(mean, r) <= threshold
+            mean = jnp.clip(r + (hits - r * data.trials) / data.bound, 0, 1)
+            return data.blocks * _relative_entropy(mean, r) <= threshold
 
         return accepted
 
-    return _limits(evidence, side)
+    return _outermost(data, side)
 
 
-def bernstein(evidence: Evidence, tail: Array) -> Interval:
+def bernstein(data: RatioData, tail: Array) -> Interval:
     """Empirical Bernstein limits (Maurer and Pontil, 2009, theorem 4).
 
     The residual's mean exceeds its expectation, 0, by more than sqrt(2 V ln(2/tail) / N) +
     7 M ln(2/tail) / (3 (N - 1)) with probability at most ``tail``, V their sample variance.
     """
-    xx, xy, yy = evidence.hits_squared, evidence.cross, evidence.trials_squared
+    xx, xy, yy = data.hits_squared, data.cross, data.trials_squared
     if xx is None or xy is None or yy is None:
-        raise ValueError("the variance of this evidence is not known")
+        raise ValueError("the variance of this data is not known")
     log = jnp.log(2 / tail)
-    n = evidence.blocks
+    n = data.blocks
     fewer = jnp.where(n > 1, n - 1, 1)
 
     def side(hits: Array) -> Callable[[Array], Array]:
         def accepted(r: Array) -> Array:
-            mean = hits - r * evidence.trials
+            mean = hits - r * data.trials
             variance = jnp.maximum(xx - 2 * r * xy + r**2 * yy - mean**2, 0) * n / fewer
             allowed = jnp.sqrt(2 * variance * log / jnp.where(n > 1, n, 1))
-            return (jnp.abs(mean) <= allowed + 7 * evidence.bound * log / (3 * fewer)) | (n <= 1)
+            return (jnp.abs(mean) <= allowed + 7 * data.bound * log / (3 * fewer)) | (n <= 1)
 
         return accepted
 
-    return _limits(evidence, side)
+    return _outermost(data, side)
 
 
 COARSE_STEPS = 12  # of bisection: the ends may be this much too wide, 1 in 4,096 of the way
 
 
-def replicate_bounds(evidence: Evidence, log_error: Array) -> Interval:
+def replicate_bounds(data: RatioData, log_error: Array) -> Interval:
     """Ends that a bootstrap replicate of the ratio passes with probability exp(-log_error) each.
 
     Single samples of equal weight. Of the n samples N have a trial, and a share r of these is a
@@ -171,24 +171,24 @@ def replicate_bounds(evidence: Evidence, log_error: Array) -> Interval:
     (Hoeffding, 1963, section 5b), whose expectation is at most the sum of the above over the two
     classes: count both among the events.
     """
-    middle = evidence.ratio[0]
+    middle = data.ratio[0]
 
     def accepted(t: Array) -> Array:
         entropy = _relative_entropy(t, middle)
         # what the data never show, a replicate does not either
-        return (evidence.blocks * -jnp.expm1(-entropy) <= log_error) & jnp.isfinite(entropy)
+        return (data.blocks * -jnp.expm1(-entropy) <= log_error) & jnp.isfinite(entropy)
 
     zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
-    return each(lambda outside: edge(accepted, middle, outside, COARSE_STEPS), zero, one)
+    return each(lambda outside: boundary(accepted, middle, outside, COARSE_STEPS), zero, one)
 
 
-def _limits(evidence: Evidence, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
+def _outermost(data: RatioData, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
     """Outermost ratios that are accepted, on either side of the measured one."""
-    low, high = evidence.ratio
+    low, high = data.ratio
     return each(
-        lambda x: edge(side(x[0]), *x[1:]),
-        (evidence.hits_low, low, jnp.zeros_like(low)),
-        (evidence.hits_high, high, jnp.ones_like(high)),
+        lambda x: boundary(side(x[0]), *x[1:]),
+        (data.hits_low, low, jnp.zeros_like(low)),
+        (data.hits_high, high, jnp.ones_like(high)),
     )
 
 
@@ -198,7 +198,7 @@ def each(function: Callable[[Any], Array], one: Any, other: Any) -> Interval:
     return first, second
 
 
-def edge(
+def boundary(
     accepted: Callable[[Array], Array], inside: Array, outside: Array, steps: int | None = None
 ) -> Array:
     """Where acceptance ends on the way from ``inside`` to ``outside``, rounded outwards.

@@ -23,8 +23,8 @@ from jax import Array, lax
 
 from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums, column_total, per_unit, weighted_sums
+from ..metrics.metric import Metric
 from ..metrics.parts import ALWAYS, Part, combine
-from ..metrics.table import Metric
 from ..probing.probe import Probe
 
 __all__ = [

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .._numerics.sums import Sums, per_unit, power_sum, weighted_sums
+from ..metrics.metric import Metric
 from ..metrics.scores import prepare
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..metrics.transforms import VIEWS
 from ..probing.probe import Probe
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from .bounds import Intervals, intervals, largest_weight
 

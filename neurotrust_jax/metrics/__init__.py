@@ -1,5 +1,7 @@
 """Similarity metrics, and the similarity and label of every neuron."""
 
+from .metric import Metric as Metric
+from .metric import six_sum_metric as six_sum_metric
 from .sanity import LabelTests as LabelTests
 from .sanity import label_tests as label_tests
 from .scores import Identification as Identification
@@ -9,6 +11,4 @@ from .scores import similarity as similarity
 from .scores import undefined_reason as undefined_reason
 from .table import METRICS as METRICS
 from .table import NEURON_EVAL_NAMES as NEURON_EVAL_NAMES
-from .table import Metric as Metric
 from .table import get_metric as get_metric
-from .table import six_sum_metric as six_sum_metric

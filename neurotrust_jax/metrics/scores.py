@@ -12,7 +12,8 @@ from jax import Array
 
 from ..probing.probe import Probe, Side
 from ..probing.sparse_columns import SparseColumns
-from .table import Metric, get_metric
+from .metric import Metric
+from .table import get_metric
 from .transforms import varies
 
 __all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
@@ -161,10 +162,15 @@ def _identified(scores: Array, reasons: Array, k: int) -> Identification:
 @partial(jax.jit, static_argnames="k")
 def leading_concepts(scores: Array, k: int) -> tuple[Array, Array]:
     """The k highest scores of each row; a NaN never wins, and of equals the lowest column does."""
-    ordered = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
-    concept = jax.lax.top_k(ordered, k)[1].astype(jnp.int32)
+    concept = ordered_concepts(scores, k)
     best = jnp.take_along_axis(scores, concept, axis=1)
     return jnp.where(jnp.isnan(best), -1, concept), best
+
+
+@partial(jax.jit, static_argnames="k")
+def ordered_concepts(scores: Array, k: int) -> Array:
+    """Columns of the k highest scores of each row, [U, k] of int32; NaNs come last."""
+    return jax.lax.top_k(jnp.where(jnp.isnan(scores), -jnp.inf, scores), k)[1].astype(jnp.int32)
 
 
 @jax.jit

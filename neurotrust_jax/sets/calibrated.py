@@ -18,7 +18,7 @@ from .._numerics.packing import round_up_shape
 from ..faithfulness.bounds import Level, intervals_at
 from ..faithfulness.certificates import LOWER_SHARE
 from ..faithfulness.evidence import student_ratio
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..resampling.bootstrapping import Bootstrap
 
 __all__ = ["BoundOptions", "calibrated_sets", "chosen", "replicate_rank"]

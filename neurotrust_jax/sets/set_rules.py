@@ -15,7 +15,7 @@ from jax import Array
 from .._runtime.validation import check_share
 from ..faithfulness.bounds import CoverageWarning
 from ..faithfulness.certificates import certify
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap
 from .calibrated import BoundOptions, calibrated_sets, chosen, replicate_rank

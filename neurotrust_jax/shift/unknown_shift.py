@@ -18,11 +18,11 @@ from jax import Array, lax
 
 from .._numerics.sums import weighted_sums
 from ..faithfulness.bounds import intervals
-from ..faithfulness.estimands import Share
-from ..faithfulness.interval_rules import RULES
+from ..metrics.metric import Metric
 from ..metrics.parts import combine
 from ..metrics.scores import at_concept, similarity, winner
-from ..metrics.table import METRICS, Metric, get_metric
+from ..metrics.shift_rules import Cells, ShiftRule
+from ..metrics.table import METRICS, get_metric
 from ..probing.probe import Probe
 from .reweighting import ShiftWarning
 
@@ -128,37 +128,48 @@ def shift_bounds(
         If gamma is below 1, or the metric has no bounds.
     """
     metric = get_metric(metric)
-    _check_metric(metric)
+    shift = _rule_of(metric)
     if not (math.isfinite(gamma) and gamma >= 1):
         raise ValueError(f"gamma must be finite and at least 1, got {gamma}")
     if alpha is None:
-        lower, upper = _bounds_at(probe, metric, gamma)
-        return ShiftBounds(lower, upper, float(gamma), metric.name in SHARP)
+        lower, upper = _bounds_at(probe, metric, shift, gamma)
+        return ShiftBounds(lower, upper, float(gamma), _sharp(metric))
     found = intervals(probe, metric, alpha=alpha, largest_unit=largest_unit)
     g = jnp.asarray(gamma, found.lower.dtype)
-    lower, upper = _moved(found.lower, found.upper, g, metric)
+    lower, upper = _moved(found.lower, found.upper, g, shift)
     return ShiftBounds(lower, upper, float(gamma), False)
 
 
-SHARP = ("accuracy", "precision", "recall", "iou", "f1")
-AUROCS = ("auroc", "simulation_auroc")
-MEANS = ("balanced_accuracy", "simulation_balanced_accuracy")
-
-
-def _check_metric(metric: Metric) -> None:
-    known = (*SHARP, *MEANS, *AUROCS)
-    if METRICS.get(metric.name) is not metric or metric.name not in known:
+def _rule_of(metric: Metric) -> ShiftRule:
+    """The shift rule of a metric that has bounds."""
+    parts = metric.interval_rule
+    # bounds of pairs follow from the odds alone, those of shares from hits and misses
+    countable = parts is not None and parts.countable and (not parts.paired or not parts.shares)
+    if metric.shift_rule is None or not countable:
+        known = ", ".join(x.name for x in METRICS.values() if x.shift_rule is not None)
         raise ValueError(
-            f"{metric.name!r} has no bounds under shift; these have: {', '.join(known)}"
+            f"{metric.name!r} has no bounds under shift; these have: {known}, and metrics of your "
+            "own with a shift_rule and an interval_rule made of probabilities"
         )
+    return metric.shift_rule
 
 
-def _bounds_at(probe: Probe, metric: Metric, gamma: float) -> tuple[Array, Array]:
+def _paired(metric: Metric) -> bool:
+    return metric.interval_rule is not None and metric.interval_rule.paired
+
+
+def _sharp(metric: Metric) -> bool:
+    """Whether bounds without sampling error are attained: those of one share are."""
+    rule = metric.interval_rule
+    return rule is not None and not rule.paired and len(rule.parts) == 1
+
+
+def _bounds_at(probe: Probe, metric: Metric, shift: ShiftRule, gamma: float) -> tuple[Array, Array]:
     def of_part(part: Probe) -> tuple[Array, Array]:
         g = jnp.asarray(gamma, part.weights.dtype)
-        if metric.name in AUROCS:
+        if _paired(metric):
             value = similarity(part, metric)
-            return _moved(value, value, g, metric)
+            return _moved(value, value, g, shift)
         neurons, labels = part.neurons, part.labels
         return _share_bounds(neurons.present, labels.present, part.weights, g, metric=metric)
 
@@ -172,10 +183,10 @@ def _share_bounds(
     f, c = active.astype(weights.dtype), present.astype(weights.dtype)
     sums = weighted_sums(f, c, weights)
     value = metric.score((f, c), weights)
-    rule = RULES[metric.name]
+    rule = metric.interval_rule
+    assert rule is not None
     lower, upper = [], []
-    for part in rule.parts:
-        assert isinstance(part, Share)
+    for part in rule.shares:
         hit = combine(part.hits, sums) / sums.S
         miss = combine(part.trials, sums) / sums.S - hit
         upper.append(_most_conditional(hit, miss, gamma))
@@ -186,20 +197,18 @@ def _share_bounds(
     return jnp.where(defined, low, jnp.nan), jnp.where(defined, high, jnp.nan)
 
 
-def _moved(lower: Array, upper: Array, gamma: Array, metric: Metric) -> tuple[Array, Array]:
-    """Limits moved as far as a shift can; odds rise concavely, so those of a mean by no more."""
-    if metric.name == "accuracy":
-        return _at_least(lower, gamma), _at_most(upper, gamma)
-    if metric.name == "f1":  # through the IoU
-        low, high = _moved(lower / (2 - lower), upper / (2 - upper), gamma, METRICS["iou"])
-        return 2 * low / (1 + low), 2 * high / (1 + high)
-    power = _power(metric)
-    return _odds_times(lower, gamma**-power), _odds_times(upper, gamma**power)
-
-
-def _power(metric: Metric) -> int:
-    """The power of gamma by which odds move."""
-    return 4 if metric.name in AUROCS else 2
+def _moved(lower: Array, upper: Array, gamma: Array, shift: ShiftRule) -> tuple[Array, Array]:
+    """Bounds moved as far as a shift can; odds rise concavely, so those of a mean by no more."""
+    if shift.to_probability is not None:
+        lower, upper = shift.to_probability(lower), shift.to_probability(upper)
+    power = shift.odds_power
+    if power is None:
+        low, high = _at_least(lower, gamma), _at_most(upper, gamma)
+    else:
+        low, high = _odds_times(lower, gamma**-power), _odds_times(upper, gamma**power)
+    if shift.from_probability is not None:
+        low, high = shift.from_probability(low), shift.from_probability(high)
+    return low, high
 
 
 class RobustnessRadius(NamedTuple):
@@ -268,27 +277,47 @@ def robustness_radius(
         If ``warn_below`` is given and reached.
     """
     metric = get_metric(metric)
-    _check_metric(metric)
+    shift = _rule_of(metric)
     value = similarity(probe, metric)
     label = winner(value)
-    if alpha is not None or metric.name not in SHARP:
+    compared = shift.rival_events is not None or shift.least_lead is not None
+    if alpha is None and compared:
+        radii, exact = _compared_radii(probe, label, shift)
+    else:
         lower = upper = value
         if alpha is not None:
             found = intervals(
                 probe, metric, alpha=alpha, simultaneous="concepts", largest_unit=largest_unit
             )
             lower, upper = found.lower, found.upper
-        radii = _marginal_radii(at_concept(lower, label)[:, None], upper, metric)
+        radii = _marginal_radii(at_concept(lower, label)[:, None], upper, shift)
         exact = jnp.zeros(radii.shape, bool)
-    else:
-        parts = [
-            _joint_radii(
-                part.neurons.present, part.labels.present, part.weights, label[some],
-                metric=metric,
-            )
-            for some, part in probe.in_neurons()
-        ]  # fmt: skip
-        radii, exact = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    result = _first_rival(value, label, radii, exact)
+    if warn_below is not None and bool((result.radius < warn_below).any()):
+        count = int((result.radius < warn_below).sum())
+        warnings.warn(
+            f"{count} of {len(result.radius)} labels have a robustness radius below "
+            f"{warn_below:g}: a target whose density differs by that factor may have others",
+            ShiftWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def _compared_radii(probe: Probe, label: Array, shift: ShiftRule) -> tuple[Array, Array]:
+    """Radius of each pair from the label and the rival compared, and whether it is exact."""
+    parts = [
+        _joint_radii(
+            part.neurons.present, part.labels.present, part.weights, label[some], shift=shift
+        )
+        for some, part in probe.in_neurons()
+    ]
+    radii, exact = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    return radii, exact
+
+
+def _first_rival(value: Array, label: Array, radii: Array, exact: Array) -> RobustnessRadius:
+    """The rival with the least radius."""
     columns = jnp.arange(value.shape[1], dtype=jnp.int32)[None, :]
     rivals = ~jnp.isnan(value) & (columns != label[:, None])
     radii = jnp.where(rivals, jnp.maximum(radii, 1), jnp.inf)
@@ -296,13 +325,6 @@ def robustness_radius(
     radius = jnp.where(label < 0, jnp.nan, radii.min(axis=1))
     overtaken = jnp.isfinite(radius)
     found_exact = jnp.take_along_axis(exact, rival[:, None], axis=1)[:, 0] & overtaken
-    if warn_below is not None and bool((radius < warn_below).any()):
-        warnings.warn(
-            f"{int((radius < warn_below).sum())} of {len(radius)} labels have a robustness radius "
-            f"below {warn_below:g}: a target whose density differs by that factor may have others",
-            ShiftWarning,
-            stacklevel=2,
-        )
     return RobustnessRadius(radius, jnp.where(overtaken, rival, -1), label, found_exact)
 
 
@@ -323,27 +345,14 @@ def _event_radius(p: Array, q: Array) -> Array:
     return jnp.where(p > q, radius, 1)
 
 
-def _marginal_radii(lower: Array, upper: Array, metric: Metric) -> Array:
-    if metric.name == "accuracy":
+def _marginal_radii(lower: Array, upper: Array, shift: ShiftRule) -> Array:
+    if shift.to_probability is not None:
+        lower, upper = shift.to_probability(lower), shift.to_probability(upper)
+    if shift.odds_power is None:
         return _event_radius(lower, upper)
-    if metric.name == "f1":
-        lower, upper = lower / (2 - lower), upper / (2 - upper)
     odds = lower * (1 - upper) / jnp.where(upper > 0, upper * jnp.maximum(1 - lower, 0), 1)
-    radius = jnp.where((upper <= 0) | (lower >= 1), jnp.inf, odds ** (0.5 / _power(metric)))
+    radius = jnp.where((upper <= 0) | (lower >= 1), jnp.inf, odds ** (0.5 / shift.odds_power))
     return jnp.where(lower > upper, radius, 1)
-
-
-class Cells(NamedTuple):
-    """Probabilities [U, C] of the kinds of samples: active or not, of the label, of the rival."""
-
-    a11: Array
-    a10: Array
-    a01: Array
-    a00: Array
-    n11: Array
-    n10: Array
-    n01: Array
-    n00: Array
 
 
 def _cells(active: Array, present: Array, weights: Array, label: Array) -> Cells:
@@ -368,22 +377,20 @@ def _cells(active: Array, present: Array, weights: Array, label: Array) -> Cells
     return Cells(a11, rest[0], a01, rest[2], n11, rest[1], n01, rest[3])
 
 
-@partial(jax.jit, static_argnames="metric")
+@partial(jax.jit, static_argnames="shift")
 def _joint_radii(
-    active: Array, present: Array, weights: Array, label: Array, *, metric: Metric
+    active: Array, present: Array, weights: Array, label: Array, *, shift: ShiftRule
 ) -> tuple[Array, Array]:
     """Radius of each pair, and whether it is exact: two [U, C]."""
     cells = _cells(active, present, weights, label)
-    if metric.name == "accuracy":
-        radius = _event_radius(cells.a10 + cells.n01, cells.a01 + cells.n10)
+    if shift.rival_events is not None:
+        radius = _event_radius(*shift.rival_events(cells))
         return radius, jnp.ones(radius.shape, bool)
-    if metric.name == "precision":
-        radius = _event_radius(cells.a10, cells.a01)
-        return radius, jnp.ones(radius.shape, bool)
-    lead = _recall_lead if metric.name == "recall" else _iou_lead
+    lead = shift.least_lead
+    assert lead is not None
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
+    def halve(_: int, between: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = between
         middle = jnp.sqrt(low * high)
         ahead = lead(cells, middle)[0] > 0
         return jnp.where(ahead, middle, low), jnp.where(ahead, high, middle)
@@ -393,28 +400,3 @@ def _joint_radii(
     _, used, free = lead(cells, low)
     exact = (free / low <= 1 - used) & (1 - used <= free * low)
     return jnp.where(lead(cells, LARGEST * one)[0] > 0, jnp.inf, low), exact
-
-
-Lead = tuple[Array, Array, Array]  # the label's lead, the weight put on, the rest's before
-
-
-def _iou_lead(k: Cells, gamma: Array) -> Lead:
-    """Least of tp (F + rival's fn) - rival's tp (F + fn), F active, over w in [1/G, G].
-
-    It rises in a10 and n01, falls in a01 and n10, and is linear in the others.
-    """
-    x, y, z, v = k.a10 / gamma, k.n01 / gamma, k.a01 * gamma, k.n10 * gamma
-    both = y - v + x - z
-    a11 = k.a11 * jnp.where(both > 0, 1 / gamma, gamma)
-    others = jnp.where(x > z, 1 / gamma, gamma) * (k.a00 + k.n11)
-    lead = a11 * both + x * (x + y) - z * (z + v) + (x - z) * others
-    return lead, x + y + z + v + a11 + others, k.n00
-
-
-def _recall_lead(k: Cells, gamma: Array) -> Lead:
-    """Least of tp times the rival's fn less the rival's tp times fn, likewise."""
-    x, y, z, v = k.a10 / gamma, k.n01 / gamma, k.a01 * gamma, k.n10 * gamma
-    a11 = k.a11 * jnp.where(y > v, 1 / gamma, gamma)
-    n11 = k.n11 * jnp.where(x > z, 1 / gamma, gamma)
-    lead = a11 * (y - v) + x * y - z * v + n11 * (x - z)
-    return lead, x + y + z + v + a11 + n11, k.a00 + k.n00
