@@ -426,7 +426,9 @@ def test_rounding_leads_out_of_no_range(metric):
     c = np.random.default_rng(14).random((160, 200))
     probe = nt.make_probe(c, c)
     rule = nt.METRICS[metric]
-    uncut = nt.six_sum_metric(metric, *rule[1:3], rule.finalise, (-np.inf, np.inf), "the same")
+    uncut = nt.six_sum_metric(
+        metric, rule.neuron_view, rule.concept_view, rule.finalise, (-np.inf, np.inf), "the same"
+    )
     assert float(nt.similarity(probe, uncut).max()) > 1
     assert float(nt.similarity(probe, metric).max()) == 1
 

@@ -43,6 +43,7 @@ def test_every_formula_has_mutants():
         "auditing/hierarchy.py",
         "auditing/verdicts.py",
         "chance/null.py",
+        "chance/p_values.py",
         "faithfulness/bounds.py",
         "faithfulness/concentration.py",
         "faithfulness/estimands.py",
@@ -60,6 +61,7 @@ def test_every_formula_has_mutants():
         "resampling/stability_measures.py",
         "schemes.py",
         "sets/set_rules.py",
+        "shift/probabilities.py",
         "shift/unknown_shift.py",
     }
 

@@ -152,18 +152,18 @@ def intervals(
         with Student's quantile for the effective units of each pair; the whole range where these
         are fewer than three). ``"auto"``: dkw where a metric of active samples meets thresholds
         from the same data, else exact, else betting, else (AUROC) chernoff, else asymptotic, for
-        metrics without other limits. Betting reads the units one by one for the eight most similar
+        metrics without other bounds. Betting reads the units one by one for the eight most similar
         concepts of each neuron, where at most 2,048 units count, and only their mean squares for
-        the others, whose limits are somewhat wider; both hold at the same error.
+        the others, whose bounds are somewhat wider; both hold at the same error.
     simultaneous : {"none", "concepts", "all"}
         Divide alpha by the number of concepts, or of pairs (Bonferroni).
     activation_range : pair of float or array [U], optional
         Smallest and largest activation possible, known beforehand. With it ``mad``,
-        ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
+        ``standardised_mad``, ``correlation`` and ``cosine`` have bounds for every sample size.
     largest_unit : float or "pair", optional
         Largest total weight that a unit (a group, or a sample) can have, known beforehand, in units
         of the heaviest sample's weight (of equal weights: the most samples in a group). With groups
-        or unequal weights, limits for every sample size rest on it; unless it is given they assume
+        or unequal weights, bounds for every sample size rest on it; unless it is given they assume
         that no unit weighs more than the largest seen, and say so in ``assumes``. ``"pair"``, for
         groups and all metrics but AUROC, assumes less of large groups and more of the pair: that no
         group has more samples that count for it (for iou: neuron active or concept present) than

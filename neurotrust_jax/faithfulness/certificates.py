@@ -19,7 +19,7 @@ from .methods import IntervalMethod
 
 __all__ = ["LOWER_SHARE", "Certificate", "certify"]
 
-LOWER_SHARE = 0.25  # of a certificate's alpha
+LOWER_SHARE = 0.25  # share of a certificate's alpha
 
 
 @partial(
@@ -41,12 +41,12 @@ class Certificate:
         No concept's true similarity exceeds the label's by more than this, at least 0; 0 means that
         the label is the best. NaN without a label.
     mask : Array [U, C] of bool
-        The certified set, which holds the truly best concept: those whose upper limit reaches the
-        largest lower limit. All concepts without a label.
+        The certified set, which holds the truly best concept: those whose upper bound reaches the
+        largest lower bound. All concepts without a label.
     excludes_nothing : Array [U] of bool
         Whether the set rules out no concept at all: the probing set is too small to say anything.
     positives : Array [C] of int32
-        Independent units (groups where given) on which each concept is present: what most limits
+        Independent units (groups where given) on which each concept is present: what most bounds
         are made of.
     guarantee : str
         What is promised, see :class:`Intervals`.
@@ -84,11 +84,11 @@ def certify(
 ) -> Certificate:
     """Certify each neuron's label: how good it is at least, and which concepts could be better.
 
-    The label is chosen by the data, so lower limits hold for all concepts at once, with a quarter
+    The label is chosen by the data, so lower bounds hold for all concepts at once, with a quarter
     of alpha. The truly best concept is the same whatever the data, so it needs no correction for
-    many concepts: its upper limit holds at three quarters of alpha, whichever concept it is. With
-    probability 1 - alpha the best similarity is thus at most the largest upper limit, and the best
-    concept is one of those whose upper limit reaches the largest lower limit. Each limit is
+    many concepts: its upper bound holds at three quarters of alpha, whichever concept it is. With
+    probability 1 - alpha the best similarity is thus at most the largest upper bound, and the best
+    concept is one of those whose upper bound reaches the largest lower bound. Each bound is
     one-sided, and so nearer to the similarity than that of :func:`intervals` at the same level.
 
     Parameters
@@ -139,9 +139,9 @@ def _certificate(low: Intervals, high: Intervals, positives: Array, guarantee: s
 
 @jax.jit
 def _certified(similarity: Array, lower: Array, upper: Array) -> tuple[Array, ...]:
-    """Label, its lower limit, regret, mask, and whether this is full."""
+    """Label, its lower bound, regret, mask, and whether this is full."""
     label = winner(similarity)
-    # an undefined limit excludes nothing
+    # an undefined bound excludes nothing
     lower = jnp.where(jnp.isnan(lower), -jnp.inf, lower)
     upper = jnp.where(jnp.isnan(upper), jnp.inf, upper)
     at_label = jnp.arange(lower.shape[1], dtype=jnp.int32)[None, :] == label[:, None]

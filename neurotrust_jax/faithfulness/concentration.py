@@ -1,14 +1,14 @@
-"""Confidence limits of one ratio of means, valid at every sample size, for many pairs at once.
+"""Confidence bounds of one ratio of means, valid at every sample size, for many pairs at once.
 
 Everything reduces to independent blocks that carry hits X in [0, Y] out of trials Y in [0, M], and
 to the ratio r = E[X] / E[Y]. A block is a sample (then Y is 1 and X a coin, a binomial) or a group
 of samples that are not independent. At the true r the residuals X - r Y have mean zero and lie in
-[-r M, (1 - r) M]: whatever bounds the mean of bounded variables gives a limit on r. Blocks without
-trials are dropped first; the rest are again independent and identically distributed.
+[-r M, (1 - r) M]: any inequality for the mean of bounded variables gives a bound on r. Blocks
+without trials are dropped first; the rest are again independent and identically distributed.
 
-Every law takes ``tail``, the error of *each side*: the lower limit exceeds the true ratio with
-probability at most ``tail``, and so the upper one falls below it. Both together hold but for twice
-that; whoever reads one side alone spends the whole error on it.
+Every inequality takes ``tail``, the error of *each bound*: the lower bound exceeds the true ratio
+with probability at most ``tail``, and so the upper bound falls below it. Both hold but for a
+probability of twice that; whoever reads one bound alone spends the whole error on it.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def chernoff(data: RatioData, tail: Array) -> Interval:
 
 
 def bernstein(data: RatioData, tail: Array) -> Interval:
-    """Empirical Bernstein limits (Maurer and Pontil, 2009, theorem 4).
+    """Empirical Bernstein bounds (Maurer and Pontil, 2009, theorem 4).
 
     The residual's mean exceeds its expectation, 0, by more than sqrt(2 V ln(2/tail) / N) +
     7 M ln(2/tail) / (3 (N - 1)) with probability at most ``tail``, V their sample variance.
@@ -156,11 +156,11 @@ def bernstein(data: RatioData, tail: Array) -> Interval:
     return _outermost(data, side)
 
 
-COARSE_STEPS = 12  # of bisection: the ends may be this much too wide, 1 in 4,096 of the way
+COARSE_STEPS = 12  # steps of bisection, so that bounds are too wide by 1 in 4,096 of the way
 
 
 def replicate_bounds(data: RatioData, log_error: Array) -> Interval:
-    """Ends that a bootstrap replicate of the ratio passes with probability exp(-log_error) each.
+    """Bounds that a bootstrap replicate of the ratio passes with probability exp(-log_error) each.
 
     Single samples of equal weight. Of the n samples N have a trial, and a share r of these is a
     hit. Draw n of them with replacement, or each as often as a Poisson(1) count tells: by
@@ -201,23 +201,23 @@ def each(function: Callable[[Any], Array], one: Any, other: Any) -> Interval:
 def boundary(
     accepted: Callable[[Array], Array], inside: Array, outside: Array, steps: int | None = None
 ) -> Array:
-    """Where acceptance ends on the way from ``inside`` to ``outside``, rounded outwards.
+    """The last accepted value on the way from ``inside`` to ``outside``, rounded outwards.
 
-    Bisection finds the outermost end because each rule has only one, or accepts all the way: then
-    it is ``outside``. Chernoff's N kl is convex in r and 0 at ``inside``; the limit of a replicate
-    increases with such a kl; the tail of :func:`dkw` decreases. Bernstein accepts, at a distance s
-    from the measured ratio, where T s <= a σ(s) + b, with T the mean of Y, σ the standard deviation
-    of the residuals, a = sqrt(2 ln(2/tail) / N) and b > 0. σ is convex (the norm of a vector that
-    is linear in s), so T s - a σ(s) - b is concave, and negative at s = 0. If it still rises as s
-    grows to infinity it rises everywhere, and passes 0 once. Else T is at most a times the standard
-    deviation of Y, itself at most sqrt(M T N / (N - 1)): then T <= 2 M ln(2/tail) / (N - 1) < b,
-    and every ratio in [0, 1] is accepted.
+    Bisection finds the outermost one because each rule stops accepting once, or accepts all the
+    way: then it is ``outside``. Chernoff's N kl is convex in r and 0 at ``inside``; the bound of a
+    replicate increases with such a kl; the tail of :func:`dkw` decreases. Bernstein accepts, at a
+    distance s from the measured ratio, where T s <= a σ(s) + b, with T the mean of Y, σ the
+    standard deviation of the residuals, a = sqrt(2 ln(2/tail) / N) and b > 0. σ is convex (the norm
+    of a vector that is linear in s), so T s - a σ(s) - b is concave, and negative at s = 0. If it
+    still rises as s grows to infinity, it rises everywhere and passes 0 once. Else T is at most a
+    times the standard deviation of Y, itself at most sqrt(M T N / (N - 1)): then
+    T <= 2 M ln(2/tail) / (N - 1) < b, and every ratio in [0, 1] is accepted.
     """
     if steps is None:
         steps = 26 if inside.dtype == jnp.float32 else 50
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        yes, no = ends
+    def halve(_: int, between: tuple[Array, Array]) -> tuple[Array, Array]:
+        yes, no = between
         middle = (yes + no) / 2
         keep = accepted(middle)
         return jnp.where(keep, middle, yes), jnp.where(keep, no, middle)
@@ -226,7 +226,7 @@ def boundary(
 
 
 def _relative_entropy(p: Array, q: Array) -> Array:
-    """Relative entropy of the coin p to the coin q, accurate for p near q and at the ends."""
+    """Relative entropy of the coin p to the coin q, accurate for p near q and at 0 and 1."""
     return q * excess((p - q) / jnp.where(q > 0, q, 1), p, q) + (1 - q) * excess(
         (q - p) / jnp.where(q < 1, 1 - q, 1), 1 - p, 1 - q
     )

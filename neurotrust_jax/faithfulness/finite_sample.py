@@ -21,7 +21,7 @@ from .methods import PartBound
 __all__ = ["LEADING", "MOST_BLOCKS", "finite_sample_bounds"]
 
 LEADING = 8  # most similar concepts of a neuron, whose bounds betting takes from the blocks
-MOST_BLOCKS = 2048  # of a pair; from more the moments tell nearly as much
+MOST_BLOCKS = 2048  # blocks of a pair; with more the moments are nearly as good
 
 
 def finite_sample_bounds(
@@ -102,7 +102,7 @@ def _sharpened(
     value: Array,
     part: Share,
     data: RatioData,
-    ends: list[Interval],
+    found: list[Interval],
     tails: list[Array],
     num_units: int | None,
 ) -> list[Interval]:
@@ -112,12 +112,12 @@ def _sharpened(
     few = np.asarray(some.blocks)
     longest = int(few[few <= MOST_BLOCKS].max(initial=0))
     if longest == 0:
-        return ends
+        return found
     return _with_blocks(
         d,
         leading,
         some,
-        ends,
+        found,
         tails,
         part=part,
         num_units=num_units,
@@ -143,7 +143,7 @@ def _with_blocks(
     d: Data,
     chosen: Array,
     pairs: _OfPairs,
-    ends: list[Interval],
+    found: list[Interval],
     tails: list[Array],
     *,
     part: Share,
@@ -155,19 +155,20 @@ def _with_blocks(
     c = c.T
 
     def one(of: tuple[Array, Array, _OfPairs, list[Interval]]) -> list[Interval]:
-        column, own, (n, bound), within = of
+        column, own, (n, most), within = of
         x, y = _packed(*terms_of_share(part, column, c[own].T, d, num_units), length)
-        found = [
-            betting.from_blocks(x, y, limits, n, bound, tail)
-            for limits, tail in zip(within, tails, strict=True)
+        narrower = [
+            betting.from_blocks(x, y, bounds, n, most, tail)
+            for bounds, tail in zip(within, tails, strict=True)
         ]
         # those of more blocks stay as they are
-        return jax.tree.map(lambda new, old: jnp.where(n <= MOST_BLOCKS, new, old), found, within)
+        few = n <= MOST_BLOCKS
+        return jax.tree.map(lambda new, old: jnp.where(few, new, old), narrower, within)
 
-    within = jax.tree.map(lambda x: jnp.take_along_axis(x, chosen, axis=1), ends)
-    found = lax.map(one, (f.T, chosen, pairs, within))
+    within = jax.tree.map(lambda x: jnp.take_along_axis(x, chosen, axis=1), found)
+    narrower = lax.map(one, (f.T, chosen, pairs, within))
     neuron = jnp.arange(chosen.shape[0], dtype=jnp.int32)[:, None]
-    return jax.tree.map(lambda old, new: old.at[neuron, chosen].set(new), ends, found)
+    return jax.tree.map(lambda old, new: old.at[neuron, chosen].set(new), found, narrower)
 
 
 def _packed(x: Array, y: Array, length: int) -> tuple[Array, Array]:

@@ -26,7 +26,7 @@ from ..probing.probe import Probe
 __all__ = ["standard_error"]
 
 POLYNOMIAL = ("binary", "raw", "centred", "standard")  # views that only their mean can move
-POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))  # of f and c, in the order of Sums
+POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))  # powers of f and c, in the order of Sums
 NUM_BLOCKS = 64
 CHUNK = 2**22  # numbers in one array of gradients
 

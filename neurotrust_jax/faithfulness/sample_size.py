@@ -146,10 +146,10 @@ def required_samples(
     """The smallest probing set with a given error, or on which a label gets certified.
 
     The smallest n at which :func:`generalization_gap` is at most ``epsilon``; with ``margin``, at
-    which four gaps fit into it. A label is certified when its lower limit exceeds every other upper
-    limit, see :func:`certify`. With probability 1 - alpha each measured similarity is within the
-    gap of the true one: two gaps. The best concept's lower limit lies another gap below, at a
-    quarter of alpha, the second's upper limit another above, at the rest of alpha for one concept
+    which four gaps fit into it. A label is certified when its lower bound exceeds every other upper
+    bound, see :func:`certify`. With probability 1 - alpha each measured similarity is within the
+    gap of the true one: two gaps. The best concept's lower bound lies another gap below, at a
+    quarter of alpha, the second's upper bound another above, at the rest of alpha for one concept
     alone. (The latter two would separate intervals about the true values; measured values fall
     closer together than that in about half of all probing sets.) All four are gaps to one side: the
     best concept must not be measured too low, nor another one too high.

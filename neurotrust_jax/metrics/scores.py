@@ -114,7 +114,7 @@ def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
 
 
-# Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
+# Compiled on the arrays alone, so that another layer's names or thresholds do not recompile it.
 @partial(jax.jit, static_argnames="metric")
 def score_prepared(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> Array:
     """Similarity [U, C] from both sides as :func:`prepare` gives them."""

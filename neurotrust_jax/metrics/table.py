@@ -40,8 +40,8 @@ REAL = (-math.inf, math.inf)
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
     """Quotient, NaN over 0, with gradients that stay finite next to a zero denominator."""
-    # of full size: XLA turns a division by a row or column into a product with its reciprocal, and
-    # equal shares such as 3/10 and 6/20 then come out unequal
+    # at full size, as XLA turns a division by a row or column into a product with its reciprocal:
+    # equal shares such as 3/10 and 6/20 would then come out unequal
     denominator = denominator + 0 * numerator
     positive = denominator != 0
     return jnp.where(positive, numerator / jnp.where(positive, denominator, 1), jnp.nan)

@@ -2,7 +2,7 @@
 
 A view turns the values of a side into a matrix [n, d] whose weighted sums the metric takes. What
 does not depend on the weights (sorting, say) is prepared once; what does (the mid-ranks, the mean)
-is evaluated anew under every weight vector, so that a bootstrap replicate by weights equals the
+is evaluated again under every weight vector, so that a bootstrap replicate by weights equals the
 metric on resampled rows exactly.
 """
 
@@ -62,7 +62,7 @@ def varies(values: Array, weights: Array) -> Array:
     Where it does not, no similarity is defined: a dead neuron, a constant activation, a concept
     that is never or always there.
     """
-    # of constant weights XLA would find the first used row as it compiles: a minute for a million
+    # if weights are constants, XLA looks for the first used row as it compiles, for minutes
     used = lax.optimization_barrier(weights > 0)
     one = values[jnp.argmax(used)]
     return ((values != one[None, :]) & used[:, None]).any(axis=0)

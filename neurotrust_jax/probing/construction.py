@@ -13,6 +13,7 @@ from jax import Array
 from .._runtime.validation import check_count, check_share
 from .inputs import as_activations, as_concepts, as_groups, as_names, as_thresholds, as_weights
 from .probe import LeftOut, Probe, compute_dtype
+from .sparse_columns import SparseColumns
 from .thresholds import DEFAULT_TOP_FRACTION, check_top, raised_thresholds, top_thresholds
 
 __all__ = [
@@ -77,7 +78,7 @@ def make_probe(
     top_of_active : float in (0, 1], optional
         Count a neuron as active on the most active share of these samples only, to label the top of
         its activation: 0.1 makes the top tenth of a sparse feature's positive activations active.
-        Thresholds are raised to that end, and then depend on the probing data.
+        Thresholds are raised for this, and then depend on the probing data.
     ties : {"strict", "inclusive"}
         ``"strict"``: active means above the threshold, and ties at the boundary of
         ``top_fraction`` are left out, so the realised rate is at most ``top_fraction``.
@@ -113,29 +114,11 @@ def make_probe(
             f"activations has {n} rows and concepts has {c.shape[0]}; both need one row per "
             "sample ([n, U] and [n, C]), so transpose or align them"
         )
-    if not 0 <= concept_threshold <= 1:
-        raise ValueError(f"concept_threshold must lie in [0, 1], got {concept_threshold}")
-    if ties not in ("strict", "inclusive"):
-        raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
-    if min_positives != 0:
-        check_count(min_positives, "min_positives")
-    if top_of_active is not None:
-        check_top(top_of_active, "top_of_active")
-
+    _check_options(ties, concept_threshold, min_positives, top_of_active)
     w = as_weights(sample_weight, n, compute_dtype(f))
     group_index, num_groups = as_groups(groups, n)
     inclusive = ties == "inclusive"
-    if thresholds is not None:
-        if top_fraction is not None:
-            raise ValueError("give either thresholds or top_fraction, not both")
-        t = as_thresholds(thresholds, f)
-        fraction, source = None, "given"
-    else:
-        fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
-        check_top(fraction, "top_fraction")
-        source = f"top_fraction={fraction:g}"
-        t = jax.device_put(np.zeros(f.shape[1], f.dtype))
-
+    t, fraction, source = _thresholds(thresholds, top_fraction, f)
     probe = Probe(
         activations=f,
         concepts=c,
@@ -158,6 +141,33 @@ def make_probe(
     if fraction is not None:
         probe = replace(probe, thresholds=top_thresholds(probe, fraction))
     return probe if top_of_active is None else _raised(probe, probe, top_of_active)
+
+
+def _check_options(
+    ties: str, concept_threshold: float, min_positives: int, top_of_active: float | None
+) -> None:
+    if not 0 <= concept_threshold <= 1:
+        raise ValueError(f"concept_threshold must lie in [0, 1], got {concept_threshold}")
+    if ties not in ("strict", "inclusive"):
+        raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
+    if min_positives != 0:
+        check_count(min_positives, "min_positives")
+    if top_of_active is not None:
+        check_top(top_of_active, "top_of_active")
+
+
+def _thresholds(
+    thresholds: Any, top_fraction: float | None, f: Array | SparseColumns
+) -> tuple[Array, float | None, str]:
+    """Thresholds, zeros where they are yet to be found; the top fraction; and their source."""
+    if thresholds is not None:
+        if top_fraction is not None:
+            raise ValueError("give either thresholds or top_fraction, not both")
+        return as_thresholds(thresholds, f), None, "given"
+    fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
+    check_top(fraction, "top_fraction")
+    zeros = jax.device_put(np.zeros(f.shape[1], f.dtype))
+    return zeros, fraction, f"top_fraction={fraction:g}"
 
 
 def _raised(probe: Probe, data: Probe, share: float) -> Probe:

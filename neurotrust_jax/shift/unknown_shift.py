@@ -24,6 +24,7 @@ from ..metrics.scores import at_concept, similarity, winner
 from ..metrics.shift_rules import Cells, ShiftRule
 from ..metrics.table import METRICS, get_metric
 from ..probing.probe import Probe
+from .probabilities import at_least, at_most, event_radius, most_conditional, odds_times
 from .reweighting import ShiftWarning
 
 __all__ = [
@@ -37,40 +38,8 @@ LARGEST = 1e6  # odds of a radius: beyond it no shift is meant
 BISECTIONS = 40
 
 
-def _at_most(p: Array, gamma: Array) -> Array:
-    """Largest target probability of an event of probability p.
-
-    E[w 1_A] <= G p, and 1 - E[w 1_A] = E[w 1_not A] >= (1 - p) / G; w of two values attains it.
-    """
-    return jnp.minimum(gamma * p, 1 - (1 - p) / gamma)
-
-
-def _at_least(p: Array, gamma: Array) -> Array:
-    """Smallest target probability: one less the largest of the complement."""
-    return jnp.maximum(p / gamma, 1 - gamma * (1 - p))
-
-
-def _most_conditional(hit: Array, miss: Array, gamma: Array) -> Array:
-    """Largest target value of hit / (hit + miss), from the probabilities of the two events.
-
-    It rises in the target's hit and falls in its miss, so it is at most that of the largest hit and
-    the smallest miss. Both are reached together: the first is at 1 - (1 - hit) / G only where hit >
-    1 / (G + 1), the second at 1 - G (1 - miss) only where miss > G / (G + 1), which is not both
-    true of disjoint events; in the first case w = 1 / G off the hits, in the second G off the
-    misses, in neither the rest takes what is left. Its odds move by a factor of at most G^2.
-    """
-    top, bottom = _at_most(hit, gamma), _at_least(miss, gamma)
-    some = top + bottom
-    return jnp.where(some > 0, top / jnp.where(some > 0, some, 1), jnp.nan)
-
-
-def _odds_times(p: Array, factor: Array) -> Array:
-    """A probability whose odds are multiplied."""
-    return factor * p / (1 - p + factor * p)
-
-
 class ShiftBounds(NamedTuple):
-    """Range of the target's similarity, see :func:`shift_bounds`.
+    """Bounds on the target's similarity, see :func:`shift_bounds`.
 
     Attributes
     ----------
@@ -79,7 +48,7 @@ class ShiftBounds(NamedTuple):
     gamma : float
         The density ratio lies in [1/gamma, gamma].
     sharp : bool
-        Whether some such density ratio attains each end, of the data at hand.
+        Whether some such density ratio attains each bound on these data.
     """
 
     lower: Array
@@ -113,7 +82,7 @@ def shift_bounds(
         At least 1, where the target is the probing distribution.
     alpha : float in (0, 1), optional
         With it the bounds also hold for the sampling error, each pair with probability 1 - alpha:
-        the limits of :func:`intervals` are moved, conditional ones by the factor of the odds. What
+        the bounds of :func:`intervals` are moved, conditional ones by the factor of the odds. What
         those assume, these assume too.
     largest_unit : float, optional
         As for :func:`intervals`; matters with alpha, and with groups or unequal weights.
@@ -189,8 +158,8 @@ def _share_bounds(
     for part in rule.shares:
         hit = combine(part.hits, sums) / sums.S
         miss = combine(part.trials, sums) / sums.S - hit
-        upper.append(_most_conditional(hit, miss, gamma))
-        lower.append(1 - _most_conditional(miss, hit, gamma))
+        upper.append(most_conditional(hit, miss, gamma))
+        lower.append(1 - most_conditional(miss, hit, gamma))
     none = jnp.zeros((1, 1), f.dtype)
     low, high = rule.carry(lower, upper, (none, none))
     defined = ~jnp.isnan(value)
@@ -203,9 +172,9 @@ def _moved(lower: Array, upper: Array, gamma: Array, shift: ShiftRule) -> tuple[
         lower, upper = shift.to_probability(lower), shift.to_probability(upper)
     power = shift.odds_power
     if power is None:
-        low, high = _at_least(lower, gamma), _at_most(upper, gamma)
+        low, high = at_least(lower, gamma), at_most(upper, gamma)
     else:
-        low, high = _odds_times(lower, gamma**-power), _odds_times(upper, gamma**power)
+        low, high = odds_times(lower, gamma**-power), odds_times(upper, gamma**power)
     if shift.from_probability is not None:
         low, high = shift.from_probability(low), shift.from_probability(high)
     return low, high
@@ -256,7 +225,7 @@ def robustness_radius(
         As in :func:`shift_bounds`.
     alpha : float in (0, 1), optional
         With it the radius also holds for the sampling error, for each neuron with probability
-        1 - alpha: limits for all concepts at once are compared. A lower bound.
+        1 - alpha: bounds for all concepts at once are compared. A lower bound.
     largest_unit : float, optional
         As in :func:`shift_bounds`.
     warn_below : float, optional
@@ -328,28 +297,11 @@ def _first_rival(value: Array, label: Array, radii: Array, exact: Array) -> Robu
     return RobustnessRadius(radius, jnp.where(overtaken, rival, -1), label, found_exact)
 
 
-def _event_radius(p: Array, q: Array) -> Array:
-    """Where the least target probability of one event meets the largest of another.
-
-    Both are the larger, and the smaller, of two functions of G, so they meet at the largest of the
-    four roots; the shift that attains both is that of :func:`_most_conditional`.
-    """
-    roots = [
-        jnp.sqrt(p / jnp.where(q > 0, q, 1)),
-        1 + p - q,
-        1 / jnp.where(1 - p + q > 0, 1 - p + q, 1),
-        jnp.sqrt((1 - q) / jnp.where(p < 1, 1 - p, 1)),
-    ]
-    never = ((q <= 0) & (p > 0)) | ((p >= 1) & (q < 1))
-    radius = jnp.where(never, jnp.inf, jnp.stack(roots).max(axis=0))
-    return jnp.where(p > q, radius, 1)
-
-
 def _marginal_radii(lower: Array, upper: Array, shift: ShiftRule) -> Array:
     if shift.to_probability is not None:
         lower, upper = shift.to_probability(lower), shift.to_probability(upper)
     if shift.odds_power is None:
-        return _event_radius(lower, upper)
+        return event_radius(lower, upper)
     odds = lower * (1 - upper) / jnp.where(upper > 0, upper * jnp.maximum(1 - lower, 0), 1)
     radius = jnp.where((upper <= 0) | (lower >= 1), jnp.inf, odds ** (0.5 / shift.odds_power))
     return jnp.where(lower > upper, radius, 1)
@@ -384,7 +336,7 @@ def _joint_radii(
     """Radius of each pair, and whether it is exact: two [U, C]."""
     cells = _cells(active, present, weights, label)
     if shift.rival_events is not None:
-        radius = _event_radius(*shift.rival_events(cells))
+        radius = event_radius(*shift.rival_events(cells))
         return radius, jnp.ones(radius.shape, bool)
     lead = shift.least_lead
     assert lead is not None
