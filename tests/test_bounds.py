@@ -22,7 +22,7 @@ from neurotrust_jax.faithfulness import (
     finite_sample,
     methods,
 )
-from neurotrust_jax.faithfulness.estimands import ratio_data
+from neurotrust_jax.faithfulness.estimands import Units, ratio_data
 from neurotrust_jax.faithfulness.evidence import effective_units, student_ratio
 from neurotrust_jax.metrics import interval_rules
 
@@ -244,7 +244,7 @@ def test_grouped_auroc_from_pairs_of_groups(metric):
     data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
     found = ratio_data(
         nt.METRICS[metric].interval_rule.parts[0], data, nt.similarity(p, metric),
-        num_units=p.num_units,
+        units=Units(p.num_units, False),
     )  # fmt: skip
     f, y = np.asarray(p.activations), columns(p)[1]
     score, label = (f, y) if metric == "auroc" else (np.asarray(p.concepts, float), columns(p)[0])
@@ -280,7 +280,7 @@ def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
     p = nt.make_probe(y[:, None] * 1.0, y[:, None], groups=np.arange(40) // 2, thresholds=0.5)
     data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
     found = ratio_data(
-        interval_rules.Pairs("neuron"), data, nt.similarity(p, "auroc"), num_units=20
+        interval_rules.Pairs("neuron"), data, nt.similarity(p, "auroc"), units=Units(20, False)
     )
     assert found.hits_high[0, 0] == found.trials[0, 0] == 380 / 380
     low, high = found.ratio

@@ -18,7 +18,7 @@ from jax import Array, lax
 from .._numerics.ranks import Ranking
 from .._numerics.sums import Sums
 from ..faithfulness.concentration import replicate_bounds
-from ..faithfulness.estimands import Data, counted_share, ratio_data
+from ..faithfulness.estimands import Data, Units, counted_share, ratio_data
 from ..metrics.interval_rules import AREA_OF_NEURON, IntervalRule
 from ..metrics.metric import Metric
 from ..probing.probe import Probe, Side
@@ -161,8 +161,8 @@ def _ends(
     one, zeros = jnp.ones_like(log_error), jnp.zeros(num_neurons, log_error.dtype)
     weights = jnp.ones(num_samples, log_error.dtype)
     data = Data(neurons, labels, weights, None, one, zeros, zeros)
-    rule = _rule_of(metric)
-    evidence = [ratio_data(part, data, observed, num_units=None) for part in rule.parts]
+    rule, single = _rule_of(metric), Units(num_samples, single=True)
+    evidence = [ratio_data(part, data, observed, units=single) for part in rule.parts]
     lowest, highest = zip(*(replicate_bounds(x, log_error) for x in evidence), strict=True)
     no_range = zeros[:, None], zeros[:, None]
     lower, upper = rule.carry(list(lowest), list(highest), no_range)

@@ -20,7 +20,7 @@ from ..metrics.scores import similarity, undefined_reason
 from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from .concentration import Interval
-from .estimands import Data
+from .estimands import Data, Units
 from .evidence import MIN_UNITS, effective_units, student_ratio
 from .finite_sample import finite_sample_bounds
 from .jackknife import standard_error
@@ -183,6 +183,23 @@ def intervals(
     -----
     CoverageWarning
         If a method for fixed thresholds is asked for thresholds that come from the same data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.intervals(probe, "iou", alpha=0.05)
+    >>> found.method, found.finite_sample
+    ('exact', True)
+    >>> bool((found.lower <= found.similarity).all() and (found.similarity <= found.upper).all())
+    True
+    >>> bool(found.lower[0, 1] > found.upper[0, 0])
+    True
     """
     if simultaneous not in SIMULTANEOUS:
         raise ValueError(
@@ -290,13 +307,13 @@ def _bounds_by_parts(
     rule, part_bounds = method.rule(metric), method.part_bounds(metric, independent)
     assert rule is not None
     assert part_bounds is not None
-    num_units = None if independent else probe.num_units
+    units = Units(probe.num_units, independent)
 
     def of_neurons(some: slice, part: Probe) -> Found:
         value = similarity(part, metric)
         data = _data(part, heaviest, *(x[some] for x in activations))
         found = finite_sample_bounds(
-            data, value, errors, rule, part_bounds, metric.range, num_units, per_pair
+            data, value, errors, rule, part_bounds, metric.range, units, per_pair
         )
         return value, [
             _only(both, bound, metric) for both, (_, bound) in zip(found, errors, strict=True)

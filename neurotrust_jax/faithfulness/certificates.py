@@ -106,6 +106,19 @@ def certify(
     ------
     ValueError
         As :func:`intervals`; intervals for single pairs can not certify.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> certificate = nt.certify(probe, "iou", alpha=0.05)
+    >>> int(certificate.label[0]), certificate.mask[0].tolist(), bool(certificate.certified[0])
+    (1, [False, True, False], True)
     """
     if simultaneous not in ("concepts", "all"):
         raise ValueError(

@@ -22,7 +22,7 @@ from ..metrics.parts import Coefficients, combine
 from ..probing.probe import Side
 from .concentration import RatioData
 
-__all__ = ["Data", "columns_of", "counted_share", "ratio_data", "terms_of_share"]
+__all__ = ["Data", "Units", "columns_of", "counted_share", "ratio_data", "terms_of_share"]
 
 
 class Data(NamedTuple):
@@ -49,7 +49,28 @@ class Data(NamedTuple):
     high: Array
 
 
-Basis = tuple[Array, Array, Array, Array]  # sums of 1, f, c and f c
+class Units(NamedTuple):
+    """What is drawn independently.
+
+    Attributes
+    ----------
+    number : int
+        Number of units: groups, or samples.
+    single : bool
+        Whether they are single samples of one weight.
+    """
+
+    number: int
+    single: bool
+
+
+class Basis(NamedTuple):
+    """Sums of 1, f, c and f c, as :func:`combine` takes them; of one neuron [N, 1] or [N, K]."""
+
+    S: Array
+    F: Array
+    C: Array
+    FC: Array
 
 
 def ratio_data(
@@ -57,7 +78,7 @@ def ratio_data(
     d: Data,
     value: Array,
     *,
-    num_units: int | None,
+    units: Units,
     squares: bool = False,
     mcdiarmid: bool = False,
 ) -> RatioData:
@@ -69,8 +90,7 @@ def ratio_data(
     d : Data
     value : Array [U, C]
         The similarity, which is that of a :class:`Pairs`; a :class:`Share` does not read it.
-    num_units : int or None
-        None where samples are independent and of one weight.
+    units : Units
     squares : bool
         Whether the means of squares of a :class:`Share` are needed too.
     mcdiarmid : bool
@@ -78,10 +98,10 @@ def ratio_data(
         inequality.
     """
     if isinstance(part, Pairs):
-        return _pairs(part, d, value, num_units, mcdiarmid)
+        return _pairs(part, d, value, units, mcdiarmid)
     f, c = columns_of(part, d)
     if d.groups is not None:
-        return _grouped(part, f, c, d, d.groups, num_units)
+        return _grouped(part, f, c, d, d.groups, units.number)
     counts = weighted_sums(f, c, (d.weights > 0).astype(f.dtype))
     blocks = combine(part.trials, counts)
     per_block = 1 / jnp.where(blocks > 0, blocks, 1)
@@ -116,16 +136,16 @@ def columns_of(part: Share, d: Data) -> tuple[Array, Array]:
 
 
 def terms_of_share(
-    part: Share, column: Array, c: Array, d: Data, num_units: int | None
+    part: Share, column: Array, c: Array, d: Data, units: Units
 ) -> tuple[Array, Array]:
     """Hits X and trials Y of every term [N, K], from a neuron's column [n] and concepts [n, K]."""
     w = d.weights
     weighted, scores = w * column, w[:, None] * c
-    basis = w[:, None], weighted[:, None], scores, weighted[:, None] * c
+    basis = Basis(w[:, None], weighted[:, None], scores, weighted[:, None] * c)
     if d.groups is None:
-        return _combined(part, basis)
-    s, fs, cs, fc = (jax.ops.segment_sum(x, d.groups, num_units) for x in basis)
-    return _of_groups(part, (s, fs, cs, fc))
+        return combine(part.hits, basis), combine(part.trials, basis)
+    sums = (jax.ops.segment_sum(x, d.groups, units.number) for x in basis)
+    return _of_groups(part, Basis(*sums))
 
 
 def _product_sum(
@@ -145,26 +165,14 @@ def _product_sum(
     return total
 
 
-def _combined(part: Share, basis: Basis) -> tuple[Array, Array]:
-    """Hits and trials from the sums of 1, f, c and f c."""
-    zero = jnp.zeros_like(basis[3])
-    x, y = (
-        sum((k * b for k, b in zip(coefficients, basis, strict=True) if k), zero)
-        for coefficients in (part.hits, part.trials)
-    )
-    return x, y
-
-
 def _of_groups(part: Share, basis: Basis) -> tuple[Array, Array]:
     """Hits and trials of groups, without what floating point leaves of sums that cancel."""
-    x, y = _combined(part, basis)
-    y = jnp.where(y > 1e-6 * basis[0].max(), y, 0)
+    x, y = combine(part.hits, basis), combine(part.trials, basis)
+    y = jnp.where(y > 1e-6 * basis.S.max(), y, 0)
     return jnp.clip(x, 0, y), y
 
 
-def _grouped(
-    part: Share, f: Array, c: Array, d: Data, groups: Array, num_groups: int | None
-) -> RatioData:
+def _grouped(part: Share, f: Array, c: Array, d: Data, groups: Array, num_groups: int) -> RatioData:
     """One neuron after the other, so that memory stays at [n, C]."""
 
     def total(x: Array) -> Array:
@@ -176,7 +184,7 @@ def _grouped(
     def one(column: Array) -> tuple[Array, ...]:
         weighted = w * column
         fs, fc = total(weighted)[:, None], total(weighted[:, None] * c)
-        x, y = _of_groups(part, (s, fs, cs, fc))
+        x, y = _of_groups(part, Basis(s, fs, cs, fc))
         blocks = (y > 0).sum(axis=0, dtype=f.dtype)
         means = (x, y, x * x, x * y, y * y)
         return (
@@ -189,7 +197,7 @@ def _grouped(
     return RatioData(x, x, y, blocks, d.bound, xx, xy, yy, most)
 
 
-def _pairs(part: Pairs, d: Data, value: Array, num_units: int | None, mcdiarmid: bool) -> RatioData:
+def _pairs(part: Pairs, d: Data, value: Array, units: Units, mcdiarmid: bool) -> RatioData:
     """Two-sample U-statistic given the labels; with groups, a U-statistic of pairs of groups.
 
     Independent samples of one weight: the statistic is a mean, over orderings, of means of k
@@ -207,16 +215,16 @@ def _pairs(part: Pairs, d: Data, value: Array, num_units: int | None, mcdiarmid:
     y = labels.astype(d.weights.dtype)
     positive, negative = weighted_total(y, d.weights), weighted_total(1 - y, d.weights)
 
-    if num_units is None:
+    if units.single:
         k = jnp.minimum(positive, negative)
         if mcdiarmid:
             k = positive * negative / d.weights.sum()
         blocks = jnp.where(defined, k.reshape(shape), 0)
         return RatioData(value, value, jnp.ones_like(value), blocks, jnp.ones_like(d.bound))
 
-    groups = jnp.arange(num_units, dtype=jnp.int32) if d.groups is None else d.groups
-    total = jax.ops.segment_sum(d.weights, groups, num_units)
-    own = jax.ops.segment_sum(d.weights[:, None] * y, groups, num_units)
+    groups = jnp.arange(units.number, dtype=jnp.int32) if d.groups is None else d.groups
+    total = jax.ops.segment_sum(d.weights, groups, units.number)
+    own = jax.ops.segment_sum(d.weights[:, None] * y, groups, units.number)
     inside = (own * (total[:, None] - own)).sum(axis=0).reshape(shape)
     pairs = (positive * negative).reshape(shape)
     between = jnp.maximum(pairs - inside, 0)

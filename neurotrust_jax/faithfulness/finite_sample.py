@@ -15,7 +15,7 @@ from ..metrics.interval_rules import IntervalRule, Pairs, Share
 from ..metrics.scores import ordered_concepts
 from . import betting
 from .concentration import Interval, RatioData
-from .estimands import Data, columns_of, ratio_data, terms_of_share
+from .estimands import Data, Units, columns_of, ratio_data, terms_of_share
 from .methods import PartBound
 
 __all__ = ["LEADING", "MOST_BLOCKS", "finite_sample_bounds"]
@@ -31,7 +31,7 @@ def finite_sample_bounds(
     rule: IntervalRule,
     part_bounds: list[PartBound],
     range: tuple[float, float],
-    num_units: int | None,
+    units: Units,
     per_pair: bool = False,
 ) -> list[Interval]:
     """Lower and upper bounds of all pairs at each error, two [U, C].
@@ -49,39 +49,36 @@ def finite_sample_bounds(
         How the interval of each part of the rule is made.
     range : tuple of float
         Smallest and largest value of the metric.
-    num_units : int or None
-        None for independent samples of one weight.
+    units : Units
     per_pair : bool
         Bound the trials of a group by the most seen of each pair.
     """
     tails = [jnp.asarray(x / rule.num_tails(bound), value.dtype) for x, bound in errors]
     by_part = []
     for part, by in zip(rule.parts, part_bounds, strict=True):
-        data = _ratio_data(
-            d, value, part, num_units=num_units, squares=by.squares, mcdiarmid=by.mcdiarmid
-        )
+        data = _ratio_data(d, value, part, units=units, squares=by.squares, mcdiarmid=by.mcdiarmid)
         if per_pair:
             data = _bounded_by_seen(data)
         found = [_bounds(data, tail, by) for tail in tails]
         if by.from_terms and isinstance(part, Share):
-            found = _sharpened(d, value, part, data, found, tails, num_units)
+            found = _sharpened(d, value, part, data, found, tails, units)
         by_part.append(found)
     return [
         _carried(list(found), d.low, d.high, rule, range) for found in zip(*by_part, strict=True)
     ]
 
 
-@partial(jax.jit, static_argnames=("part", "num_units", "squares", "mcdiarmid"))
+@partial(jax.jit, static_argnames=("part", "units", "squares", "mcdiarmid"))
 def _ratio_data(
     d: Data,
     value: Array,
     part: Share | Pairs,
     *,
-    num_units: int | None,
+    units: Units,
     squares: bool,
     mcdiarmid: bool,
 ) -> RatioData:
-    return ratio_data(part, d, value, num_units=num_units, squares=squares, mcdiarmid=mcdiarmid)
+    return ratio_data(part, d, value, units=units, squares=squares, mcdiarmid=mcdiarmid)
 
 
 @jax.jit
@@ -104,7 +101,7 @@ def _sharpened(
     data: RatioData,
     found: list[Interval],
     tails: list[Array],
-    num_units: int | None,
+    units: Units,
 ) -> list[Interval]:
     """The bounds from moments, with those from the blocks in place for the leading pairs."""
     leading = ordered_concepts(value, min(LEADING, value.shape[1]))
@@ -120,7 +117,7 @@ def _sharpened(
         found,
         tails,
         part=part,
-        num_units=num_units,
+        units=units,
         length=round_up_shape(longest),
     )
 
@@ -138,7 +135,7 @@ def _of_pairs(data: RatioData, chosen: Array) -> _OfPairs:
     return _OfPairs(*(jnp.take_along_axis(x, chosen, axis=1) for x in (data.blocks, bound)))
 
 
-@partial(jax.jit, static_argnames=("part", "num_units", "length"))
+@partial(jax.jit, static_argnames=("part", "units", "length"))
 def _with_blocks(
     d: Data,
     chosen: Array,
@@ -147,7 +144,7 @@ def _with_blocks(
     tails: list[Array],
     *,
     part: Share,
-    num_units: int | None,
+    units: Units,
     length: int,
 ) -> list[Interval]:
     """One neuron after the other, so that memory stays at [blocks, K]."""
@@ -156,7 +153,7 @@ def _with_blocks(
 
     def one(of: tuple[Array, Array, _OfPairs, list[Interval]]) -> list[Interval]:
         column, own, (n, most), within = of
-        x, y = _packed(*terms_of_share(part, column, c[own].T, d, num_units), length)
+        x, y = _packed(*terms_of_share(part, column, c[own].T, d, units), length)
         narrower = [
             betting.from_blocks(x, y, bounds, n, most, tail)
             for bounds, tail in zip(within, tails, strict=True)

@@ -118,6 +118,13 @@ def generalization_gap(
     ------
     ValueError
         If an argument is out of range, shapes do not broadcast, or the metric has no planning gap.
+
+    Examples
+    --------
+    >>> import neurotrust_jax as nt
+    >>> gap = nt.generalization_gap("accuracy", 10_000, concept_frequency=0.1)
+    >>> round(float(gap), 4)
+    0.0136
     """
     metric = get_metric(metric)
     gap = _gap_of(metric)
@@ -178,6 +185,13 @@ def required_samples(
     ValueError
         If not exactly one of epsilon and margin is given, an argument is out of range, shapes do
         not broadcast, the metric has no planning gap, or more than 2**53 samples are needed.
+
+    Examples
+    --------
+    >>> import neurotrust_jax as nt
+    >>> answer = nt.required_samples("recall", 0.1, concept_frequency=0.01, num_concepts=256)
+    >>> int(answer.samples), int(answer.positives)
+    (46171, 462)
     """
     metric = get_metric(metric)
     gap = _gap_of(metric)

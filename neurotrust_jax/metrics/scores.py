@@ -83,6 +83,16 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     ------
     ValueError
         If the metric is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> activations = np.array([[0.0], [1.0], [1.0], [1.0]])
+    >>> concepts = np.array([[0, 1], [1, 0], [1, 0], [0, 0]])
+    >>> probe = nt.make_probe(activations, concepts, thresholds=0.5)
+    >>> nt.similarity(probe, "recall").tolist()
+    [[1.0, 0.0]]
     """
     metric = get_metric(metric)
     check_joint(probe, metric)
@@ -139,6 +149,19 @@ def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identifi
     ------
     ValueError
         If the metric is unknown or k is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.identify(probe, "iou")
+    >>> int(found.concept[0, 0]), int(found.tied[0])
+    (1, 1)
     """
     metric = get_metric(metric)
     if not 1 <= k <= probe.num_concepts:

@@ -48,12 +48,16 @@ class View(NamedTuple):
         ``distinct(prepared) -> Array [n, d]`` of numbers that differ between two rows where the
         view does. Of the view itself, which is calculated, a compiler may round two copies
         differently, and a constant column would then seem to vary.
+    weights_enter : {"nowhere", "mean", "other"}
+        Whether the view depends on the weights: not at all, through the weighted mean that it
+        subtracts, or otherwise.
     """
 
     prepare: Callable[[Side], Any]
     evaluate: Callable[[Any, Array], Array]
     summary: str
     distinct: Callable[[Any], Array] = lambda prepared: prepared
+    weights_enter: str = "other"
 
 
 def varies(values: Array, weights: Array) -> Array:
@@ -105,18 +109,26 @@ VIEWS: Mapping[str, View] = MappingProxyType(
             lambda side: side.present.astype(side.values.dtype),
             lambda prepared, weights: prepared,
             "1 where active or present, else 0",
+            weights_enter="nowhere",
         ),
         "raw": View(
             _scaled,
             lambda prepared, weights: prepared,
             "the value over its largest magnitude",
+            weights_enter="nowhere",
         ),
         "centred": View(
             lambda side: side.values,
             centred,
             "the value minus its weighted mean",
+            weights_enter="mean",
         ),
-        "standard": View(_standard, centred, "the value minus its weighted mean, scaled"),
+        "standard": View(
+            _standard,
+            centred,
+            "the value minus its weighted mean, scaled",
+            weights_enter="mean",
+        ),
         "cubed": View(
             _standard,
             lambda prepared, weights: centred(prepared, weights) ** 3,

@@ -106,6 +106,18 @@ def make_probe(
         message repeats the value and names the remedy.
     TypeError
         On complex or non-numeric arrays, and groups that are not hashable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> activations = np.array([[0.1, 2.0], [0.9, 0.0], [0.2, 1.5], [0.8, 0.0]])
+    >>> concepts = np.array([[0], [1], [0], [1]])
+    >>> probe = nt.make_probe(activations, concepts, concept_names=["cat"], thresholds=0.5)
+    >>> probe.num_samples, probe.num_neurons, probe.concept_names
+    (4, 2, ('cat',))
+    >>> probe.active.tolist()
+    [[False, True], [True, False], [False, True], [True, False]]
     """
     f, c = as_activations(activations), as_concepts(concepts)
     n = f.shape[0]

@@ -95,6 +95,20 @@ def shift_bounds(
     ------
     ValueError
         If gamma is below 1, or the metric has no bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.shift_bounds(probe, "iou", gamma=1.5)
+    >>> value = nt.similarity(probe, "iou")
+    >>> found.sharp, bool((found.lower <= value).all() and (value <= found.upper).all())
+    (True, True)
     """
     metric = get_metric(metric)
     shift = _rule_of(metric)
@@ -244,6 +258,19 @@ def robustness_radius(
     -----
     ShiftWarning
         If ``warn_below`` is given and reached.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.robustness_radius(probe, "iou")
+    >>> int(found.label[0]), bool(found.radius[0] > found.radius[1])
+    (1, True)
     """
     metric = get_metric(metric)
     shift = _rule_of(metric)
