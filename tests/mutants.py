@@ -549,7 +549,7 @@ MUTANTS = [
         ),
     ),
     *of(
-        "faithfulness/bounds.py",
+        "faithfulness/known_beforehand.py",
         (
             "math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)",
             "math.isfinite(largest_unit)",

@@ -20,6 +20,7 @@ from neurotrust_jax.faithfulness import (
     certificates,
     concentration,
     finite_sample,
+    known_beforehand,
     methods,
 )
 from neurotrust_jax.faithfulness.estimands import Units, ratio_data
@@ -39,6 +40,11 @@ TABLES = {
     "fixed": {m.name: m.interval_rule for m in nt.METRICS.values() if m.interval_rule},
     "uniform": {m.name: m.uniform_rule for m in nt.METRICS.values() if m.uniform_rule},
 }
+
+
+def data_of(p):
+    heaviest = known_beforehand.largest_weight(p, None)
+    return bounds._data(p, heaviest, *known_beforehand.known_range(p, None))
 
 
 def close(precision):
@@ -241,7 +247,9 @@ def test_auroc_given_the_labels():
 def test_grouped_auroc_from_pairs_of_groups(metric):
     """The U-statistic spelled out: sums over ordered pairs of groups of hits and of trials."""
     p = probe(groups=UNEVEN)
-    data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
+    data = bounds._data(
+        p, known_beforehand.largest_weight(p, None), *known_beforehand.known_range(p, None)
+    )
     found = ratio_data(
         nt.METRICS[metric].interval_rule.parts[0], data, nt.similarity(p, metric),
         units=Units(p.num_units, False),
@@ -278,7 +286,9 @@ def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
     """Every pair rightly ordered: those inside groups must not push the ratio beyond 1."""
     y = np.tile([True, False], 20)
     p = nt.make_probe(y[:, None] * 1.0, y[:, None], groups=np.arange(40) // 2, thresholds=0.5)
-    data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
+    data = bounds._data(
+        p, known_beforehand.largest_weight(p, None), *known_beforehand.known_range(p, None)
+    )
     found = ratio_data(
         interval_rules.Pairs("neuron"), data, nt.similarity(p, "auroc"), units=Units(20, False)
     )

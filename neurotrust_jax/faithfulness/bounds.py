@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._numerics.sums import per_unit
 from .._runtime.validation import check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import similarity, undefined_reason
@@ -24,6 +22,7 @@ from .estimands import Data, Units
 from .evidence import MIN_UNITS, effective_units, student_ratio
 from .finite_sample import finite_sample_bounds
 from .jackknife import standard_error
+from .known_beforehand import LargestUnit, check_per_pair, in_samples, known_range, largest_weight
 from .methods import (
     CoverageWarning,
     IntervalMethod,
@@ -36,15 +35,12 @@ from .methods import (
 __all__ = [
     "CoverageWarning",
     "Intervals",
-    "LargestUnit",
     "Level",
     "intervals",
     "intervals_at",
-    "largest_weight",
     "promise",
 ]
 
-LargestUnit = float | Literal["pair"] | None
 SIMULTANEOUS = ("none", "concepts", "all")
 
 
@@ -237,11 +233,11 @@ def intervals_at(
     independent = probe.groups is None and even
     per_pair = largest_unit == "pair"
     if per_pair:
-        _check_per_pair(probe, metric)
+        check_per_pair(probe, metric)
     heaviest = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
-    largest = "" if independent else _in_samples(heaviest / float(probe.weights.max()), even)
+    largest = "" if independent else in_samples(heaviest / float(probe.weights.max()), even)
     known = largest_unit is not None and not per_pair
-    activations = _known_range(probe, activation_range)
+    activations = known_range(probe, activation_range)
     chosen = resolve(probe, metric, method, activation_range is not None)
     counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
@@ -338,60 +334,6 @@ def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
     w = np.asarray(probe.weights)
     share, largest = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, bound))
     return Data(probe.neurons, probe.labels, share, probe.groups, largest, low, high)
-
-
-def largest_weight(probe: Probe, largest_unit: float | None) -> float:
-    """Largest total weight that a unit can have."""
-    heaviest = float(probe.weights.max())
-    bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units))) / heaviest
-    if largest_unit is None:
-        return bound * heaviest
-    if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
-        raise ValueError(
-            f"largest_unit must be at least {bound:g}, the largest total weight of a unit seen in "
-            f"units of the heaviest sample's, got {largest_unit}"
-        )
-    return float(largest_unit) * heaviest
-
-
-def _check_per_pair(probe: Probe, metric: Metric) -> None:
-    if probe.groups is None:
-        raise ValueError(
-            "largest_unit='pair' is for groups, and this probe has none; leave it out, or give "
-            "groups= to make_probe"
-        )
-    if metric.interval_rule is not None and metric.interval_rule.paired:
-        raise ValueError(
-            f"largest_unit='pair' does not fit {metric.name!r}, which counts pairs of samples; "
-            "give the largest number of samples that a group can have"
-        )
-
-
-def _in_samples(weight: float, even: bool) -> str:
-    """A weight, in units of the heaviest sample's."""
-    if not even:
-        return f"{weight:g} times the heaviest sample"
-    return "1 sample" if weight == 1 else f"{weight:g} samples"
-
-
-def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Array]:
-    """Smallest and largest activation possible, [U] each; zeros where they are not known."""
-    low = high = jax.device_put(np.zeros(probe.num_neurons, probe.weights.dtype))
-    if known is None:
-        return low, high
-    low, high = (jnp.broadcast_to(jnp.asarray(x, low.dtype), low.shape) for x in known)
-    for some, part in probe.in_neurons():
-        values = part.neurons.values
-        inside = (values >= low[some][None, :]) & (values <= high[some][None, :])
-        if not bool(inside.all()):
-            row, own = (int(i) for i in np.argwhere(~np.asarray(inside))[0])
-            column = some.start + own
-            raise ValueError(
-                f"activation_range must hold every activation, but sample {row} of neuron {column} "
-                f"has {float(values[row, own]):g}, outside [{float(low[column]):g}, "
-                f"{float(high[column]):g}]; give the range the network can reach"
-            )
-    return low, high
 
 
 @partial(jax.jit, static_argnames="metric")

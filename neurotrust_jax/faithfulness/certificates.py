@@ -14,7 +14,8 @@ from .._runtime.validation import check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
 from ..probing.probe import Probe
-from .bounds import Intervals, LargestUnit, Level, intervals_at, promise
+from .bounds import Intervals, Level, intervals_at, promise
+from .known_beforehand import LargestUnit
 from .methods import IntervalMethod
 
 __all__ = ["LOWER_SHARE", "Certificate", "certify"]

@@ -121,14 +121,14 @@ def chernoff(data: RatioData, tail: Array) -> Interval:
     """
     threshold = jnp.log(1 / tail)
 
-    def side(hits: Array) -> Callable[[Array], Array]:
+    def accepts(hits: Array) -> Callable[[Array], Array]:
         def accepted(r: Array) -> Array:
             mean = jnp.clip(r + (hits - r * data.trials) / data.bound, 0, 1)
             return data.blocks * _relative_entropy(mean, r) <= threshold
 
         return accepted
 
-    return _outermost(data, side)
+    return _outermost(data, accepts)
 
 
 def bernstein(data: RatioData, tail: Array) -> Interval:
@@ -144,7 +144,7 @@ def bernstein(data: RatioData, tail: Array) -> Interval:
     n = data.blocks
     fewer = jnp.where(n > 1, n - 1, 1)
 
-    def side(hits: Array) -> Callable[[Array], Array]:
+    def accepts(hits: Array) -> Callable[[Array], Array]:
         def accepted(r: Array) -> Array:
             mean = hits - r * data.trials
             variance = jnp.maximum(xx - 2 * r * xy + r**2 * yy - mean**2, 0) * n / fewer
@@ -153,7 +153,7 @@ def bernstein(data: RatioData, tail: Array) -> Interval:
 
         return accepted
 
-    return _outermost(data, side)
+    return _outermost(data, accepts)
 
 
 COARSE_STEPS = 12  # steps of bisection, so that bounds are too wide by 1 in 4,096 of the way
@@ -182,11 +182,11 @@ def replicate_bounds(data: RatioData, log_error: Array) -> Interval:
     return each(lambda outside: boundary(accepted, middle, outside, COARSE_STEPS), zero, one)
 
 
-def _outermost(data: RatioData, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
+def _outermost(data: RatioData, accepts: Callable[[Array], Callable[[Array], Array]]) -> Interval:
     """Outermost ratios that are accepted, on either side of the measured one."""
     low, high = data.ratio
     return each(
-        lambda x: boundary(side(x[0]), *x[1:]),
+        lambda x: boundary(accepts(x[0]), *x[1:]),
         (data.hits_low, low, jnp.zeros_like(low)),
         (data.hits_high, high, jnp.ones_like(high)),
     )

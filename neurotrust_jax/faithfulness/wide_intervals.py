@@ -11,7 +11,8 @@ from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
 from ..metrics.table import get_metric
 from ..probing.probe import Probe
-from .bounds import Intervals, intervals, largest_weight
+from .bounds import Intervals, intervals
+from .known_beforehand import largest_weight
 
 __all__ = ["LabelIntervals", "label_intervals"]
 
