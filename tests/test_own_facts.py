@@ -11,10 +11,10 @@ import pytest
 import scipy.stats
 
 import neurotrust_jax as nt
-from neurotrust_jax.faithfulness.methods import IntervalMethod, PartBound
-from neurotrust_jax.metrics.interval_rules import IntervalRule, binary_share, same
-from neurotrust_jax.metrics.parts import ABSENT, NEITHER, Part
-from neurotrust_jax.metrics.shift_rules import ShiftRule
+from neurotrust_jax.faithfulness import IntervalMethod, PartBound
+from neurotrust_jax.metrics import IntervalRule, Pairs, Part, ShiftRule
+from neurotrust_jax.metrics.interval_rules import binary_share, same
+from neurotrust_jax.metrics.parts import ABSENT, NEITHER
 
 KEY = jax.random.key(0)
 ALPHA = 0.1
@@ -152,6 +152,15 @@ def test_facts_survive_pickling():
     again = pickle.loads(pickle.dumps(own))
     assert again == own
     assert again.planning_gap is gap
+
+
+@pytest.mark.x32
+def test_a_function_of_an_auroc_is_refused_a_rule_that_starts_from_its_own_value():
+    def gini(lower, upper, _):
+        return 2 * lower[0] - 1, 2 * upper[0] - 1
+
+    with pytest.raises(ValueError, match="'auroc' makes another value of an AUROC"):
+        replace(nt.METRICS["auroc"], interval_rule=IntervalRule((Pairs("neuron"),), (1,), gini))
 
 
 def cantelli(data, tail):

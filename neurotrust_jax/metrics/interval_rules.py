@@ -56,15 +56,17 @@ class Column(NamedTuple):
         ``read(side, (low [d], high [d])) -> Array [n, d]`` within [0, 1]. The pair is the range of
         activations that is known beforehand, zeros where it is not known or the side is that of
         the concepts.
-    binary : bool
-        Whether it holds 0 and 1 alone.
     needs_range : bool
         Whether it is in [0, 1] only where the range of activations is known.
     """
 
     read: Callable[[Side, Known], Array]
-    binary: bool = False
     needs_range: bool = False
+
+    @property
+    def binary(self) -> bool:
+        """Whether it says where the neuron is active, or the concept present."""
+        return self == BINARY_COLUMN
 
 
 def _activation(side: Side, known: Known) -> Array:
@@ -83,7 +85,7 @@ def _log(side: Side, _: Known) -> Array:
     return 1 - jnp.log(jnp.maximum(side.values, LOG_FLOOR)) / floor
 
 
-BINARY_COLUMN = Column(lambda side, _: side.present.astype(side.values.dtype), binary=True)
+BINARY_COLUMN = Column(lambda side, _: side.present.astype(side.values.dtype))
 """1 where the neuron is active, or the concept present."""
 ACTIVATION = Column(_activation, needs_range=True)
 ACTIVATION_SQUARED = Column(lambda *x: _activation(*x) ** 2, needs_range=True)
@@ -127,6 +129,9 @@ class Share(NamedTuple):
 
 class Pairs(NamedTuple):
     """The probability that of two samples, the one that is labelled ranks higher (AUROC).
+
+    A metric's interval rule may have one of these only if it is an AUROC itself, as bounds start
+    from the similarity.
 
     Attributes
     ----------

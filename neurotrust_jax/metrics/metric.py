@@ -18,7 +18,7 @@ from jax import Array
 from .._numerics.sums import Sums, weighted_sums
 from ..probing.probe import Side
 from . import ranked
-from .interval_rules import IntervalRule
+from .interval_rules import IntervalRule, same
 from .parts import GIVEN_CONCEPT, Part, default_parts
 from .planning import Floats, ProbingDesign
 from .shift_rules import ShiftRule
@@ -111,6 +111,16 @@ class Metric:
     ordering: Ordering | None = None
     shift_rule: ShiftRule | None = None
     neuron_eval_name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse pairs of samples in the rule of a metric that is no AUROC."""
+        rule = self.interval_rule
+        if rule is not None and rule.paired and (len(rule.parts) > 1 or rule.carry is not same):
+            raise ValueError(
+                f"the interval_rule of {self.name!r} makes another value of an AUROC, from which "
+                "bounds can not start; use IntervalRule((Pairs(...),), (1,), same) for an AUROC, "
+                "and none for a function of it"
+            )
 
     @property
     def ordering_rule(self) -> IntervalRule | None:
