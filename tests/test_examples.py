@@ -10,7 +10,6 @@ import pytest
 
 import neurotrust_jax as nt
 
-pytestmark = pytest.mark.x32
 NAMES = {"jax": jax, "np": np, "nt": nt}
 
 

@@ -13,7 +13,8 @@ from jax import Array
 
 from .._numerics.packing import padded, places_in_lists
 from ..faithfulness.evidence import MIN_UNITS
-from ..metrics.table import UNIT, Metric
+from ..metrics.metric import Metric
+from ..metrics.table import UNIT
 
 __all__ = [
     "Candidates",

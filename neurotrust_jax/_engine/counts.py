@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from .._numerics.packing import round_up_shape, table_of
 from .._numerics.sums import Sums
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..probing.probe import Probe
 
 __all__ = ["Listed", "countable", "list_rows", "over_counts", "similarity_of_counts"]

@@ -18,8 +18,8 @@ from jax import Array, lax
 
 from .._numerics.packing import Blocks, Steps
 from .._numerics.sums import Sums, column_total, tiled_total, tiling
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
-from ..metrics.table import Metric
 from ..schemes import draw_all
 from .candidates import stable_scale
 from .room import NUM_PILOT

@@ -14,7 +14,7 @@ from jax import Array
 
 from .._numerics.packing import Part, Steps, round_up_shape
 from .._numerics.ranks import Ranking
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..probing.probe import Probe
 from ..schemes import SCHEMES
 from .row_lists import FEW_TIES, Listing, active_listing, ranked_listing

@@ -8,10 +8,7 @@ label also tells, before any replicate is drawn, which concepts will never overt
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,9 +18,9 @@ from jax import Array, lax
 from .._numerics.ranks import Ranking
 from .._numerics.sums import Sums
 from ..faithfulness.concentration import replicate_bounds
-from ..faithfulness.estimands import Data, Pairs, Share
-from ..faithfulness.interval_rules import PREVALENCE, RULES, Rule
-from ..metrics.table import METRICS, UNIT, Metric
+from ..faithfulness.estimands import Data, Units, counted_share, ratio_data
+from ..metrics.interval_rules import AREA_OF_NEURON, IntervalRule
+from ..metrics.metric import Metric
 from ..probing.probe import Probe, Side
 from .candidates import EDGE
 
@@ -34,44 +31,14 @@ __all__ = [
     "range_of_shares",
     "replicate_errors",
     "replicate_range",
-    "statistic_of",
 ]
 
 FAILURE = 1e-6  # probability that any replicate of any pair leaves its range
 
 
-def _lead_of_ranks(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
-    """(2 A - 1) sqrt(p (1 - p)) from the limits of the AUROC A and of the concept's share p."""
-    lead = 2 * lower[0] - 1, 2 * upper[0] - 1
-    least, most = (jnp.sqrt(jnp.clip(p * (1 - p), 0, 0.25)) for p in (lower[1], upper[1]))
-    least, most = jnp.minimum(least, most), jnp.maximum(least, most)
-    most = jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), 0.5, most)
-    return (
-        lead[0] * jnp.where(lead[0] > 0, least, most),
-        lead[1] * jnp.where(lead[1] > 0, most, least),
-    )
-
-
-BOUNDED: Mapping[str, Rule] = MappingProxyType(
-    {
-        **{name: rule for name, rule in RULES.items() if METRICS[name].range == UNIT},
-        # Spearman's correlation with a binary concept is (A - 1/2) sqrt(p (1 - p)) over the
-        # standard deviation of the neuron's ranks, which all its concepts share in a replicate: the
-        # other two factors order them
-        "spearman": Rule((Pairs("auroc"), PREVALENCE), (1, 0), _lead_of_ranks),
-    }
-)
-
-
-def statistic_of(metric: Metric) -> Metric:
-    """The metric whose similarities :func:`replicate_range` starts from."""
-    return METRICS["auroc"] if metric.name == "spearman" else metric
-
-
-def _parts_of(metric: Metric) -> tuple[Share | Pairs, ...]:
-    """What a metric with bounds is made of; nothing of one without."""
-    known = METRICS.get(metric.name) is metric and metric.name in BOUNDED
-    return BOUNDED[metric.name].parts if known else ()
+def _rule_of(metric: Metric) -> IntervalRule:
+    assert metric.ordering_rule is not None
+    return metric.ordering_rule
 
 
 def replicate_range(
@@ -87,7 +54,7 @@ def replicate_range(
 
     Of ``spearman``, whose replicates have no bounds by themselves, a factor that orders a neuron's
     concepts in the same way takes the place. ``observed`` [U, C] are the similarities by
-    :func:`statistic_of` the metric. Only where :func:`has_bounds`.
+    :attr:`Metric.ordering_statistic`. Only where :func:`has_bounds`.
     """
     log_error = _log_error(metric, observed, num_replicates)
     taken = probe.num_units // 2 / probe.num_units if scheme == "subsample" else 1.0
@@ -120,7 +87,7 @@ def replicate_errors(
     None but for AUROC, and where activations are not ranked (``ranking``). Only where
     :func:`has_bounds`.
     """
-    if metric is not METRICS["auroc"] or ranking is None:
+    if metric.interval_rule != AREA_OF_NEURON or ranking is None:
         return None
     errors = np.empty(observed.shape, observed.dtype)
     for some, labels in probe.in_columns():
@@ -135,13 +102,13 @@ def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
     independent, of one weight, and drawn by a scheme of whole counts. Ranked concepts must be of 0
     and 1.
     """
-    parts = _parts_of(metric)
+    rule = metric.ordering_rule
     # Hoeffding's theorem 4 carries the bound to draws without replacement, but of single samples
-    paired = any(isinstance(part, Pairs) for part in parts)
+    paired = rule is not None and rule.paired
     schemes = ("multinomial", "poisson") if paired else ("multinomial", "poisson", "subsample")
     return (
-        bool(parts)
-        and all(isinstance(part, Pairs) or part.binomial for part in parts)
+        rule is not None
+        and rule.countable
         and probe.groups is None
         and probe.equal_weights
         and scheme in schemes
@@ -150,8 +117,8 @@ def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
 
 def has_share_bounds(metric: Metric) -> bool:
     """Whether replicates of independent samples have bounds that follow from sums alone."""
-    parts = _parts_of(metric)
-    return bool(parts) and all(isinstance(part, Share) and part.binomial for part in parts)
+    rule = metric.ordering_rule
+    return rule is not None and rule.countable and not rule.paired
 
 
 def range_of_shares(
@@ -171,8 +138,8 @@ def range_of_shares(
 
 @partial(jax.jit, static_argnames="metric")
 def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
-    rule = BOUNDED[metric.name]
-    evidence = [part.counted(sums) for part in rule.parts if isinstance(part, Share)]
+    rule = _rule_of(metric)
+    evidence = [counted_share(part, sums) for part in rule.shares]
     lowest, highest = zip(*(replicate_bounds(x, log_error) for x in evidence), strict=True)
     none = jnp.zeros((1, 1), log_error.dtype)
     return rule.carry(list(lowest), list(highest), (none, none))
@@ -182,7 +149,7 @@ def _log_error(metric: Metric, observed: Array | np.ndarray, num_replicates: int
     """Logarithm of the number of events over the probability that one of them happens."""
     # for each pair: two ends of each part, and two ways for its similarity to be undefined; a
     # statistic of pairs of samples takes two classes, each of which may fall short
-    ways = 4 * len(BOUNDED[metric.name].parts) + 2
+    ways = 4 * len(_rule_of(metric).parts) + 2
     return math.log(ways * observed.size * num_replicates / FAILURE)
 
 
@@ -194,8 +161,8 @@ def _ends(
     one, zeros = jnp.ones_like(log_error), jnp.zeros(num_neurons, log_error.dtype)
     weights = jnp.ones(num_samples, log_error.dtype)
     data = Data(neurons, labels, weights, None, one, zeros, zeros)
-    rule = BOUNDED[metric.name]
-    evidence = [part.evidence(data, observed, num_units=None, squares=False) for part in rule.parts]
+    rule, single = _rule_of(metric), Units(num_samples, single=True)
+    evidence = [ratio_data(part, data, observed, units=single) for part in rule.parts]
     lowest, highest = zip(*(replicate_bounds(x, log_error) for x in evidence), strict=True)
     no_range = zeros[:, None], zeros[:, None]
     lower, upper = rule.carry(list(lowest), list(highest), no_range)

@@ -15,7 +15,7 @@ from .._numerics.packing import Pairs, Part, pack_pairs, padded, pairs_where
 from .._runtime.checkpoint import Checkpoint
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.devices import divided, on_host
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
 from ..schemes import SCHEMES

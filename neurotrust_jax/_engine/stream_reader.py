@@ -14,7 +14,7 @@ from jax import Array, lax
 from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums
 from .._runtime.host_arrays import as_host_array, check_matrix, is_sparse
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..probing.groups import number_groups
 from ..probing.sources import Chunks
 from ..probing.sparse_columns import dense_rows

@@ -12,8 +12,8 @@ from jax import Array, lax
 
 from .._numerics.sums import Sums
 from ..faithfulness.evidence import moments_of_changes, units_of_moments, units_of_shares
+from ..metrics.metric import Metric
 from ..metrics.parts import Part
-from ..metrics.table import Metric
 from .stream_reader import Block, Reader, Survey, plus
 
 __all__ = ["streamed_units"]

@@ -16,8 +16,9 @@ from .._engine.replicates import dense_replicates, draw_weights
 from .._runtime.checkpoint import Checkpoint
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.validation import check_count, check_share
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, score_prepared, similarity, winner
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
 from ..resampling.crossfit import cross_fit, deal_folds, jackknife_variance

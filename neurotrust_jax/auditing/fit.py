@@ -14,8 +14,9 @@ import jax
 import numpy as np
 from jax import Array
 
+from ..metrics.metric import Metric
 from ..metrics.scores import identify, similarity, winner
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from ..probing.thresholds import from_the_top, last_kept, threshold_at
 

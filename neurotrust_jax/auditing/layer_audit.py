@@ -14,7 +14,8 @@ from .._runtime.chunks import StageProgress
 from .._runtime.validation import check_count, check_share
 from ..chance.null import permutation_test
 from ..faithfulness.wide_intervals import label_intervals
-from ..metrics.table import Metric, get_metric
+from ..metrics.metric import Metric
+from ..metrics.table import get_metric
 from ..probing.construction import rare_concepts
 from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap, bootstrap

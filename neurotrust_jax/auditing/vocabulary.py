@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..probing.construction import enough_units
 from ..probing.probe import LeftOut, Probe
 

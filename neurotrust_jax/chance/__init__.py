@@ -2,5 +2,5 @@
 
 from .null import PermutationTest as PermutationTest
 from .null import PowerWarning as PowerWarning
-from .null import benjamini_hochberg as benjamini_hochberg
 from .null import permutation_test as permutation_test
+from .p_values import benjamini_hochberg as benjamini_hochberg

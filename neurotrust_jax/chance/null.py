@@ -1,8 +1,8 @@
-"""The null: is there anything at all, or does chance among many concepts reach such a label too?
+"""Permutation test: does chance among many concepts reach such a label too?
 
 Every concept is a further chance to look similar. The test permutes the concepts' rows against the
-activations, all concepts together, and takes the best of them anew: what is left is the similarity
-of the label that chance finds.
+activations, all concepts together, and takes the best similarity again: this is the similarity of
+the label that chance finds.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from .._engine.row_index import rows_fit
 from .._numerics.sums import weighted_sums
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.validation import check_count, check_share
+from ..metrics.metric import Metric
 from ..metrics.scores import check_scores, similarity
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..metrics.transforms import VIEWS, both_vary
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
-from .permutations import PowerWarning, draw_rows, layout_of
+from .p_values import adjusted, compare
+from .permutations import Layout, PowerWarning, draw_rows, layout_of
 
-__all__ = ["PermutationTest", "PowerWarning", "benjamini_hochberg", "permutation_test"]
+__all__ = ["PermutationTest", "PowerWarning", "permutation_test"]
 
-RARE = 0.12  # of the samples; of a concept that is present on more a product is as quick
+RARE = 0.12  # share of the samples; for a concept present on more a product is as quick
 MOST_RANKED = 2**15  # samples, whose ranks doubled and centred fit into 16 bits
-ROUNDING = 64  # statistics that differ by this many units in the last place count as equal
 
 
 @partial(
@@ -142,7 +143,7 @@ def permutation_test(
     scores : array [U, C], optional
         What :func:`similarity` gives, where it is at hand already.
     chunk_size : int
-        Permutations per compiled call, between which ``progress`` is told; no effect on the
+        Permutations per compiled call, after which ``progress`` is called; no effect on the
         numbers.
     checkpoint : path, optional
         A folder that keeps each chunk, so that the same call goes on from there, see
@@ -164,6 +165,24 @@ def permutation_test(
     -----
     PowerWarning
         If fewer than half of the units can trade places, or in too few ways to reach alpha.
+
+    Examples
+    --------
+    A neuron that follows the first of three concepts, and one that follows none:
+
+    >>> import jax
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((200, 3)) < 0.2
+    >>> activations = rng.normal(size=(200, 2))
+    >>> activations[:, 0] += 3 * concepts[:, 0]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=1.5)
+    >>> test = nt.permutation_test(jax.random.key(0), probe, num_permutations=199)
+    >>> round(float(test.p_value[0]), 4)  # the least that 199 permutations can give
+    0.005
+    >>> bool(test.explained[0])
+    True
     """
     metric = get_metric(metric)
     check_share(alpha, "alpha")
@@ -181,27 +200,14 @@ def permutation_test(
 
     scores = similarity(probe, metric) if scores is None else check_scores(scores, probe)
     observed = jnp.nanmax(scores, axis=1)
-    parts = list(probe.in_neurons())
-    null: list[np.ndarray] = []
-    for i, (some, part) in enumerate(parts):
-        kept = checkpoint_for(
-            checkpoint, key, part, metric.name, np.asarray(scores[some]), *jax.tree.leaves(layout)
-        )
-        data = *_parted(part, metric), part.weights
-
-        def run(ids: Array, data: Any = data) -> tuple[Array]:
-            rows = draw_rows(key, ids, layout, num_units=num_units)
-            return _replicates(rows, *data, metric=metric)
-
-        def told(done: int, total: int, before: int = i) -> None:
-            if progress is not None:
-                progress((before * total + done) // len(parts), total)
-
-        null += in_chunks(run, num_permutations, chunk_size, kept, told)
-    p_value, p_familywise, null_quantile, null_mean = _compare(
-        observed, jax.device_put(np.concatenate(null, axis=1)), rank=rank
+    null = _null(
+        key, probe, metric, scores, layout, num_units, num_permutations, chunk_size,
+        checkpoint, progress,
+    )  # fmt: skip
+    p_value, p_familywise, null_quantile, null_mean = compare(
+        observed, jax.device_put(null), rank=rank
     )
-    q_value = _adjusted(p_value)
+    q_value = adjusted(p_value)
     return PermutationTest(
         p_value=p_value,
         q_value=q_value,
@@ -218,53 +224,37 @@ def permutation_test(
     )
 
 
-def benjamini_hochberg(p: Any) -> Array:
-    """Adjust p-values for the false discovery rate (Benjamini and Hochberg, 1995).
+def _null(
+    key: Array,
+    probe: Probe,
+    metric: Metric,
+    scores: Array,
+    layout: Layout,
+    num_units: int,
+    num_permutations: int,
+    chunk_size: int,
+    checkpoint: Path | str | None,
+    progress: Progress | None,
+) -> np.ndarray:
+    """Statistics of all permutations, [R, U], some neurons at a time."""
+    parts = list(probe.in_neurons())
+    null: list[np.ndarray] = []
+    for i, (some, part) in enumerate(parts):
+        done_before = checkpoint_for(
+            checkpoint, key, part, metric.name, np.asarray(scores[some]), *jax.tree.leaves(layout)
+        )
+        data = *_parted(part, metric), part.weights
 
-    With the m p-values in ascending order, the i-th becomes ``min_{j >= i} m p_(j) / j``. Rejecting
-    those up to alpha, a share of at most alpha is expected to be false if the p-values are
-    independent or positively dependent (on each that is truly null; Benjamini and Yekutieli, 2001).
-    Neurons of one layer are judged on the same samples, so for them this is an assumption; under
-    any dependence the share is at most alpha (1 + 1/2 + ... + 1/m).
+        def run(ids: Array, data: Any = data) -> tuple[Array]:
+            rows = draw_rows(key, ids, layout, num_units=num_units)
+            return _replicates(rows, *data, metric=metric)
 
-    Parameters
-    ----------
-    p : array [m]
-        p-values in [0, 1]. NaN is left out, and stays NaN.
+        def report_progress(done: int, total: int, before: int = i) -> None:
+            if progress is not None:
+                progress((before * total + done) // len(parts), total)
 
-    Returns
-    -------
-    Array [m]
-        q-values in [0, 1].
-
-    Raises
-    ------
-    ValueError
-        On a wrong shape, or (outside ``jit``) p-values outside [0, 1].
-    """
-    q = jnp.asarray(p)
-    if not jnp.issubdtype(q.dtype, jnp.floating):
-        q = q.astype(jnp.float32)
-    if q.ndim != 1:
-        raise ValueError(f"p must have shape [m], got {list(q.shape)}")
-    if not isinstance(q, jax.core.Tracer):
-        outside = np.asarray((q < 0) | (q > 1))
-        if outside.any():
-            first = int(outside.argmax())
-            raise ValueError(
-                f"p must lie in [0, 1], got {float(q[first]):g} at {first}; give p-values"
-            )
-    return _adjusted(q)
-
-
-@jax.jit
-def _adjusted(p: Array) -> Array:
-    order = jnp.argsort(p)  # NaN comes last
-    number = (~jnp.isnan(p)).sum(dtype=jnp.int32).astype(p.dtype)
-    scaled = p[order] * (number / jnp.arange(1, p.shape[0] + 1, dtype=p.dtype))
-    lowest = lax.cummin(jnp.where(jnp.isnan(scaled), 1, scaled), reverse=True)
-    q = jnp.zeros_like(p).at[order].set(jnp.minimum(lowest, 1), unique_indices=True)
-    return jnp.where(jnp.isnan(p), jnp.nan, q)
+        null += in_chunks(run, num_permutations, chunk_size, done_before, report_progress)
+    return np.concatenate(null, axis=1)
 
 
 def _parted(probe: Probe, metric: Metric) -> tuple[Any, Any]:
@@ -371,36 +361,3 @@ def _replicates(
 ) -> tuple[Array]:
     """Statistics of the permutations that give each row those concepts, one by one, [b, U]."""
     return (lax.map(lambda x: _statistic(fixed, moving, x, weights, metric), rows),)
-
-
-@jax.jit
-def _compare(observed: Array, null: Array, *, rank: Array) -> tuple[Array, Array, Array, Array]:
-    """p-values, family-wise p-values, the rank-th highest of the null and its mean: four [U]."""
-    every = jnp.concatenate([observed[None, :], null])
-    one_more = every.shape[0]
-    labelled = ~jnp.isnan(observed)
-    # sums in another order round differently: a tie must not turn on that
-    size = jnp.where(jnp.isfinite(every), jnp.abs(every), 0).max(axis=0)
-    slack = ROUNDING * jnp.finfo(every.dtype).eps * size
-
-    def share(reached: Array) -> Array:
-        p = (1 + reached.sum(axis=0, dtype=jnp.int32)).astype(every.dtype) / one_more
-        return jnp.where(labelled, p, jnp.nan)
-
-    # Statistics of rare and common neurons differ in scale. Mean and spread include the observed
-    # data, one permutation of all, so that standardising keeps the ranks among them exact.
-    spread = jnp.nanstd(every, axis=0)
-    fine = spread > slack
-    scale = jnp.where(fine, spread, 1)
-    z = (every - jnp.nanmean(every, axis=0)[None, :]) / scale[None, :]
-    z = jnp.where(fine[None, :], z, 0)
-    z = jnp.where(labelled[None, :] & ~jnp.isnan(every), z, -jnp.inf)
-    highest = z[1:].max(axis=1, keepdims=True)
-
-    ordered = jnp.sort(jnp.where(jnp.isnan(null), -jnp.inf, null), axis=0)
-    return (
-        share(null >= (observed - slack)[None, :]),
-        share(highest >= (z[0] - slack / scale)[None, :]),
-        jnp.where(labelled, ordered[ordered.shape[0] - rank], jnp.nan),
-        jnp.where(labelled, jnp.nanmean(null, axis=0), jnp.nan),
-    )

@@ -118,8 +118,53 @@ def _rows(drawn: Array, layout: Layout) -> Array:
     return lax.map(one, drawn)
 
 
+class Units(NamedTuple):
+    """Units in NumPy, as :class:`Kinds` and :class:`Blocks` hold them, and the sizes of kinds."""
+
+    unit: np.ndarray
+    position: np.ndarray
+    rows: np.ndarray
+    start: np.ndarray
+    kind: np.ndarray
+    slots: np.ndarray
+    members: np.ndarray
+
+
 def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int]:
     """The layout, the number of units and of those that can move, after all checks."""
+    units = _units(probe, strata)
+    _check_weights(probe, units)
+    num_units, num_movable = len(units.start), int(units.members[units.members > 1].sum())
+    if num_movable == 0:
+        what = "sample" if probe.groups is None else "group"
+        raise ValueError(
+            f"none of the {num_units} {what}s has another of its size and stratum to trade places "
+            "with; use coarser strata, or cut the groups to equal sizes with probe.take"
+        )
+    orders = sum(math.lgamma(m + 1) for m in units.members)
+    if 2 * num_movable < num_units or orders < -math.log(alpha) - 1e-9:
+        warnings.warn(
+            f"{num_movable} of {num_units} units have another of their size and stratum to trade "
+            f"places with, in {math.exp(min(orders, 700)):.3g} ways; the test is valid but can "
+            "hardly find anything: use coarser strata, or cut the groups to equal sizes with "
+            "probe.take",
+            PowerWarning,
+            stacklevel=3,
+        )
+
+    def index(x: np.ndarray) -> Array:
+        return jax.device_put(x.astype(np.int32))
+
+    kinds = blocks = None
+    if len(units.members) > 1:
+        kinds = Kinds(index(units.kind), index(units.slots))
+    if probe.groups is not None:
+        blocks = Blocks(*map(index, units[:4]))
+    return Layout(kinds, blocks), num_units, num_movable
+
+
+def _units(probe: Probe, strata: Any) -> Units:
+    """Number the units and their kinds; refuse strata that split a group."""
     n = probe.num_samples
     stratum, names = number_groups(np.zeros(n, int) if strata is None else strata, n, "strata")
     unit = np.arange(n)
@@ -127,7 +172,6 @@ def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int
         # rows that were taken from another probe may have left groups behind
         unit = np.unique(np.asarray(probe.groups), return_inverse=True)[1]
     size = np.bincount(unit)
-    num_units = len(size)
     rows = np.argsort(unit, kind="stable")
     start = np.cumsum(size) - size
     position = np.empty(n, np.int64)
@@ -143,13 +187,14 @@ def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int
             f"have {names[stratum[other]]} and {names[stratum[row]]}; give each group one stratum"
         )
     kind = np.unique(size * (stratum.max() + 1) + stratum[first], return_inverse=True)[1]
-    members = np.bincount(kind)
-    num_movable = int(members[members > 1].sum())
     slots = np.argsort(kind, kind="stable")
+    return Units(unit, position, rows, start, kind, slots, np.bincount(kind))
 
-    # each row against the same place in the first unit of its kind
-    model = slots[np.cumsum(members) - members][kind]
-    partner = rows[start[model[unit]] + position]
+
+def _check_weights(probe: Probe, units: Units) -> None:
+    """Compare each row with the same place in the first unit of its kind."""
+    model = units.slots[np.cumsum(units.members) - units.members][units.kind]
+    partner = units.rows[units.start[model[units.unit]] + units.position]
     w = np.asarray(probe.sample_weight)
     unequal = w != w[partner]
     if unequal.any():
@@ -159,28 +204,3 @@ def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int
             f"{w[partner[row]]:g} and {w[row]:g}: unequal weights are not exchangeable; give none, "
             "or strata in which they are equal (without groups, strata=sample_weight)"
         )
-    if num_movable == 0:
-        what = "sample" if probe.groups is None else "group"
-        raise ValueError(
-            f"none of the {num_units} {what}s has another of its size and stratum to trade places "
-            "with; use coarser strata, or cut the groups to equal sizes with probe.take"
-        )
-    ways = sum(math.lgamma(m + 1) for m in members)
-    if 2 * num_movable < num_units or ways < -math.log(alpha) - 1e-9:
-        warnings.warn(
-            f"{num_movable} of {num_units} units have another of their size and stratum to trade "
-            f"places with, in {math.exp(min(ways, 700)):.3g} ways; the test is valid but can "
-            "hardly find anything: use coarser strata, or cut the groups to equal sizes with "
-            "probe.take",
-            PowerWarning,
-            stacklevel=3,
-        )
-
-    def index(x: np.ndarray) -> Array:
-        return jax.device_put(x.astype(np.int32))
-
-    kinds = Kinds(index(kind), index(slots)) if len(members) > 1 else None
-    blocks = None
-    if probe.groups is not None:
-        blocks = Blocks(index(unit), index(position), index(rows), index(start))
-    return Layout(kinds, blocks), num_units, num_movable

@@ -6,6 +6,9 @@ from .bounds import intervals as intervals
 from .certificates import Certificate as Certificate
 from .certificates import certify as certify
 from .jackknife import standard_error as standard_error
+from .methods import METHODS as METHODS
+from .methods import IntervalMethod as IntervalMethod
+from .methods import PartBound as PartBound
 from .sample_size import RequiredSamples as RequiredSamples
 from .sample_size import generalization_gap as generalization_gap
 from .sample_size import required_samples as required_samples

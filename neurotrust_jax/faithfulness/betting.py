@@ -6,14 +6,14 @@ and each block multiplies the wealth by 1 + b z, where z = (X / r - Y) / M. This
 so the wealth never becomes negative; and if the ratio is at most r, its expectation is at most 0,
 so the wealth is not expected to grow. By Markov's inequality it then reaches 1 / tail with
 probability at most ``tail``. This holds for bets that are fixed beforehand, and for the mean wealth
-of several who bet different shares, at every number of blocks. The lower limit is the largest r at
-which the wealth is 1 / tail; the upper limit is 1 less the lower limit of the misses Y - X.
+of several who bet different shares, at every number of blocks. The lower bound is the largest r at
+which the wealth is 1 / tail; the upper bound is 1 less the lower bound of the misses Y - X.
 
 The shares are NUM_BETS between sqrt(2 ln(1/tail) r / N), the best where residuals vary as much as
 they can, and MOST, the best where they hardly vary, in a geometric progression. They depend on the
 data through the number N of blocks with trials alone, which says nothing on what these hold. Each
 share b rises with r, and b / r falls, so that every factor 1 + (b / r) X / M - b Y / M falls, and
-bisection finds the limit.
+bisection finds the bound.
 
 Two ways to find it, for all pairs of a layer and for a few:
 
@@ -21,9 +21,9 @@ Two ways to find it, for all pairs of a layer and for a few:
   ln(1 + b z) is least for a law of two points, 0 and E[w²] / E[w] (Bennett's argument: the third
   derivative of the logarithm is positive). The wealth that N such blocks would give is no more than
   the real one, so where it reaches 1 / tail, the real one does.
-- from the blocks themselves, between the limit from moments and the measured ratio.
+- from the blocks themselves, between the bound from moments and the measured ratio.
 
-The first limits contain the second, whatever the data. Which pairs get the second may therefore
+The first bounds contain the second, whatever the data. Which pairs get the second may therefore
 depend on the data, at no cost in error.
 """
 
@@ -32,23 +32,25 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from .concentration import Evidence, Interval, each, edge
+from .concentration import Interval, RatioData, boundary, each
 
 __all__ = ["from_blocks", "from_moments"]
 
 NUM_BETS = 8
-MOST = 0.98  # of the wealth: 1 would lose all of it to a single block of misses
+MOST = 0.98  # share of the wealth; 1 would lose all of it to a single block of misses
 LARGEST = 1e9  # gain counted of one block, so that a product of four stays in single precision
-STEPS = 16  # of bisection between the two limits: rounded outwards by 2^-16 of the way at most
+STEPS = (
+    16  # steps of bisection between the two bounds: rounded outwards by 2^-16 of the way at most
+)
 
 
-def from_moments(evidence: Evidence, tail: Array) -> Interval:
+def from_moments(data: RatioData, tail: Array) -> Interval:
     """Limits from means and mean squares, for all pairs [U, C]."""
-    xx, xy, yy = evidence.hits_squared, evidence.cross, evidence.trials_squared
+    xx, xy, yy = data.hits_squared, data.cross, data.trials_squared
     if xx is None or xy is None or yy is None:
-        raise ValueError("the variance of this evidence is not known")
-    m, n, y = evidence.bound, evidence.blocks, evidence.trials
-    measured, _ = evidence.ratio
+        raise ValueError("the variance of this data is not known")
+    m, n, y = data.bound, data.blocks, data.trials
+    measured, _ = data.ratio
 
     def lower(of: tuple[Array, Array, Array, Array]) -> Array:
         ratio, mean, square, cross = of
@@ -66,10 +68,10 @@ def from_moments(evidence: Evidence, tail: Array) -> Interval:
             return _log_mean(jnp.stack(logs), axis=0) < -jnp.log(tail)
 
         # without hits there is nothing to win; without trials nothing at all
-        return jnp.where(ratio > 0, edge(accepted, ratio, jnp.zeros_like(ratio)), 0)
+        return jnp.where(ratio > 0, boundary(accepted, ratio, jnp.zeros_like(ratio)), 0)
 
-    hits = measured, evidence.hits_low, xx, xy
-    misses = 1 - measured, y - evidence.hits_low, yy - 2 * xy + xx, yy - xy
+    hits = measured, data.hits_low, xx, xy
+    misses = 1 - measured, y - data.hits_low, yy - 2 * xy + xx, yy - xy
     low, other = each(lower, hits, misses)
     some = (n > 0) & (y > 0)
     return jnp.where(some, low, 0), jnp.where(some, 1 - other, 1)
@@ -104,7 +106,7 @@ def from_blocks(
             logs = [_log_product(1 + b[None, :] * z) for b in _bets(r, n, tail)]
             return _log_mean(jnp.stack(logs), axis=0) < -jnp.log(tail)
 
-        return edge(accepted, jnp.maximum(inside, outside), outside, STEPS)
+        return boundary(accepted, jnp.maximum(inside, outside), outside, STEPS)
 
     low, other = each(lower, (x, ratio, within[0]), (y - x, 1 - ratio, 1 - within[1]))
     return jnp.where(some, low, 0), jnp.where(some, 1 - other, 1)

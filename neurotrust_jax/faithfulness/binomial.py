@@ -1,4 +1,4 @@
-"""Clopper and Pearson's limits of a proportion, from the tails of the binomial."""
+"""Clopper and Pearson's bounds of a proportion, from the tails of the binomial."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.scipy.special import ndtri
 
-from .concentration import Evidence, Interval, each, excess
+from .concentration import Interval, RatioData, each, excess
 
 __all__ = ["exact"]
 
 
-def exact(evidence: Evidence, tail: Array) -> Interval:
-    """Clopper and Pearson's limits (1934), by the tails of the binomial.
+def exact(data: RatioData, tail: Array) -> Interval:
+    """Clopper and Pearson's bounds (1934), by the tails of the binomial.
 
     Only where blocks are single samples of weight one, so that the hits are Binomial(N, r).
     """
-    hits = jnp.round(evidence.hits_low * evidence.blocks)
-    misses = evidence.blocks - hits
-    logit, other = each(lambda x: _binomial_logit(x, evidence.blocks, tail), hits, misses)
+    hits = jnp.round(data.hits_low * data.blocks)
+    misses = data.blocks - hits
+    logit, other = each(lambda x: _binomial_logit(x, data.blocks, tail), hits, misses)
     lower, upper = jax.nn.sigmoid(logit), jax.nn.sigmoid(-other)
     return jnp.where(hits > 0, lower, 0), jnp.where(misses > 0, upper, 1)
 
@@ -30,7 +30,7 @@ def exact(evidence: Evidence, tail: Array) -> Interval:
 _LOG_FACTORIAL_EXCESS = tuple(
     math.lgamma(n + 1) - (n * math.log(n) - n if n else 0) for n in range(8)
 )
-_TERMS = 64  # of the continued fraction; 40 give six digits at N = 1e6 and a tail of 0.025
+_TERMS = 64  # terms of the continued fraction; 40 give six digits at N = 1e6 and a tail of 0.025
 _NEWTON_STEPS = 5
 
 
@@ -39,7 +39,7 @@ def _binomial_logit(hits: Array, trials: Array, tail: Array) -> Array:
 
     The logarithm of the tail is concave in logit p (the law is an exponential family with a
     log-concave tail), so Newton's method, once left of the root, approaches it from the left: every
-    iterate is a valid, slightly low limit.
+    iterate is a valid, slightly low bound.
     """
     x = jnp.maximum(hits, 1)
     n = jnp.maximum(trials, x)

@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._numerics.sums import per_unit
 from .._runtime.validation import check_share
+from ..metrics.metric import Metric
 from ..metrics.scores import similarity, undefined_reason
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.probe import Probe
-from .estimands import Data, Pairs
+from .concentration import Interval
+from .estimands import Data, Units
 from .evidence import MIN_UNITS, effective_units, student_ratio
 from .finite_sample import finite_sample_bounds
-from .interval_rules import RULES
 from .jackknife import standard_error
-from .methods import CoverageWarning, assumptions, independent_units, resolve, threshold_source
+from .known_beforehand import LargestUnit, check_per_pair, in_samples, known_range, largest_weight
+from .methods import (
+    CoverageWarning,
+    IntervalMethod,
+    assumptions,
+    independent_units,
+    resolve,
+    threshold_source,
+)
 
 __all__ = [
     "CoverageWarning",
     "Intervals",
-    "LargestUnit",
     "Level",
     "intervals",
     "intervals_at",
-    "largest_weight",
     "promise",
 ]
 
-LargestUnit = float | Literal["pair"] | None
 SIMULTANEOUS = ("none", "concepts", "all")
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("lower", "upper", "similarity", "reason"),
-    meta_fields=("metric", "method", "alpha", "simultaneous", "units", "thresholds", "assumes"),
+    meta_fields=(
+        "metric",
+        "method",
+        "alpha",
+        "simultaneous",
+        "units",
+        "thresholds",
+        "assumes",
+        "asymptotic",
+    ),
 )
 @dataclass(frozen=True, eq=False)
 class Intervals:
@@ -71,6 +85,8 @@ class Intervals:
         How the neurons' thresholds enter; empty where the metric has none.
     assumes : str
         What is taken for granted beside the independence of the units; empty where nothing is.
+    asymptotic : bool
+        Whether the guarantee holds in the limit of many units only.
     """
 
     lower: Array
@@ -84,11 +100,7 @@ class Intervals:
     units: str
     thresholds: str
     assumes: str
-
-    @property
-    def asymptotic(self) -> bool:
-        """Whether the guarantee holds in the limit of many units only."""
-        return self.method == "asymptotic"
+    asymptotic: bool
 
     @property
     def finite_sample(self) -> bool:
@@ -111,7 +123,7 @@ def intervals(
     metric: str | Metric = "iou",
     *,
     alpha: float = 0.05,
-    method: str = "auto",
+    method: str | IntervalMethod = "auto",
     simultaneous: str = "none",
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: LargestUnit = None,
@@ -127,7 +139,7 @@ def intervals(
     metric : str or Metric
     alpha : float in (0, 1)
         Probability of a miss.
-    method : str
+    method : str or IntervalMethod
         For every sample size: ``"exact"`` (Clopper and Pearson, 1934, given the number of samples
         that meet the condition: active, present, either), ``"chernoff"`` and ``"hoeffding"``
         (Hoeffding, 1963; for AUROC as a two-sample U-statistic), ``"bernstein"`` (Maurer and
@@ -137,18 +149,18 @@ def intervals(
         with Student's quantile for the effective units of each pair; the whole range where these
         are fewer than three). ``"auto"``: dkw where a metric of active samples meets thresholds
         from the same data, else exact, else betting, else (AUROC) chernoff, else asymptotic, for
-        metrics without other limits. Betting reads the units one by one for the eight most similar
+        metrics without other bounds. Betting reads the units one by one for the eight most similar
         concepts of each neuron, where at most 2,048 units count, and only their mean squares for
-        the others, whose limits are somewhat wider; both hold at the same error.
+        the others, whose bounds are somewhat wider; both hold at the same error.
     simultaneous : {"none", "concepts", "all"}
         Divide alpha by the number of concepts, or of pairs (Bonferroni).
     activation_range : pair of float or array [U], optional
         Smallest and largest activation possible, known beforehand. With it ``mad``,
-        ``standardised_mad``, ``correlation`` and ``cosine`` have limits for every sample size.
+        ``standardised_mad``, ``correlation`` and ``cosine`` have bounds for every sample size.
     largest_unit : float or "pair", optional
         Largest total weight that a unit (a group, or a sample) can have, known beforehand, in units
         of the heaviest sample's weight (of equal weights: the most samples in a group). With groups
-        or unequal weights, limits for every sample size rest on it; unless it is given they assume
+        or unequal weights, bounds for every sample size rest on it; unless it is given they assume
         that no unit weighs more than the largest seen, and say so in ``assumes``. ``"pair"``, for
         groups and all metrics but AUROC, assumes less of large groups and more of the pair: that no
         group has more samples that count for it (for iou: neuron active or concept present) than
@@ -168,6 +180,23 @@ def intervals(
     -----
     CoverageWarning
         If a method for fixed thresholds is asked for thresholds that come from the same data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.intervals(probe, "iou", alpha=0.05)
+    >>> found.method, found.finite_sample
+    ('exact', True)
+    >>> bool((found.lower <= found.similarity).all() and (found.similarity <= found.upper).all())
+    True
+    >>> bool(found.lower[0, 1] > found.upper[0, 0])
+    True
     """
     if simultaneous not in SIMULTANEOUS:
         raise ValueError(
@@ -178,22 +207,22 @@ def intervals(
 
 
 class Level(NamedTuple):
-    """What limits shall hold: the error, what it is for, and on which side.
+    """The error of bounds, what it is for, and which bound it is spent on.
 
-    ``side`` is ``"both"``, ``"lower"`` or ``"upper"``: one side alone may fail with the whole of
-    alpha, and the other is then the end of the metric's range.
+    ``bound`` is ``"both"``, ``"lower"`` or ``"upper"``: a single bound may fail with the whole of
+    alpha, and the other is then that of the metric's range.
     """
 
     alpha: float
     simultaneous: str
-    side: str = "both"
+    bound: str = "both"
 
 
 def intervals_at(
     probe: Probe,
     metric: str | Metric,
     levels: list[Level],
-    method: str,
+    method: str | IntervalMethod,
     activation_range: tuple[Any, Any] | None,
     largest_unit: LargestUnit,
     *,
@@ -206,42 +235,26 @@ def intervals_at(
     metric = get_metric(metric)
     for level in levels:
         check_share(level.alpha, "alpha")
-    w = probe.weights
     even = probe.even_weights
     independent = probe.groups is None and even
     per_pair = largest_unit == "pair"
     if per_pair:
-        _check_per_pair(probe, metric)
-    bound = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
-    largest = "" if independent else _in_samples(bound / float(w.max()), even)
+        check_per_pair(probe, metric)
+    heaviest = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
+    largest = "" if independent else in_samples(heaviest / float(probe.weights.max()), even)
     known = largest_unit is not None and not per_pair
-    low, high = _known_range(probe, activation_range)
-    method = resolve(probe, metric, method, independent, activation_range is not None)
+    activations = known_range(probe, activation_range)
+    chosen = resolve(probe, metric, method, activation_range is not None)
     counts = {
         "none": 1, "concepts": probe.num_concepts, "all": probe.num_neurons * probe.num_concepts
     }  # fmt: skip
-    shares = [(x.alpha / counts[x.simultaneous], x.side) for x in levels]
-
-    def of_neurons(some: slice, part: Probe) -> tuple[Array, list[tuple[Array, Array]]]:
-        value = similarity(part, metric) if scores is None else scores[some]
-        if method == "asymptotic":
-            error, freedom = standard_error(part, metric)
-            evidence = jnp.minimum(effective_units(part, metric), freedom + 1)
-            found = []
-            for share, side in shares:
-                quantile = NormalDist().inv_cdf(1 - (share / 2 if side == "both" else share))
-                ends = _in_the_limit(value, error, evidence, quantile, metric=metric)
-                found.append(_on_side(ends, side, metric))
-            return value, found
-        data = _data(part, bound, low[some], high[some])
-        units = None if independent else probe.num_units
-        found = finite_sample_bounds(data, value, shares, metric, method, units, per_pair)
-        return value, [
-            _on_side(ends, side, metric) for ends, (_, side) in zip(found, shares, strict=True)
-        ]
-
-    parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
-    value, limits = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    errors = [(x.alpha / counts[x.simultaneous], x.bound) for x in levels]
+    if chosen.asymptotic:
+        value, bounds = _asymptotic_bounds(probe, metric, errors, scores)
+    else:
+        value, bounds = _bounds_by_parts(
+            probe, metric, chosen, errors, heaviest, activations, independent, per_pair, scores
+        )
     reason = undefined_reason(probe, metric, scores=value)
     return [
         Intervals(
@@ -250,24 +263,84 @@ def intervals_at(
             similarity=value,
             reason=reason,
             metric=metric.name,
-            method=method,
+            method=chosen.name,
             alpha=float(level.alpha),
             simultaneous=level.simultaneous,
             units=independent_units(probe, even, largest if known else ""),
-            thresholds=threshold_source(probe, metric, method),
-            assumes=assumptions(probe, metric, method, "" if known else largest, per_pair),
+            thresholds=threshold_source(probe, metric, chosen),
+            assumes=assumptions(probe, metric, chosen, "" if known else largest, per_pair),
+            asymptotic=chosen.asymptotic,
         )
-        for level, (lower, upper) in zip(levels, limits, strict=True)
+        for level, (lower, upper) in zip(levels, bounds, strict=True)
     ]
 
 
-def _on_side(limits: tuple[Array, Array], side: str, metric: Metric) -> tuple[Array, Array]:
-    """The limits on a side, and the end of the range in place of the other."""
-    lower, upper = limits
+Found = tuple[Array, list[Interval]]  # similarity [U, C], and bounds at each error
+
+
+def _asymptotic_bounds(
+    probe: Probe, metric: Metric, errors: list[tuple[float, str]], scores: Array | None
+) -> Found:
+    """Similarity, and bounds by standard errors, at each error."""
+
+    def of_neurons(some: slice, part: Probe) -> Found:
+        value = similarity(part, metric) if scores is None else scores[some]
+        error, freedom = standard_error(part, metric)
+        evidence = jnp.minimum(effective_units(part, metric), freedom + 1)
+        found = []
+        for share, bound in errors:
+            quantile = NormalDist().inv_cdf(1 - (share / 2 if bound == "both" else share))
+            both = _in_the_limit(value, error, evidence, quantile, metric=metric)
+            found.append(_only(both, bound, metric))
+        return value, found
+
+    return _joined(probe, of_neurons)
+
+
+def _bounds_by_parts(
+    probe: Probe,
+    metric: Metric,
+    method: IntervalMethod,
+    errors: list[tuple[float, str]],
+    heaviest: float,
+    activations: tuple[Array, Array],
+    independent: bool,
+    per_pair: bool,
+    scores: Array | None,
+) -> Found:
+    """Similarity, and bounds for every sample size, at each error."""
+    rule, part_bounds = method.rule(metric), method.part_bounds(metric, independent)
+    assert rule is not None
+    assert part_bounds is not None
+    units = Units(probe.num_units, independent)
+
+    def of_neurons(some: slice, part: Probe) -> Found:
+        value = similarity(part, metric) if scores is None else scores[some]
+        data = _data(part, heaviest, *(x[some] for x in activations))
+        found = finite_sample_bounds(
+            data, value, errors, rule, part_bounds, metric.range, units, per_pair
+        )
+        return value, [
+            _only(both, bound, metric) for both, (_, bound) in zip(found, errors, strict=True)
+        ]
+
+    return _joined(probe, of_neurons)
+
+
+def _joined(probe: Probe, of_neurons: Callable[[slice, Probe], Found]) -> Found:
+    """What a function finds for each block of neurons, concatenated."""
+    parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
+    value, bounds = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    return value, bounds
+
+
+def _only(bounds: Interval, bound: str, metric: Metric) -> Interval:
+    """The bound that is meant, with the metric's range in place of the other."""
+    lower, upper = bounds
     low, high = metric.range
     return (
-        jnp.full_like(lower, low) if side == "upper" else lower,
-        jnp.full_like(upper, high) if side == "lower" else upper,
+        jnp.full_like(lower, low) if bound == "upper" else lower,
+        jnp.full_like(upper, high) if bound == "lower" else upper,
     )
 
 
@@ -277,66 +350,11 @@ def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
     return Data(probe.neurons, probe.labels, share, probe.groups, largest, low, high)
 
 
-def largest_weight(probe: Probe, largest_unit: float | None) -> float:
-    """Largest total weight that a unit can have."""
-    heaviest = float(probe.weights.max())
-    bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units))) / heaviest
-    if largest_unit is None:
-        return bound * heaviest
-    if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
-        raise ValueError(
-            f"largest_unit must be at least {bound:g}, the largest total weight of a unit seen in "
-            f"units of the heaviest sample's, got {largest_unit}"
-        )
-    return float(largest_unit) * heaviest
-
-
-def _check_per_pair(probe: Probe, metric: Metric) -> None:
-    if probe.groups is None:
-        raise ValueError(
-            "largest_unit='pair' is for groups, and this probe has none; leave it out, or give "
-            "groups= to make_probe"
-        )
-    rule = RULES.get(metric.name)
-    if rule is not None and any(isinstance(part, Pairs) for part in rule.parts):
-        raise ValueError(
-            f"largest_unit='pair' does not fit {metric.name!r}, which counts pairs of samples; "
-            "give the largest number of samples that a group can have"
-        )
-
-
-def _in_samples(weight: float, even: bool) -> str:
-    """A weight, in units of the heaviest sample's."""
-    if not even:
-        return f"{weight:g} times the heaviest sample"
-    return "1 sample" if weight == 1 else f"{weight:g} samples"
-
-
-def _known_range(probe: Probe, known: tuple[Any, Any] | None) -> tuple[Array, Array]:
-    """Smallest and largest activation possible, [U] each; zeros where they are not known."""
-    low = high = jax.device_put(np.zeros(probe.num_neurons, probe.weights.dtype))
-    if known is None:
-        return low, high
-    low, high = (jnp.broadcast_to(jnp.asarray(x, low.dtype), low.shape) for x in known)
-    for some, part in probe.in_neurons():
-        values = part.neurons.values
-        inside = (values >= low[some][None, :]) & (values <= high[some][None, :])
-        if not bool(inside.all()):
-            row, own = (int(i) for i in np.argwhere(~np.asarray(inside))[0])
-            column = some.start + own
-            raise ValueError(
-                f"activation_range must hold every activation, but sample {row} of neuron {column} "
-                f"has {float(values[row, own]):g}, outside [{float(low[column]):g}, "
-                f"{float(high[column]):g}]; give the range the network can reach"
-            )
-    return low, high
-
-
 @partial(jax.jit, static_argnames="metric")
 def _in_the_limit(
     value: Array, error: Array, units: Array, quantile: Array, *, metric: Metric
-) -> tuple[Array, Array]:
-    """Limits by a standard error from some effective units; all of the range from too few."""
+) -> Interval:
+    """Bounds by a standard error from some effective units; all of the range from too few."""
     half = quantile * student_ratio(quantile, jnp.maximum(units - 1, 1)) * error
     few = (units < MIN_UNITS) & ~jnp.isnan(value)
     lower = jnp.where(few, metric.range[0], jnp.clip(value - half, *metric.range))
@@ -344,7 +362,7 @@ def _in_the_limit(
 
 
 def promise(found: Intervals, alpha: float, scope: str) -> str:
-    """What limits promise at a level and for a scope, in one sentence."""
+    """What bounds promise at a level and for a scope, in one sentence."""
     kind = "asymptotically" if found.asymptotic else "for every sample size"
     text = (
         f"{100 * (1 - alpha):g}% coverage {kind} ({found.method}), {scope}; "

@@ -11,14 +11,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from .._runtime.validation import check_share
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
-from ..metrics.table import Metric
 from ..probing.probe import Probe
-from .bounds import Intervals, LargestUnit, Level, intervals_at, promise
+from .bounds import Intervals, Level, intervals_at, promise
+from .known_beforehand import LargestUnit
+from .methods import IntervalMethod
 
 __all__ = ["LOWER_SHARE", "Certificate", "certificate_from", "certificate_levels", "certify"]
 
-LOWER_SHARE = 0.25  # of a certificate's alpha
+LOWER_SHARE = 0.25  # share of a certificate's alpha
 
 
 @partial(
@@ -40,12 +42,12 @@ class Certificate:
         No concept's true similarity exceeds the label's by more than this, at least 0; 0 means that
         the label is the best. NaN without a label.
     mask : Array [U, C] of bool
-        The certified set, which holds the truly best concept: those whose upper limit reaches the
-        largest lower limit. All concepts without a label.
+        The certified set, which holds the truly best concept: those whose upper bound reaches the
+        largest lower bound. All concepts without a label.
     excludes_nothing : Array [U] of bool
         Whether the set rules out no concept at all: the probing set is too small to say anything.
     positives : Array [C] of int32
-        Independent units (groups where given) on which each concept is present: what most limits
+        Independent units (groups where given) on which each concept is present: what most bounds
         are made of.
     guarantee : str
         What is promised, see :class:`Intervals`.
@@ -76,18 +78,18 @@ def certify(
     metric: str | Metric = "iou",
     *,
     alpha: float = 0.05,
-    method: str = "auto",
+    method: str | IntervalMethod = "auto",
     simultaneous: str = "concepts",
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: LargestUnit = None,
 ) -> Certificate:
     """Certify each neuron's label: how good it is at least, and which concepts could be better.
 
-    The label is chosen by the data, so lower limits hold for all concepts at once, with a quarter
+    The label is chosen by the data, so lower bounds hold for all concepts at once, with a quarter
     of alpha. The truly best concept is the same whatever the data, so it needs no correction for
-    many concepts: its upper limit holds at three quarters of alpha, whichever concept it is. With
-    probability 1 - alpha the best similarity is thus at most the largest upper limit, and the best
-    concept is one of those whose upper limit reaches the largest lower limit. Each limit is
+    many concepts: its upper bound holds at three quarters of alpha, whichever concept it is. With
+    probability 1 - alpha the best similarity is thus at most the largest upper bound, and the best
+    concept is one of those whose upper bound reaches the largest lower bound. Each bound is
     one-sided, and so nearer to the similarity than that of :func:`intervals` at the same level.
 
     Parameters
@@ -105,6 +107,19 @@ def certify(
     ------
     ValueError
         As :func:`intervals`; intervals for single pairs can not certify.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> certificate = nt.certify(probe, "iou", alpha=0.05)
+    >>> int(certificate.label[0]), certificate.mask[0].tolist(), bool(certificate.certified[0])
+    (1, [False, True, False], True)
     """
     if simultaneous not in ("concepts", "all"):
         raise ValueError(
@@ -148,9 +163,9 @@ def certificate_from(
 
 @jax.jit
 def _certified(similarity: Array, lower: Array, upper: Array) -> tuple[Array, ...]:
-    """Label, its lower limit, regret, mask, and whether this is full."""
+    """Label, its lower bound, regret, mask, and whether this is full."""
     label = winner(similarity)
-    # an undefined limit excludes nothing
+    # an undefined bound excludes nothing
     lower = jnp.where(jnp.isnan(lower), -jnp.inf, lower)
     upper = jnp.where(jnp.isnan(upper), jnp.inf, upper)
     at_label = jnp.arange(lower.shape[1], dtype=jnp.int32)[None, :] == label[:, None]

@@ -1,14 +1,14 @@
-"""Confidence limits of one ratio of means, valid at every sample size, for many pairs at once.
+"""Confidence bounds of one ratio of means, valid at every sample size, for many pairs at once.
 
 Everything reduces to independent blocks that carry hits X in [0, Y] out of trials Y in [0, M], and
 to the ratio r = E[X] / E[Y]. A block is a sample (then Y is 1 and X a coin, a binomial) or a group
 of samples that are not independent. At the true r the residuals X - r Y have mean zero and lie in
-[-r M, (1 - r) M]: whatever bounds the mean of bounded variables gives a limit on r. Blocks without
-trials are dropped first; the rest are again independent and identically distributed.
+[-r M, (1 - r) M]: any inequality for the mean of bounded variables gives a bound on r. Blocks
+without trials are dropped first; the rest are again independent and identically distributed.
 
-Every law takes ``tail``, the error of *each side*: the lower limit exceeds the true ratio with
-probability at most ``tail``, and so the upper one falls below it. Both together hold but for twice
-that; whoever reads one side alone spends the whole error on it.
+Every inequality takes ``tail``, the error of *each bound*: the lower bound exceeds the true ratio
+with probability at most ``tail``, and so the upper bound falls below it. Both hold but for a
+probability of twice that; whoever reads one bound alone spends the whole error on it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 __all__ = [
-    "Evidence",
     "Interval",
+    "RatioData",
     "bernstein",
+    "boundary",
     "chernoff",
     "dkw",
     "each",
-    "edge",
     "excess",
     "hoeffding",
     "replicate_bounds",
@@ -37,8 +37,8 @@ __all__ = [
 Interval = tuple[Array, Array]
 
 
-class Evidence(NamedTuple):
-    """What the blocks say on a ratio r = E[X] / E[Y], for every neuron and concept.
+class RatioData(NamedTuple):
+    """Means over independent terms that bound a ratio r = E[X] / E[Y], per neuron and concept.
 
     Attributes
     ----------
@@ -76,12 +76,12 @@ class Evidence(NamedTuple):
         return jnp.clip(low, 0, 1), jnp.clip(high, 0, 1)
 
 
-def hoeffding(evidence: Evidence, tail: Array) -> Interval:
+def hoeffding(data: RatioData, tail: Array) -> Interval:
     """Half-width M sqrt(ln(1/tail) / 2N) over the mean of Y (Hoeffding, 1963, theorem 2)."""
-    return _symmetric(evidence, jnp.sqrt(jnp.log(1 / tail) / 2))
+    return _symmetric(data, jnp.sqrt(jnp.log(1 / tail) / 2))
 
 
-def dkw(evidence: Evidence, tail: Array, *, grouped: bool) -> Interval:
+def dkw(data: RatioData, tail: Array, *, grouped: bool) -> Interval:
     """Limits that hold for all thresholds of an activation at once.
 
     X counts the trials above the threshold. For single samples this is the inequality of
@@ -95,72 +95,72 @@ def dkw(evidence: Evidence, tail: Array, *, grouped: bool) -> Interval:
     M y / sqrt(N)) <= (exp(-4y²) + exp(4yh - 4y²)) / 2 + 4 sqrt(pi/2) y exp(-2y²).
     """
     if not grouped:
-        return hoeffding(evidence, jnp.minimum(tail, 0.5))
+        return hoeffding(data, jnp.minimum(tail, 0.5))
 
     def accepted(y: Array) -> Array:
         first = (jnp.exp(-4 * y**2) + jnp.exp(4 * y * (MASSART - y))) / 2
         return first + 4 * jnp.sqrt(jnp.pi / 2) * y * jnp.exp(-2 * y**2) > tail
 
-    return _symmetric(evidence, edge(accepted, jnp.ones_like(tail), 9 * jnp.ones_like(tail)))
+    return _symmetric(data, boundary(accepted, jnp.ones_like(tail), 9 * jnp.ones_like(tail)))
 
 
 MASSART = math.sqrt(math.log(2) / 2)  # least deviation, times sqrt(N), of the one-sided inequality
 
 
-def _symmetric(evidence: Evidence, scale: Array) -> Interval:
-    low, high = evidence.ratio
-    room = jnp.sqrt(evidence.blocks) * evidence.trials
-    half = jnp.where(room > 0, evidence.bound * scale / jnp.where(room > 0, room, 1), 1)
+def _symmetric(data: RatioData, scale: Array) -> Interval:
+    low, high = data.ratio
+    room = jnp.sqrt(data.blocks) * data.trials
+    half = jnp.where(room > 0, data.bound * scale / jnp.where(room > 0, room, 1), 1)
     return jnp.clip(low - half, 0, 1), jnp.clip(high + half, 0, 1)
 
 
-def chernoff(evidence: Evidence, tail: Array) -> Interval:
+def chernoff(data: RatioData, tail: Array) -> Interval:
     """Limits where N kl(mean, r) reaches ln(1/tail) (Hoeffding, 1963, theorem 1).
 
     The mean is that of r + (X - r Y) / M, a variable in [0, 1] with expectation r.
     """
     threshold = jnp.log(1 / tail)
 
-    def side(hits: Array) -> Callable[[Array], Array]:
+    def accepts(hits: Array) -> Callable[[Array], Array]:
         def accepted(r: Array) -> Array:
-            mean = jnp.clip(r + (hits - r * evidence.trials) / evidence.bound, 0, 1)
-            return evidence.blocks * _relative_entropy(mean, r) <= threshold
+            mean = jnp.clip(r + (hits - r * data.trials) / data.bound, 0, 1)
+            return data.blocks * _relative_entropy(mean, r) <= threshold
 
         return accepted
 
-    return _limits(evidence, side)
+    return _outermost(data, accepts)
 
 
-def bernstein(evidence: Evidence, tail: Array) -> Interval:
-    """Empirical Bernstein limits (Maurer and Pontil, 2009, theorem 4).
+def bernstein(data: RatioData, tail: Array) -> Interval:
+    """Empirical Bernstein bounds (Maurer and Pontil, 2009, theorem 4).
 
     The residual's mean exceeds its expectation, 0, by more than sqrt(2 V ln(2/tail) / N) +
     7 M ln(2/tail) / (3 (N - 1)) with probability at most ``tail``, V their sample variance.
     """
-    xx, xy, yy = evidence.hits_squared, evidence.cross, evidence.trials_squared
+    xx, xy, yy = data.hits_squared, data.cross, data.trials_squared
     if xx is None or xy is None or yy is None:
-        raise ValueError("the variance of this evidence is not known")
+        raise ValueError("the variance of this data is not known")
     log = jnp.log(2 / tail)
-    n = evidence.blocks
+    n = data.blocks
     fewer = jnp.where(n > 1, n - 1, 1)
 
-    def side(hits: Array) -> Callable[[Array], Array]:
+    def accepts(hits: Array) -> Callable[[Array], Array]:
         def accepted(r: Array) -> Array:
-            mean = hits - r * evidence.trials
+            mean = hits - r * data.trials
             variance = jnp.maximum(xx - 2 * r * xy + r**2 * yy - mean**2, 0) * n / fewer
             allowed = jnp.sqrt(2 * variance * log / jnp.where(n > 1, n, 1))
-            return (jnp.abs(mean) <= allowed + 7 * evidence.bound * log / (3 * fewer)) | (n <= 1)
+            return (jnp.abs(mean) <= allowed + 7 * data.bound * log / (3 * fewer)) | (n <= 1)
 
         return accepted
 
-    return _limits(evidence, side)
+    return _outermost(data, accepts)
 
 
-COARSE_STEPS = 12  # of bisection: the ends may be this much too wide, 1 in 4,096 of the way
+COARSE_STEPS = 12  # steps of bisection, so that bounds are too wide by 1 in 4,096 of the way
 
 
-def replicate_bounds(evidence: Evidence, log_error: Array) -> Interval:
-    """Ends that a bootstrap replicate of the ratio passes with probability exp(-log_error) each.
+def replicate_bounds(data: RatioData, log_error: Array) -> Interval:
+    """Bounds that a bootstrap replicate of the ratio passes with probability exp(-log_error) each.
 
     Single samples of equal weight. Of the n samples N have a trial, and a share r of these is a
     hit. Draw n of them with replacement, or each as often as a Poisson(1) count tells: by
@@ -171,24 +171,24 @@ def replicate_bounds(evidence: Evidence, log_error: Array) -> Interval:
     (Hoeffding, 1963, section 5b), whose expectation is at most the sum of the above over the two
     classes: count both among the events.
     """
-    middle = evidence.ratio[0]
+    middle = data.ratio[0]
 
     def accepted(t: Array) -> Array:
         entropy = _relative_entropy(t, middle)
         # what the data never show, a replicate does not either
-        return (evidence.blocks * -jnp.expm1(-entropy) <= log_error) & jnp.isfinite(entropy)
+        return (data.blocks * -jnp.expm1(-entropy) <= log_error) & jnp.isfinite(entropy)
 
     zero, one = jnp.zeros_like(middle), jnp.ones_like(middle)
-    return each(lambda outside: edge(accepted, middle, outside, COARSE_STEPS), zero, one)
+    return each(lambda outside: boundary(accepted, middle, outside, COARSE_STEPS), zero, one)
 
 
-def _limits(evidence: Evidence, side: Callable[[Array], Callable[[Array], Array]]) -> Interval:
+def _outermost(data: RatioData, accepts: Callable[[Array], Callable[[Array], Array]]) -> Interval:
     """Outermost ratios that are accepted, on either side of the measured one."""
-    low, high = evidence.ratio
+    low, high = data.ratio
     return each(
-        lambda x: edge(side(x[0]), *x[1:]),
-        (evidence.hits_low, low, jnp.zeros_like(low)),
-        (evidence.hits_high, high, jnp.ones_like(high)),
+        lambda x: boundary(accepts(x[0]), *x[1:]),
+        (data.hits_low, low, jnp.zeros_like(low)),
+        (data.hits_high, high, jnp.ones_like(high)),
     )
 
 
@@ -198,26 +198,26 @@ def each(function: Callable[[Any], Array], one: Any, other: Any) -> Interval:
     return first, second
 
 
-def edge(
+def boundary(
     accepted: Callable[[Array], Array], inside: Array, outside: Array, steps: int | None = None
 ) -> Array:
-    """Where acceptance ends on the way from ``inside`` to ``outside``, rounded outwards.
+    """The last accepted value on the way from ``inside`` to ``outside``, rounded outwards.
 
-    Bisection finds the outermost end because each rule has only one, or accepts all the way: then
-    it is ``outside``. Chernoff's N kl is convex in r and 0 at ``inside``; the limit of a replicate
-    increases with such a kl; the tail of :func:`dkw` decreases. Bernstein accepts, at a distance s
-    from the measured ratio, where T s <= a σ(s) + b, with T the mean of Y, σ the standard deviation
-    of the residuals, a = sqrt(2 ln(2/tail) / N) and b > 0. σ is convex (the norm of a vector that
-    is linear in s), so T s - a σ(s) - b is concave, and negative at s = 0. If it still rises as s
-    grows to infinity it rises everywhere, and passes 0 once. Else T is at most a times the standard
-    deviation of Y, itself at most sqrt(M T N / (N - 1)): then T <= 2 M ln(2/tail) / (N - 1) < b,
-    and every ratio in [0, 1] is accepted.
+    Bisection finds the outermost one because each rule stops accepting once, or accepts all the
+    way: then it is ``outside``. Chernoff's N kl is convex in r and 0 at ``inside``; the bound of a
+    replicate increases with such a kl; the tail of :func:`dkw` decreases. Bernstein accepts, at a
+    distance s from the measured ratio, where T s <= a σ(s) + b, with T the mean of Y, σ the
+    standard deviation of the residuals, a = sqrt(2 ln(2/tail) / N) and b > 0. σ is convex (the norm
+    of a vector that is linear in s), so T s - a σ(s) - b is concave, and negative at s = 0. If it
+    still rises as s grows to infinity, it rises everywhere and passes 0 once. Else T is at most a
+    times the standard deviation of Y, itself at most sqrt(M T N / (N - 1)): then
+    T <= 2 M ln(2/tail) / (N - 1) < b, and every ratio in [0, 1] is accepted.
     """
     if steps is None:
         steps = 26 if inside.dtype == jnp.float32 else 50
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        yes, no = ends
+    def halve(_: int, between: tuple[Array, Array]) -> tuple[Array, Array]:
+        yes, no = between
         middle = (yes + no) / 2
         keep = accepted(middle)
         return jnp.where(keep, middle, yes), jnp.where(keep, no, middle)
@@ -226,7 +226,7 @@ def edge(
 
 
 def _relative_entropy(p: Array, q: Array) -> Array:
-    """Relative entropy of the coin p to the coin q, accurate for p near q and at the ends."""
+    """Relative entropy of the coin p to the coin q, accurate for p near q and at 0 and 1."""
     return q * excess((p - q) / jnp.where(q > 0, q, 1), p, q) + (1 - q) * excess(
         (q - p) / jnp.where(q < 1, 1 - q, 1), 1 - p, 1 - q
     )

@@ -23,8 +23,8 @@ from jax import Array, lax
 
 from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums, column_total, per_unit, weighted_sums
+from ..metrics.metric import Metric
 from ..metrics.parts import ALWAYS, Part, combine
-from ..metrics.table import Metric
 from ..probing.probe import Probe
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 
 MIN_UNITS = 3.0  # with fewer the spread on these data says little about that on others
 ROUNDING = 16  # units in the last place, up to which a deviation is none
-KEPT = 1e-5  # share of its terms below which a fourth power has lost its digits
+LOST = 1e-5  # share of its terms below which a fourth power has lost its digits
 
 
 def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array:
@@ -55,7 +55,7 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
     ----------
     probe : Probe
     metric : Metric
-        One of which nothing is known but its score has the effective units of its concepts.
+        A metric without ``columns`` has the effective units of its concepts.
     prepared : Any, optional
         What the metric prepared of the probe's neurons, where it is at hand.
     """
@@ -165,7 +165,7 @@ def _of_shares(f: Array, c: Array, weights: Array, *, parts: tuple[Part, ...]) -
 
 
 def units_of_shares(sums: Sums, parts: tuple[Part, ...]) -> Array:
-    """Of single samples of 0 and 1: of T trials the share r deviates by 1 - r, the others by -r."""
+    """Units behind shares of single samples: r T of T trials deviate by 1 - r, the others by -r."""
     moments = []
     for part in parts:
         trials = combine(part.trials, sums)
@@ -190,7 +190,7 @@ def _least(moments: list[tuple[Array, Array, Array]]) -> Array:
 
 @partial(jax.jit, static_argnames="parts")
 def _of_means(f: Array, c: Array, weights: Array, *, parts: tuple[Part, ...]) -> Array:
-    """Of means of one side over the trials of the other, from moments up to the fourth.
+    """Units behind means of one side over the trials of the other, by moments up to the fourth.
 
     Trials are 0 or 1, or those of a single part.
     """
@@ -247,7 +247,7 @@ def _central_moments(
         return terms.sum(axis=0), jnp.abs(terms).sum(axis=0)
 
     (square, _), (quartic, size) = about_mean(second, 2), about_mean(fourth, 4)
-    lost = ~(quartic > KEPT * size)
+    lost = ~(quartic > LOST * size)
     rows, columns = jnp.nonzero(lost, size=lost.size)
 
     def again(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -339,7 +339,7 @@ def moments_of_changes(
         # without the unit that has all trials nothing is known
         alone = rest <= ROUNDING * jnp.finfo(rest.dtype).eps
         change = jnp.where(alone, 0, deviation / jnp.where(alone, 1, rest))
-        # of the order of 1, so that fourth powers neither vanish nor overflow
+        # both are near 1, so that fourth powers neither vanish nor overflow
         changes.append(part.sign * change)
         counts.append((trials > 0).sum(axis=0).astype(trials.dtype))
     if len(parts) > 1:

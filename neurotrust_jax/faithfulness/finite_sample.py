@@ -1,4 +1,4 @@
-"""Limits of a metric for every sample size, from those of its parts."""
+"""Bounds of a metric for every sample size, from those of its parts."""
 
 from __future__ import annotations
 
@@ -11,115 +11,113 @@ import numpy as np
 from jax import Array, lax
 
 from .._numerics.packing import round_up_shape
-from ..metrics.table import Metric
+from ..metrics.interval_rules import IntervalRule, Pairs, Share
+from ..metrics.scores import ordered_concepts
 from . import betting
-from .concentration import Evidence, Interval, dkw
-from .estimands import Data, Pairs, Share
-from .interval_rules import PREVALENCE, RULES, UNIFORM_RULES
-from .methods import LIMITS
+from .concentration import Interval, RatioData
+from .estimands import Data, Units, columns_of, ratio_data, terms_of_share
+from .methods import PartBound
 
 __all__ = ["LEADING", "MOST_BLOCKS", "finite_sample_bounds"]
 
-LEADING = 8  # most similar concepts of a neuron, whose limits betting takes from the blocks
-MOST_BLOCKS = 2048  # of a pair; from more the moments tell nearly as much
+LEADING = 8  # most similar concepts of a neuron, whose bounds betting takes from the blocks
+MOST_BLOCKS = 2048  # blocks of a pair; with more the moments are nearly as good
 
 
 def finite_sample_bounds(
     d: Data,
     value: Array,
-    shares: list[tuple[float, str]],
-    metric: Metric,
-    method: str,
-    num_units: int | None,
+    errors: list[tuple[float, str]],
+    rule: IntervalRule,
+    part_bounds: list[PartBound],
+    range: tuple[float, float],
+    units: Units,
     per_pair: bool = False,
 ) -> list[Interval]:
-    """Limits of all pairs on both sides at each error, two [U, C].
+    """Lower and upper bounds of all pairs at each error, two [U, C].
 
     Parameters
     ----------
     d : Data
     value : Array [U, C]
         The similarity.
-    shares : list of (float, str)
-        The error, and the side that it is for: ``"lower"``, ``"upper"`` or ``"both"``. What is
-        returned for the other side means nothing.
-    metric : Metric
-    method : str
-        One that fits.
-    num_units : int or None
-        None for independent samples of one weight.
+    errors : list of (float, str)
+        The error, and the bound that it is for: ``"lower"``, ``"upper"`` or ``"both"``. What is
+        returned for the other bound means nothing.
+    rule : IntervalRule
+    part_bounds : list of PartBound
+        How the interval of each part of the rule is made.
+    range : tuple of float
+        Smallest and largest value of the metric.
+    units : Units
     per_pair : bool
         Bound the trials of a group by the most seen of each pair.
     """
-    uniform, grouped = method == "dkw", num_units is not None
-    rule = (UNIFORM_RULES if uniform else RULES)[metric.name]
-    tails = [jnp.asarray(x / rule.num_tails(side), value.dtype) for x, side in shares]
+    tails = [jnp.asarray(x / rule.num_tails(bound), value.dtype) for x, bound in errors]
     by_part = []
-    for part in rule.parts:
-        law = method
-        if isinstance(part, Pairs) and method == "agarwal":
-            part, law = part._replace(mcdiarmid=True), "hoeffding"
-        elif uniform and part is PREVALENCE:
-            law = "betting" if grouped else "exact"
-        squares = law in ("betting", "bernstein")
-        evidence = _evidence(d, value, part, num_units=num_units, squares=squares)
+    for part, by in zip(rule.parts, part_bounds, strict=True):
+        data = _ratio_data(d, value, part, units=units, squares=by.squares, mcdiarmid=by.mcdiarmid)
         if per_pair:
-            evidence = _bounded_by_seen(evidence)
-        ends = [_limits(evidence, tail, law, grouped and law == "dkw") for tail in tails]
-        if law == "betting" and isinstance(part, Share):
-            ends = _sharpened(d, value, part, evidence, ends, tails, num_units)
-        by_part.append(ends)
+            data = _bounded_by_seen(data)
+        found = [_bounds(data, tail, by) for tail in tails]
+        if by.from_terms and isinstance(part, Share):
+            found = _sharpened(d, value, part, data, found, tails, units)
+        by_part.append(found)
     return [
-        _carried(list(ends), d.low, d.high, metric, uniform) for ends in zip(*by_part, strict=True)
+        _carried(list(found), d.low, d.high, rule, range) for found in zip(*by_part, strict=True)
     ]
 
 
-@partial(jax.jit, static_argnames=("part", "num_units", "squares"))
-def _evidence(
-    d: Data, value: Array, part: Share | Pairs, *, num_units: int | None, squares: bool
-) -> Evidence:
-    return part.evidence(d, value, num_units=num_units, squares=squares)
+@partial(jax.jit, static_argnames=("part", "units", "squares", "mcdiarmid"))
+def _ratio_data(
+    d: Data,
+    value: Array,
+    part: Share | Pairs,
+    *,
+    units: Units,
+    squares: bool,
+    mcdiarmid: bool,
+) -> RatioData:
+    return ratio_data(part, d, value, units=units, squares=squares, mcdiarmid=mcdiarmid)
 
 
 @jax.jit
-def _bounded_by_seen(evidence: Evidence) -> Evidence:
-    assert evidence.most_trials is not None
-    some = evidence.most_trials > 0
-    return evidence._replace(bound=jnp.where(some, evidence.most_trials, evidence.bound))
+def _bounded_by_seen(data: RatioData) -> RatioData:
+    assert data.most_trials is not None
+    some = data.most_trials > 0
+    return data._replace(bound=jnp.where(some, data.most_trials, data.bound))
 
 
-# apart from the evidence, as one compilation then serves the parts of all metrics
-@partial(jax.jit, static_argnames=("law", "grouped"))
-def _limits(evidence: Evidence, tail: Array, law: str, grouped: bool) -> Interval:
-    if law == "dkw":
-        return dkw(evidence, tail, grouped=grouped)
-    return LIMITS[law](evidence, tail)
+# apart from the data, as one compilation then serves the parts of all metrics
+@partial(jax.jit, static_argnames="by")
+def _bounds(data: RatioData, tail: Array, by: PartBound) -> Interval:
+    return by.bound(data, tail)
 
 
 def _sharpened(
     d: Data,
     value: Array,
     part: Share,
-    evidence: Evidence,
-    ends: list[Interval],
+    data: RatioData,
+    found: list[Interval],
     tails: list[Array],
-    num_units: int | None,
+    units: Units,
 ) -> list[Interval]:
-    """The limits from moments, with those from the blocks in place for the leading pairs."""
-    leading = _leading(value, min(LEADING, value.shape[1]))
-    some = _of_pairs(evidence, leading)
+    """The bounds from moments, with those from the blocks in place for the leading pairs."""
+    leading = ordered_concepts(value, min(LEADING, value.shape[1]))
+    some = _of_pairs(data, leading)
     few = np.asarray(some.blocks)
     longest = int(few[few <= MOST_BLOCKS].max(initial=0))
     if longest == 0:
-        return ends
+        return found
     return _with_blocks(
         d,
         leading,
         some,
-        ends,
+        found,
         tails,
         part=part,
-        num_units=num_units,
+        units=units,
         length=round_up_shape(longest),
     )
 
@@ -131,48 +129,43 @@ class _OfPairs(NamedTuple):
     bound: Array
 
 
-@partial(jax.jit, static_argnames="count")
-def _leading(value: Array, count: int) -> Array:
-    """The most similar concepts, [U, count] of int32."""
-    return lax.top_k(jnp.where(jnp.isnan(value), -jnp.inf, value), count)[1]
-
-
 @jax.jit
-def _of_pairs(evidence: Evidence, chosen: Array) -> _OfPairs:
-    bound = jnp.broadcast_to(evidence.bound, evidence.blocks.shape)
-    return _OfPairs(*(jnp.take_along_axis(x, chosen, axis=1) for x in (evidence.blocks, bound)))
+def _of_pairs(data: RatioData, chosen: Array) -> _OfPairs:
+    bound = jnp.broadcast_to(data.bound, data.blocks.shape)
+    return _OfPairs(*(jnp.take_along_axis(x, chosen, axis=1) for x in (data.blocks, bound)))
 
 
-@partial(jax.jit, static_argnames=("part", "num_units", "length"))
+@partial(jax.jit, static_argnames=("part", "units", "length"))
 def _with_blocks(
     d: Data,
     chosen: Array,
     pairs: _OfPairs,
-    ends: list[Interval],
+    found: list[Interval],
     tails: list[Array],
     *,
     part: Share,
-    num_units: int | None,
+    units: Units,
     length: int,
 ) -> list[Interval]:
     """One neuron after the other, so that memory stays at [blocks, K]."""
-    f, c = part.columns(d)
+    f, c = columns_of(part, d)
     c = c.T
 
     def one(of: tuple[Array, Array, _OfPairs, list[Interval]]) -> list[Interval]:
-        column, own, (n, bound), within = of
-        x, y = _packed(*part.blocks(column, c[own].T, d, num_units), length)
-        found = [
-            betting.from_blocks(x, y, limits, n, bound, tail)
-            for limits, tail in zip(within, tails, strict=True)
+        column, own, (n, most), within = of
+        x, y = _packed(*terms_of_share(part, column, c[own].T, d, units), length)
+        narrower = [
+            betting.from_blocks(x, y, bounds, n, most, tail)
+            for bounds, tail in zip(within, tails, strict=True)
         ]
         # those of more blocks stay as they are
-        return jax.tree.map(lambda new, old: jnp.where(n <= MOST_BLOCKS, new, old), found, within)
+        few = n <= MOST_BLOCKS
+        return jax.tree.map(lambda new, old: jnp.where(few, new, old), narrower, within)
 
-    within = jax.tree.map(lambda x: jnp.take_along_axis(x, chosen, axis=1), ends)
-    found = lax.map(one, (f.T, chosen, pairs, within))
+    within = jax.tree.map(lambda x: jnp.take_along_axis(x, chosen, axis=1), found)
+    narrower = lax.map(one, (f.T, chosen, pairs, within))
     neuron = jnp.arange(chosen.shape[0], dtype=jnp.int32)[:, None]
-    return jax.tree.map(lambda old, new: old.at[neuron, chosen].set(new), ends, found)
+    return jax.tree.map(lambda old, new: old.at[neuron, chosen].set(new), found, narrower)
 
 
 def _packed(x: Array, y: Array, length: int) -> tuple[Array, Array]:
@@ -185,12 +178,11 @@ def _packed(x: Array, y: Array, length: int) -> tuple[Array, Array]:
     return x, y
 
 
-@partial(jax.jit, static_argnames=("metric", "uniform"))
+@partial(jax.jit, static_argnames=("rule", "range"))
 def _carried(
-    ends: list[tuple[Array, Array]], low: Array, high: Array, metric: Metric, uniform: bool
-) -> tuple[Array, Array]:
-    rule = (UNIFORM_RULES if uniform else RULES)[metric.name]
-    lower, upper = (list(x) for x in zip(*ends, strict=True))
-    ends_of = rule.carry(lower, upper, (low[:, None], high[:, None]))
-    lowest, highest = (jnp.clip(x, *metric.range) for x in ends_of)
+    parts: list[Interval], low: Array, high: Array, rule: IntervalRule, range: tuple[float, float]
+) -> Interval:
+    lower, upper = (list(x) for x in zip(*parts, strict=True))
+    found = rule.carry(lower, upper, (low[:, None], high[:, None]))
+    lowest, highest = (jnp.clip(x, *range) for x in found)
     return lowest, highest

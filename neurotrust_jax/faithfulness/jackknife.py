@@ -17,15 +17,15 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .._numerics.sums import Sums, per_unit, power_sum, weighted_sums
+from ..metrics.metric import Metric
 from ..metrics.scores import prepare
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..metrics.transforms import VIEWS
 from ..probing.probe import Probe
 
 __all__ = ["standard_error"]
 
-POLYNOMIAL = ("binary", "raw", "centred", "standard")  # views that only their mean can move
-POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))  # of f and c, in the order of Sums
+POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))  # powers of f and c, in the order of Sums
 NUM_BLOCKS = 64
 CHUNK = 2**22  # numbers in one array of gradients
 
@@ -55,7 +55,8 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
         prepared = prepare(probe, metric)
         blocks, num = _blocks(probe)
         return _by_blocks(prepared, probe.weights, blocks, metric=metric, num_blocks=num), num - 1.0
-    polynomial = {metric.neuron_view, metric.concept_view} <= set(POLYNOMIAL)
+    views = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
+    polynomial = all(view.weights_enter != "other" for view in views)
 
     def error(part: Probe) -> Array:
         data = prepare(part, metric), part.weights
@@ -87,9 +88,9 @@ def _by_moments(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) ->
     s = Sums(*(jnp.broadcast_to(x, s.FC.shape) for x in s))
     score, pull = jax.vjp(value, s)
     (g,) = pull(jnp.ones_like(score))
-    if metric.neuron_view in ("centred", "standard"):
+    if VIEWS[metric.neuron_view].weights_enter == "mean":
         g = g._replace(F=-(2 * g.FF * s.F + g.FC * s.C) / s.S)
-    if metric.concept_view in ("centred", "standard"):
+    if VIEWS[metric.concept_view].weights_enter == "mean":
         g = g._replace(C=-(2 * g.CC * s.C + g.FC * s.F) / s.S)
 
     top = (1 if metric.neuron_view == "binary" else 4, 1 if metric.concept_view == "binary" else 4)

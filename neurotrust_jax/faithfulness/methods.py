@@ -1,88 +1,236 @@
-"""Methods of intervals: which there are, which fit a metric and a probe, and what each assumes."""
+"""Methods of intervals: which there are, which fit a metric and a probe, and what each assumes.
+
+To add one, add an :class:`IntervalMethod` to ``METHODS``, or pass one of your own as ``method=``.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from jax import Array
 
-from ..metrics.table import METRICS, Metric
+from ..metrics.interval_rules import IntervalRule, Pairs, Share
+from ..metrics.metric import Metric
 from ..probing.probe import Probe
 from . import betting
 from .binomial import exact
-from .concentration import Evidence, Interval, bernstein, chernoff, hoeffding
-from .estimands import Pairs
-from .interval_rules import RULES, UNIFORM_RULES
+from .concentration import Interval, RatioData, bernstein, chernoff, dkw, hoeffding
 
 __all__ = [
-    "LIMITS",
+    "METHODS",
+    "Bound",
     "CoverageWarning",
+    "IntervalMethod",
+    "PartBound",
     "assumptions",
     "independent_units",
     "resolve",
     "threshold_source",
 ]
 
-LIMITS: Mapping[str, Callable[[Evidence, Array], Interval]] = MappingProxyType(
-    {
-        "exact": exact,
-        "betting": betting.from_moments,
-        "chernoff": chernoff,
-        "bernstein": bernstein,
-        "hoeffding": hoeffding,
-    }
-)
-"""Lower and upper limits, each at error ``tail``, by name of the method."""
-
-METHODS = ("auto", *LIMITS, "agarwal", "dkw", "asymptotic")
+Bound = Callable[[RatioData, Array], Interval]
+"""``bound(data, tail) -> lower, upper`` [U, C] each, where each fails with probability ``tail``."""
 
 
 class CoverageWarning(UserWarning):
     """A statement may hold less often than it says."""
 
 
-def resolve(probe: Probe, metric: Metric, method: str, independent: bool, ranged: bool) -> str:
+@dataclass(frozen=True)
+class PartBound:
+    """How the interval of one part of a metric is made.
+
+    Attributes
+    ----------
+    bound : callable
+        ``bound(data, tail) -> lower, upper``, see :data:`Bound`.
+    squares : bool
+        Whether it reads the means of squares.
+    mcdiarmid : bool
+        Whether the terms of a :class:`Pairs` are counted by McDiarmid's inequality.
+    from_terms : bool
+        Whether the most similar concepts get the narrower bounds by betting on the terms one by
+        one.
+    """
+
+    bound: Bound
+    squares: bool = False
+    mcdiarmid: bool = False
+    from_terms: bool = False
+
+
+@dataclass(frozen=True)
+class IntervalMethod:
+    """A rule that gives intervals.
+
+    Attributes
+    ----------
+    name : str
+    summary : str
+        What it is, in one line.
+    part_bound : callable or None
+        ``part_bound(part, independent) -> PartBound or None``: how it bounds a part of a
+        metric, None where it does not. ``independent`` says that samples are independent and of
+        one weight. None for a method that holds in the limit only, by standard errors.
+    every_threshold : bool
+        Whether it holds for every threshold at once, by the metric's ``uniform_rule``.
+    misfit : str
+        The usual reason why it does not fit, for the message that refuses it.
+    """
+
+    name: str
+    summary: str
+    part_bound: Callable[[Share | Pairs, bool], PartBound | None] | None
+    every_threshold: bool = False
+    misfit: str = ""
+
+    @property
+    def asymptotic(self) -> bool:
+        """Whether it holds in the limit of many units only."""
+        return self.part_bound is None
+
+    @property
+    def takes_any_threshold(self) -> bool:
+        """Whether thresholds may come from the same data."""
+        return self.asymptotic or self.every_threshold
+
+    def rule(self, metric: Metric) -> IntervalRule | None:
+        """The rule of the metric that it follows; None where there is none, or none is needed."""
+        if self.asymptotic:
+            return None
+        return metric.uniform_rule if self.every_threshold else metric.interval_rule
+
+    def part_bounds(self, metric: Metric, independent: bool) -> list[PartBound] | None:
+        """How it bounds each part of the metric; None where it does not fit the metric."""
+        rule = self.rule(metric)
+        if rule is None or self.part_bound is None:
+            return None
+        found = [self.part_bound(part, independent) for part in rule.parts]
+        known = [x for x in found if x is not None]
+        return known if len(known) == len(found) else None
+
+    def applies(self, metric: Metric, probe: Probe, range_known: bool = False) -> bool:
+        """Whether it gives intervals of this metric on this probe.
+
+        ``range_known`` says that the range of activations is known beforehand.
+        """
+        if self.asymptotic:
+            return True
+        rule = self.rule(metric)
+        if rule is None or (rule.needs_range and not range_known):
+            return False
+        return self.part_bounds(metric, _independent(probe)) is not None
+
+
+def _independent(probe: Probe) -> bool:
+    return probe.groups is None and probe.even_weights
+
+
+def _every_part(part: Share | Pairs, independent: bool, *, by: PartBound) -> PartBound:
+    return by
+
+
+def _shares(part: Share | Pairs, independent: bool, *, by: PartBound) -> PartBound | None:
+    return by if isinstance(part, Share) else None
+
+
+def _exact(part: Share | Pairs, independent: bool) -> PartBound | None:
+    return EXACT if independent and part.binomial else None
+
+
+def _agarwal(part: Share | Pairs, independent: bool) -> PartBound | None:
+    return AGARWAL if independent and isinstance(part, Pairs) else None
+
+
+def _dkw(part: Share | Pairs, independent: bool) -> PartBound | None:
+    if isinstance(part, Pairs):
+        return None
+    if not part.has_threshold:
+        return EXACT if independent else BETTING
+    return DKW_SAMPLES if independent else DKW_GROUPS
+
+
+EXACT = PartBound(exact)
+BETTING = PartBound(betting.from_moments, squares=True, from_terms=True)
+AGARWAL = PartBound(hoeffding, mcdiarmid=True)
+DKW_SAMPLES = PartBound(partial(dkw, grouped=False))
+DKW_GROUPS = PartBound(partial(dkw, grouped=True))
+
+# in the order in which "auto" prefers them
+_TABLE = (
+    IntervalMethod(
+        "exact",
+        "Clopper and Pearson (1934), by the tails of the binomial",
+        _exact,
+        misfit="groups or unequal weights are not binomial",
+    ),
+    IntervalMethod(
+        "betting", "Waudby-Smith and Ramdas (2024), by betting", partial(_shares, by=BETTING)
+    ),
+    IntervalMethod(
+        "chernoff",
+        "Hoeffding (1963, theorem 1), by relative entropy",
+        partial(_every_part, by=PartBound(chernoff)),
+    ),
+    IntervalMethod(
+        "bernstein",
+        "Maurer and Pontil (2009), by the sample variance",
+        partial(_shares, by=PartBound(bernstein, squares=True)),
+    ),
+    IntervalMethod(
+        "hoeffding", "Hoeffding (1963, theorem 2)", partial(_every_part, by=PartBound(hoeffding))
+    ),
+    IntervalMethod("agarwal", "Agarwal et al. (2005), for an AUROC", _agarwal),
+    IntervalMethod(
+        "dkw", "Massart (1990), for every threshold at once", _dkw, every_threshold=True
+    ),
+    IntervalMethod("asymptotic", "infinitesimal jackknife, in the limit of many units", None),
+)
+
+METHODS: Mapping[str, IntervalMethod] = MappingProxyType({x.name: x for x in _TABLE})
+"""Every built-in method by its name."""
+
+AUTO = "auto"
+
+
+def resolve(
+    probe: Probe, metric: Metric, method: str | IntervalMethod, range_known: bool
+) -> IntervalMethod:
     """The method to use, after checking that it fits."""
-    if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    rules = RULES if METRICS.get(metric.name) is metric else {}
-    rule = rules.get(metric.name)
-    needs_range = rule is not None and any(part.needs_range for part in rule.parts) and not ranged
-    fit = ["asymptotic"]
-    if rule is not None and not needs_range:
-        fit += ["hoeffding", "chernoff"]
-        if independent and all(part.binomial for part in rule.parts):
-            fit.append("exact")
-        if not any(isinstance(part, Pairs) for part in rule.parts):
-            fit += ["bernstein", "betting"]
-        elif independent:
-            fit.append("agarwal")
-    if rules and metric.name in UNIFORM_RULES:
-        fit.append("dkw")
+    if isinstance(method, str) and method != AUTO and method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; known: {', '.join((AUTO, *METHODS))}")
+    fit = [x for x in METHODS.values() if x.applies(metric, probe, range_known)]
     data_driven = _thresholds_from_data(probe, metric)
-    if method == "auto":
-        if data_driven:
-            return "dkw" if "dkw" in fit else "asymptotic"
-        return next(m for m in ("exact", "betting", "chernoff", "asymptotic") if m in fit)
-    if method not in fit:
-        why = "groups or unequal weights are not binomial; " if method == "exact" else ""
-        if needs_range:
-            why = "limits for every sample size need activation_range=(low, high); "
-        raise ValueError(
-            f"method {method!r} does not fit {metric.name!r} on this probe: {why}"
-            f"these do: {', '.join(fit)}"
-        )
-    if data_driven and method not in ("dkw", "asymptotic"):
+    if method == AUTO:
+        return next(x for x in fit if x.takes_any_threshold or not data_driven)
+    chosen = METHODS[method] if isinstance(method, str) else method
+    if not chosen.applies(metric, probe, range_known):
+        _refuse(chosen, metric, range_known, fit)
+    if data_driven and not chosen.takes_any_threshold:
         warnings.warn(
-            f"method {method!r} takes the thresholds as fixed, but they come from the same data "
-            f"({probe.threshold_source}): misses may be more frequent than alpha; use "
+            f"method {chosen.name!r} takes the thresholds as fixed, but they come from the same "
+            f"data ({probe.threshold_source}): misses may be more frequent than alpha; use "
             "split_thresholds, or method='dkw'",
             CoverageWarning,
             stacklevel=4,
         )
-    return method
+    return chosen
+
+
+def _refuse(
+    method: IntervalMethod, metric: Metric, range_known: bool, fit: list[IntervalMethod]
+) -> None:
+    rule, why = metric.interval_rule, method.misfit
+    if rule is not None and rule.needs_range and not range_known:
+        why = "bounds for every sample size need activation_range=(low, high)"
+    raise ValueError(
+        f"method {method.name!r} does not fit {metric.name!r} on this probe: "
+        f"{why + '; ' if why else ''}these do: {', '.join(x.name for x in fit)}"
+    )
 
 
 def independent_units(probe: Probe, even: bool, largest: str) -> str:
@@ -95,14 +243,14 @@ def independent_units(probe: Probe, even: bool, largest: str) -> str:
 
 
 def assumptions(
-    probe: Probe, metric: Metric, method: str, largest: str, per_pair: bool = False
+    probe: Probe, metric: Metric, method: IntervalMethod, largest: str, per_pair: bool = False
 ) -> str:
-    """What limits for every sample size take for granted, in a clause.
+    """What bounds for every sample size take for granted, in a clause.
 
     ``largest`` is the weight of the heaviest unit seen, where that of others is not known;
-    ``per_pair`` tells that this is counted on the samples of a pair alone.
+    ``per_pair`` says that this is counted on the samples of a pair alone.
     """
-    if method == "asymptotic":
+    if method.asymptotic:
         return ""
     clauses = []
     if per_pair:
@@ -111,7 +259,7 @@ def assumptions(
         clauses.append("no sample is heavier than the heaviest seen")
     elif largest:
         clauses.append(f"no group is heavier than the heaviest seen ({largest})")
-    if method != "dkw" and _thresholds_from_data(probe, metric):
+    if not method.every_threshold and _thresholds_from_data(probe, metric):
         clauses.append("the thresholds are as good as fixed beforehand")
     return " and ".join(clauses)
 
@@ -120,13 +268,13 @@ def _thresholds_from_data(probe: Probe, metric: Metric) -> bool:
     return metric.neuron_view == "binary" and not probe.thresholds_fixed
 
 
-def threshold_source(probe: Probe, metric: Metric, method: str) -> str:
+def threshold_source(probe: Probe, metric: Metric, method: IntervalMethod) -> str:
     """How the neurons' thresholds enter, in words; empty where the metric has none."""
     if metric.neuron_view != "binary":
         return ""
-    if method == "dkw":
+    if method.every_threshold:
         return "any (all at once)"
-    if method == "asymptotic":
+    if method.asymptotic:
         return f"those in use ({probe.threshold_source})"
     flaw = "" if probe.thresholds_fixed else ", NOT VALID: they come from the same data"
     return f"taken as fixed beforehand ({probe.threshold_source}{flaw})"

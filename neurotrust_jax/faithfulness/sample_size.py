@@ -1,4 +1,4 @@
-"""How large a probing set must be: the rates of the finite-sample limits, turned round.
+"""How large a probing set must be: the rates of the finite-sample bounds, solved for its size.
 
 Plain float64 NumPy: planning needs no data, and its numbers must not depend on JAX's precision.
 """
@@ -6,20 +6,19 @@ Plain float64 NumPy: planning needs no data, and its numbers must not depend on 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from statistics import NormalDist
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..metrics.table import METRICS, Metric, get_metric
+from ..metrics.metric import Metric
+from ..metrics.planning import Floats, ProbingDesign
+from ..metrics.table import METRICS, get_metric
 from .certificates import LOWER_SHARE
 
 __all__ = ["RequiredSamples", "generalization_gap", "required_samples"]
 
-Floats: TypeAlias = np.float64 | NDArray[np.float64]
 Ints: TypeAlias = np.int64 | NDArray[np.int64]
 
 # beyond it float64 no longer tells n from n - 1
@@ -39,77 +38,6 @@ class RequiredSamples(NamedTuple):
 
     samples: Ints
     positives: Ints
-
-
-class _Design(NamedTuple):
-    """A probing set to come and what is asked of it.
-
-    It has n samples, P(present), P(active) and the kurtosis of the activations; alpha is for all
-    concepts, and for one side or both.
-    """
-
-    n: NDArray[np.float64]
-    present: NDArray[np.float64]
-    active: NDArray[np.float64]
-    kurtosis: NDArray[np.float64]
-    num_concepts: int
-    alpha: float
-    sides: int = 2
-
-    def rate(self, count: Floats, proportions: int = 1) -> Floats:
-        """Half-width for a mean in [0, 1] of ``count`` samples, one of ``proportions`` at once."""
-        log = math.log(self.sides * proportions * self.num_concepts / self.alpha)
-        return np.sqrt(log / (2 * count))
-
-    def two_classes(self, share: Floats) -> Floats:
-        """Half-width for the mean of two proportions, one given an event and one given not."""
-        return (self.rate(self.n * share, 2) + self.rate(self.n * (1 - share), 2)) / 2
-
-    def pairs(self, share: Floats) -> Floats:
-        """Half-width for an AUROC: as many independent pairs as the smaller class has samples."""
-        return self.rate(self.n * np.minimum(share, 1 - share))
-
-    def union(self) -> Floats:
-        # active or present is at least as likely as either
-        return self.rate(self.n * np.maximum(self.present, self.active))
-
-    def independent(self) -> Floats:
-        """Normal half-width for the correlation of independent columns, standard error n^-1/2."""
-        # the lower tail, since 1 - alpha / 2m rounds; one side of an error above 1/2 needs no width
-        z = max(-NormalDist().inv_cdf(self.alpha / (self.sides * self.num_concepts)), 0)
-        return z / np.sqrt(self.n)
-
-    def shifted(self) -> Floats:
-        """Normal half-width for the correlation with a concept that shifts the activation.
-
-        Let x and y be concept and activation, standardised, r their correlation, and
-        y = r x + (1 - r²)^½ e with e independent of x. The influence on r is x y - r (x² + y²) / 2
-        = (1 - r²) (r (x² - e²) / 2 + (1 - r²)^½ x e), of variance (1 - r²)² (1 + r² (K - 1)) with
-        K = (kurtosis of e + kurtosis of x - 2) / 4. Its largest value is 1, at r = 0, up to K = 3,
-        and from there on 4 K³ / (27 (K - 1)²), at r² = (K - 3) / (3 (K - 1)).
-        """
-        k = (self.kurtosis + 1 / (self.present * (1 - self.present)) - 5) / 4
-        k = np.maximum(k, 3)
-        return np.sqrt(4 * k**3 / (27 * (k - 1) ** 2)) * self.independent()
-
-
-# One row a metric: its half-width. Each must not increase with n even in the last bit, which is
-# why F1's 2g / (1 + g) is written with one g.
-ROWS: Mapping[str, Callable[[_Design], Floats]] = MappingProxyType(
-    {
-        "accuracy": lambda d: d.rate(d.n),
-        "precision": lambda d: d.rate(d.n * d.active),
-        "recall": lambda d: d.rate(d.n * d.present),
-        "iou": lambda d: d.union(),
-        "f1": lambda d: 2 / (1 + 1 / d.union()),
-        "balanced_accuracy": lambda d: d.two_classes(d.present),
-        "simulation_balanced_accuracy": lambda d: d.two_classes(d.active),
-        "auroc": lambda d: d.pairs(d.present),
-        "simulation_auroc": lambda d: d.pairs(d.active),
-        "correlation": lambda d: d.shifted(),
-        "spearman": lambda d: d.independent(),
-    }
-)
 
 
 def generalization_gap(
@@ -189,18 +117,25 @@ def generalization_gap(
     Raises
     ------
     ValueError
-        If an argument is out of range, shapes do not broadcast, or the metric has no row.
+        If an argument is out of range, shapes do not broadcast, or the metric has no planning gap.
+
+    Examples
+    --------
+    >>> import neurotrust_jax as nt
+    >>> gap = nt.generalization_gap("accuracy", 10_000, concept_frequency=0.1)
+    >>> round(float(gap), 4)
+    0.0136
     """
     metric = get_metric(metric)
-    gap = _row(metric)
+    gap = _gap_of(metric)
     size = _numbers(
         "num_samples", num_samples, lambda x: (x >= 1) & (x < math.inf),
         "be finite and at least 1", "give the number of independent samples",
     )  # fmt: skip
     laws = _laws(concept_frequency, active_rate, kurtosis)
     _check(num_concepts, alpha)
-    size, present, active, tails = _broadcast(num_samples=size, **laws)
-    design = _Design(size, present, active, tails, num_concepts, alpha)
+    size, present, active, spread = _broadcast(num_samples=size, **laws)
+    design = ProbingDesign(size, present, active, spread, num_concepts, alpha)
     return np.minimum(gap(design), metric.range[1] - metric.range[0])
 
 
@@ -218,10 +153,10 @@ def required_samples(
     """The smallest probing set with a given error, or on which a label gets certified.
 
     The smallest n at which :func:`generalization_gap` is at most ``error``; with ``margin``, at
-    which four gaps fit into it. A label is certified when its lower limit exceeds every other upper
-    limit, see :func:`certify`. With probability 1 - alpha each measured similarity is within the
-    gap of the true one: two gaps. The best concept's lower limit lies another gap below, at a
-    quarter of alpha, the second's upper limit another above, at the rest of alpha for one concept
+    which four gaps fit into it. A label is certified when its lower bound exceeds every other upper
+    bound, see :func:`certify`. With probability 1 - alpha each measured similarity is within the
+    gap of the true one: two gaps. The best concept's lower bound lies another gap below, at a
+    quarter of alpha, the second's upper bound another above, at the rest of alpha for one concept
     alone. (The latter two would separate intervals about the true values; measured values fall
     closer together than that in about half of all probing sets.) All four are gaps to one side: the
     best concept must not be measured too low, nor another one too high.
@@ -249,23 +184,30 @@ def required_samples(
     ------
     ValueError
         If not exactly one of error and margin is given, an argument is out of range, shapes do
-        not broadcast, the metric has no row, or more than 2**53 samples are needed.
+        not broadcast, the metric has no planning gap, or more than 2**53 samples are needed.
+
+    Examples
+    --------
+    >>> import neurotrust_jax as nt
+    >>> answer = nt.required_samples("recall", 0.1, concept_frequency=0.01, num_concepts=256)
+    >>> int(answer.samples), int(answer.positives)
+    (46171, 462)
     """
     metric = get_metric(metric)
-    gap = _row(metric)
+    gap = _gap_of(metric)
     width = metric.range[1] - metric.range[0]
     if (error is None) == (margin is None):
         raise ValueError(
             f"give exactly one of error and margin, got error={error!r} and margin={margin!r}"
         )
     if margin is None:
-        name, sides, parts = "error", 2, [(num_concepts, alpha)]
+        name, tails, parts = "error", 2, [(num_concepts, alpha)]
         target = _numbers(
             name, error, lambda x: (x > 0) & (x < math.inf),
             "be finite and positive", "give the largest error accepted",
         )  # fmt: skip
     else:
-        name, sides, errors = "margin", 1, 2 * [(num_concepts, alpha)]
+        name, tails, errors = "margin", 1, 2 * [(num_concepts, alpha)]
         parts = [*errors, (num_concepts, LOWER_SHARE * alpha), (1, (1 - LOWER_SHARE) * alpha)]
         target = _numbers(
             name, margin, lambda x: (x > 0) & (x <= width),
@@ -274,11 +216,11 @@ def required_samples(
         )  # fmt: skip
     laws = _laws(concept_frequency, active_rate, kurtosis)
     _check(num_concepts, alpha)
-    target, present, active, tails = _broadcast(**{name: target, **laws})
+    target, present, active, spread = _broadcast(**{name: target, **laws})
 
     def enough(n: NDArray[np.int64]) -> NDArray[np.bool_]:
         size = n.astype(np.float64)
-        gaps = [gap(_Design(size, present, active, tails, *part, sides)) for part in parts]
+        gaps = [gap(ProbingDesign(size, present, active, spread, *part, tails)) for part in parts]
         return np.minimum(gaps, width).sum(axis=0) <= target
 
     low, high = np.zeros(target.shape, np.int64), np.full(target.shape, MOST_SAMPLES)
@@ -297,16 +239,15 @@ def required_samples(
     return RequiredSamples(high[()], positives[()])
 
 
-def _row(metric: Metric) -> Callable[[_Design], Floats]:
-    # a metric of the caller's own may bear the name of another
-    if METRICS.get(metric.name) is not metric or metric.name not in ROWS:
-        own = "" if METRICS.get(metric.name) is metric else ", when it is not that of METRICS"
+def _gap_of(metric: Metric) -> Callable[[ProbingDesign], Floats]:
+    if metric.planning_gap is None:
+        known = ", ".join(x.name for x in METRICS.values() if x.planning_gap is not None)
         raise ValueError(
-            f"the gap of metric {metric.name!r} is not known beforehand{own}; it is for "
-            f"{', '.join(ROWS)}; for others measure a pilot probing set with "
-            "intervals(..., method='asymptotic') and scale its width by 1/sqrt(n)"
+            f"the gap of metric {metric.name!r} is not known beforehand; it is for {known}, "
+            "and for a metric of your own with a planning_gap; for others measure a pilot probing "
+            "set with intervals(..., method='asymptotic') and scale its width by 1/sqrt(n)"
         )
-    return ROWS[metric.name]
+    return metric.planning_gap
 
 
 def _laws(

@@ -9,10 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.probe import Probe
-from .bounds import Intervals, Level, intervals_at, largest_weight
+from .bounds import Intervals, Level, intervals_at
+from .known_beforehand import largest_weight
 
 __all__ = ["LabelIntervals", "label_intervals"]
 
@@ -115,29 +117,29 @@ def label_intervals(
     def of_label(given: Intervals) -> list[np.ndarray]:
         return [np.asarray(at_concept(x, label)) for x in (given.lower, given.upper)]
 
-    ends = of_label(found)
-    limit = found if found.asymptotic else in_the_limit
-    if limit is None:
-        (limit,) = at_level("asymptotic", None, None)
-    pair_ends, pair_guarantee = [np.full(len(label), np.nan)] * 2, ""
+    bounds = of_label(found)
+    asymptotic = found if found.asymptotic else in_the_limit
+    if asymptotic is None:
+        (asymptotic,) = at_level("asymptotic", None, None)
+    pair_bounds, pair_guarantee = [np.full(len(label), np.nan)] * 2, ""
     if found.method == "betting" and probe.groups is not None:
         (pair,) = at_level("betting", activation_range, "pair")
-        pair_ends, pair_guarantee = of_label(pair), pair.guarantee
+        pair_bounds, pair_guarantee = of_label(pair), pair.guarantee
     host = np.asarray(label)
     size = _size(probe, largest_unit)
-    reasons = _reasons(probe, metric, found, host, ends, pair_ends, size)
-    limit_ends = of_label(limit)
+    reasons = _reasons(probe, metric, found, host, bounds, pair_bounds, size)
+    asymptotic_bounds = of_label(asymptotic)
     return LabelIntervals(
         label=host,
-        lower=ends[0],
-        upper=ends[1],
+        lower=bounds[0],
+        upper=bounds[1],
         guarantee=found.guarantee,
-        pair_lower=pair_ends[0],
-        pair_upper=pair_ends[1],
+        pair_lower=pair_bounds[0],
+        pair_upper=pair_bounds[1],
         pair_guarantee=pair_guarantee,
-        asymptotic_lower=limit_ends[0],
-        asymptotic_upper=limit_ends[1],
-        asymptotic_guarantee=limit.guarantee,
+        asymptotic_lower=asymptotic_bounds[0],
+        asymptotic_upper=asymptotic_bounds[1],
+        asymptotic_guarantee=asymptotic.guarantee,
         why_wide=reasons,
     )
 
@@ -166,15 +168,15 @@ def _reasons(
     metric: Metric,
     found: Intervals,
     label: np.ndarray,
-    ends: list[np.ndarray],
-    pair_ends: list[np.ndarray],
+    bounds: list[np.ndarray],
+    pair_bounds: list[np.ndarray],
     size: str,
 ) -> tuple[str, ...]:
-    width = ends[1] - ends[0]
+    width = bounds[1] - bounds[0]
     low, high = metric.range
     with np.errstate(invalid="ignore"):
         wide = np.isinf(width) if np.isinf(high - low) else width >= WIDE * (high - low)
-        other = pair_ends[1] - pair_ends[0] < 0.7 * width
+        other = pair_bounds[1] - pair_bounds[0] < 0.7 * width
     units = probe.unit_name
     together = _together(probe, metric, label, wide)
     meets = "occurs together with the neuron" if metric.neuron_view == "binary" else "is present"

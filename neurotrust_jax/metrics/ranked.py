@@ -302,7 +302,7 @@ def correlation_top_and_random(
     """Pearson correlation on an even mix of active samples and of all samples, [U, C].
 
     Published code draws 25 of each by chance (Bills et al., 2023; Oikarinen et al., 2025); this is
-    the limit of many draws, so it has no sampling noise of its own.
+    the mean over infinitely many draws, so it adds no sampling noise.
     """
     f, active = neurons
     f, c = centred(f, weights), centred(concepts, weights)

@@ -16,8 +16,9 @@ import numpy as np
 from jax import Array
 
 from ..probing.probe import Side
+from .metric import Metric
 from .scores import score_prepared
-from .table import Metric, get_metric
+from .table import get_metric
 
 __all__ = ["FREQUENCIES", "LabelTests", "label_tests"]
 

@@ -12,7 +12,8 @@ from jax import Array
 
 from ..probing.probe import Probe, Side
 from ..probing.sparse_columns import SparseColumns
-from .table import Metric, get_metric
+from .metric import Metric
+from .table import get_metric
 from .transforms import varies
 
 __all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
@@ -82,6 +83,16 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     ------
     ValueError
         If the metric is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> activations = np.array([[0.0], [1.0], [1.0], [1.0]])
+    >>> concepts = np.array([[0, 1], [1, 0], [1, 0], [0, 0]])
+    >>> probe = nt.make_probe(activations, concepts, thresholds=0.5)
+    >>> nt.similarity(probe, "recall").tolist()
+    [[1.0, 0.0]]
     """
     metric = get_metric(metric)
     check_joint(probe, metric)
@@ -124,7 +135,7 @@ def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
 
 
-# Compiled on the arrays alone, so that another layer's names or thresholds compile nothing anew.
+# Compiled on the arrays alone, so that another layer's names or thresholds do not recompile it.
 @partial(jax.jit, static_argnames="metric")
 def score_prepared(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> Array:
     """Similarity [U, C] from both sides as :func:`prepare` gives them."""
@@ -149,6 +160,19 @@ def identify(probe: Probe, metric: str | Metric = "iou", k: int = 1) -> Identifi
     ------
     ValueError
         If the metric is unknown or k is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.identify(probe, "iou")
+    >>> int(found.concept[0, 0]), int(found.tied[0])
+    (1, 1)
     """
     metric = get_metric(metric)
     if not 1 <= k <= probe.num_concepts:
@@ -173,10 +197,15 @@ def identified(scores: Array, reasons: Array, k: int) -> Identification:
 @partial(jax.jit, static_argnames="k")
 def leading_concepts(scores: Array, k: int) -> tuple[Array, Array]:
     """The k highest scores of each row; a NaN never wins, and of equals the lowest column does."""
-    ordered = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
-    concept = jax.lax.top_k(ordered, k)[1].astype(jnp.int32)
+    concept = ordered_concepts(scores, k)
     best = jnp.take_along_axis(scores, concept, axis=1)
     return jnp.where(jnp.isnan(best), -1, concept), best
+
+
+@partial(jax.jit, static_argnames="k")
+def ordered_concepts(scores: Array, k: int) -> Array:
+    """Columns of the k highest scores of each row, [U, k] of int32; NaNs come last."""
+    return jax.lax.top_k(jnp.where(jnp.isnan(scores), -jnp.inf, scores), k)[1].astype(jnp.int32)
 
 
 @jax.jit

@@ -2,7 +2,7 @@
 
 A view turns the values of a side into a matrix [n, d] whose weighted sums the metric takes. What
 does not depend on the weights (sorting, say) is prepared once; what does (the mid-ranks, the mean)
-is evaluated anew under every weight vector, so that a bootstrap replicate by weights equals the
+is evaluated again under every weight vector, so that a bootstrap replicate by weights equals the
 metric on resampled rows exactly.
 """
 
@@ -48,12 +48,16 @@ class View(NamedTuple):
         ``distinct(prepared) -> Array [n, d]`` of numbers that differ between two rows where the
         view does. Of the view itself, which is calculated, a compiler may round two copies
         differently, and a constant column would then seem to vary.
+    weights_enter : {"nowhere", "mean", "other"}
+        Whether the view depends on the weights: not at all, through the weighted mean that it
+        subtracts, or otherwise.
     """
 
     prepare: Callable[[Side], Any]
     evaluate: Callable[[Any, Array], Array]
     summary: str
     distinct: Callable[[Any], Array] = lambda prepared: prepared
+    weights_enter: str = "other"
 
 
 def varies(values: Array, weights: Array) -> Array:
@@ -62,7 +66,7 @@ def varies(values: Array, weights: Array) -> Array:
     Where it does not, no similarity is defined: a dead neuron, a constant activation, a concept
     that is never or always there.
     """
-    # of constant weights XLA would find the first used row as it compiles: a minute for a million
+    # if weights are constants, XLA looks for the first used row as it compiles, for minutes
     used = lax.optimization_barrier(weights > 0)
     one = values[jnp.argmax(used)]
     return ((values != one[None, :]) & used[:, None]).any(axis=0)
@@ -105,18 +109,26 @@ VIEWS: Mapping[str, View] = MappingProxyType(
             lambda side: side.present.astype(side.values.dtype),
             lambda prepared, weights: prepared,
             "1 where active or present, else 0",
+            weights_enter="nowhere",
         ),
         "raw": View(
             _scaled,
             lambda prepared, weights: prepared,
             "the value over its largest magnitude",
+            weights_enter="nowhere",
         ),
         "centred": View(
             lambda side: side.values,
             centred,
             "the value minus its weighted mean",
+            weights_enter="mean",
         ),
-        "standard": View(_standard, centred, "the value minus its weighted mean, scaled"),
+        "standard": View(
+            _standard,
+            centred,
+            "the value minus its weighted mean, scaled",
+            weights_enter="mean",
+        ),
         "cubed": View(
             _standard,
             lambda prepared, weights: centred(prepared, weights) ** 3,

@@ -19,7 +19,7 @@ __all__ = ["checkpoint_for"]
 def checkpoint_for(
     checkpoint: Path | str | None, key: Array, probe: Probe, *options: Any
 ) -> Checkpoint:
-    """What is kept of a computation on a probe."""
+    """The checkpoint of a computation on a probe."""
     if checkpoint is None:
         return Checkpoint(None)
     # names decide on no number

@@ -13,6 +13,7 @@ from jax import Array
 from .._runtime.validation import check_count, check_share
 from .inputs import as_activations, as_concepts, as_groups, as_names, as_thresholds, as_weights
 from .probe import LeftOut, Probe, compute_dtype
+from .sparse_columns import SparseColumns
 from .thresholds import (
     DEFAULT_SPLIT,
     DEFAULT_TOP_FRACTION,
@@ -83,7 +84,7 @@ def make_probe(
     top_of_active : float in (0, 1], optional
         Count a neuron as active on the most active share of these samples only, to label the top of
         its activation: 0.1 makes the top tenth of a sparse feature's positive activations active.
-        Thresholds are raised to that end, and then depend on the probing data.
+        Thresholds are raised for this, and then depend on the probing data.
     ties : {"strict", "inclusive"}
         ``"strict"``: active means above the threshold, and ties at the boundary of
         ``top_fraction`` are left out, so the realised rate is at most ``top_fraction``.
@@ -111,6 +112,18 @@ def make_probe(
         message repeats the value and names the remedy.
     TypeError
         On complex or non-numeric arrays, and groups that are not hashable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> activations = np.array([[0.1, 2.0], [0.9, 0.0], [0.2, 1.5], [0.8, 0.0]])
+    >>> concepts = np.array([[0], [1], [0], [1]])
+    >>> probe = nt.make_probe(activations, concepts, concept_names=["cat"], thresholds=0.5)
+    >>> probe.num_samples, probe.num_neurons, probe.concept_names
+    (4, 2, ('cat',))
+    >>> probe.active.tolist()
+    [[False, True], [True, False], [False, True], [True, False]]
     """
     f, c = as_activations(activations), as_concepts(concepts)
     n = f.shape[0]
@@ -119,29 +132,11 @@ def make_probe(
             f"activations has {n} rows and concepts has {c.shape[0]}; both need one row per "
             "sample ([n, U] and [n, C]), so transpose or align them"
         )
-    if not 0 <= concept_threshold <= 1:
-        raise ValueError(f"concept_threshold must lie in [0, 1], got {concept_threshold}")
-    if ties not in ("strict", "inclusive"):
-        raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
-    if min_positives != 0:
-        check_count(min_positives, "min_positives")
-    if top_of_active is not None:
-        check_top(top_of_active, "top_of_active")
-
+    _check_options(ties, concept_threshold, min_positives, top_of_active)
     w = as_weights(sample_weight, n, compute_dtype(f))
     group_index, num_groups = as_groups(groups, n)
     inclusive = ties == "inclusive"
-    if thresholds is not None:
-        if top_fraction is not None:
-            raise ValueError("give either thresholds or top_fraction, not both")
-        t = as_thresholds(thresholds, f)
-        fraction, source = None, "given"
-    else:
-        fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
-        check_top(fraction, "top_fraction")
-        source = f"top_fraction={fraction:g}"
-        t = jax.device_put(np.zeros(f.shape[1], f.dtype))
-
+    t, fraction, source = _thresholds(thresholds, top_fraction, f)
     probe = Probe(
         activations=f,
         concepts=c,
@@ -164,6 +159,33 @@ def make_probe(
     if fraction is not None:
         probe = replace(probe, thresholds=top_thresholds(probe, fraction))
     return probe if top_of_active is None else _raised(probe, probe, top_of_active)
+
+
+def _check_options(
+    ties: str, concept_threshold: float, min_positives: int, top_of_active: float | None
+) -> None:
+    if not 0 <= concept_threshold <= 1:
+        raise ValueError(f"concept_threshold must lie in [0, 1], got {concept_threshold}")
+    if ties not in ("strict", "inclusive"):
+        raise ValueError(f'ties must be "strict" or "inclusive", got {ties!r}')
+    if min_positives != 0:
+        check_count(min_positives, "min_positives")
+    if top_of_active is not None:
+        check_top(top_of_active, "top_of_active")
+
+
+def _thresholds(
+    thresholds: Any, top_fraction: float | None, f: Array | SparseColumns
+) -> tuple[Array, float | None, str]:
+    """Thresholds, zeros where they are yet to be found; the top fraction; and their source."""
+    if thresholds is not None:
+        if top_fraction is not None:
+            raise ValueError("give either thresholds or top_fraction, not both")
+        return as_thresholds(thresholds, f), None, "given"
+    fraction = DEFAULT_TOP_FRACTION if top_fraction is None else float(top_fraction)
+    check_top(fraction, "top_fraction")
+    zeros = jax.device_put(np.zeros(f.shape[1], f.dtype))
+    return zeros, fraction, f"top_fraction={fraction:g}"
 
 
 def _raised(probe: Probe, data: Probe, share: float) -> Probe:

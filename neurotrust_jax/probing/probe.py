@@ -18,7 +18,7 @@ from .sparse_columns import SparseColumns
 __all__ = ["ENTRIES", "LeftOut", "Probe", "Side", "compute_dtype"]
 
 COLUMNS = 2048  # concepts at a time, where many would take too much memory as floats
-ENTRIES = 2**24  # of sparse activations written out at a time
+ENTRIES = 2**24  # number of sparse activations written out at a time
 
 
 class Side(NamedTuple):
@@ -161,7 +161,7 @@ class Probe:
     def neurons(self) -> Side:
         """The neurons' side: activations, and where each neuron is active.
 
-        Of sparse activations all at once, as dense ones: see :meth:`in_neurons`.
+        Sparse activations are written out all at once; :meth:`in_neurons` takes some at a time.
         """
         return Side(self._dense.astype(self._compute_dtype), self.active)
 
@@ -254,9 +254,9 @@ class Probe:
             yield slice(start, stop), replace(part, activations=dense)
 
     def map_neurons(self, function: Callable[[Probe], Any]) -> Any:
-        """What a function gives of each neuron by itself: arrays [U, ...], or pytrees of them.
+        """Apply a function per block of neurons and concatenate its arrays [U, ...], or pytrees.
 
-        Of sparse activations it is told some neurons at a time.
+        Dense activations are one block; sparse ones are written out some neurons at a time.
         """
         parts = [function(part) for _, part in self.in_neurons()]
         return parts[0] if len(parts) == 1 else jax.tree.map(lambda *x: jnp.concatenate(x), *parts)

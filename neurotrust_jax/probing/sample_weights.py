@@ -23,6 +23,12 @@ def effective_size(weight: Any, groups: Any = None) -> float:
     ------
     ValueError
         If weights are negative, not finite or all zero, or the groups do not fit them.
+
+    Examples
+    --------
+    >>> import neurotrust_jax as nt
+    >>> nt.probing.effective_size([1.0, 1.0, 0.0, 0.0])
+    2.0
     """
     w = as_weight(weight, None)
     w = w / w.max()

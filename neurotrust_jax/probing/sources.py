@@ -33,7 +33,7 @@ def array_chunks(
     Returns
     -------
     callable
-        Starts anew at the first row whenever it is called.
+        Starts at the first row whenever it is called.
 
     Raises
     ------

@@ -44,7 +44,7 @@ class SparseColumns:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the values."""
+        """Type of the values."""
         return self.values.dtype
 
     @property

@@ -62,7 +62,7 @@ def raised_thresholds(probe: Probe, share: float) -> Array:
     Returns
     -------
     Array [U]
-        Of a neuron that is never active its threshold as it is.
+        A neuron that is never active keeps its threshold.
     """
     raised = np.array(probe.thresholds)
     weights = np.asarray(probe.weights, np.float64)

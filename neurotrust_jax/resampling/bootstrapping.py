@@ -29,7 +29,7 @@ from .._engine.candidates import (
 from .._engine.replicates import accumulate, standard_deviation
 from .._engine.room import SHARE, Room, room_for
 from .._engine.row_index import active_rows, ranked_rows
-from .._engine.screening import replicate_errors, replicate_range, statistic_of
+from .._engine.screening import replicate_errors, replicate_range
 from .._engine.strategies import (
     ReplicateInputs,
     choose_strategy,
@@ -43,8 +43,9 @@ from .._runtime.devices import at_once, by_neurons
 from .._runtime.memory import free_memory
 from .._runtime.validation import check_count
 from ..faithfulness.evidence import effective_concept_units, effective_units
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, check_joint, check_scores, score, winner
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
@@ -279,7 +280,7 @@ def bootstrap(
     label = winner(observed)
     ends, ceiling, errors = None, None, None
     if strategy == "screened":
-        by = statistic_of(metric)
+        by = metric.ordering_statistic
         shown = observed if by is metric else measured(by)
         ends = replicate_range(probe, metric, scheme, num_replicates, shown)
         ceiling = np.asarray(ends[1])

@@ -18,8 +18,8 @@ import numpy as np
 from jax import Array, lax
 
 from .._numerics.sums import Sums, weighted_sums
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, winner
-from ..metrics.table import Metric
 from ..metrics.transforms import VIEWS, both_vary
 from ..probing.probe import Probe
 

@@ -18,8 +18,8 @@ from jax import Array, lax
 from .._engine.candidates import stable_scale
 from .._engine.counts import Listed, countable, list_rows, over_counts, similarity_of_counts
 from .._numerics.sums import Sums
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, score_prepared, winner
-from ..metrics.table import Metric
 from ..probing.probe import Probe
 from ..schemes import draw_all
 from .crossfit import blocks_of_neurons, keep_rows, scores_and_sums, sums_at

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from .._runtime.validation import check_count
+from ..metrics.metric import Metric
 from ..metrics.scores import at_concept
-from ..metrics.table import Metric
 from .bootstrapping import Bootstrap
 from .crossfit import pooled_similarity
 from .halves import OnHalves, read_halves

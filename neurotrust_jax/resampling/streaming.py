@@ -27,8 +27,9 @@ from .._runtime.chunks import Progress
 from .._runtime.devices import added, on_host, rows_on
 from .._runtime.memory import free_memory
 from .._runtime.validation import check_count
+from ..metrics.metric import Metric
 from ..metrics.scores import winner
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.sources import Chunks
 from ..schemes import UNITS_A_BLOCK, poisson_blocks
 from .bootstrapping import Bootstrap, as_bootstrap

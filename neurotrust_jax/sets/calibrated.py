@@ -19,7 +19,7 @@ from .._numerics.packing import round_up_shape
 from ..faithfulness.bounds import CoverageWarning
 from ..faithfulness.certificates import LOWER_SHARE
 from ..faithfulness.evidence import student_ratio
-from ..metrics.table import Metric
+from ..metrics.metric import Metric
 from ..resampling.bootstrapping import Bootstrap
 from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
 

@@ -38,8 +38,9 @@ from jax import Array, lax
 from .._engine.candidates import stable_scale
 from .._runtime.validation import check_count, check_key, check_share
 from ..faithfulness.bounds import CoverageWarning
+from ..metrics.metric import Metric
 from ..metrics.scores import check_joint, winner
-from ..metrics.table import Metric, get_metric
+from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from ..probing.sample_weights import effective_size
 from ..resampling.halves import OnHalves, half_differences, read_halves

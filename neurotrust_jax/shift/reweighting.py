@@ -29,13 +29,13 @@ __all__ = [
     "reweight",
 ]
 
-FEW = 100  # effective units, below which weighted estimates are warned of
-SMALL_SHARE = 0.1  # of the units, likewise
+FEW = 100  # fewer effective units give a warning
+SMALL_SHARE = 0.1  # a smaller share of the units gives one too
 NEWTON_STEPS = 30
 
 
 class ShiftWarning(UserWarning):
-    """What was probed says little on the target."""
+    """The probed data say little about the target."""
 
 
 class ImportanceWeights(NamedTuple):
@@ -44,7 +44,7 @@ class ImportanceWeights(NamedTuple):
     Attributes
     ----------
     weight : Array [n]
-        Of each probing sample; mean 1.
+        The weight of each probing sample; mean 1.
     effective_size : float
         As many unweighted units would tell as much, see :func:`effective_size`.
     largest : float
@@ -82,7 +82,7 @@ def importance_weights(
     key : JAX PRNG key
         Decides the folds.
     features : array [n, d]
-        Of the probing samples: whatever may tell the two apart, such as the network's activations.
+        Features of the probing samples that may tell the two apart, such as the activations.
     target : array [m, d]
         The same features of samples of the target distribution.
     groups, target_groups : array [n], [m], optional

@@ -18,12 +18,13 @@ from jax import Array, lax
 
 from .._numerics.sums import weighted_sums
 from ..faithfulness.bounds import intervals
-from ..faithfulness.estimands import Share
-from ..faithfulness.interval_rules import RULES
+from ..metrics.metric import Metric
 from ..metrics.parts import combine
 from ..metrics.scores import at_concept, similarity, winner
-from ..metrics.table import METRICS, Metric, get_metric
+from ..metrics.shift_rules import Cells, ShiftRule
+from ..metrics.table import METRICS, get_metric
 from ..probing.probe import Probe
+from .probabilities import at_least, at_most, event_radius, most_conditional, odds_times
 from .reweighting import ShiftWarning
 
 __all__ = [
@@ -37,40 +38,8 @@ LARGEST = 1e6  # odds of a radius: beyond it no shift is meant
 BISECTIONS = 40
 
 
-def _at_most(p: Array, gamma: Array) -> Array:
-    """Largest target probability of an event of probability p.
-
-    E[w 1_A] <= G p, and 1 - E[w 1_A] = E[w 1_not A] >= (1 - p) / G; w of two values attains it.
-    """
-    return jnp.minimum(gamma * p, 1 - (1 - p) / gamma)
-
-
-def _at_least(p: Array, gamma: Array) -> Array:
-    """Smallest target probability: one less the largest of the complement."""
-    return jnp.maximum(p / gamma, 1 - gamma * (1 - p))
-
-
-def _most_conditional(hit: Array, miss: Array, gamma: Array) -> Array:
-    """Largest target value of hit / (hit + miss), from the probabilities of the two events.
-
-    It rises in the target's hit and falls in its miss, so it is at most that of the largest hit and
-    the smallest miss. Both are reached together: the first is at 1 - (1 - hit) / G only where hit >
-    1 / (G + 1), the second at 1 - G (1 - miss) only where miss > G / (G + 1), which is not both
-    true of disjoint events; in the first case w = 1 / G off the hits, in the second G off the
-    misses, in neither the rest takes what is left. Its odds move by a factor of at most G^2.
-    """
-    top, bottom = _at_most(hit, gamma), _at_least(miss, gamma)
-    some = top + bottom
-    return jnp.where(some > 0, top / jnp.where(some > 0, some, 1), jnp.nan)
-
-
-def _odds_times(p: Array, factor: Array) -> Array:
-    """A probability whose odds are multiplied."""
-    return factor * p / (1 - p + factor * p)
-
-
 class ShiftBounds(NamedTuple):
-    """Range of the target's similarity, see :func:`shift_bounds`.
+    """Bounds on the target's similarity, see :func:`shift_bounds`.
 
     Attributes
     ----------
@@ -79,7 +48,7 @@ class ShiftBounds(NamedTuple):
     gamma : float
         The density ratio lies in [1/gamma, gamma].
     sharp : bool
-        Whether some such density ratio attains each end, of the data at hand.
+        Whether some such density ratio attains each bound on these data.
     """
 
     lower: Array
@@ -113,7 +82,7 @@ def shift_bounds(
         At least 1, where the target is the probing distribution.
     alpha : float in (0, 1), optional
         With it the bounds also hold for the sampling error, each pair with probability 1 - alpha:
-        the limits of :func:`intervals` are moved, conditional ones by the factor of the odds. What
+        the bounds of :func:`intervals` are moved, conditional ones by the factor of the odds. What
         those assume, these assume too.
     largest_unit : float, optional
         As for :func:`intervals`; matters with alpha, and with groups or unequal weights.
@@ -126,39 +95,64 @@ def shift_bounds(
     ------
     ValueError
         If gamma is below 1, or the metric has no bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.shift_bounds(probe, "iou", gamma=1.5)
+    >>> value = nt.similarity(probe, "iou")
+    >>> found.sharp, bool((found.lower <= value).all() and (value <= found.upper).all())
+    (True, True)
     """
     metric = get_metric(metric)
-    _check_metric(metric)
+    shift = _rule_of(metric)
     if not (math.isfinite(gamma) and gamma >= 1):
         raise ValueError(f"gamma must be finite and at least 1, got {gamma}")
     if alpha is None:
-        lower, upper = _bounds_at(probe, metric, gamma)
-        return ShiftBounds(lower, upper, float(gamma), metric.name in SHARP)
+        lower, upper = _bounds_at(probe, metric, shift, gamma)
+        return ShiftBounds(lower, upper, float(gamma), _sharp(metric))
     found = intervals(probe, metric, alpha=alpha, largest_unit=largest_unit)
     g = jnp.asarray(gamma, found.lower.dtype)
-    lower, upper = _moved(found.lower, found.upper, g, metric)
+    lower, upper = _moved(found.lower, found.upper, g, shift)
     return ShiftBounds(lower, upper, float(gamma), False)
 
 
-SHARP = ("accuracy", "precision", "recall", "iou", "f1")
-AUROCS = ("auroc", "simulation_auroc")
-MEANS = ("balanced_accuracy", "simulation_balanced_accuracy")
-
-
-def _check_metric(metric: Metric) -> None:
-    known = (*SHARP, *MEANS, *AUROCS)
-    if METRICS.get(metric.name) is not metric or metric.name not in known:
+def _rule_of(metric: Metric) -> ShiftRule:
+    """The shift rule of a metric that has bounds."""
+    parts = metric.interval_rule
+    # bounds of pairs follow from the odds alone, those of shares from hits and misses
+    countable = parts is not None and parts.countable and (not parts.paired or not parts.shares)
+    if metric.shift_rule is None or not countable:
+        known = ", ".join(x.name for x in METRICS.values() if x.shift_rule is not None)
         raise ValueError(
-            f"{metric.name!r} has no bounds under shift; these have: {', '.join(known)}"
+            f"{metric.name!r} has no bounds under shift; these have: {known}, and metrics of your "
+            "own with a shift_rule and an interval_rule made of probabilities"
         )
+    return metric.shift_rule
 
 
-def _bounds_at(probe: Probe, metric: Metric, gamma: float) -> tuple[Array, Array]:
+def _paired(metric: Metric) -> bool:
+    return metric.interval_rule is not None and metric.interval_rule.paired
+
+
+def _sharp(metric: Metric) -> bool:
+    """Whether bounds without sampling error are attained: those of one share are."""
+    rule = metric.interval_rule
+    return rule is not None and not rule.paired and len(rule.parts) == 1
+
+
+def _bounds_at(probe: Probe, metric: Metric, shift: ShiftRule, gamma: float) -> tuple[Array, Array]:
     def of_part(part: Probe) -> tuple[Array, Array]:
         g = jnp.asarray(gamma, part.weights.dtype)
-        if metric.name in AUROCS:
+        if _paired(metric):
             value = similarity(part, metric)
-            return _moved(value, value, g, metric)
+            return _moved(value, value, g, shift)
         neurons, labels = part.neurons, part.labels
         return _share_bounds(neurons.present, labels.present, part.weights, g, metric=metric)
 
@@ -172,34 +166,32 @@ def _share_bounds(
     f, c = active.astype(weights.dtype), present.astype(weights.dtype)
     sums = weighted_sums(f, c, weights)
     value = metric.score((f, c), weights)
-    rule = RULES[metric.name]
+    rule = metric.interval_rule
+    assert rule is not None
     lower, upper = [], []
-    for part in rule.parts:
-        assert isinstance(part, Share)
+    for part in rule.shares:
         hit = combine(part.hits, sums) / sums.S
         miss = combine(part.trials, sums) / sums.S - hit
-        upper.append(_most_conditional(hit, miss, gamma))
-        lower.append(1 - _most_conditional(miss, hit, gamma))
+        upper.append(most_conditional(hit, miss, gamma))
+        lower.append(1 - most_conditional(miss, hit, gamma))
     none = jnp.zeros((1, 1), f.dtype)
     low, high = rule.carry(lower, upper, (none, none))
     defined = ~jnp.isnan(value)
     return jnp.where(defined, low, jnp.nan), jnp.where(defined, high, jnp.nan)
 
 
-def _moved(lower: Array, upper: Array, gamma: Array, metric: Metric) -> tuple[Array, Array]:
-    """Limits moved as far as a shift can; odds rise concavely, so those of a mean by no more."""
-    if metric.name == "accuracy":
-        return _at_least(lower, gamma), _at_most(upper, gamma)
-    if metric.name == "f1":  # through the IoU
-        low, high = _moved(lower / (2 - lower), upper / (2 - upper), gamma, METRICS["iou"])
-        return 2 * low / (1 + low), 2 * high / (1 + high)
-    power = _power(metric)
-    return _odds_times(lower, gamma**-power), _odds_times(upper, gamma**power)
-
-
-def _power(metric: Metric) -> int:
-    """The power of gamma by which odds move."""
-    return 4 if metric.name in AUROCS else 2
+def _moved(lower: Array, upper: Array, gamma: Array, shift: ShiftRule) -> tuple[Array, Array]:
+    """Bounds moved as far as a shift can; odds rise concavely, so those of a mean by no more."""
+    if shift.to_probability is not None:
+        lower, upper = shift.to_probability(lower), shift.to_probability(upper)
+    power = shift.odds_power
+    if power is None:
+        low, high = at_least(lower, gamma), at_most(upper, gamma)
+    else:
+        low, high = odds_times(lower, gamma**-power), odds_times(upper, gamma**power)
+    if shift.from_probability is not None:
+        low, high = shift.from_probability(low), shift.from_probability(high)
+    return low, high
 
 
 class RobustnessRadius(NamedTuple):
@@ -247,7 +239,7 @@ def robustness_radius(
         As in :func:`shift_bounds`.
     alpha : float in (0, 1), optional
         With it the radius also holds for the sampling error, for each neuron with probability
-        1 - alpha: limits for all concepts at once are compared. A lower bound.
+        1 - alpha: bounds for all concepts at once are compared. A lower bound.
     largest_unit : float, optional
         As in :func:`shift_bounds`.
     warn_below : float, optional
@@ -266,29 +258,62 @@ def robustness_radius(
     -----
     ShiftWarning
         If ``warn_below`` is given and reached.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((400, 3)) < 0.2
+    >>> activations = rng.normal(size=(400, 2))
+    >>> activations[:, 0] += 4 * concepts[:, 1]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.robustness_radius(probe, "iou")
+    >>> int(found.label[0]), bool(found.radius[0] > found.radius[1])
+    (1, True)
     """
     metric = get_metric(metric)
-    _check_metric(metric)
+    shift = _rule_of(metric)
     value = similarity(probe, metric)
     label = winner(value)
-    if alpha is not None or metric.name not in SHARP:
+    compared = shift.rival_events is not None or shift.least_lead is not None
+    if alpha is None and compared:
+        radii, exact = _compared_radii(probe, label, shift)
+    else:
         lower = upper = value
         if alpha is not None:
             found = intervals(
                 probe, metric, alpha=alpha, simultaneous="concepts", largest_unit=largest_unit
             )
             lower, upper = found.lower, found.upper
-        radii = _marginal_radii(at_concept(lower, label)[:, None], upper, metric)
+        radii = _marginal_radii(at_concept(lower, label)[:, None], upper, shift)
         exact = jnp.zeros(radii.shape, bool)
-    else:
-        parts = [
-            _joint_radii(
-                part.neurons.present, part.labels.present, part.weights, label[some],
-                metric=metric,
-            )
-            for some, part in probe.in_neurons()
-        ]  # fmt: skip
-        radii, exact = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    result = _first_rival(value, label, radii, exact)
+    if warn_below is not None and bool((result.radius < warn_below).any()):
+        count = int((result.radius < warn_below).sum())
+        warnings.warn(
+            f"{count} of {len(result.radius)} labels have a robustness radius below "
+            f"{warn_below:g}: a target whose density differs by that factor may have others",
+            ShiftWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def _compared_radii(probe: Probe, label: Array, shift: ShiftRule) -> tuple[Array, Array]:
+    """Radius of each pair from the label and the rival compared, and whether it is exact."""
+    parts = [
+        _joint_radii(
+            part.neurons.present, part.labels.present, part.weights, label[some], shift=shift
+        )
+        for some, part in probe.in_neurons()
+    ]
+    radii, exact = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    return radii, exact
+
+
+def _first_rival(value: Array, label: Array, radii: Array, exact: Array) -> RobustnessRadius:
+    """The rival with the least radius."""
     columns = jnp.arange(value.shape[1], dtype=jnp.int32)[None, :]
     rivals = ~jnp.isnan(value) & (columns != label[:, None])
     radii = jnp.where(rivals, jnp.maximum(radii, 1), jnp.inf)
@@ -296,54 +321,17 @@ def robustness_radius(
     radius = jnp.where(label < 0, jnp.nan, radii.min(axis=1))
     overtaken = jnp.isfinite(radius)
     found_exact = jnp.take_along_axis(exact, rival[:, None], axis=1)[:, 0] & overtaken
-    if warn_below is not None and bool((radius < warn_below).any()):
-        warnings.warn(
-            f"{int((radius < warn_below).sum())} of {len(radius)} labels have a robustness radius "
-            f"below {warn_below:g}: a target whose density differs by that factor may have others",
-            ShiftWarning,
-            stacklevel=2,
-        )
     return RobustnessRadius(radius, jnp.where(overtaken, rival, -1), label, found_exact)
 
 
-def _event_radius(p: Array, q: Array) -> Array:
-    """Where the least target probability of one event meets the largest of another.
-
-    Both are the larger, and the smaller, of two functions of G, so they meet at the largest of the
-    four roots; the shift that attains both is that of :func:`_most_conditional`.
-    """
-    roots = [
-        jnp.sqrt(p / jnp.where(q > 0, q, 1)),
-        1 + p - q,
-        1 / jnp.where(1 - p + q > 0, 1 - p + q, 1),
-        jnp.sqrt((1 - q) / jnp.where(p < 1, 1 - p, 1)),
-    ]
-    never = ((q <= 0) & (p > 0)) | ((p >= 1) & (q < 1))
-    radius = jnp.where(never, jnp.inf, jnp.stack(roots).max(axis=0))
-    return jnp.where(p > q, radius, 1)
-
-
-def _marginal_radii(lower: Array, upper: Array, metric: Metric) -> Array:
-    if metric.name == "accuracy":
-        return _event_radius(lower, upper)
-    if metric.name == "f1":
-        lower, upper = lower / (2 - lower), upper / (2 - upper)
+def _marginal_radii(lower: Array, upper: Array, shift: ShiftRule) -> Array:
+    if shift.to_probability is not None:
+        lower, upper = shift.to_probability(lower), shift.to_probability(upper)
+    if shift.odds_power is None:
+        return event_radius(lower, upper)
     odds = lower * (1 - upper) / jnp.where(upper > 0, upper * jnp.maximum(1 - lower, 0), 1)
-    radius = jnp.where((upper <= 0) | (lower >= 1), jnp.inf, odds ** (0.5 / _power(metric)))
+    radius = jnp.where((upper <= 0) | (lower >= 1), jnp.inf, odds ** (0.5 / shift.odds_power))
     return jnp.where(lower > upper, radius, 1)
-
-
-class Cells(NamedTuple):
-    """Probabilities [U, C] of the kinds of samples: active or not, of the label, of the rival."""
-
-    a11: Array
-    a10: Array
-    a01: Array
-    a00: Array
-    n11: Array
-    n10: Array
-    n01: Array
-    n00: Array
 
 
 def _cells(active: Array, present: Array, weights: Array, label: Array) -> Cells:
@@ -368,22 +356,20 @@ def _cells(active: Array, present: Array, weights: Array, label: Array) -> Cells
     return Cells(a11, rest[0], a01, rest[2], n11, rest[1], n01, rest[3])
 
 
-@partial(jax.jit, static_argnames="metric")
+@partial(jax.jit, static_argnames="shift")
 def _joint_radii(
-    active: Array, present: Array, weights: Array, label: Array, *, metric: Metric
+    active: Array, present: Array, weights: Array, label: Array, *, shift: ShiftRule
 ) -> tuple[Array, Array]:
     """Radius of each pair, and whether it is exact: two [U, C]."""
     cells = _cells(active, present, weights, label)
-    if metric.name == "accuracy":
-        radius = _event_radius(cells.a10 + cells.n01, cells.a01 + cells.n10)
+    if shift.rival_events is not None:
+        radius = event_radius(*shift.rival_events(cells))
         return radius, jnp.ones(radius.shape, bool)
-    if metric.name == "precision":
-        radius = _event_radius(cells.a10, cells.a01)
-        return radius, jnp.ones(radius.shape, bool)
-    lead = _recall_lead if metric.name == "recall" else _iou_lead
+    lead = shift.least_lead
+    assert lead is not None
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
+    def halve(_: int, between: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = between
         middle = jnp.sqrt(low * high)
         ahead = lead(cells, middle)[0] > 0
         return jnp.where(ahead, middle, low), jnp.where(ahead, high, middle)
@@ -393,28 +379,3 @@ def _joint_radii(
     _, used, free = lead(cells, low)
     exact = (free / low <= 1 - used) & (1 - used <= free * low)
     return jnp.where(lead(cells, LARGEST * one)[0] > 0, jnp.inf, low), exact
-
-
-Lead = tuple[Array, Array, Array]  # the label's lead, the weight put on, the rest's before
-
-
-def _iou_lead(k: Cells, gamma: Array) -> Lead:
-    """Least of tp (F + rival's fn) - rival's tp (F + fn), F active, over w in [1/G, G].
-
-    It rises in a10 and n01, falls in a01 and n10, and is linear in the others.
-    """
-    x, y, z, v = k.a10 / gamma, k.n01 / gamma, k.a01 * gamma, k.n10 * gamma
-    both = y - v + x - z
-    a11 = k.a11 * jnp.where(both > 0, 1 / gamma, gamma)
-    others = jnp.where(x > z, 1 / gamma, gamma) * (k.a00 + k.n11)
-    lead = a11 * both + x * (x + y) - z * (z + v) + (x - z) * others
-    return lead, x + y + z + v + a11 + others, k.n00
-
-
-def _recall_lead(k: Cells, gamma: Array) -> Lead:
-    """Least of tp times the rival's fn less the rival's tp times fn, likewise."""
-    x, y, z, v = k.a10 / gamma, k.n01 / gamma, k.a01 * gamma, k.n10 * gamma
-    a11 = k.a11 * jnp.where(y > v, 1 / gamma, gamma)
-    n11 = k.n11 * jnp.where(x > z, 1 / gamma, gamma)
-    lead = a11 * (y - v) + x * y - z * v + n11 * (x - z)
-    return lead, x + y + z + v + a11 + n11, k.a00 + k.n00

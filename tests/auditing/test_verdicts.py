@@ -112,7 +112,6 @@ def test_the_first_rule_that_applies(change, verdict, reason):
     assert found.reason.startswith(reason)
 
 
-@pytest.mark.x32
 def test_every_verdict_has_a_style_of_its_own():
     assert list(STYLES) == list(nt.Verdict)
     for field in ("text", "rule", "colour", "glyph", "terminal"):

@@ -12,7 +12,8 @@ import scipy.stats
 import neurotrust_jax as nt
 from neurotrust_jax._engine import counts
 from neurotrust_jax.chance import null, permutations
-from neurotrust_jax.chance.null import PowerWarning, benjamini_hochberg, permutation_test
+from neurotrust_jax.chance.null import PowerWarning, permutation_test
+from neurotrust_jax.chance.p_values import benjamini_hochberg
 
 KEY = jax.random.key(0)
 LAYOUTS = {

@@ -10,7 +10,7 @@ from builders import GROUPS, small_probe
 
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness import betting, finite_sample
-from neurotrust_jax.faithfulness.concentration import Evidence, bernstein, chernoff
+from neurotrust_jax.faithfulness.concentration import RatioData, bernstein, chernoff
 
 TAIL = 0.05
 DATASETS = 4000
@@ -23,7 +23,7 @@ def evidence(x, y, bound):
     means = ((v.sum(axis=0) / n)[None, :] for v in (x, x, y, x * x, x * y, y * y))
     low, high, trials, *squares = (jnp.asarray(v) for v in means)
     n = jnp.asarray((y > 0).sum(axis=0)[None, :], trials.dtype)
-    return Evidence(low, high, trials, n, jnp.asarray(bound, trials.dtype), *squares)
+    return RatioData(low, high, trials, n, jnp.asarray(bound, trials.dtype), *squares)
 
 
 def both(x, y, bound, tail):

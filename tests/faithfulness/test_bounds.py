@@ -21,11 +21,12 @@ from neurotrust_jax.faithfulness import (
     certificates,
     concentration,
     finite_sample,
-    interval_rules,
+    known_beforehand,
     methods,
 )
-from neurotrust_jax.faithfulness.estimands import Pairs
+from neurotrust_jax.faithfulness.estimands import Units, ratio_data
 from neurotrust_jax.faithfulness.evidence import effective_units, student_ratio
+from neurotrust_jax.metrics import interval_rules
 
 COUNTS = {
     "accuracy": lambda a, y: (a == y, np.ones_like(a)),
@@ -34,6 +35,16 @@ COUNTS = {
     "iou": lambda a, y: (a & y, a | y),
 }
 FINITE = ("exact", "betting", "chernoff", "bernstein", "hoeffding", "agarwal", "dkw")
+
+TABLES = {
+    "fixed": {m.name: m.interval_rule for m in nt.METRICS.values() if m.interval_rule},
+    "uniform": {m.name: m.uniform_rule for m in nt.METRICS.values() if m.uniform_rule},
+}
+
+
+def data_of(p):
+    heaviest = known_beforehand.largest_weight(p, None)
+    return bounds._data(p, heaviest, *known_beforehand.known_range(p, None))
 
 
 def close(precision):
@@ -149,8 +160,13 @@ def test_auroc_given_the_labels():
 def test_grouped_auroc_from_pairs_of_groups(metric):
     """The U-statistic spelled out: sums over ordered pairs of groups of hits and of trials."""
     p = small_probe(groups=UNEVEN)
-    data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
-    found = Pairs(metric).evidence(data, nt.similarity(p, metric), num_units=p.num_units)
+    data = bounds._data(
+        p, known_beforehand.largest_weight(p, None), *known_beforehand.known_range(p, None)
+    )
+    found = ratio_data(
+        nt.METRICS[metric].interval_rule.parts[0], data, nt.similarity(p, metric),
+        units=Units(p.num_units, False),
+    )  # fmt: skip
     f, y = np.asarray(p.activations), columns(p)[1]
     score, label = (f, y) if metric == "auroc" else (np.asarray(p.concepts, float), columns(p)[0])
     members = [np.flatnonzero(np.asarray(p.groups) == g) for g in range(p.num_units)]
@@ -183,8 +199,12 @@ def test_all_pairs_within_groups_leave_no_more_hits_than_trials():
     """Every pair rightly ordered: those inside groups must not push the ratio beyond 1."""
     y = np.tile([True, False], 20)
     p = nt.make_probe(y[:, None] * 1.0, y[:, None], groups=np.arange(40) // 2, thresholds=0.5)
-    data = bounds._data(p, bounds.largest_weight(p, None), *bounds._known_range(p, None))
-    found = Pairs("auroc").evidence(data, nt.similarity(p, "auroc"), num_units=20)
+    data = bounds._data(
+        p, known_beforehand.largest_weight(p, None), *known_beforehand.known_range(p, None)
+    )
+    found = ratio_data(
+        interval_rules.Pairs("neuron"), data, nt.similarity(p, "auroc"), units=Units(20, False)
+    )
     assert found.hits_high[0, 0] == found.trials[0, 0] == 380 / 380
     low, high = found.ratio
     assert (low[0, 0], high[0, 0]) == (1, 1)
@@ -372,7 +392,10 @@ GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 
 @pytest.mark.parametrize(
     ("metric", "grouped"),
-    [*((m, False) for m in interval_rules.RULES), *((m, True) for m in GROUPED_TOO)],
+    [
+        *((m.name, False) for m in nt.METRICS.values() if m.interval_rule),
+        *((m, True) for m in GROUPED_TOO),
+    ],
 )
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):
     """In range, never NaN, around the estimate, narrower with n and with a larger alpha."""
@@ -466,7 +489,10 @@ def test_guarantee_says_all_that_matters():
         ({"alpha": 0}, "alpha must lie strictly between 0 and 1, got 0"),
         ({"method": "wald"}, "unknown method 'wald'; known: auto"),
         ({"simultaneous": "yes"}, "simultaneous must be one of none, concepts, all, got 'yes'"),
-        ({"metric": "auroc", "method": "exact"}, "does not fit 'auroc'.*these do: asymptotic"),
+        (
+            {"metric": "auroc", "method": "exact"},
+            "does not fit 'auroc'.*these do: chernoff, hoeffding, agarwal, asymptotic",
+        ),
         ({"metric": "mad", "method": "chernoff"}, r"need activation_range=\(low, high\)"),
         ({"activation_range": (0, 1)}, "activation_range must hold every activation, but sample"),
         ({"largest_unit": 0.5}, "largest_unit must be at least 1"),
@@ -551,9 +577,13 @@ def test_each_side_takes_the_hits_that_widen_it(method):
 
     def limits(low, high):
         squares = (one * 0.4, one * 0.4, one)
-        return methods.LIMITS[method](
-            concentration.Evidence(one * low, one * high, one, one * 100, one[0, 0], *squares),
-            jnp.asarray(0.1),
+        return (
+            methods.METHODS[method]
+            .part_bound(interval_rules.IOU, True)
+            .bound(
+                concentration.RatioData(one * low, one * high, one, one * 100, one[0, 0], *squares),
+                jnp.asarray(0.1),
+            )
         )
 
     found, lower, upper = limits(0.4, 0.6), limits(0.4, 0.4), limits(0.6, 0.6)
@@ -566,7 +596,7 @@ def test_each_side_takes_the_hits_that_widen_it(method):
 def test_ends_of_replicates_are_rounded_outwards_from_the_closed_form(share):
     """Where N (1 - exp(-kl(t, r))) is the logarithm of the error, and no more than 2^-12 beyond."""
     one = jnp.ones((1, 1))
-    known = concentration.Evidence(share * one, share * one, one, 300 * one, one[0, 0])
+    known = concentration.RatioData(share * one, share * one, one, 300 * one, one[0, 0])
     for log_error in (3.0, 25.0):
         low, high = (
             float(x[0, 0]) for x in concentration.replicate_bounds(known, jnp.asarray(log_error))
@@ -621,13 +651,10 @@ def test_certificate_of_little_data_is_vacuous():
 def test_changed_delta_compiles_nothing():
     p = small_probe()
     nt.intervals(p, "iou", alpha=0.1)
-    before = finite_sample._limits._cache_size()
+    before = finite_sample._bounds._cache_size()
     nt.intervals(p, "iou", alpha=0.2, simultaneous="all")
-    assert finite_sample._limits._cache_size() == before
+    assert finite_sample._bounds._cache_size() == before
     assert jnp.isfinite(nt.intervals(p, "iou", alpha=1e-30).lower).all()
-
-
-TABLES = {"fixed": interval_rules.RULES, "uniform": interval_rules.UNIFORM_RULES}
 
 
 @pytest.mark.double
@@ -705,7 +732,7 @@ def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, g
     p = small_probe(groups=GROUPS) if grouped else small_probe()
     low, high = sided(p, metric, 0.06, method)
     # both sides of an interval rely on two tails of each part
-    rule = (interval_rules.UNIFORM_RULES if method == "dkw" else interval_rules.RULES).get(metric)
+    rule = methods.METHODS[method].rule(nt.METRICS[metric])
     parts = len(rule.parts) if rule else 1
     found = nt.intervals(p, metric, alpha=0.06 * 2 * parts / tails, method=method)
     np.testing.assert_allclose(low, found.lower, rtol=1e-9)
@@ -715,7 +742,7 @@ def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, g
 @pytest.mark.double
 def test_the_one_sided_inequality_of_massart_stops_at_one_half():
     half = jnp.full((1, 1), 0.5)
-    known = concentration.Evidence(half, half, 2 * half, 60 * half, jnp.ones(()))
+    known = concentration.RatioData(half, half, 2 * half, 60 * half, jnp.ones(()))
     at_most = concentration.dkw(known, jnp.asarray(0.5), grouped=False)
     assert concentration.dkw(known, jnp.asarray(0.7), grouped=False) == at_most
     assert concentration.hoeffding(known, jnp.asarray(0.7))[1] < at_most[1]
@@ -732,7 +759,7 @@ def test_bernsteins_limits_are_the_outermost_ratios_that_he_accepts():
         x = y * (rng.random(n) < rng.random()) * rng.choice([1, rng.random()])
         tail = rng.choice([0.7, 0.05, 1e-3])
         values = (x, x, y, n, 1.0, x * x, x * y, y * y)
-        known = concentration.Evidence(*(jnp.full((1, 1), np.mean(v)) for v in values))
+        known = concentration.RatioData(*(jnp.full((1, 1), np.mean(v)) for v in values))
         low, high = (float(v[0, 0]) for v in concentration.bernstein(known, jnp.asarray(tail)))
         r = np.linspace(0, 1, 401)[:, None]
         residual = x - r * y

@@ -13,14 +13,16 @@ from builders import KINDS
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness import jackknife
 from neurotrust_jax.faithfulness.jackknife import standard_error
+from neurotrust_jax.metrics.metric import six_sum_metric
 from neurotrust_jax.metrics.scores import prepare
-from neurotrust_jax.metrics.table import six_sum_metric
+from neurotrust_jax.metrics.transforms import VIEWS
 
 EVERY = list(nt.METRICS)
 POLYNOMIAL = [
     m.name
     for m in nt.METRICS.values()
-    if m.finalise and {m.neuron_view, m.concept_view} <= set(jackknife.POLYNOMIAL)
+    if m.finalise
+    and all(VIEWS[v].weights_enter != "other" for v in (m.neuron_view, m.concept_view))
 ]
 N = 44
 

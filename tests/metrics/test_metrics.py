@@ -19,8 +19,8 @@ from builders import EVERY, KINDS, TOLERANCE, assert_close, tied_data
 
 import neurotrust_jax as nt
 from neurotrust_jax._numerics.ranks import ascending, ranking
+from neurotrust_jax.metrics.metric import six_sum_metric
 from neurotrust_jax.metrics.sanity import label_tests
-from neurotrust_jax.metrics.table import six_sum_metric
 from neurotrust_jax.metrics.transforms import VIEWS
 from neurotrust_jax.probing.probe import Side
 
@@ -392,7 +392,9 @@ def test_rounding_leads_out_of_no_range(metric):
     c = np.random.default_rng(14).random((160, 200))
     probe = nt.make_probe(c, c)
     rule = nt.METRICS[metric]
-    uncut = nt.six_sum_metric(metric, *rule[1:3], rule.finalise, (-np.inf, np.inf), "the same")
+    uncut = nt.six_sum_metric(
+        metric, rule.neuron_view, rule.concept_view, rule.finalise, (-np.inf, np.inf), "the same"
+    )
     assert float(nt.similarity(probe, uncut).max()) > 1
     assert float(nt.similarity(probe, metric).max()) == 1
 

@@ -145,7 +145,7 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     tolerance = 2e-6 if metric == "spearman" else 0
     np.testing.assert_allclose(screened.replicates, dense.replicates, rtol=3e-6, atol=tolerance)
     rule = nt.METRICS[metric]
-    shown = nt.similarity(probe, screening.statistic_of(rule))
+    shown = nt.similarity(probe, rule.ordering_statistic)
     ends = screening.replicate_range(probe, rule, scheme, 100, shown)
     told = np.ones((5, 30), bool)
     kept = candidates.possible_winners(told, ends, np.asarray(dense.similarity))
@@ -227,7 +227,7 @@ def test_replicates_stay_within_their_range(metric, monkeypatch):
     probe = nt.make_probe(rng.normal(size=(400, 3)) + c[:, :3], c, top_fraction=0.2)
     monkeypatch.setattr(screening, "FAILURE", 0.5)
     rule = nt.METRICS[metric]
-    by = screening.statistic_of(rule)
+    by = rule.ordering_statistic
     shown = nt.similarity(probe, by)
     ends = screening.replicate_range(probe, rule, "multinomial", 50, shown)
     lower, upper = map(np.asarray, ends)
@@ -317,7 +317,7 @@ def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, mo
     c = rng.random((500, 4)) < [0.01, 0.1, 0.4, 0.99]
     probe = nt.make_probe(rng.normal(size=(500, 2)) + c[:, :2], c, top_fraction=0.2)
     rule = nt.METRICS[metric]
-    shown = nt.similarity(probe, screening.statistic_of(rule))
+    shown = nt.similarity(probe, rule.ordering_statistic)
 
     def ends(num_replicates, probe=probe, shown=shown):
         found = screening.replicate_range(probe, rule, "multinomial", num_replicates, shown)
@@ -346,7 +346,7 @@ def test_what_orders_spearmans_correlation_spans_its_arguments():
     rng = np.random.default_rng(11)
     area, share = np.sort(rng.random((2, 200, 2)), axis=2)
     share[:100] = np.clip(share[:100], 0.05, 0.45) + 0.5 * (np.arange(100) % 2)[:, None]
-    low, high = screening.BOUNDED["spearman"].carry(
+    low, high = nt.METRICS["spearman"].ordering_rule.carry(
         [jnp.asarray(x[:, 0], jnp.float32) for x in (area, share)],
         [jnp.asarray(x[:, 1], jnp.float32) for x in (area, share)],
         (jnp.zeros(1), jnp.zeros(1)),

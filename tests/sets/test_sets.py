@@ -164,7 +164,7 @@ def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
 
     monkeypatch.setattr(rule, "intervals_at", bounds)
     nt.concept_sets(boot, alpha=0.2, interval_method="dkw", largest_unit=7.0)
-    assert [(x.simultaneous, x.side) for x in levels] == [("concepts", "lower"), ("none", "upper")]
+    assert [(x.simultaneous, x.bound) for x in levels] == [("concepts", "lower"), ("none", "upper")]
     np.testing.assert_allclose([x.alpha for x in levels], [0.05, 0.15])
 
 

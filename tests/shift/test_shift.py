@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.stats
 
 import neurotrust_jax as nt
-from neurotrust_jax.shift import unknown_shift
+from neurotrust_jax.shift.probabilities import event_radius
 
 SHARP = ("accuracy", "precision", "recall", "iou", "f1")
 OTHERS = ("balanced_accuracy", "simulation_balanced_accuracy", "auroc", "simulation_auroc")
@@ -161,7 +161,7 @@ def test_two_disjoint_events_meet_at_the_radius(p, q):
         least = max(p / gamma, 1 - gamma * (1 - p))
         return least - min(gamma * q, 1 - (1 - q) / gamma)
 
-    found = float(unknown_shift._event_radius(jnp.asarray(p), jnp.asarray(q)))
+    found = float(event_radius(jnp.asarray(p), jnp.asarray(q)))
     assert found == pytest.approx(scipy.optimize.brentq(apart, 1, 100, xtol=1e-12))
 
 
