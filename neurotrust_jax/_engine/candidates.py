@@ -11,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._numerics.packing import padded, places_in_lists
+from .._numerics.packing import pad_to_equal_length, places_in_lists
 from ..faithfulness.evidence import MIN_UNITS
 from ..metrics.table import UNIT, Metric
+from .labelling_method import LabellingMethod
 
 __all__ = [
     "Candidates",
     "at_top",
     "choose",
     "has_enough_evidence",
-    "likely",
+    "may_matter",
     "possible_winners",
     "stable_scale",
 ]
@@ -50,7 +51,7 @@ class Candidates(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="metric")
-def stable_scale(metric: Metric | None, similarity: Array) -> Array:
+def stable_scale(metric: Metric | LabellingMethod, similarity: Array) -> Array:
     """Put similarities on a scale on which their spread depends little on their value.
 
     The order of concepts is the same on every increasing scale, but a spread that is estimated
@@ -61,12 +62,12 @@ def stable_scale(metric: Metric | None, similarity: Array) -> Array:
 
     Parameters
     ----------
-    metric : Metric or None
-        None for scores of unknown range.
+    metric : Metric or LabellingMethod
+        The scores of a labelling method stay as they are.
     similarity : Array
         In the metric's range; NaN stays NaN.
     """
-    if metric is None:
+    if isinstance(metric, LabellingMethod):
         return similarity
     inside = jnp.clip(similarity, *_ends(metric))
     if metric.range == UNIT and metric.neuron_view == metric.concept_view == "binary":
@@ -78,16 +79,18 @@ def stable_scale(metric: Metric | None, similarity: Array) -> Array:
     return similarity
 
 
-def _ends(metric: Metric | None) -> tuple[float, float]:
+def _ends(metric: Metric | LabellingMethod) -> tuple[float, float]:
     """The similarities between which the stable scale rises."""
-    low, high = (-math.inf, math.inf) if metric is None else metric.range
-    shares = metric is not None and metric.neuron_view == metric.concept_view == "binary"
+    if isinstance(metric, LabellingMethod):
+        return -math.inf, math.inf
+    low, high = metric.range
+    shares = metric.neuron_view == metric.concept_view == "binary"
     edge = EDGE if (low, high) == (-1.0, 1.0) or ((low, high) == UNIT and not shares) else 0.0
     return low + edge, high - edge
 
 
 def has_enough_evidence(
-    metric: Metric | None, similarity: Array | np.ndarray, evidence: Array | np.ndarray
+    metric: Metric | LabellingMethod, similarity: Array | np.ndarray, evidence: Array | np.ndarray
 ) -> np.ndarray:
     """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
 
@@ -99,14 +102,14 @@ def has_enough_evidence(
 
 @partial(jax.jit, static_argnames="metric")
 def _has_enough_evidence(
-    metric: Metric | None, similarity: Array, evidence: Array, least: Array
+    metric: Metric | LabellingMethod, similarity: Array, evidence: Array, least: Array
 ) -> Array:
     above = similarity > _ends(metric)[0] + _rounding(similarity)
     return (evidence >= least) & above & ~at_top(metric, similarity)
 
 
 @partial(jax.jit, static_argnames="metric")
-def at_top(metric: Metric | None, similarity: Array) -> Array:
+def at_top(metric: Metric | LabellingMethod, similarity: Array) -> Array:
     """Whether a similarity is at the upper end of the stable scale, where nothing varies."""
     return similarity >= _ends(metric)[1] - _rounding(similarity)
 
@@ -118,8 +121,8 @@ def _rounding(similarity: Array) -> float:
 
 
 def possible_winners(
-    has_evidence: np.ndarray,
-    ends: tuple[Array | np.ndarray, Array | np.ndarray] | None,
+    has_evidence: np.ndarray | None,
+    bounds: tuple[Array | np.ndarray, Array | np.ndarray] | None,
     similarity: np.ndarray,
 ) -> np.ndarray:
     """Pairs [U, C] that may be the most similar of a replicate.
@@ -129,7 +132,7 @@ def possible_winners(
     be on enough evidence (``has_evidence``), so that what is behind it needs no test either.
     """
     defined = ~np.isnan(similarity)
-    return defined if ends is None else defined & np.asarray(_reaching(has_evidence, *ends))
+    return defined if bounds is None else defined & np.asarray(_reaching(has_evidence, *bounds))
 
 
 @jax.jit
@@ -138,9 +141,9 @@ def _reaching(has_evidence: Array, lower: Array, upper: Array) -> Array:
     return upper >= jnp.where(has_evidence, lower, -jnp.inf).max(axis=1, keepdims=True)
 
 
-def _on_stable_scale(metric: Metric | None, values: np.ndarray) -> np.ndarray:
+def _on_stable_scale(metric: Metric | LabellingMethod, values: np.ndarray) -> np.ndarray:
     """As :func:`stable_scale`, of however many values [P], for which few shapes are compiled."""
-    (filled,) = padded([values])
+    (filled,) = pad_to_equal_length([values])
     return np.asarray(stable_scale(metric, filled))[: len(values)]
 
 
@@ -159,7 +162,7 @@ def _foremost(neuron: np.ndarray, ahead: np.ndarray) -> np.ndarray:
     return np.repeat(leads[np.r_[True, own[1:] != own[:-1]]], number)
 
 
-def likely(
+def may_matter(
     metric: Metric,
     similarity: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
@@ -186,7 +189,7 @@ def likely(
 
 
 def choose(
-    metric: Metric | None,
+    metric: Metric | LabellingMethod,
     similarity: np.ndarray,
     has_evidence: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
@@ -201,7 +204,7 @@ def choose(
 
     Parameters
     ----------
-    metric : Metric or None
+    metric : Metric or LabellingMethod
     similarity : array [U, C]
     has_evidence : array [U, C] of bool
         From :func:`telling`.

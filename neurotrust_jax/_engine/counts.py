@@ -22,14 +22,14 @@ from .._numerics.sums import Sums
 from ..metrics.table import Metric
 from ..probing.probe import Probe
 
-__all__ = ["Listed", "countable", "list_rows", "over_counts", "similarity_of_counts"]
+__all__ = ["CountTable", "countable", "list_rows", "over_counts", "similarity_of_counts"]
 
 BURST = 8  # rows whose concepts are added up at once
 BURSTS = 31  # as many as fit into a count of 8 bits
 COUNTS = 2**17  # counts that a CPU keeps at hand
 
 
-class Listed(NamedTuple):
+class CountTable(NamedTuple):
     """Lists of rows (where neurons are active, say), and a table by row (of concepts).
 
     Lists go in blocks of about one length, so that few places are filled up.
@@ -74,7 +74,7 @@ def countable(probe: Probe, metric: Metric) -> bool:
     return probe.equal_weights
 
 
-def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:
+def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> CountTable:
     """List where each column of ``on`` [n, V] is true; ``table`` [n, D] of bool, or of int16."""
     on, table = np.asarray(on), np.asarray(table)
     num_samples, num_lists = on.shape
@@ -109,11 +109,11 @@ def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:
         number.astype(np.int32),
         table.sum(axis=0).astype(np.int32),
     )
-    return Listed(*map(jax.device_put, arrays))
+    return CountTable(*map(jax.device_put, arrays))
 
 
 def over_counts(
-    listed: Listed,
+    listed: CountTable,
     moved: Array,
     fn: Callable[[Array, Array], Any],
     total: Array | None = None,

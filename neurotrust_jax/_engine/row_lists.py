@@ -16,15 +16,15 @@ from .._numerics.ranks import COLUMNS, Ranking
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
 
-__all__ = ["FEW_TIES", "Listing", "active_listing", "ranked_listing"]
+__all__ = ["FEW_TIES", "ListMaker", "active_listing", "ranked_listing"]
 
-FEW_TIES = 64  # tied places that are mended one by one
+FEW_TIES = 64  # tied places that are corrected one by one
 BASE_SHARE = 0.25  # of the rows that share one value, above which they are left out
 
 TieTables = tuple[Array, Array, Array | None]
 
 
-class Listing(NamedTuple):
+class ListMaker(NamedTuple):
     """How the lists of U neurons are made.
 
     Attributes
@@ -51,12 +51,12 @@ class Listing(NamedTuple):
     ties: Callable[[np.ndarray, int, bool], TieTables] | None
 
 
-def _active(length: np.ndarray, rows: Callable[[np.ndarray, int], Array]) -> Listing:
+def _active(length: np.ndarray, rows: Callable[[np.ndarray, int], Array]) -> ListMaker:
     """The listing of active rows, which are in no order."""
-    return Listing(length, np.zeros_like(length), np.full_like(length, -1), rows, None)
+    return ListMaker(length, np.zeros_like(length), np.full_like(length, -1), rows, None)
 
 
-def active_listing(probe: Probe) -> Listing:
+def active_listing(probe: Probe) -> ListMaker:
     """Of each neuron's active rows."""
     if not _by_device(probe):
         rows = [
@@ -70,7 +70,7 @@ def active_listing(probe: Probe) -> Listing:
     return _active(length, lambda own, size: _active_table(active, own, size=size))
 
 
-def ranked_listing(probe: Probe, ranking: Ranking | None) -> Listing:
+def ranked_listing(probe: Probe, ranking: Ranking | None) -> ListMaker:
     """Of each neuron's rows by ascending activation, less those of its commonest value.
 
     A large share of ties (the zeros of a rectified unit, or all that a sparse one does not store)
@@ -91,7 +91,7 @@ def ranked_listing(probe: Probe, ranking: Ranking | None) -> Listing:
 
     length, table = _on_host(probe, list(rows))
     tied = np.array([len(x) for x in sides[0]])
-    return Listing(length, tied, np.array(below, np.int32), table, tables)
+    return ListMaker(length, tied, np.array(below, np.int32), table, tables)
 
 
 def _by_device(probe: Probe) -> bool:
@@ -107,7 +107,7 @@ def _active_table(active: Array, own: Array, *, size: int) -> Array:
     return jax.vmap(lambda x: jnp.searchsorted(x, nth))(up_to).astype(jnp.int32)
 
 
-def _on_device(ranking: Ranking) -> Listing:
+def _on_device(ranking: Ranking) -> ListMaker:
     num_samples = ranking.order.shape[0]
     low, high, tied = (np.asarray(x) for x in _widest_ties(ranking))
     left_out = _is_base(high - low, num_samples)
@@ -123,7 +123,7 @@ def _on_device(ranking: Ranking) -> Listing:
     def rows(own: np.ndarray, size: int) -> Array:
         return _ranked_table(*part(own), size=size)
 
-    return Listing(num_samples - span, tied - span, below, rows, ties)
+    return ListMaker(num_samples - span, tied - span, below, rows, ties)
 
 
 @jax.jit

@@ -25,6 +25,7 @@ from ..faithfulness.estimands import Data, Pairs, Share
 from ..faithfulness.interval_rules import PREVALENCE, RULES, Rule
 from ..metrics.table import METRICS, UNIT, Metric
 from ..probing.probe import Probe, Side
+from ..schemes import Scheme
 from .candidates import EDGE
 
 __all__ = [
@@ -75,7 +76,7 @@ def _parts_of(metric: Metric) -> tuple[Share | Pairs, ...]:
 
 
 def replicate_range(
-    probe: Probe, metric: Metric, scheme: str, num_replicates: int, observed: Array
+    probe: Probe, metric: Metric, scheme: Scheme, num_replicates: int, observed: Array
 ) -> tuple[Array | np.ndarray, Array | np.ndarray]:
     """Lower and upper ends [U, C] between which the similarity of every replicate lies.
 
@@ -90,7 +91,7 @@ def replicate_range(
     :func:`statistic_of` the metric. Only where :func:`has_bounds`.
     """
     log_error = _log_error(metric, observed, num_replicates)
-    taken = probe.num_units // 2 / probe.num_units if scheme == "subsample" else 1.0
+    taken = scheme.num_drawn(probe.num_units) / probe.num_units
     allowed = jnp.asarray(log_error / taken, probe.weights.dtype)
     lower, upper = (np.empty(observed.shape, allowed.dtype) for _ in range(2))
     for neurons, part in probe.in_neurons():
@@ -128,7 +129,7 @@ def replicate_errors(
     return errors
 
 
-def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
+def has_bounds(probe: Probe, metric: Metric, scheme: Scheme) -> bool:
     """Whether replicates have bounds.
 
     The metric is made of shares of single samples or of pairs, or ordered by such; samples are
@@ -136,22 +137,24 @@ def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
     and 1.
     """
     parts = _parts_of(metric)
-    # Hoeffding's theorem 4 carries the bound to draws without replacement, but of single samples
     paired = any(isinstance(part, Pairs) for part in parts)
-    schemes = ("multinomial", "poisson") if paired else ("multinomial", "poisson", "subsample")
     return (
         bool(parts)
         and all(isinstance(part, Pairs) or part.binomial for part in parts)
         and probe.groups is None
         and probe.equal_weights
-        and scheme in schemes
+        and (scheme.bounds_pairs if paired else scheme.bounds_shares)
     )
 
 
-def has_share_bounds(metric: Metric) -> bool:
+def has_share_bounds(metric: Metric, scheme: Scheme) -> bool:
     """Whether replicates of independent samples have bounds that follow from sums alone."""
     parts = _parts_of(metric)
-    return bool(parts) and all(isinstance(part, Share) and part.binomial for part in parts)
+    return (
+        bool(parts)
+        and scheme.bounds_shares
+        and all(isinstance(part, Share) and part.binomial for part in parts)
+    )
 
 
 def range_of_shares(

@@ -20,7 +20,7 @@ from ..probing.sources import Chunks
 from ..probing.sparse_columns import dense_rows
 from ..schemes import UNITS_A_BLOCK
 
-__all__ = ["CENTRED", "Block", "Reader", "Survey", "plus"]
+__all__ = ["CENTRED", "Block", "Reader", "Survey", "add_on_host"]
 
 CENTRED = ("centred", "standard")  # views less their mean
 ENTRIES = 2**24  # of activations and concepts that a device holds at a time
@@ -229,7 +229,7 @@ class Survey:
     def __init__(self, reader: Reader, *, hashed: bool = False) -> None:
         self.reader = reader
         self.hashes = [hashlib.sha256() for _ in range(3 * hashed)]
-        self.num_rows, self.active = 0, 0
+        self.num_rows, self.num_units, self.active = 0, 0, 0
         self.single = True
         self.total: list[np.ndarray] | None = None
 
@@ -241,13 +241,14 @@ class Survey:
         # rows in their order, however they are cut
         for total, x in zip(self.hashes, (f, c, unit), strict=False):
             total.update(np.ascontiguousarray(x).data)
-        self.total = plus(self.total, [np.asarray(x) for x in _all_sums(
+        self.total = add_on_host(self.total, [np.asarray(x) for x in _all_sums(
             jnp.asarray(block.activations), jnp.asarray(block.concepts), jnp.asarray(used)
         )])  # fmt: skip
         if self.reader.counts[0]:
             parts = np.split(block.activations, self.reader.num_devices)
             self.active = max(self.active, *(int(x.sum(axis=0).max()) for x in parts))
-        self.single &= int(unit[-1]) == self.num_rows - 1
+        self.num_units = int(unit[-1]) + 1
+        self.single &= self.num_units == self.num_rows
 
     @property
     def digest(self) -> list[str]:
@@ -284,7 +285,7 @@ def _as_thresholds(thresholds: Any, num_neurons: int) -> np.ndarray:
     return np.broadcast_to(t, (num_neurons,))
 
 
-def plus(totals: list[np.ndarray] | None, new: list[np.ndarray]) -> list[np.ndarray]:
+def add_on_host(totals: list[np.ndarray] | None, new: list[np.ndarray]) -> list[np.ndarray]:
     """Add up on the host, in double precision: counts stay exact beyond 2**24."""
     if totals is None:
         return [x.astype(np.float64) for x in new]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from .._engine.room import room_for
+from .._engine import room_for
 from .._runtime.chunks import StageProgress
 from .._runtime.validation import check_count, check_share
 from ..chance.null import PermutationTest, permutation_test
@@ -25,7 +25,7 @@ from ..resampling.halves import read_halves
 from ..resampling.replication import answer_numbers, deals_for, parts_reader, probability_of
 from ..resampling.selection import curse_of, split_reader
 from ..resampling.stability_measures import stability
-from ..schemes import check_scheme
+from ..schemes import Scheme, check_scheme
 from ..sets.conformal import conformal_of, scores_reader
 from ..sets.set_rules import concept_sets
 from .fit import label_fit
@@ -46,7 +46,7 @@ def audit(
     num_replicates: int = 1000,
     num_permutations: int = 1000,
     num_splits: int = 40,
-    scheme: str = "multinomial",
+    scheme: str | Scheme = "multinomial",
     method: str = "auto",
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: float | None = None,
@@ -77,7 +77,7 @@ def audit(
         Splits of the sampling units into halves, by which :func:`conformal_sets` and
         :func:`replication_probability` are calibrated and the winner's curse is measured; at
         least 2.
-    scheme : str
+    scheme : str or Scheme
         Resampling scheme, see :data:`SCHEMES`.
     method : str
         Method of the intervals, see :func:`intervals`.
@@ -125,7 +125,7 @@ def audit(
     check_count(num_replicates, "num_replicates")
     if check_count(num_splits, "num_splits") < 2:
         raise ValueError(f"num_splits must be at least 2, got {num_splits}")
-    check_scheme(scheme)
+    scheme = check_scheme(scheme)
     if min_positives != 0:
         check_count(min_positives, "min_positives")
     # a wrong one ends here
@@ -194,7 +194,7 @@ def audit(
     result = Audit(
         layer=layer,
         metric=metric.name,
-        scheme=scheme,
+        scheme=scheme.name,
         thresholds=f"{probe.threshold_source}, {'>=' if probe.inclusive else '>'} threshold",
         alpha=alpha,
         num_replicates=boot.num_replicates,

@@ -18,8 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.counts import Listed, countable, list_rows, over_counts, similarity_of_counts
-from .._engine.row_index import rows_fit
+from .._engine import (
+    CountTable,
+    countable,
+    list_rows,
+    over_counts,
+    rows_fit,
+    similarity_of_counts,
+)
 from .._numerics.sums import weighted_sums
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.validation import check_count, check_share
@@ -28,6 +34,7 @@ from ..metrics.table import Metric, get_metric
 from ..metrics.transforms import VIEWS, both_vary
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
+from ..schemes import MULTINOMIAL
 from .permutations import PowerWarning, draw_rows, layout_of
 
 __all__ = ["PermutationTest", "PowerWarning", "benjamini_hochberg", "permutation_test"]
@@ -290,7 +297,7 @@ def _rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:
     if jax.default_backend() != "cpu" or metric.neuron_view != "rank":
         return none
     few = probe.num_samples < MOST_RANKED
-    if not (few and probe.equal_weights and rows_fit(probe, metric, "multinomial")):
+    if not (few and probe.equal_weights and rows_fit(probe, metric, MULTINOMIAL)):
         return none
     return np.asarray(probe.present).mean(axis=0) <= RARE
 
@@ -317,7 +324,7 @@ def _six_sums(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> t
 
 def _statistic(fixed: Any, moving: Any, rows: Array, weights: Array, metric: Metric) -> Array:
     """Largest similarity over the concepts, NaN if none is defined, [U]."""
-    if isinstance(moving, Listed):
+    if isinstance(moving, CountTable):
 
         def best(neurons: Array, count: Array) -> Array:
             margins = len(rows), moving.length[neurons], moving.total
@@ -343,7 +350,7 @@ def _best_product(fixed: Any, moved: Array, metric: Metric) -> Array:
     return jnp.nanmax(metric.value(sums._replace(FC=product), defined), axis=1)
 
 
-def _best_of_ranks(fixed: Any, listed: Listed, rows: Array, metric: Metric) -> Array:
+def _best_of_ranks(fixed: Any, listed: CountTable, rows: Array, metric: Metric) -> Array:
     """As :func:`_best_product`, from ranks, doubled and centred, where concepts are present."""
     sums, _, defined = fixed
     num_samples = len(rows)

@@ -15,13 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.candidates import stable_scale
-from .._engine.counts import Listed, countable, list_rows, over_counts, similarity_of_counts
+from .._engine import (
+    CountTable,
+    countable,
+    list_rows,
+    over_counts,
+    similarity_of_counts,
+    stable_scale,
+)
 from .._numerics.sums import Sums
 from ..metrics.scores import at_concept, prepare, score_prepared, winner
 from ..metrics.table import Metric
 from ..probing.probe import Probe
-from ..schemes import draw_all
+from ..schemes import SUBSAMPLE, draw_all
 from .crossfit import blocks_of_neurons, keep_rows, scores_and_sums, sums_at
 
 __all__ = [
@@ -41,7 +47,7 @@ def draw_halves(key: Array, probe: Probe, num_splits: int) -> Array:
     """Samples of a random half of the sampling units in each of several splits, [S, n] of bool."""
     weights = draw_all(
         key, np.arange(num_splits), probe.groups,
-        scheme="subsample", num_units=probe.num_units, dtype=probe.weights.dtype,
+        scheme=SUBSAMPLE, num_units=probe.num_units, dtype=probe.weights.dtype,
     )  # fmt: skip
     return weights > 0
 
@@ -213,7 +219,9 @@ def _scored(prepared: Any, weights: Array, parts: Array, *, metric: Metric) -> A
 
 
 @partial(jax.jit, static_argnames="metric")
-def _counted(listed: Listed, on: Array, weight: Array, parts: Array, *, metric: Metric) -> Array:
+def _counted(
+    listed: CountTable, on: Array, weight: Array, parts: Array, *, metric: Metric
+) -> Array:
     """As :func:`_scored`, of rows to count."""
     num_samples = parts.shape[2]
     rows = jnp.arange(num_samples, dtype=jnp.int32)
@@ -234,7 +242,7 @@ def _counted(listed: Listed, on: Array, weight: Array, parts: Array, *, metric: 
 
 @partial(jax.jit, static_argnames="metric")
 def _by_counts(
-    listed: Listed, on: Array, weight: Array, halves: Array, *, metric: Metric
+    listed: CountTable, on: Array, weight: Array, halves: Array, *, metric: Metric
 ) -> tuple[Array, Array, Array, Sums]:
     """As :func:`_by_scores`, of rows to count: what one half lacks, the other half has."""
     num_samples = halves.shape[1]

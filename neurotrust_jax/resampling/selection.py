@@ -14,6 +14,7 @@ from jax import Array
 from .._runtime.validation import check_count
 from ..metrics.scores import at_concept
 from ..metrics.table import Metric
+from ..probing.probe import Probe
 from .bootstrapping import Bootstrap
 from .crossfit import pooled_similarity
 from .halves import OnHalves, read_halves
@@ -79,15 +80,15 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
         If num_splits is below 1, or the bootstrap is of a labelling method.
     """
     num_splits = check_count(num_splits, "num_splits")
-    if boot.definition is None:
+    if not isinstance(boot.definition, Metric):
         raise ValueError(
             f"{boot.metric} is a labelling method, which can not be split by weights; label two "
             "halves of the probe (probe.take) yourself"
         )
-    if boot.probe is None:
+    if not isinstance(boot.probe, Probe):
         raise ValueError(
-            "a bootstrap in passes does not keep its data, which halves are made of; label the "
-            "halves of a probe"
+            "a streamed bootstrap does not hold its data, which the halves are drawn from; label "
+            "the halves of a probe"
         )
     metric = boot.definition
     readers = [split_reader(metric)]
@@ -102,7 +103,7 @@ def split_reader(metric: Metric) -> Callable[[OnHalves], Array]:
 
 def curse_of(boot: Bootstrap, split: Any, num_splits: int) -> WinnersCurse:
     """The winner's curse, where halves were read before."""
-    assert boot.definition is not None
+    assert isinstance(boot.definition, Metric)
     metric, naive = boot.definition, at_concept(boot.similarity, boot.label)
     return WinnersCurse(
         naive=naive,

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.candidates import MAX_CANDIDATES, at_top, stable_scale
+from .._engine import MAX_CANDIDATES, LabellingMethod, at_top, stable_scale
 from .._numerics.packing import round_up_shape
 from ..faithfulness.bounds import Level, intervals_at
 from ..faithfulness.certificates import LOWER_SHARE
 from ..faithfulness.evidence import student_ratio
 from ..metrics.table import Metric
+from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap
 
 __all__ = ["BoundOptions", "calibrated_sets", "chosen", "replicate_rank"]
@@ -80,7 +81,7 @@ def calibrated_sets(
     settle = partial(_calibrated, rank=level, first=first, replication=target == "replication")
     tested = _over_lists(boot, settle, False)
     kept, untested = _by_replicates(boot.candidates, tested, boot.thin, boot.excluded)
-    if target == "best" and boot.definition is not None and boot.probe is not None:
+    if target == "best" and isinstance(boot.definition, Metric) and isinstance(boot.probe, Probe):
         kept, untested = _by_bounds(boot, kept, untested, alpha, options)
     return _joined(kept, untested, boot.label, full)
 
@@ -96,8 +97,8 @@ def _by_bounds(
     count as tested if they are the label alone, or if the label is at the top of the metric's range
     and not merely on too little evidence.
     """
-    assert boot.probe is not None
-    assert boot.definition is not None
+    assert isinstance(boot.probe, Probe)
+    assert isinstance(boot.definition, Metric)
     thin_label = at_label(boot.thin, boot.label)
     if not bool(untested.any() | thin_label.any()):
         return kept, untested
@@ -175,7 +176,7 @@ def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) ->
 
 
 @partial(jax.jit, static_argnames="metric")
-def _scaled_rows(replicates: Array, rows: Array, *, metric: Metric | None) -> Array:
+def _scaled_rows(replicates: Array, rows: Array, *, metric: Metric | LabellingMethod) -> Array:
     return stable_scale(metric, replicates[rows])
 
 

@@ -160,12 +160,12 @@ def concept_sets(
                 "a certificate bounds true similarities, so it says nothing on the label of a "
                 'fresh probing set; use method="calibrated" with target="replication"'
             )
-        if boot.definition is None:
+        if not isinstance(boot.definition, Metric):
             raise ValueError(
                 f"there are no intervals for the scores of {boot.metric}, which is no metric; use "
                 'method="calibrated"'
             )
-        if boot.probe is None:
+        if not isinstance(boot.probe, Probe):
             raise ValueError(
                 "a certificate is read from the data, which a bootstrap in passes does not keep; "
                 'use method="calibrated", or certify() on a probe'
@@ -192,9 +192,8 @@ def _calibrated_promise(boot: Bootstrap, alpha: float, target: str) -> str:
     }[target]
     text = f"sets of each neuron alone {what} with {100 * (1 - alpha):g}% probability, in the limit"
     probe, metric = boot.probe, boot.definition
-    units = "units" if probe is None else probe.unit_name
-    text += f" of many {units}"
-    if probe is not None and metric is not None:
+    text += f" of many {probe.unit_name}"
+    if isinstance(probe, Probe) and isinstance(metric, Metric):
         text += threshold_note(probe, metric)
     return text
 
