@@ -881,8 +881,6 @@ MUTANTS = [
          "test_null.py -k 'x64 and hochberg'"),
         ("explained=q_value <= alpha * (1 + 8", "explained=q_value < alpha * (1 - 8",
          "test_null.py::test_a_q_value_of_alpha_itself_is_explained"),
-        ("weights[:, None] * f, defined), c", "f, defined), c",
-         "test_null.py::test_weights_stay_with_their_activations"),
     ),
     *of(
         "chance/permutations.py",
@@ -894,11 +892,13 @@ MUTANTS = [
          "test_null.py::test_every_order_of_units_is_as_likely"),
     ),
     *of(
-        "chance/null.py",
+        "chance/permuted_statistics.py",
+        ("weights[:, None] * f, defined), c", "f, defined), c",
+         "test_null.py::test_weights_stay_with_their_activations"),
         ("scale = scale / 2", "scale = scale / 1", SUMS_OF_RANKS),
         ("at[rows].set(jnp.arange(num", "at[:].set(rows + 0 * jnp.arange(num", SUMS_OF_RANKS),
         ("(2 * num_samples**2)", "(num_samples**2)", SUMS_OF_RANKS),
-        ("jnp.fmax(_best_product", "jnp.maximum(_best_product", SUMS_OF_RANKS),
+        ("jnp.fmax(self.common", "jnp.maximum(self.common", SUMS_OF_RANKS),
     ),
     *of(
         "_engine/counts.py",
