@@ -355,6 +355,7 @@ MUTANTS = [
     ),
     *of(
         "_numerics/sums.py",
+        ("FC=s.FC - s.F * s.C / size", "FC=s.FC", FOLDED),
         ("return place % self.tile * self.tiles + place // self.tile",
          "return place // self.tile * self.tiles + place % self.tile", TILES),
         ("each = within[-tiling.tiles :]", "each = within[: tiling.tiles]", TILES),
@@ -785,7 +786,7 @@ MUTANTS = [
     ),
     *of(
         "_engine/screening.py",
-        ("ways = 4 * len(BOUNDED[metric.name].parts) + 2", "ways = 1e-30", RANGE),
+        ("events = 4 * len(BOUNDED[metric.name].parts) + 2", "events = 1e-30", RANGE),
         ("lead[1] * jnp.where(lead[1] > 0, most, least)", "lead[1] * least", ORDER),
         ("lead[0] * jnp.where(lead[0] > 0, least, most)", "lead[0] * most", ORDER),
         ("(upper[1] >= 0.5), 0.5, most)", "(upper[1] >= 0.5), most, most)", ORDER),
@@ -922,7 +923,6 @@ MUTANTS = [
         ("(label[:, None] == label[None, :]) & used[None, :]", "used[:, None] & used[None, :]",
          f"{FOLDED} -k iou"),
         ("weight * (highest[None] - value)", "highest[None] - value", FOLDED),
-        ("FC=s.FC - s.F * s.C / size", "FC=s.FC", FOLDED),
         ("FF=s.FF - s.F**2 / size if f else s.FF", "FF=s.FF", FOLDED),
         ("(num_folds - 2) / num_folds * fall", "0 * fall", FOLDED),
         ("(num_folds - 1) / num_folds * (deviation**2)", "(deviation**2)", JACKKNIFE),

@@ -26,7 +26,7 @@ __all__ = ["CountTable", "countable", "list_rows", "over_counts", "similarity_of
 
 BURST = 8  # rows whose concepts are added up at once
 BURSTS = 31  # as many as fit into a count of 8 bits
-COUNTS = 2**17  # counts that a CPU keeps at hand
+COUNTS = 2**17  # counts that stay in the cache of a CPU
 
 
 class CountTable(NamedTuple):
@@ -120,7 +120,7 @@ def over_counts(
 ) -> Any:
     """``fn`` of lists [width] and their sums [width, D] of int32, for all lists.
 
-    It gives an array [width, ...], or a pytree of such arrays.
+    ``fn`` returns an array [width, ...], or a pytree of such arrays.
 
     A sum is that of the table over the rows of a list, where row i has that of row ``moved[i]``, or
     none where that is n. ``total`` [D] is the sum of all rows then, unless it is as before.
@@ -157,7 +157,8 @@ def similarity_of_counts(
 ) -> Array:
     """The similarity [U, C] from numbers of rows of one weight, NaN where a side does not vary.
 
-    Of all of the rows, those where a neuron is active [U], with a concept [C], and both [U, C].
+    The numbers are those of all rows, of rows where a neuron is active [U], of rows with a concept
+    [C], and of rows with both [U, C].
     """
     f, c = active[:, None], positives[None, :]
     s, wf, wc, fc = (weight * jnp.asarray(x).astype(weight.dtype) for x in (size, f, c, both))

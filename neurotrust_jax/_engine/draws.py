@@ -106,7 +106,7 @@ def drawn_of(weights: Array, index: RowIndex, dtype: Any, counts: bool) -> Drawn
     drawn = jnp.pad(weights, ((0, 1), (0, 0)))
     total = drawn.sum(axis=0, keepdims=True, dtype=dtype)
     present = _concept_totals(index.present, drawn, dtype)
-    # whole numbers tell exactly what is left; of others the rest is summed by itself
+    # with whole numbers the difference is exact; otherwise absent samples are summed separately
     absent = total - present if counts else _concept_totals(~index.present, drawn, dtype)
     single = drawn.max(axis=0, keepdims=True).astype(dtype) >= total
     ranked = index.lists[0].ties is not None

@@ -1,4 +1,4 @@
-"""The rows that each neuron is read from, listed once for all replicates."""
+"""Index of the samples on which each neuron is active, or of its sorted samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORTH_IT = 0.8  # of the places of whole lists, above which these are read at on
 
 
 class Ties(NamedTuple):
-    """What the order of V lists leaves open.
+    """The ties in V sorted lists.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class RowLists(NamedTuple):
 
 
 class RowIndex(NamedTuple):
-    """The rows that each neuron is about, and the concepts.
+    """The rows that each neuron is read from, listed once for all replicates, and the concepts.
 
     Attributes
     ----------
@@ -84,10 +84,10 @@ class RowIndex(NamedTuple):
 
 
 def rows_fit(probe: Probe, metric: Metric, scheme: Scheme) -> bool:
-    """Whether a metric's replicates can be taken from rows.
+    """Whether a metric's replicates can be computed from listed rows.
 
-    Concepts of 0 and 1, also by their rank, which is then a linear function. A binary neuron is
-    read on its active rows only: its sums are whole numbers, the same in whatever order.
+    Concepts must be 0 and 1; their rank is then a linear function of that. A binary neuron is read
+    on its active rows only, and its sums must be whole numbers, which are the same in every order.
     """
     if metric.finalise is None:
         return False
@@ -121,12 +121,12 @@ def ranked_rows(probe: Probe, ranking: Ranking | None) -> RowIndex:
 def with_steps(
     index: RowIndex, parts: list[PackedPairs], like: PackedPairs | None = None
 ) -> list[PackedPairs]:
-    """The parts, with the places of each block on which a concept of it is present.
+    """The parts, with the places where a concept of each block is present.
 
-    Of rare concepts these are few, and products over them as good as over whole lists. The same
-    parts where that spares little: of active rows, of short lists, and on accelerators, which are
-    quicker with whole lists. As the part ``like`` if given: in its shape, but over whole lists,
-    which are the first of its steps.
+    Rare concepts have few such places, and a product over these is as good as one over the whole
+    list. The parts stay as they are where that saves little: for active rows, for short lists, and
+    on accelerators, which are quicker with whole lists. With ``like`` the parts get the shape of
+    that part, but over whole lists, which are the first of its steps.
     """
     if like is not None:
         if like.blocks.steps is None:
@@ -167,7 +167,7 @@ def _stepped(part: PackedPairs, steps: Steps) -> PackedPairs:
 def _steps(
     index: RowIndex, part: PackedPairs, length: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the part's :class:`Steps` hold."""
+    """The contents of the part's :class:`Steps`."""
     fill = STEPS * length
     present = np.asarray(index.present)
     start = np.zeros(len(part.blocks.concept), np.int32)

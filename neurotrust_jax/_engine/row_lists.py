@@ -1,4 +1,4 @@
-"""How the lists of rows that neurons are about are made: on the host, or where activations are."""
+"""List the active or sorted rows of each neuron, on the host or on the device."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TieTables = tuple[Array, Array, Array | None]
 
 
 class ListMaker(NamedTuple):
-    """How the lists of U neurons are made.
+    """The sizes of the lists of U neurons, and functions that make them.
 
     Attributes
     ----------
     length : numpy.ndarray [U]
-        Of each.
+        How many rows are listed.
     tied : numpy.ndarray [U]
         How many of the listed rows tie with others; 0 where rows are active ones.
     below : numpy.ndarray [U]
@@ -52,12 +52,12 @@ class ListMaker(NamedTuple):
 
 
 def _active(length: np.ndarray, rows: Callable[[np.ndarray, int], Array]) -> ListMaker:
-    """The listing of active rows, which are in no order."""
+    """The list maker of active rows, which are in no order."""
     return ListMaker(length, np.zeros_like(length), np.full_like(length, -1), rows, None)
 
 
 def active_listing(probe: Probe) -> ListMaker:
-    """Of each neuron's active rows."""
+    """Make lists of each neuron's active rows."""
     if not _by_device(probe):
         rows = [
             np.flatnonzero(column)
@@ -71,10 +71,11 @@ def active_listing(probe: Probe) -> ListMaker:
 
 
 def ranked_listing(probe: Probe, ranking: Ranking | None) -> ListMaker:
-    """Of each neuron's rows by ascending activation, less those of its commonest value.
+    """Make lists of each neuron's rows by ascending activation, less those of its commonest value.
 
-    A large share of ties (the zeros of a rectified unit, or all that a sparse one does not store)
-    has one rank, which its weight alone tells. ``ranking`` is that of dense activations.
+    A large share of ties (the zeros of a rectified neuron, or those that a sparse column does not
+    store) has one rank, which follows from its weight alone. ``ranking`` is that of dense
+    activations.
     """
     if isinstance(probe.activations, SparseColumns):
         found = _stored(probe.activations)
@@ -217,7 +218,7 @@ def _tied(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 def _on_host(
     probe: Probe, rows: list[np.ndarray]
 ) -> tuple[np.ndarray, Callable[[np.ndarray, int], Array]]:
-    """How long lists are, and the function that puts some neurons' into a table."""
+    """The lengths of lists, and the function that puts those of some neurons into a table."""
 
     def table(own: np.ndarray, size: int) -> Array:
         return jax.device_put(table_of([rows[u] for u in own], size, probe.num_samples))

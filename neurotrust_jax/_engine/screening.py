@@ -1,8 +1,8 @@
-"""Which concepts can win a replicate at all.
+"""Find the concepts that can win a replicate at all.
 
 Given the data, a replicate of the bootstrap is a sample from a known law, so the bounds that hold
 for a probing set about its population hold for a replicate about the probing set: what certifies a
-label also tells, before any replicate is drawn, which concepts will never overtake it.
+label also shows, before any replicate is drawn, which concepts will never overtake it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FAILURE = 1e-6  # probability that any replicate of any pair leaves its range
 
 
 def _lead_of_ranks(lower: list[Array], upper: list[Array], _: Any) -> tuple[Array, Array]:
-    """(2 A - 1) sqrt(p (1 - p)) from the limits of the AUROC A and of the concept's share p."""
+    """(2 A - 1) sqrt(p (1 - p)) from the bounds of the AUROC A and of the concept's share p."""
     lead = 2 * lower[0] - 1, 2 * upper[0] - 1
     least, most = (jnp.sqrt(jnp.clip(p * (1 - p), 0, 0.25)) for p in (lower[1], upper[1]))
     least, most = jnp.minimum(least, most), jnp.maximum(least, most)
@@ -65,12 +65,12 @@ BOUNDED: Mapping[str, Rule] = MappingProxyType(
 
 
 def statistic_of(metric: Metric) -> Metric:
-    """The metric whose similarities :func:`replicate_range` starts from."""
+    """The metric whose similarities :func:`replicate_range` takes."""
     return METRICS["auroc"] if metric.name == "spearman" else metric
 
 
 def _parts_of(metric: Metric) -> tuple[Share | Pairs, ...]:
-    """What a metric with bounds is made of; nothing of one without."""
+    """The parts of a metric that has bounds; empty for one without."""
     known = METRICS.get(metric.name) is metric and metric.name in BOUNDED
     return BOUNDED[metric.name].parts if known else ()
 
@@ -78,16 +78,16 @@ def _parts_of(metric: Metric) -> tuple[Share | Pairs, ...]:
 def replicate_range(
     probe: Probe, metric: Metric, scheme: Scheme, num_replicates: int, observed: Array
 ) -> tuple[Array | np.ndarray, Array | np.ndarray]:
-    """Lower and upper ends [U, C] between which the similarity of every replicate lies.
+    """Lower and upper bounds [U, C] between which the similarity of every replicate lies.
 
     All of them hold at once but for a probability of 1e-6: a share r of N samples exceeds t in one
-    replicate with probability at most exp(-N (1 - exp(-kl(t, r)))), see
-    :func:`replicate_bounds`, and the union is taken over replicates,
-    neurons, concepts, the shares a metric is made of, and the two ends. Where a replicate may lack
-    the concept or its absence, and so leave the similarity undefined, the lower end is -inf.
+    replicate with probability at most exp(-N (1 - exp(-kl(t, r)))), see :func:`replicate_bounds`,
+    and the union is taken over replicates, neurons, concepts, the shares a metric is made of, and
+    the two bounds. Where a replicate may lack the concept or its absence, and so leave the
+    similarity undefined, the lower bound is -inf.
 
-    Of ``spearman``, whose replicates have no bounds by themselves, a factor that orders a neuron's
-    concepts in the same way takes the place. ``observed`` [U, C] are the similarities by
+    The replicates of ``spearman`` have no bounds by themselves; a factor that orders a neuron's
+    concepts in the same way takes their place. ``observed`` [U, C] are the similarities by
     :func:`statistic_of` the metric. Only where :func:`has_bounds`.
     """
     log_error = _log_error(metric, observed, num_replicates)
@@ -107,7 +107,7 @@ def replicate_range(
 def replicate_errors(
     probe: Probe, metric: Metric, ranking: Ranking | None, observed: Array
 ) -> np.ndarray | None:
-    """Upper limits [U, C], on the stable scale, of the standard errors of replicates.
+    """Upper bounds [U, C], on the stable scale, of the standard errors of replicates.
 
     To first order the variance of an AUROC A is var F / N+ + var G / N- (DeLong et al., 1988), F
     the share of the N- absent samples below a present one and G that of the N+ present ones above
@@ -118,8 +118,8 @@ def replicate_errors(
     large for rare concepts, up to 1.8 times for those present on half of the samples, and more
     where A is near 1.
 
-    None but for AUROC, and where activations are not ranked (``ranking``). Only where
-    :func:`has_bounds`.
+    The result is None for other metrics, and where activations are not ranked (``ranking``). It
+    holds only where :func:`has_bounds`.
     """
     if metric is not METRICS["auroc"] or ranking is None:
         return None
@@ -183,10 +183,10 @@ def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Arra
 
 def _log_error(metric: Metric, observed: Array | np.ndarray, num_replicates: int) -> float:
     """Logarithm of the number of events over the probability that one of them happens."""
-    # for each pair: two ends of each part, and two ways for its similarity to be undefined; a
+    # for each pair: two bounds of each part, and two events that leave its similarity undefined; a
     # statistic of pairs of samples takes two classes, each of which may fall short
-    ways = 4 * len(BOUNDED[metric.name].parts) + 2
-    return math.log(ways * observed.size * num_replicates / FAILURE)
+    events = 4 * len(BOUNDED[metric.name].parts) + 2
+    return math.log(events * observed.size * num_replicates / FAILURE)
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -1,4 +1,4 @@
-"""Data that do not fit into memory: read in blocks of rows, checked, and surveyed in one pass."""
+"""Read data that do not fit into memory in blocks of rows, check them, and survey them."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class Reader:
         return f, c, number_groups(chunk[2], len(f)) if len(chunk) == 3 else None
 
     def _viewed(self, f: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both sides as the metric reads them; of centred views nothing but a constant is off."""
+        """Both sides as the metric reads them; centred views may be off by a constant."""
         binary_neurons, binary_concepts = self.counts
         if binary_neurons:
             above = np.greater_equal if self.inclusive else np.greater
@@ -203,7 +203,7 @@ class Reader:
     def _share(
         self, f: np.ndarray, c: np.ndarray, unit: np.ndarray, *, most_active: int
     ) -> tuple[np.ndarray, ...]:
-        """What one device takes."""
+        """The arrays of one device."""
         first = max(int(unit[0]), 0) // UNITS_A_BLOCK
         last = (len(unit) // UNITS_A_BLOCK + 1) * UNITS_A_BLOCK
         place = np.where(unit >= 0, unit - first * UNITS_A_BLOCK, last).astype(np.int32)
@@ -224,7 +224,7 @@ class Reader:
 
 
 class Survey:
-    """What one pass over all rows tells."""
+    """The sums, counts and digests of one pass over all rows."""
 
     def __init__(self, reader: Reader, *, hashed: bool = False) -> None:
         self.reader = reader
@@ -234,7 +234,7 @@ class Survey:
         self.total: list[np.ndarray] | None = None
 
     def add(self, block: Block) -> None:
-        """Take one block in."""
+        """Add a block."""
         used = block.unit >= 0
         f, c, unit = block.activations[used], block.concepts[used], block.unit[used]
         self.num_rows += len(unit)
@@ -252,7 +252,7 @@ class Survey:
 
     @property
     def digest(self) -> list[str]:
-        """What tells these rows from others, where they are hashed."""
+        """Digests that distinguish these rows from others, where they are hashed."""
         return [x.hexdigest() for x in self.hashes]
 
     @property
@@ -269,7 +269,7 @@ class Survey:
 
 
 def _mean_and_size(x: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
-    """What to take off real columns: any constants do, these keep the digits of their squares."""
+    """What is subtracted from real columns, and their size, so that squares lose no digits."""
     x = x.astype(np.float64)
     mean = x.mean(axis=0) if view in CENTRED else np.zeros(x.shape[1])
     size = np.abs(x - mean).max(axis=0) if view in ("raw", "standard") else np.ones(x.shape[1])

@@ -1,4 +1,4 @@
-"""Effective sampling units of every pair in one more pass over rows that are not kept."""
+"""Effective sampling units of every pair in one more pass over rows that are not held."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ROUNDING = 1e-6
 
 
 class UnfinishedUnit(NamedTuple):
-    """The unit that a block may go on with.
+    """The unit whose rows may continue in the next block.
 
     Attributes
     ----------
     unit : int
     sums : tuple of numpy.ndarray
-        Of its rows so far: S [], F [U], C [C], FC [U, C].
+        Sums over its rows up to here: S [], F [U], C [C], FC [U, C].
     """
 
     unit: int

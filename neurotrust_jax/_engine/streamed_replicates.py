@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.sharding import Mesh
 
 from .._numerics.packing import Blocks, PackedPairs, Pairs, pack_pairs, pairs_where
-from .._numerics.sums import Sums
+from .._numerics.sums import Sums, about_own_means
 from .._runtime.checkpoint import Checkpoint
 from .._runtime.chunks import Progress
 from .._runtime.devices import added, on_host, rows_on
@@ -285,24 +285,17 @@ def _values(totals: list[np.ndarray], packed: PackedPairs, metric: Metric) -> np
 
 def _value(s: Sums, metric: Metric) -> np.ndarray:
     """The similarity from sums in double precision, after centring where the metric centres."""
-    f, c, ff, cc, fc = s.F, s.C, s.FF, s.CC, s.FC
     some = np.where(s.S > 0, s.S, 1)
     varies = []
-    for view, x, xx in ((metric.neuron_view, f, ff), (metric.concept_view, c, cc)):
+    for view, x, xx in ((metric.neuron_view, s.F, s.FF), (metric.concept_view, s.C, s.CC)):
         spread = xx - x * x / some
         # a binary sum is exact; a real one may have a small spread by rounding alone
         rounding = 0.25 if view == "binary" else 64 * np.finfo(np.float32).eps * xx
         varies.append(spread > rounding)
-    centred_f, centred_c = metric.neuron_view in CENTRED, metric.concept_view in CENTRED
-    if centred_f or centred_c:
-        fc = fc - f * c / some
-    if centred_f:
-        f, ff = 0 * f, ff - f * f / some
-    if centred_c:
-        c, cc = 0 * c, cc - c * c / some
+    s = about_own_means(s, metric.neuron_view in CENTRED, metric.concept_view in CENTRED)
     # double precision throughout, since small differences of large counts must not be rounded
     with jax.enable_x64(True):
-        sums = Sums(*(jnp.asarray(x, jnp.float64) for x in (s.S, f, c, ff, cc, fc)))
+        sums = Sums(*(jnp.asarray(x, jnp.float64) for x in s))
         value = _finalised(sums, jnp.asarray(varies[0] & varies[1]), metric=metric)
     value = np.asarray(value)
     return np.where(np.abs(value) <= np.finfo(np.float32).max, value, np.nan).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pairs of neurons and concepts packed into blocks of one shape, for neurons of unequal many."""
+"""Pack pairs of neurons and concepts into blocks of one shape."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Blocks(NamedTuple):
 
 
 class PackedPairs(NamedTuple):
-    """The blocks of some neurons, and how they answer to pairs.
+    """Blocks of some neurons, and the place of each pair in them.
 
     Attributes
     ----------

@@ -161,6 +161,19 @@ def compare(
     ValueError
         If an option is out of range, a label is none of the concepts, or labels are to be chosen
         on fewer than three sampling units.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((200, 3)) < 0.4
+    >>> activations = rng.normal(size=(200, 2)) + 4 * concepts[:, :2]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> right, wrong = nt.Labelling(probe, label=[0, 1]), nt.Labelling(probe, label=[2, 2])
+    >>> found = nt.compare(jax.random.key(0), right, wrong, num_replicates=20)
+    >>> found.shared, bool((found.neurons.lower > 0).all()), found.same_label
+    (True, True, 0.0)
     """
     check_share(alpha, "alpha")
     scheme = check_scheme(scheme)

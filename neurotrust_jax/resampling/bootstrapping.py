@@ -100,13 +100,12 @@ class Bootstrap:
         ``candidates`` that are not -1, row by row. See :meth:`replicates_of`.
     thin : Array [U, C] of bool
         Pairs on which there is too little evidence for replicates to mean much: fewer than three
-        effective units, a similarity at the end of its range, or no spread.
+        effective units, a similarity at a bound of its range, or no spread.
     excluded : Array [U, C] of bool
         Other pairs, so far behind the leader that no replicates are needed.
     evidence : Array [U, C]
         Effective number of sampling units behind each pair: from what moves the metric and each of
-        its parts, see :func:`effective_units`; of a labelling method, from
-        the concepts alone.
+        its parts, see :func:`effective_units`; for a labelling method, from the concepts alone.
     probe : Probe or StreamedData
         The data, or how many there were if they were read in passes.
     metric, scheme : str
@@ -157,7 +156,7 @@ def bootstrap(
     checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Bootstrap:
-    """Label every neuron anew under many resamplings of the probing set.
+    """Label every neuron under many resamplings of the probing set.
 
     Thresholds stay as they are on the probe. With ``groups``, whole groups are drawn.
 
@@ -191,8 +190,8 @@ def bootstrap(
         all get the whole result. Replicate b is the same on any number of devices. Default: JAX's
         default device.
     checkpoint : path, optional
-        A folder that keeps each chunk as soon as it is done. The same call goes on from there and
-        gives the same result, bit for bit; a call on other data or options never meets these
+        A folder where each chunk is saved as soon as it is done. The same call goes on from there
+        and gives the same result, bit for bit; a call on other data or options never reads these
         files. Several processes must see one folder. Delete it when you have the result.
     progress : callable, optional
         Called as ``progress(done, num_replicates)`` after each chunk.
@@ -206,6 +205,20 @@ def bootstrap(
     ValueError
         If the metric, scheme or strategy is unknown, the strategy does not fit, a count is below 1,
         or the memory limit is too low for the result.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((200, 3)) < 0.4
+    >>> activations = rng.normal(size=(200, 2)) + 4 * concepts[:, :2]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> boot = nt.bootstrap(jax.random.key(0), probe, "iou", num_replicates=20)
+    >>> boot.winners.shape
+    (20, 2)
+    >>> boot.label.tolist(), boot.vote_share.round(2).tolist()
+    ([0, 1], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     """
     metric, scheme = get_metric(metric), check_scheme(scheme)
     replicates = compute_replicates(
@@ -295,8 +308,8 @@ def bootstrap_black_box(
     scheme : {"multinomial", "poisson", "subsample"} or Scheme
         A scheme of whole counts. The Bayesian scheme has no rows to repeat.
     checkpoint : path, optional
-        A folder that keeps the scores of each replicate, see :func:`bootstrap`. It is known by its
-        scores on the probe.
+        A folder for the scores of each replicate, see :func:`bootstrap`. The method is recognised
+        by its scores on the probe.
     progress : callable, optional
         Called as ``progress(done, num_replicates)``.
 
@@ -309,6 +322,20 @@ def bootstrap_black_box(
     ------
     ValueError
         If the scheme does not fit, or the scores do not have shape [U, C].
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((200, 3)) < 0.4
+    >>> activations = rng.normal(size=(200, 2)) + 4 * concepts[:, :2]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> def overlap(p):
+    ...     return np.asarray(p.active).T.astype(float) @ np.asarray(p.concepts)
+    >>> boot = nt.bootstrap_black_box(jax.random.key(0), overlap, probe, num_replicates=5)
+    >>> boot.metric, boot.label.tolist()
+    ('overlap', [0, 1])
     """
     scheme = check_scheme(scheme)
     if not scheme.whole_counts:

@@ -63,7 +63,7 @@ def draw_quarters(key: Array, probe: Probe, num_deals: int) -> Array:
 
 
 class OnHalves(NamedTuple):
-    """What halves, quarters and all data say of some neurons.
+    """Similarities of some neurons on halves, quarters and all data.
 
     Attributes
     ----------
@@ -97,7 +97,7 @@ def read_halves(
     num_deals: int = 0,
     crossed: bool = False,
 ) -> list[Any]:
-    """What several readers make of the same halves, in one pass over the neurons.
+    """Pass the same halves to several readers, in one pass over the neurons.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def read_halves(
     Returns
     -------
     list
-        Of each reader its arrays, as NumPy arrays of all neurons.
+        The arrays of each reader, as NumPy arrays of all neurons.
     """
     halves = draw_halves(key, probe, num_splits)
     quarters = draw_quarters(key, probe, num_deals) if num_deals else None

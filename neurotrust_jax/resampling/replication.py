@@ -161,7 +161,7 @@ def replication_probability(
 
 
 def deals_for(num_splits: int) -> int:
-    """How many deals into quarters go with so many splits into halves."""
+    """How many deals into quarters go with a number of splits into halves."""
     return -(-num_splits // SPLITS_A_DEAL)
 
 

@@ -134,7 +134,7 @@ def stability(boot: Bootstrap, *, alpha: float = 0.05, epsilon: float = 0.1) -> 
     return _stability(boot.winners, boot.label, boot.vote_share, alpha=alpha, epsilon=epsilon)
 
 
-# Compiled on the arrays alone, so that another metric or scheme compiles nothing anew.
+# Compiled on the arrays alone, so that another metric or scheme compiles nothing.
 @partial(jax.jit, static_argnames=("alpha", "epsilon"))
 def _stability(
     winners: Array, label: Array, share: Array, *, alpha: float, epsilon: float
@@ -158,7 +158,7 @@ def _stability(
     )
     same = of_labelled(same)
     pairwise = of_labelled(agreeing_pairs(votes, num_replicates))
-    few = min(num_replicates, num_concepts) < 2  # one vote, or one choice, tells nothing
+    few = min(num_replicates, num_concepts) < 2  # one vote, or one choice, shows nothing
     entropy = jnp.full_like(same, jnp.nan) if few else of_labelled(_normalised_entropy(share))
     return Stability(
         top1_agreement=same,

@@ -77,6 +77,20 @@ def bootstrap_stream(
     ValueError
         If the metric cannot be streamed, the source can be read only once or gives rows of other
         shapes, counts or values than it may, or the memory limit is too low.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((200, 3)) < 0.4
+    >>> activations = rng.normal(size=(200, 2)) + 4 * concepts[:, :2]
+    >>> source = nt.array_chunks(activations, concepts, size=50)
+    >>> boot = nt.bootstrap_stream(
+    ...     jax.random.key(0), source, thresholds=2.0, num_replicates=20
+    ... )
+    >>> boot.label.tolist(), boot.probe.num_samples
+    ([0, 1], 200)
     """
     metric = get_metric(metric)
     num_replicates = check_count(num_replicates, "num_replicates")
