@@ -355,6 +355,7 @@ MUTANTS = [
     ),
     *of(
         "_numerics/sums.py",
+        ("FF=s.FF - s.F**2 / size if neurons else s.FF", "FF=s.FF", FOLDED),
         ("FC=s.FC - s.F * s.C / size", "FC=s.FC", FOLDED),
         ("return place % self.tile * self.tiles + place // self.tile",
          "return place // self.tile * self.tiles + place % self.tile", TILES),
@@ -923,7 +924,6 @@ MUTANTS = [
         ("(label[:, None] == label[None, :]) & used[None, :]", "used[:, None] & used[None, :]",
          f"{FOLDED} -k iou"),
         ("weight * (highest[None] - value)", "highest[None] - value", FOLDED),
-        ("FF=s.FF - s.F**2 / size if f else s.FF", "FF=s.FF", FOLDED),
         ("(num_folds - 2) / num_folds * fall", "0 * fall", FOLDED),
         ("(num_folds - 1) / num_folds * (deviation**2)", "(deviation**2)", JACKKNIFE),
         ("return folds if probe.groups is None else folds[:, probe.groups]", "return folds",
