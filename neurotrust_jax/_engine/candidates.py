@@ -70,7 +70,7 @@ def stable_scale(metric: Metric | LabellingMethod, similarity: Array) -> Array:
     """
     if isinstance(metric, LabellingMethod):
         return similarity
-    inside = jnp.clip(similarity, *_ends(metric))
+    inside = jnp.clip(similarity, *_scale_bounds(metric))
     if metric.range == UNIT and metric.neuron_view == metric.concept_view == "binary":
         return jnp.arcsin(jnp.sqrt(inside))
     if metric.range == UNIT:
@@ -80,8 +80,8 @@ def stable_scale(metric: Metric | LabellingMethod, similarity: Array) -> Array:
     return similarity
 
 
-def _ends(metric: Metric | LabellingMethod) -> tuple[float, float]:
-    """The similarities between which the stable scale rises."""
+def _scale_bounds(metric: Metric | LabellingMethod) -> tuple[float, float]:
+    """The lower and upper bound of the similarities between which the stable scale rises."""
     if isinstance(metric, LabellingMethod):
         return -math.inf, math.inf
     low, high = metric.range
@@ -105,14 +105,14 @@ def has_enough_evidence(
 def _has_enough_evidence(
     metric: Metric | LabellingMethod, similarity: Array, evidence: Array, least: Array
 ) -> Array:
-    above = similarity > _ends(metric)[0] + _rounding(similarity)
+    above = similarity > _scale_bounds(metric)[0] + _rounding(similarity)
     return (evidence >= least) & above & ~at_top(metric, similarity)
 
 
 @partial(jax.jit, static_argnames="metric")
 def at_top(metric: Metric | LabellingMethod, similarity: Array) -> Array:
     """Whether a similarity is at the upper bound of the stable scale, where nothing varies."""
-    return similarity >= _ends(metric)[1] - _rounding(similarity)
+    return similarity >= _scale_bounds(metric)[1] - _rounding(similarity)
 
 
 def _rounding(similarity: Array) -> float:

@@ -97,10 +97,10 @@ def replicate_range(
     for neurons, part in probe.in_neurons():
         for some, labels in probe.in_columns():
             own = neurons, some
-            ends = _ends(part.neurons, labels, observed[own], allowed, metric=metric)
-            if ends[0].shape == observed.shape:  # all at once: they may stay where they are
-                return ends
-            lower[own], upper[own] = ends
+            bounds = _bounds(part.neurons, labels, observed[own], allowed, metric=metric)
+            if bounds[0].shape == observed.shape:  # all at once: they may stay where they are
+                return bounds
+            lower[own], upper[own] = bounds
     return lower, upper
 
 
@@ -166,14 +166,14 @@ def range_of_shares(
     num_samples = float(sums.S)
     allowed = log_error + 8 * float(np.finfo(np.float32).eps) * num_samples
     single = Sums(*(jnp.asarray(x, jnp.float32) for x in sums))
-    found = _ends_of_sums(single, jnp.asarray(allowed, jnp.float32), metric=metric)
+    found = _bounds_of_sums(single, jnp.asarray(allowed, jnp.float32), metric=metric)
     lower, upper = (np.array(x) for x in found)
     rarer = np.minimum(sums.C, num_samples - sums.C)
     return np.where(rarer >= log_error, lower, -np.inf), upper
 
 
 @partial(jax.jit, static_argnames="metric")
-def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
+def _bounds_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
     rule = BOUNDED[metric.name]
     evidence = [part.counted(sums) for part in rule.parts if isinstance(part, Share)]
     lowest, highest = zip(*(replicate_bounds(x, log_error) for x in evidence), strict=True)
@@ -190,7 +190,7 @@ def _log_error(metric: Metric, observed: Array | np.ndarray, num_replicates: int
 
 
 @partial(jax.jit, static_argnames="metric")
-def _ends(
+def _bounds(
     neurons: Side, labels: Side, observed: Array, log_error: Array, *, metric: Metric
 ) -> tuple[Array, Array]:
     num_samples, num_neurons = neurons.values.shape

@@ -66,7 +66,7 @@ class Reader:
         if isinstance(source, Iterator):
             raise ValueError(
                 f"source is a {type(source).__name__}, which can be read once only; give a "
-                "function that starts one anew, or a list of chunks"
+                "function that starts a new one, or a list of chunks"
             )
         self.start = source if callable(source) else lambda: source
         self.metric, self.inclusive = metric, inclusive
@@ -93,7 +93,7 @@ class Reader:
         if self.num_read != num_rows:
             raise ValueError(
                 f"source gave {num_rows:,} rows in the first pass and {self.num_read:,} in "
-                "another; it must start anew each time"
+                "another; it must give the same rows each time"
             )
 
     def blocks(self, most_active: int | None = None) -> Iterator[Block]:
@@ -212,7 +212,7 @@ class Reader:
             count = np.bincount(neuron, minlength=self.num_neurons)
             if count.max() > most_active:
                 raise ValueError(
-                    "source gave other activations than in the first pass; it must start anew with "
+                    "source gave other activations than in the first pass; it must give "
                     "the same rows each time"
                 )
             listed = np.full((self.num_neurons, most_active), len(f), np.int32)
