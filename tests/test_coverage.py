@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
+from neurotrust_jax._engine import compute
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.datasets.planted import planted_similarity
-from neurotrust_jax.resampling import bootstrapping
 
 pytestmark = pytest.mark.slow
 DATASETS, COPIES = 400, 4
@@ -217,7 +217,7 @@ def test_sets_cover_where_a_sparse_feature_meets_no_positive(monkeypatch):
 
     assert coverage() > 0.9
     plenty = jnp.full((4, 12), 1e6)
-    monkeypatch.setattr(bootstrapping, "effective_units", lambda *_: plenty)
+    monkeypatch.setattr(compute, "effective_units", lambda *_: plenty)
     assert coverage() < 0.9
 
 
@@ -253,6 +253,6 @@ def test_sets_cover_with_twelve_groups(monkeypatch):
     share, noise = coverage()
     assert share > 0.9 - noise
     plenty = jnp.full((4, 10), 1e6)
-    monkeypatch.setattr(bootstrapping, "effective_units", lambda *_: plenty)
+    monkeypatch.setattr(compute, "effective_units", lambda *_: plenty)
     share, noise = coverage()
     assert share < 0.9 - noise

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 import neurotrust_jax as nt
 from neurotrust_jax import report, runs
-from neurotrust_jax._engine import strategies
+from neurotrust_jax._engine import dense, run_rows
 from neurotrust_jax._runtime import checkpoint, memory
 from neurotrust_jax.datasets import planted
 from neurotrust_jax.files import FileError
@@ -272,7 +272,8 @@ def test_a_bootstrap_goes_on(planted_probe, tmp_path, monkeypatch, metric, strat
     # another key never meets these chunks
     other = run(key=1)
     assert not np.array_equal(other.replicates, found.replicates)
-    monkeypatch.setattr(strategies, "divided", lambda *x, **options: pytest.fail)
+    for module in (dense, run_rows):
+        monkeypatch.setattr(module, "divided", lambda *x, **options: pytest.fail)
     run()  # nothing is left to do
 
 

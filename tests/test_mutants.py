@@ -35,7 +35,9 @@ def test_every_formula_has_mutants():
     assert len({x.name for x in ALL}) == len(ALL)
     assert modules >= {
         "_engine/candidates.py",
-        "_engine/replicates.py",
+        "_engine/neuron_view.py",
+        "_engine/rows.py",
+        "_engine/run_rows.py",
         "_engine/screening.py",
         "_numerics/sums.py",
         "auditing/comparison.py",

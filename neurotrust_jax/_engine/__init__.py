@@ -1,1 +1,45 @@
-"""How replicates are computed fast; the statistics ask for them and see no more of it."""
+"""How replicates are computed fast, behind one door.
+
+The rest of the package imports from here alone, and these names only:
+
+- ``compute_replicates``, with ``Draw`` (which replicates) and ``Budget`` (memory), returns
+  ``Replicates``. ``stream_replicates`` does the same for rows that are read in passes. Their metric
+  may be a ``ScoreFunction``, which runs a ``LabellingMethod``.
+- ``room_for`` refuses a memory limit that is too low, before any work.
+- ``stable_scale`` and ``at_top`` are the scale on which two similarities are compared, and
+  ``MAX_CANDIDATES`` is the largest number of concepts of a neuron that are followed.
+- ``CountTable``, ``countable``, ``list_rows``, ``over_counts`` and ``similarity_of_counts`` count
+  rows where a product of 0 and 1 would be slower, for halves and permutations; ``rows_fit`` says
+  whether concepts are 0 and 1.
+"""
+
+from .candidates import MAX_CANDIDATES, at_top, stable_scale
+from .compute import Budget, compute_replicates
+from .counts import CountTable, countable, list_rows, over_counts, similarity_of_counts
+from .draws import Draw
+from .labelling_method import LabellingMethod, ScoreFunction
+from .result import Followed, Replicates
+from .room import room_for
+from .row_index import rows_fit
+from .streamed_replicates import stream_replicates
+
+__all__ = [
+    "MAX_CANDIDATES",
+    "Budget",
+    "CountTable",
+    "Draw",
+    "Followed",
+    "LabellingMethod",
+    "Replicates",
+    "ScoreFunction",
+    "at_top",
+    "compute_replicates",
+    "countable",
+    "list_rows",
+    "over_counts",
+    "room_for",
+    "rows_fit",
+    "similarity_of_counts",
+    "stable_scale",
+    "stream_replicates",
+]

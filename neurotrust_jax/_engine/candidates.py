@@ -1,4 +1,4 @@
-"""Which concepts of a neuron a bootstrap follows: those that may be best, on enough evidence."""
+"""Choose the concepts that a bootstrap follows: those that may be best, on enough evidence."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._numerics.packing import padded, places_in_lists
+from .._numerics.packing import pad_to_equal_length, places_in_lists
 from ..faithfulness.evidence import MIN_UNITS
 from ..metrics.metric import Metric
 from ..metrics.table import UNIT
+from .labelling_method import LabellingMethod
 
 __all__ = [
     "Candidates",
     "at_top",
     "choose",
     "has_enough_evidence",
-    "likely",
+    "may_matter",
     "possible_winners",
     "stable_scale",
 ]
@@ -33,14 +34,15 @@ EDGE = 1e-4  # the logit and Fisher's z stay finite
 
 
 class Candidates(NamedTuple):
-    """What a bootstrap needs to know of each neuron's concepts.
+    """What a bootstrap must know about the concepts of each neuron.
 
     Attributes
     ----------
     concept : numpy.ndarray [U, K] of int32
         Concepts to follow, most similar first; -1 fills up.
     thin : numpy.ndarray [U, C] of bool
-        Too little evidence for a bootstrap, see :func:`telling`, or no spread among its replicates.
+        Too little evidence for a bootstrap, see :func:`has_enough_evidence`, or no spread among the
+        replicates.
     excluded : numpy.ndarray [U, C] of bool
         On enough evidence, and further behind the most similar of those than any test allows.
     """
@@ -51,7 +53,7 @@ class Candidates(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="metric")
-def stable_scale(metric: Metric | None, similarity: Array) -> Array:
+def stable_scale(metric: Metric | LabellingMethod, similarity: Array) -> Array:
     """Put similarities on a scale on which their spread depends little on their value.
 
     The order of concepts is the same on every increasing scale, but a spread that is estimated
@@ -62,14 +64,14 @@ def stable_scale(metric: Metric | None, similarity: Array) -> Array:
 
     Parameters
     ----------
-    metric : Metric or None
-        None for scores of unknown range.
+    metric : Metric or LabellingMethod
+        The scores of a labelling method stay as they are.
     similarity : Array
         In the metric's range; NaN stays NaN.
     """
-    if metric is None:
+    if isinstance(metric, LabellingMethod):
         return similarity
-    inside = jnp.clip(similarity, *_ends(metric))
+    inside = jnp.clip(similarity, *_scale_bounds(metric))
     if metric.range == UNIT and metric.neuron_view == metric.concept_view == "binary":
         return jnp.arcsin(jnp.sqrt(inside))
     if metric.range == UNIT:
@@ -79,74 +81,76 @@ def stable_scale(metric: Metric | None, similarity: Array) -> Array:
     return similarity
 
 
-def _ends(metric: Metric | None) -> tuple[float, float]:
-    """The similarities between which the stable scale rises."""
-    low, high = (-math.inf, math.inf) if metric is None else metric.range
-    shares = metric is not None and metric.neuron_view == metric.concept_view == "binary"
+def _scale_bounds(metric: Metric | LabellingMethod) -> tuple[float, float]:
+    """The lower and upper bound of the similarities between which the stable scale rises."""
+    if isinstance(metric, LabellingMethod):
+        return -math.inf, math.inf
+    low, high = metric.range
+    shares = metric.neuron_view == metric.concept_view == "binary"
     edge = EDGE if (low, high) == (-1.0, 1.0) or ((low, high) == UNIT and not shares) else 0.0
     return low + edge, high - edge
 
 
 def has_enough_evidence(
-    metric: Metric | None, similarity: Array | np.ndarray, evidence: Array | np.ndarray
+    metric: Metric | LabellingMethod, similarity: Array | np.ndarray, evidence: Array | np.ndarray
 ) -> np.ndarray:
     """Whether the evidence on a pair is enough for replicates to mean something, [U, C].
 
-    At least three effective units, and a similarity within the range of the stable scale: nothing
-    varies at its ends.
+    The pair needs at least three effective units, and a similarity inside the range of the stable
+    scale: nothing varies at the bounds of the range.
     """
     return np.asarray(_has_enough_evidence(metric, similarity, evidence, MIN_UNITS))
 
 
 @partial(jax.jit, static_argnames="metric")
 def _has_enough_evidence(
-    metric: Metric | None, similarity: Array, evidence: Array, least: Array
+    metric: Metric | LabellingMethod, similarity: Array, evidence: Array, least: Array
 ) -> Array:
-    above = similarity > _ends(metric)[0] + _rounding(similarity)
+    above = similarity > _scale_bounds(metric)[0] + _rounding(similarity)
     return (evidence >= least) & above & ~at_top(metric, similarity)
 
 
 @partial(jax.jit, static_argnames="metric")
-def at_top(metric: Metric | None, similarity: Array) -> Array:
-    """Whether a similarity is at the upper end of the stable scale, where nothing varies."""
-    return similarity >= _ends(metric)[1] - _rounding(similarity)
+def at_top(metric: Metric | LabellingMethod, similarity: Array) -> Array:
+    """Whether a similarity is at the upper bound of the stable scale, where nothing varies."""
+    return similarity >= _scale_bounds(metric)[1] - _rounding(similarity)
 
 
 def _rounding(similarity: Array) -> float:
-    # not on the scale, whose values may be rounded differently from its ends; and a GPU rounds
+    # not on the scale, whose values and bounds may be rounded differently; and a GPU rounds
     # quotients by two units in the last place, so that 300 of 300 may be less than 1
     return 4 * float(jnp.finfo(similarity.dtype).eps)
 
 
 def possible_winners(
-    has_evidence: np.ndarray,
-    ends: tuple[Array | np.ndarray, Array | np.ndarray] | None,
+    has_evidence: np.ndarray | None,
+    bounds: tuple[Array | np.ndarray, Array | np.ndarray] | None,
     similarity: np.ndarray,
 ) -> np.ndarray:
     """Pairs [U, C] that may be the most similar of a replicate.
 
-    All that are defined, less those whose replicates stay below another concept's all the time;
-    ``ends`` are those of :func:`replicate_range`. The other concept must
+    These are all defined pairs, less those whose replicates always stay below those of another
+    concept; ``bounds`` are those of :func:`replicate_range`. The other concept must
     be on enough evidence (``has_evidence``), so that what is behind it needs no test either.
     """
     defined = ~np.isnan(similarity)
-    return defined if ends is None else defined & np.asarray(_reaching(has_evidence, *ends))
+    return defined if bounds is None else defined & np.asarray(_reaching(has_evidence, *bounds))
 
 
 @jax.jit
 def _reaching(has_evidence: Array, lower: Array, upper: Array) -> Array:
-    """Whether the upper end of a pair reaches the lower end of every other with evidence."""
+    """Whether the upper bound of a pair reaches the lower bound of all others with evidence."""
     return upper >= jnp.where(has_evidence, lower, -jnp.inf).max(axis=1, keepdims=True)
 
 
-def _on_stable_scale(metric: Metric | None, values: np.ndarray) -> np.ndarray:
-    """As :func:`stable_scale`, of however many values [P], for which few shapes are compiled."""
-    (filled,) = padded([values])
+def _on_stable_scale(metric: Metric | LabellingMethod, values: np.ndarray) -> np.ndarray:
+    """As :func:`stable_scale`, for any number of values [P] with few compiled shapes."""
+    (filled,) = pad_to_equal_length([values])
     return np.asarray(stable_scale(metric, filled))[: len(values)]
 
 
 def _foremost(neuron: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-    """Of each pair, which is the foremost of its neuron, the first among equals: [P].
+    """The place of the foremost pair of each pair's neuron, the first among equals: [P].
 
     Pairs are in the order of their neurons.
     """
@@ -160,34 +164,34 @@ def _foremost(neuron: np.ndarray, ahead: np.ndarray) -> np.ndarray:
     return np.repeat(leads[np.r_[True, own[1:] != own[:-1]]], number)
 
 
-def likely(
+def may_matter(
     metric: Metric,
     similarity: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
     spread: np.ndarray,
-    ceiling: np.ndarray,
+    upper_bound: np.ndarray,
 ) -> np.ndarray:
-    """Which of the pairs in play are likely to be needed, [P].
+    """Which of the pairs in play may matter, [P].
 
-    Those whose replicates can reach the lowest value that their neuron's most similar concept is
-    likely to have in any replicate: replicates cost less when they leave the others out, and are
-    repeated with them where the guess is wrong.
+    These are the pairs whose replicates can reach the lowest value that the most similar concept of
+    their neuron probably has in any replicate. Replicates cost less without the others, which are
+    computed later where the guess was wrong.
 
     Parameters
     ----------
     metric : Metric
     similarity : array [U, C]
     pairs, spread : as in :func:`choose`
-    ceiling : array [P]
+    upper_bound : array [P]
         What no replicate of a pair exceeds, on the scale of the similarity.
     """
-    scaled, top = (_on_stable_scale(metric, x) for x in (similarity[pairs], ceiling))
+    scaled, top = (_on_stable_scale(metric, x) for x in (similarity[pairs], upper_bound))
     best = _foremost(pairs[0], np.where(np.isnan(scaled), -np.inf, scaled))
     return ~(top < scaled[best] - REACH * spread[best])
 
 
 def choose(
-    metric: Metric | None,
+    metric: Metric | LabellingMethod,
     similarity: np.ndarray,
     has_evidence: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
@@ -202,17 +206,17 @@ def choose(
 
     Parameters
     ----------
-    metric : Metric or None
+    metric : Metric or LabellingMethod
     similarity : array [U, C]
     has_evidence : array [U, C] of bool
-        From :func:`telling`.
+        From :func:`has_enough_evidence`.
     pairs : tuple of array [P]
         Neurons, in ascending order, and concepts of the pairs in play.
     spread : array [P]
         Their standard errors on the stable scale.
     room : int
-        Largest number of pairs to follow; of the others the least similar are given up, neither
-        followed nor excluded.
+        Largest number of pairs to follow. If there are more, the least similar are neither followed
+        nor excluded.
     """
     num_neurons, num_concepts = similarity.shape
     neuron, concept = pairs

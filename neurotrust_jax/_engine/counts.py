@@ -22,14 +22,14 @@ from .._numerics.sums import Sums
 from ..metrics.metric import Metric
 from ..probing.probe import Probe
 
-__all__ = ["Listed", "countable", "list_rows", "over_counts", "similarity_of_counts"]
+__all__ = ["CountTable", "countable", "list_rows", "over_counts", "similarity_of_counts"]
 
 BURST = 8  # rows whose concepts are added up at once
 BURSTS = 31  # as many as fit into a count of 8 bits
-COUNTS = 2**17  # counts that a CPU keeps at hand
+COUNTS = 2**17  # counts that stay in the cache of a CPU
 
 
-class Listed(NamedTuple):
+class CountTable(NamedTuple):
     """Lists of rows (where neurons are active, say), and a table by row (of concepts).
 
     Lists go in blocks of about one length, so that few places are filled up.
@@ -74,7 +74,7 @@ def countable(probe: Probe, metric: Metric) -> bool:
     return probe.equal_weights
 
 
-def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:
+def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> CountTable:
     """List where each column of ``on`` [n, V] is true; ``table`` [n, D] of bool, or of int16."""
     on, table = np.asarray(on), np.asarray(table)
     num_samples, num_lists = on.shape
@@ -109,18 +109,18 @@ def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> Listed:
         number.astype(np.int32),
         table.sum(axis=0).astype(np.int32),
     )
-    return Listed(*map(jax.device_put, arrays))
+    return CountTable(*map(jax.device_put, arrays))
 
 
 def over_counts(
-    listed: Listed,
+    listed: CountTable,
     moved: Array,
     fn: Callable[[Array, Array], Any],
     total: Array | None = None,
 ) -> Any:
     """``fn`` of lists [width] and their sums [width, D] of int32, for all lists.
 
-    It gives an array [width, ...], or a pytree of such arrays.
+    ``fn`` returns an array [width, ...], or a pytree of such arrays.
 
     A sum is that of the table over the rows of a list, where row i has that of row ``moved[i]``, or
     none where that is n. ``total`` [D] is the sum of all rows then, unless it is as before.
@@ -157,7 +157,8 @@ def similarity_of_counts(
 ) -> Array:
     """The similarity [U, C] from numbers of rows of one weight, NaN where a side does not vary.
 
-    Of all of the rows, those where a neuron is active [U], with a concept [C], and both [U, C].
+    The numbers are those of all rows, of rows where a neuron is active [U], of rows with a concept
+    [C], and of rows with both [U, C].
     """
     f, c = active[:, None], positives[None, :]
     s, wf, wc, fc = (weight * jnp.asarray(x).astype(weight.dtype) for x in (size, f, c, both))

@@ -23,7 +23,7 @@ NUM_PILOT = 64  # replicates that choose the candidates
 
 
 class Room(NamedTuple):
-    """What fits at a time.
+    """What fits into memory at a time.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Room(NamedTuple):
     pairs : int
         Pairs of a neuron and a concept whose scores are held for a chunk.
     followed : int
-        Pairs whose replicates are kept to the end.
+        Pairs whose replicates are held to the end.
     """
 
     replicates: int
@@ -41,7 +41,7 @@ class Room(NamedTuple):
 
 
 class Need(NamedTuple):
-    """Bytes of the data, those that stay during a call, and what each replicate and pair take."""
+    """Bytes of the data, bytes that stay in use, and bytes per replicate and per pair."""
 
     held: float
     stays: float
@@ -51,7 +51,7 @@ class Need(NamedTuple):
 
 
 def need_of(probe: Probe, num_replicates: int) -> Need:
-    """What a bootstrap takes."""
+    """The memory that a bootstrap needs."""
     n, num_neurons, num_concepts = probe.num_samples, probe.num_neurons, probe.num_concepts
     held = sum(x.nbytes for x in (probe.activations, probe.concepts, probe.sample_weight))
     if isinstance(probe.activations, SparseColumns):
@@ -62,7 +62,7 @@ def need_of(probe: Probe, num_replicates: int) -> Need:
     stays += RESULT_BYTES * num_neurons * num_concepts + 12 * num_replicates * num_neurons
     per_replicate = WORKING_BYTES * n + 12 * num_concepts
     per_pair = 4 * num_replicates
-    # a quarter of what is spare is for a chunk, a quarter for the pairs kept: a label each at least
+    # a quarter of the rest is for a chunk, a quarter for the followed pairs: at least all labels
     least = stays + 4 * max(NUM_PILOT * per_replicate, num_neurons * per_pair)
     return Need(held, stays, per_replicate, per_pair, least)
 
@@ -70,7 +70,7 @@ def need_of(probe: Probe, num_replicates: int) -> Need:
 def room_for(
     probe: Probe, num_replicates: int, memory_limit: float | None, chunk_size: int | None
 ) -> Room:
-    """Share a limit out: what is there to stay, what a chunk takes, what is kept of it.
+    """Divide a memory limit between the data, a chunk of replicates, and the followed pairs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The rows that each neuron of a layer is about, listed once for all replicates."""
+"""Index of the samples on which each neuron is active, or of its sorted samples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._numerics.packing import Part, Steps, round_up_shape
+from .._numerics.packing import PackedPairs, Steps, round_up_shape
 from .._numerics.ranks import Ranking
 from ..metrics.metric import Metric
 from ..probing.probe import Probe
-from ..schemes import SCHEMES
-from .row_lists import FEW_TIES, Listing, active_listing, ranked_listing
+from ..schemes import Scheme
+from .row_lists import FEW_TIES, ListMaker, active_listing, ranked_listing
 
-__all__ = ["Layer", "Rows", "Ties", "active_rows", "in_steps", "ranked_rows", "rows_fit"]
+__all__ = ["RowIndex", "RowLists", "Ties", "active_rows", "ranked_rows", "rows_fit", "with_steps"]
 
 WASTE = 0.1  # of all places; lists of two sizes are filled up to one where it costs less
 LEAST_SHARE = 1 / 64  # of the longest list; shorter ones are of one size
@@ -29,7 +29,7 @@ WORTH_IT = 0.8  # of the places of whole lists, above which these are read at on
 
 
 class Ties(NamedTuple):
-    """What the order of V lists leaves open.
+    """The ties in V sorted lists.
 
     Attributes
     ----------
@@ -48,13 +48,13 @@ class Ties(NamedTuple):
     place: Array | None
 
 
-class Rows(NamedTuple):
+class RowLists(NamedTuple):
     """Lists of V neurons, of about one length.
 
     Attributes
     ----------
     rows : Array [V, k] of int32
-        Rows on which the neuron is active; or by ascending activation those off the base (see
+        RowLists on which the neuron is active; or by ascending activation those off the base (see
         :class:`Ties`). n fills up.
     ties : Ties or None
         None where rows are active ones.
@@ -64,12 +64,12 @@ class Rows(NamedTuple):
     ties: Ties | None
 
 
-class Layer(NamedTuple):
-    """The rows that each neuron is about, and the concepts.
+class RowIndex(NamedTuple):
+    """The rows that each neuron is read from, listed once for all replicates, and the concepts.
 
     Attributes
     ----------
-    lists : tuple of Rows
+    lists : tuple of RowLists
         By length.
     kind, place : Array [U] of int32
         Which of the lists, and where in it, is the neuron's.
@@ -77,17 +77,17 @@ class Layer(NamedTuple):
         With a last column of False.
     """
 
-    lists: tuple[Rows, ...]
+    lists: tuple[RowLists, ...]
     kind: Array
     place: Array
     present: Array
 
 
-def rows_fit(probe: Probe, metric: Metric, scheme: str) -> bool:
-    """Whether a metric's replicates can be taken from rows.
+def rows_fit(probe: Probe, metric: Metric, scheme: Scheme) -> bool:
+    """Whether a metric's replicates can be computed from listed rows.
 
-    Concepts of 0 and 1, also by their rank, which is then a linear function. A binary neuron is
-    read on its active rows only: its sums are whole numbers, the same in whatever order.
+    Concepts must be 0 and 1; their rank is then a linear function of that. A binary neuron is read
+    on its active rows only, and its sums must be whole numbers, which are the same in every order.
     """
     if metric.finalise is None:
         return False
@@ -97,9 +97,9 @@ def rows_fit(probe: Probe, metric: Metric, scheme: str) -> bool:
     if metric.neuron_view == "rank":
         return binary
     weights = np.asarray(probe.weights)
-    whole = SCHEMES[scheme].whole and bool((weights == np.round(weights)).all())
+    whole = scheme.whole_counts and bool((weights == np.round(weights)).all())
     # and no sum too large for that, however the units are drawn
-    exact = 2 * weights.sum() <= 2.0 ** np.finfo(weights.dtype).nmant
+    exact = max(2.0, scheme.scale) * weights.sum() <= 2.0 ** np.finfo(weights.dtype).nmant
     return metric.neuron_view == "binary" and binary and whole and bool(exact)
 
 
@@ -108,23 +108,25 @@ def _two_values(probe: Probe) -> bool:
     return labels and probe.binary_concepts
 
 
-def active_rows(probe: Probe) -> Layer:
+def active_rows(probe: Probe) -> RowIndex:
     """List each neuron's active rows."""
-    return _layer(probe, active_listing(probe))
+    return _index_of(probe, active_listing(probe))
 
 
-def ranked_rows(probe: Probe, ranking: Ranking | None) -> Layer:
+def ranked_rows(probe: Probe, ranking: Ranking | None) -> RowIndex:
     """List each neuron's rows in order, see :func:`ranked_listing`."""
-    return _layer(probe, ranked_listing(probe, ranking))
+    return _index_of(probe, ranked_listing(probe, ranking))
 
 
-def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[Part]:
-    """The parts, with the places of each block on which a concept of it is present.
+def with_steps(
+    index: RowIndex, parts: list[PackedPairs], like: PackedPairs | None = None
+) -> list[PackedPairs]:
+    """The parts, with the places where a concept of each block is present.
 
-    Of rare concepts these are few, and products over them as good as over whole lists. The same
-    parts where that spares little: of active rows, of short lists, and on accelerators, which are
-    quicker with whole lists. As the part ``like`` if given: in its shape, but over whole lists,
-    which are the first of its steps.
+    Rare concepts have few such places, and a product over these is as good as one over the whole
+    list. The parts stay as they are where that saves little: for active rows, for short lists, and
+    on accelerators, which are quicker with whole lists. With ``like`` the parts get the shape of
+    that part, but over whole lists, which are the first of its steps.
     """
     if like is not None:
         if like.blocks.steps is None:
@@ -134,21 +136,21 @@ def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[
             _stepped(part, Steps(x, x + STEPS, like.blocks.steps.place))
             for part, x in zip(parts, starts, strict=True)
         ]
-    longest = max(x.rows.shape[1] for x in layer.lists)
-    ranked = layer.lists[0].ties is not None
+    longest = max(x.rows.shape[1] for x in index.lists)
+    ranked = index.lists[0].ties is not None
     if not ranked or longest < LEAST or jax.default_backend() != "cpu":
         return parts
-    number = np.asarray(layer.present.sum(axis=1))
+    number = np.asarray(index.present.sum(axis=1))
     fewer = whole = 0
     for part in parts:
-        for _, rows, some in _blocks(layer, part):
+        for _, rows, some in _blocks(index, part):
             fewer += min(len(rows), int(number[some].sum()))
             whole += len(rows)
     # they take no more memory than the lists themselves
-    if fewer > min(WORTH_IT * whole, sum(x.rows.size for x in layer.lists)):
+    if fewer > min(WORTH_IT * whole, sum(x.rows.size for x in index.lists)):
         return parts
     length = -(-longest // STEPS)
-    found = [_steps(layer, part, length) for part in parts]
+    found = [_steps(index, part, length) for part in parts]
     size = round_up_shape(max(len(place) for *_, place in found))
     stepped = []
     for part, (start, stop, place) in zip(parts, found, strict=True):
@@ -158,19 +160,21 @@ def in_steps(layer: Layer, parts: list[Part], like: Part | None = None) -> list[
     return stepped
 
 
-def _stepped(part: Part, steps: Steps) -> Part:
+def _stepped(part: PackedPairs, steps: Steps) -> PackedPairs:
     return part._replace(blocks=part.blocks._replace(steps=steps))
 
 
-def _steps(layer: Layer, part: Part, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the part's :class:`Steps` hold."""
+def _steps(
+    index: RowIndex, part: PackedPairs, length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The contents of the part's :class:`Steps`."""
     fill = STEPS * length
-    present = np.asarray(layer.present)
+    present = np.asarray(index.present)
     start = np.zeros(len(part.blocks.concept), np.int32)
     stop = start.copy()
     tables = [np.arange(fill, dtype=np.int32).reshape(STEPS, length)]
     taken = STEPS
-    for block, rows, some in _blocks(layer, part):
+    for block, rows, some in _blocks(index, part):
         (here,) = np.nonzero(present[some].any(axis=0)[rows])
         table = np.full((-(-len(here) // length), length), fill, np.int32)
         table.reshape(-1)[: len(here)] = here
@@ -180,10 +184,10 @@ def _steps(layer: Layer, part: Part, length: int) -> tuple[np.ndarray, np.ndarra
     return start, stop, np.concatenate(tables)
 
 
-def _blocks(layer: Layer, part: Part) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _blocks(index: RowIndex, part: PackedPairs) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Every block of the part, its neuron's list, and its concepts."""
-    kind, place = np.asarray(layer.kind), np.asarray(layer.place)
-    tables = [np.asarray(x.rows) for x in layer.lists]
+    kind, place = np.asarray(index.kind), np.asarray(index.place)
+    tables = [np.asarray(x.rows) for x in index.lists]
     neuron, start, stop, concept = (np.asarray(x) for x in part.blocks[:4])
     for u, first, last in zip(neuron, start, stop, strict=True):
         for block in range(first, last):
@@ -191,23 +195,23 @@ def _blocks(layer: Layer, part: Part) -> Iterator[tuple[int, np.ndarray, np.ndar
             yield block, tables[kind[u]][place[u]], some[some >= 0]
 
 
-def _layer(probe: Probe, listing: Listing) -> Layer:
+def _index_of(probe: Probe, maker: ListMaker) -> RowIndex:
     """Put lists of about one length together."""
     kind, place = (np.zeros(probe.num_neurons, np.int32) for _ in range(2))
-    lists: list[Rows] = []
-    shrink = 2 if listing.ties is None else 4  # lists in order take longer to compile
+    lists: list[RowLists] = []
+    shrink = 2 if maker.ties is None else 4  # lists in order take longer to compile
     for many, off_base in itertools.product((False, True), repeat=2):
-        chosen = ((listing.tied > FEW_TIES) == many) & ((listing.below >= 0) == off_base)
-        for own, size in _sizes(np.flatnonzero(chosen), listing.length, probe.num_samples, shrink):
+        chosen = ((maker.tied > FEW_TIES) == many) & ((maker.below >= 0) == off_base)
+        for own, size in _sizes(np.flatnonzero(chosen), maker.length, probe.num_samples, shrink):
             kind[own], place[own] = len(lists), np.arange(len(own))
             ties = None
-            if listing.ties is not None:
-                below = jax.device_put(listing.below[own].astype(np.int32)) if off_base else None
+            if maker.ties is not None:
+                below = jax.device_put(maker.below[own].astype(np.int32)) if off_base else None
                 few = not many and size > FEW_TIES
-                ties = Ties(below, *listing.ties(own, size, few))
-            lists.append(Rows(listing.rows(own, size), ties))
+                ties = Ties(below, *maker.ties(own, size, few))
+            lists.append(RowLists(maker.rows(own, size), ties))
     every = jax.device_put(kind), jax.device_put(place)
-    return Layer(tuple(lists), *every, _by_concept(probe.present))
+    return RowIndex(tuple(lists), *every, _by_concept(probe.present))
 
 
 def _sizes(

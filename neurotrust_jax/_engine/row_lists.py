@@ -1,4 +1,4 @@
-"""How the lists of rows that neurons are about are made: on the host, or where activations are."""
+"""List the active or sorted rows of each neuron, on the host or on the device."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .._numerics.ranks import COLUMNS, Ranking
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
 
-__all__ = ["FEW_TIES", "Listing", "active_listing", "ranked_listing"]
+__all__ = ["FEW_TIES", "ListMaker", "active_listing", "ranked_listing"]
 
-FEW_TIES = 64  # tied places that are mended one by one
+FEW_TIES = 64  # tied places that are corrected one by one
 BASE_SHARE = 0.25  # of the rows that share one value, above which they are left out
 
 TieTables = tuple[Array, Array, Array | None]
 
 
-class Listing(NamedTuple):
-    """How the lists of U neurons are made.
+class ListMaker(NamedTuple):
+    """The sizes of the lists of U neurons, and functions that make them.
 
     Attributes
     ----------
     length : numpy.ndarray [U]
-        Of each.
+        How many rows are listed.
     tied : numpy.ndarray [U]
         How many of the listed rows tie with others; 0 where rows are active ones.
     below : numpy.ndarray [U]
@@ -51,13 +51,13 @@ class Listing(NamedTuple):
     ties: Callable[[np.ndarray, int, bool], TieTables] | None
 
 
-def _active(length: np.ndarray, rows: Callable[[np.ndarray, int], Array]) -> Listing:
-    """The listing of active rows, which are in no order."""
-    return Listing(length, np.zeros_like(length), np.full_like(length, -1), rows, None)
+def _active(length: np.ndarray, rows: Callable[[np.ndarray, int], Array]) -> ListMaker:
+    """The list maker of active rows, which are in no order."""
+    return ListMaker(length, np.zeros_like(length), np.full_like(length, -1), rows, None)
 
 
-def active_listing(probe: Probe) -> Listing:
-    """Of each neuron's active rows."""
+def active_listing(probe: Probe) -> ListMaker:
+    """Make lists of each neuron's active rows."""
     if not _by_device(probe):
         rows = [
             np.flatnonzero(column)
@@ -70,11 +70,12 @@ def active_listing(probe: Probe) -> Listing:
     return _active(length, lambda own, size: _active_table(active, own, size=size))
 
 
-def ranked_listing(probe: Probe, ranking: Ranking | None) -> Listing:
-    """Of each neuron's rows by ascending activation, less those of its commonest value.
+def ranked_listing(probe: Probe, ranking: Ranking | None) -> ListMaker:
+    """Make lists of each neuron's rows by ascending activation, less those of its commonest value.
 
-    A large share of ties (the zeros of a rectified unit, or all that a sparse one does not store)
-    has one rank, which its weight alone tells. ``ranking`` is that of dense activations.
+    A large share of ties (the zeros of a rectified neuron, or those that a sparse column does not
+    store) has one rank, which follows from its weight alone. ``ranking`` is that of dense
+    activations.
     """
     if isinstance(probe.activations, SparseColumns):
         found = _stored(probe.activations)
@@ -91,7 +92,7 @@ def ranked_listing(probe: Probe, ranking: Ranking | None) -> Listing:
 
     length, table = _on_host(probe, list(rows))
     tied = np.array([len(x) for x in sides[0]])
-    return Listing(length, tied, np.array(below, np.int32), table, tables)
+    return ListMaker(length, tied, np.array(below, np.int32), table, tables)
 
 
 def _by_device(probe: Probe) -> bool:
@@ -107,7 +108,7 @@ def _active_table(active: Array, own: Array, *, size: int) -> Array:
     return jax.vmap(lambda x: jnp.searchsorted(x, nth))(up_to).astype(jnp.int32)
 
 
-def _on_device(ranking: Ranking) -> Listing:
+def _on_device(ranking: Ranking) -> ListMaker:
     num_samples = ranking.order.shape[0]
     low, high, tied = (np.asarray(x) for x in _widest_ties(ranking))
     left_out = _is_base(high - low, num_samples)
@@ -123,7 +124,7 @@ def _on_device(ranking: Ranking) -> Listing:
     def rows(own: np.ndarray, size: int) -> Array:
         return _ranked_table(*part(own), size=size)
 
-    return Listing(num_samples - span, tied - span, below, rows, ties)
+    return ListMaker(num_samples - span, tied - span, below, rows, ties)
 
 
 @jax.jit
@@ -217,7 +218,7 @@ def _tied(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 def _on_host(
     probe: Probe, rows: list[np.ndarray]
 ) -> tuple[np.ndarray, Callable[[np.ndarray, int], Array]]:
-    """How long lists are, and the function that puts some neurons' into a table."""
+    """The lengths of lists, and the function that puts those of some neurons into a table."""
 
     def table(own: np.ndarray, size: int) -> Array:
         return jax.device_put(table_of([rows[u] for u in own], size, probe.num_samples))

@@ -1,8 +1,8 @@
-"""Which concepts can win a replicate at all.
+"""Find the concepts that can win a replicate at all.
 
 Given the data, a replicate of the bootstrap is a sample from a known law, so the bounds that hold
 for a probing set about its population hold for a replicate about the probing set: what certifies a
-label also tells, before any replicate is drawn, which concepts will never overtake it.
+label also shows, before any replicate is drawn, which concepts will never overtake it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..faithfulness.estimands import Data, Units, counted_share, ratio_data
 from ..metrics.interval_rules import AREA_OF_NEURON, IntervalRule
 from ..metrics.metric import Metric
 from ..probing.probe import Probe, Side
+from ..schemes import Scheme
 from .candidates import EDGE
 
 __all__ = [
@@ -42,38 +43,38 @@ def _rule_of(metric: Metric) -> IntervalRule:
 
 
 def replicate_range(
-    probe: Probe, metric: Metric, scheme: str, num_replicates: int, observed: Array
+    probe: Probe, metric: Metric, scheme: Scheme, num_replicates: int, observed: Array
 ) -> tuple[Array | np.ndarray, Array | np.ndarray]:
-    """Lower and upper ends [U, C] between which the similarity of every replicate lies.
+    """Lower and upper bounds [U, C] between which the similarity of every replicate lies.
 
     All of them hold at once but for a probability of 1e-6: a share r of N samples exceeds t in one
-    replicate with probability at most exp(-N (1 - exp(-kl(t, r)))), see
-    :func:`replicate_bounds`, and the union is taken over replicates,
-    neurons, concepts, the shares a metric is made of, and the two ends. Where a replicate may lack
-    the concept or its absence, and so leave the similarity undefined, the lower end is -inf.
+    replicate with probability at most exp(-N (1 - exp(-kl(t, r)))), see :func:`replicate_bounds`,
+    and the union is taken over replicates, neurons, concepts, the shares a metric is made of, and
+    the two bounds. Where a replicate may lack the concept or its absence, and so leave the
+    similarity undefined, the lower bound is -inf.
 
     Of ``spearman``, whose replicates have no bounds by themselves, a factor that orders a neuron's
     concepts in the same way takes the place. ``observed`` [U, C] are the similarities by
     :attr:`Metric.ordering_statistic`. Only where :func:`has_bounds`.
     """
     log_error = _log_error(metric, observed, num_replicates)
-    taken = probe.num_units // 2 / probe.num_units if scheme == "subsample" else 1.0
+    taken = scheme.num_drawn(probe.num_units) / probe.num_units
     allowed = jnp.asarray(log_error / taken, probe.weights.dtype)
     lower, upper = (np.empty(observed.shape, allowed.dtype) for _ in range(2))
     for neurons, part in probe.in_neurons():
         for some, labels in probe.in_columns():
             own = neurons, some
-            ends = _ends(part.neurons, labels, observed[own], allowed, metric=metric)
-            if ends[0].shape == observed.shape:  # all at once: they may stay where they are
-                return ends
-            lower[own], upper[own] = ends
+            bounds = _bounds(part.neurons, labels, observed[own], allowed, metric=metric)
+            if bounds[0].shape == observed.shape:  # all at once: they may stay where they are
+                return bounds
+            lower[own], upper[own] = bounds
     return lower, upper
 
 
 def replicate_errors(
     probe: Probe, metric: Metric, ranking: Ranking | None, observed: Array
 ) -> np.ndarray | None:
-    """Upper limits [U, C], on the stable scale, of the standard errors of replicates.
+    """Upper bounds [U, C], on the stable scale, of the standard errors of replicates.
 
     To first order the variance of an AUROC A is var F / N+ + var G / N- (DeLong et al., 1988), F
     the share of the N- absent samples below a present one and G that of the N+ present ones above
@@ -84,8 +85,8 @@ def replicate_errors(
     large for rare concepts, up to 1.8 times for those present on half of the samples, and more
     where A is near 1.
 
-    None but for AUROC, and where activations are not ranked (``ranking``). Only where
-    :func:`has_bounds`.
+    The result is None for other metrics, and where activations are not ranked (``ranking``). It
+    holds only where :func:`has_bounds`.
     """
     if metric.interval_rule != AREA_OF_NEURON or ranking is None:
         return None
@@ -95,7 +96,7 @@ def replicate_errors(
     return errors
 
 
-def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
+def has_bounds(probe: Probe, metric: Metric, scheme: Scheme) -> bool:
     """Whether replicates have bounds.
 
     The metric is made of shares of single samples or of pairs, or ordered by such; samples are
@@ -105,20 +106,19 @@ def has_bounds(probe: Probe, metric: Metric, scheme: str) -> bool:
     rule = metric.ordering_rule
     # Hoeffding's theorem 4 carries the bound to draws without replacement, but of single samples
     paired = rule is not None and rule.paired
-    schemes = ("multinomial", "poisson") if paired else ("multinomial", "poisson", "subsample")
     return (
         rule is not None
         and rule.countable
         and probe.groups is None
         and probe.equal_weights
-        and scheme in schemes
+        and (scheme.bounds_pairs if paired else scheme.bounds_shares)
     )
 
 
-def has_share_bounds(metric: Metric) -> bool:
+def has_share_bounds(metric: Metric, scheme: Scheme) -> bool:
     """Whether replicates of independent samples have bounds that follow from sums alone."""
     rule = metric.ordering_rule
-    return rule is not None and rule.countable and not rule.paired
+    return rule is not None and rule.countable and not rule.paired and scheme.bounds_shares
 
 
 def range_of_shares(
@@ -130,14 +130,14 @@ def range_of_shares(
     num_samples = float(sums.S)
     allowed = log_error + 8 * float(np.finfo(np.float32).eps) * num_samples
     single = Sums(*(jnp.asarray(x, jnp.float32) for x in sums))
-    found = _ends_of_sums(single, jnp.asarray(allowed, jnp.float32), metric=metric)
+    found = _bounds_of_sums(single, jnp.asarray(allowed, jnp.float32), metric=metric)
     lower, upper = (np.array(x) for x in found)
     rarer = np.minimum(sums.C, num_samples - sums.C)
     return np.where(rarer >= log_error, lower, -np.inf), upper
 
 
 @partial(jax.jit, static_argnames="metric")
-def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
+def _bounds_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Array, Array]:
     rule = _rule_of(metric)
     evidence = [counted_share(part, sums) for part in rule.shares]
     lowest, highest = zip(*(replicate_bounds(x, log_error) for x in evidence), strict=True)
@@ -147,14 +147,14 @@ def _ends_of_sums(sums: Sums, log_error: Array, *, metric: Metric) -> tuple[Arra
 
 def _log_error(metric: Metric, observed: Array | np.ndarray, num_replicates: int) -> float:
     """Logarithm of the number of events over the probability that one of them happens."""
-    # for each pair: two ends of each part, and two ways for its similarity to be undefined; a
+    # for each pair: two bounds of each part, and two events that leave its similarity undefined; a
     # statistic of pairs of samples takes two classes, each of which may fall short
-    ways = 4 * len(_rule_of(metric).parts) + 2
-    return math.log(ways * observed.size * num_replicates / FAILURE)
+    events = 4 * len(_rule_of(metric).parts) + 2
+    return math.log(events * observed.size * num_replicates / FAILURE)
 
 
 @partial(jax.jit, static_argnames="metric")
-def _ends(
+def _bounds(
     neurons: Side, labels: Side, observed: Array, log_error: Array, *, metric: Metric
 ) -> tuple[Array, Array]:
     num_samples, num_neurons = neurons.values.shape

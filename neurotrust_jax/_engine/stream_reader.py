@@ -1,4 +1,4 @@
-"""Data that do not fit into memory: read in blocks of rows, checked, and surveyed in one pass."""
+"""Read data that do not fit into memory in blocks of rows, check them, and survey them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..probing.sources import Chunks
 from ..probing.sparse_columns import dense_rows
 from ..schemes import UNITS_A_BLOCK
 
-__all__ = ["CENTRED", "Block", "Reader", "Survey", "plus"]
+__all__ = ["CENTRED", "Block", "Reader", "Survey", "add_on_host"]
 
 CENTRED = ("centred", "standard")  # views less their mean
 ENTRIES = 2**24  # of activations and concepts that a device holds at a time
@@ -66,7 +66,7 @@ class Reader:
         if isinstance(source, Iterator):
             raise ValueError(
                 f"source is a {type(source).__name__}, which can be read once only; give a "
-                "function that starts one anew, or a list of chunks"
+                "function that starts a new one, or a list of chunks"
             )
         self.start = source if callable(source) else lambda: source
         self.metric, self.inclusive = metric, inclusive
@@ -93,7 +93,7 @@ class Reader:
         if self.num_read != num_rows:
             raise ValueError(
                 f"source gave {num_rows:,} rows in the first pass and {self.num_read:,} in "
-                "another; it must start anew each time"
+                "another; it must give the same rows each time"
             )
 
     def blocks(self, most_active: int | None = None) -> Iterator[Block]:
@@ -173,7 +173,7 @@ class Reader:
         return f, c, number_groups(chunk[2], len(f)) if len(chunk) == 3 else None
 
     def _viewed(self, f: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both sides as the metric reads them; of centred views nothing but a constant is off."""
+        """Both sides as the metric reads them; centred views may be off by a constant."""
         binary_neurons, binary_concepts = self.counts
         if binary_neurons:
             above = np.greater_equal if self.inclusive else np.greater
@@ -203,7 +203,7 @@ class Reader:
     def _share(
         self, f: np.ndarray, c: np.ndarray, unit: np.ndarray, *, most_active: int
     ) -> tuple[np.ndarray, ...]:
-        """What one device takes."""
+        """The arrays of one device."""
         first = max(int(unit[0]), 0) // UNITS_A_BLOCK
         last = (len(unit) // UNITS_A_BLOCK + 1) * UNITS_A_BLOCK
         place = np.where(unit >= 0, unit - first * UNITS_A_BLOCK, last).astype(np.int32)
@@ -212,7 +212,7 @@ class Reader:
             count = np.bincount(neuron, minlength=self.num_neurons)
             if count.max() > most_active:
                 raise ValueError(
-                    "source gave other activations than in the first pass; it must start anew with "
+                    "source gave other activations than in the first pass; it must give "
                     "the same rows each time"
                 )
             listed = np.full((self.num_neurons, most_active), len(f), np.int32)
@@ -224,34 +224,35 @@ class Reader:
 
 
 class Survey:
-    """What one pass over all rows tells."""
+    """The sums, counts and digests of one pass over all rows."""
 
     def __init__(self, reader: Reader, *, hashed: bool = False) -> None:
         self.reader = reader
         self.hashes = [hashlib.sha256() for _ in range(3 * hashed)]
-        self.num_rows, self.active = 0, 0
+        self.num_rows, self.num_units, self.active = 0, 0, 0
         self.single = True
         self.total: list[np.ndarray] | None = None
 
     def add(self, block: Block) -> None:
-        """Take one block in."""
+        """Add a block."""
         used = block.unit >= 0
         f, c, unit = block.activations[used], block.concepts[used], block.unit[used]
         self.num_rows += len(unit)
         # rows in their order, however they are cut
         for total, x in zip(self.hashes, (f, c, unit), strict=False):
             total.update(np.ascontiguousarray(x).data)
-        self.total = plus(self.total, [np.asarray(x) for x in _all_sums(
+        self.total = add_on_host(self.total, [np.asarray(x) for x in _all_sums(
             jnp.asarray(block.activations), jnp.asarray(block.concepts), jnp.asarray(used)
         )])  # fmt: skip
         if self.reader.counts[0]:
             parts = np.split(block.activations, self.reader.num_devices)
             self.active = max(self.active, *(int(x.sum(axis=0).max()) for x in parts))
-        self.single &= int(unit[-1]) == self.num_rows - 1
+        self.num_units = int(unit[-1]) + 1
+        self.single &= self.num_units == self.num_rows
 
     @property
     def digest(self) -> list[str]:
-        """What tells these rows from others, where they are hashed."""
+        """Digests that distinguish these rows from others, where they are hashed."""
         return [x.hexdigest() for x in self.hashes]
 
     @property
@@ -268,7 +269,7 @@ class Survey:
 
 
 def _mean_and_size(x: np.ndarray, view: str) -> tuple[np.ndarray, np.ndarray]:
-    """What to take off real columns: any constants do, these keep the digits of their squares."""
+    """What is subtracted from real columns, and their size, so that squares lose no digits."""
     x = x.astype(np.float64)
     mean = x.mean(axis=0) if view in CENTRED else np.zeros(x.shape[1])
     size = np.abs(x - mean).max(axis=0) if view in ("raw", "standard") else np.ones(x.shape[1])
@@ -284,7 +285,7 @@ def _as_thresholds(thresholds: Any, num_neurons: int) -> np.ndarray:
     return np.broadcast_to(t, (num_neurons,))
 
 
-def plus(totals: list[np.ndarray] | None, new: list[np.ndarray]) -> list[np.ndarray]:
+def add_on_host(totals: list[np.ndarray] | None, new: list[np.ndarray]) -> list[np.ndarray]:
     """Add up on the host, in double precision: counts stay exact beyond 2**24."""
     if totals is None:
         return [x.astype(np.float64) for x in new]

@@ -1,4 +1,4 @@
-"""Effective sampling units of every pair in one more pass over rows that are not kept."""
+"""Effective sampling units of every pair in one more pass over rows that are not held."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .._numerics.sums import Sums
 from ..faithfulness.evidence import moments_of_changes, units_of_moments, units_of_shares
 from ..metrics.metric import Metric
 from ..metrics.parts import Part
-from .stream_reader import Block, Reader, Survey, plus
+from .stream_reader import Block, Reader, Survey, add_on_host
 
 __all__ = ["streamed_units"]
 
 ROUNDING = 1e-6
 
 
-class Open(NamedTuple):
-    """The unit that a block may go on with.
+class UnfinishedUnit(NamedTuple):
+    """The unit whose rows may continue in the next block.
 
     Attributes
     ----------
     unit : int
     sums : tuple of numpy.ndarray
-        Of its rows so far: S [], F [U], C [C], FC [U, C].
+        Sums over its rows up to here: S [], F [U], C [C], FC [U, C].
     """
 
     unit: int
@@ -46,14 +46,14 @@ def streamed_units(reader: Reader, survey: Survey, metric: Metric) -> np.ndarray
     columns = _Columns(reader, sums, metric)
     num_neurons, num_concepts = sums.FC.shape
     zeros = np.zeros(()), np.zeros(num_neurons), np.zeros(num_concepts), np.zeros(sums.FC.shape)
-    begun = Open(0, tuple(x.astype(np.float32) for x in zeros))
+    begun = UnfinishedUnit(0, tuple(x.astype(np.float32) for x in zeros))
     totals = None
     for block in reader.blocks():
         found, begun = _added(columns, block, begun, metric)
-        totals = plus(totals, found)
+        totals = add_on_host(totals, found)
     reader.check_again(survey.num_rows)
     found, _ = _added(columns, None, begun, metric)
-    square, fourth, count = plus(totals, found)
+    square, fourth, count = add_on_host(totals, found)
     units = units_of_moments(*(jnp.asarray(x, np.float32) for x in (square, fourth, count)))
     return np.asarray(units).min(axis=1)
 
@@ -95,8 +95,8 @@ class _Columns:
 
 
 def _added(
-    columns: _Columns, block: Block | None, begun: Open, metric: Metric
-) -> tuple[list[np.ndarray], Open]:
+    columns: _Columns, block: Block | None, begun: UnfinishedUnit, metric: Metric
+) -> tuple[list[np.ndarray], UnfinishedUnit]:
     """The moments of the units that a block completes, and the last one, which may go on.
 
     Without a block the unit that was begun is complete.
@@ -115,7 +115,7 @@ def _added(
         f, c, used.astype(np.float32), local.astype(np.int32), np.int32(last), begun.sums, total,
         parts=metric.parts,
     )  # fmt: skip
-    goes_on = Open(begun.unit + last, tuple(np.asarray(x) for x in sums))
+    goes_on = UnfinishedUnit(begun.unit + last, tuple(np.asarray(x) for x in sums))
     return [np.asarray(x) for x in moments], goes_on
 
 

@@ -1,4 +1,4 @@
-"""Pairs of neurons and concepts packed into blocks of one shape, for neurons of unequal many."""
+"""Pack pairs of neurons and concepts into blocks of one shape."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from jax import Array
 
 __all__ = [
     "Blocks",
+    "PackedPairs",
     "Pairs",
-    "Part",
     "Steps",
     "pack_pairs",
-    "padded",
+    "pad_to_equal_length",
     "pairs_where",
     "places_in_lists",
     "round_up_shape",
@@ -65,8 +65,8 @@ class Blocks(NamedTuple):
     steps: Steps | None
 
 
-class Part(NamedTuple):
-    """The blocks of some neurons, and how they answer to pairs.
+class PackedPairs(NamedTuple):
+    """Blocks of some neurons, and the place of each pair in them.
 
     Attributes
     ----------
@@ -88,11 +88,11 @@ class Part(NamedTuple):
         """Which of the ``pairs`` are these neurons', and their places: two [Q]."""
         neuron, concept = pairs
         (own,) = np.nonzero((neuron >= self.neurons.start) & (neuron < self.neurons.stop))
-        known, sought = (
+        known, wanted = (
             x.astype(np.int64) * num_concepts + y
             for x, y in (self.pairs, (neuron[own], concept[own]))
         )
-        return own, self.place[np.searchsorted(known, sought)]
+        return own, self.place[np.searchsorted(known, wanted)]
 
 
 def round_up_shape(size: int) -> int:
@@ -101,7 +101,7 @@ def round_up_shape(size: int) -> int:
     return max(-(-int(size) // step), 1) * step
 
 
-def padded(lists: Sequence[np.ndarray]) -> list[np.ndarray]:
+def pad_to_equal_length(lists: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Fill lists up with zeros to one length, so that few shapes are compiled."""
     longest = round_up_shape(max(map(len, lists)))
     return [np.pad(x, (0, longest - len(x))) for x in lists]
@@ -126,7 +126,9 @@ def places_in_lists(lengths: np.ndarray) -> np.ndarray:
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
-def pack_pairs(pairs: Pairs, num_neurons: int, room: int, like: Part | None = None) -> list[Part]:
+def pack_pairs(
+    pairs: Pairs, num_neurons: int, room: int, like: PackedPairs | None = None
+) -> list[PackedPairs]:
     """Put pairs (sorted by neuron, then by concept) into parts of at most ``room`` places each.
 
     A part holds whole neurons, at least one; all parts have one shape, that of the part ``like``
@@ -156,7 +158,7 @@ def pack_pairs(pairs: Pairs, num_neurons: int, room: int, like: Part | None = No
     most_blocks = max(least_blocks, round_up_shape(fullest))
     first = np.searchsorted(neuron, np.arange(num_neurons + 1))
 
-    def part(span: range) -> Part:
+    def part(span: range) -> PackedPairs:
         own = slice(first[span.start], first[span.stop])
         own_blocks = taken[span.start : span.stop]
         stop = np.cumsum(own_blocks)
@@ -173,6 +175,6 @@ def pack_pairs(pairs: Pairs, num_neurons: int, room: int, like: Part | None = No
             jax.device_put(x.astype(np.int32)) for x in (every, start, stop, grid)
         )
         blocks = Blocks(every, start, stop, grid, None)
-        return Part(blocks, span, (neuron[own], concept[own]), place)
+        return PackedPairs(blocks, span, (neuron[own], concept[own]), place)
 
     return [part(span) for span in spans]

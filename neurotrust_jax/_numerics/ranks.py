@@ -138,7 +138,7 @@ def mid_ranks(r: Ranking, weights: Array) -> Array:
     below = cumulative_weight(r, weights)
     low = jnp.take_along_axis(below, r.first, axis=0)
     high = jnp.take_along_axis(below, r.last, axis=0)
-    # what is gathered is written once: XLA would gather it anew for every sum
+    # the gathered values are written once, since XLA would gather them again for every sum
     low, high = lax.optimization_barrier((low, high))
     return (low + high) / (2 * below[-1:]) - 0.5
 

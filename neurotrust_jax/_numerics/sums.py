@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 __all__ = [
     "Sums",
     "TiledTotal",
     "Tiling",
+    "about_own_means",
     "column_total",
     "per_unit",
     "power_sum",
@@ -74,6 +76,25 @@ def weighted_sums(f: Array, c: Array, weights: Array) -> Sums:
         FF=weighted_total(f * f, weights)[:, None],
         CC=weighted_total(c * c, weights)[None, :],
         FC=jnp.matmul((weights[:, None] * f).T, c, precision=lax.Precision.HIGHEST),
+    )
+
+
+def about_own_means(s: Sums, neurons: bool, concepts: bool) -> Sums:
+    """The sums of views less their means under these weights, for either side or for both.
+
+    The sums may be JAX arrays, or NumPy arrays in double precision.
+    """
+    if not (neurons or concepts):
+        return s
+    xp: Any = jnp if isinstance(s.S, Array) else np
+    size = xp.where(s.S > 0, s.S, 1)
+    return Sums(
+        S=s.S,
+        F=xp.zeros_like(s.F) if neurons else s.F,
+        C=xp.zeros_like(s.C) if concepts else s.C,
+        FF=s.FF - s.F**2 / size if neurons else s.FF,
+        CC=s.CC - s.C**2 / size if concepts else s.CC,
+        FC=s.FC - s.F * s.C / size,
     )
 
 
@@ -164,14 +185,14 @@ def tiling(size: int) -> Tiling:
 
 
 class TiledTotal(NamedTuple):
-    """A cumulative sum in two levels, of which few rows may be wanted.
+    """A cumulative sum in two levels, so that a few of its rows are cheap to read.
 
     Attributes
     ----------
     within : Array [tiles * tile, d]
-        Of the rows of a tile up to each, in the order in which rows are stored.
+        Sums over the rows of a tile up to each row, in the order in which rows are stored.
     before : Array [tiles, d]
-        Of all tiles before.
+        Sums over all tiles before.
     tiling : Tiling
     """
 

@@ -1,4 +1,4 @@
-"""What is kept on disk: where it lies, and that it is there whole or not at all."""
+"""Atomic writes, checkpoints, and the folder of caches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
-    """Write a file under another name, then give it its own: it is there whole or not at all."""
+    """Write a file atomically: under another name first, which is then replaced."""
     part = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
     try:
         write(part)
@@ -92,7 +92,7 @@ def fingerprint(*parts: Any) -> str:
             part = jax.random.key_data(part)
         if isinstance(part, np.ndarray | jax.Array):
             total.update(f"{part.dtype} {part.shape} ".encode())
-            # as bytes: not every dtype (bfloat16, say) has a buffer of its own
+            # as bytes, since not every dtype (bfloat16, say) has a buffer
             total.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
         else:
             total.update(json.dumps(part, sort_keys=True).encode() + b"\n")
@@ -108,7 +108,7 @@ class Checkpoint:
     Parameters
     ----------
     folder : Path, str or None
-        Where these folders lie; None keeps nothing.
+        Where these folders lie; None saves nothing.
     *content
         See :func:`fingerprint`.
 
@@ -127,9 +127,9 @@ class Checkpoint:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def piece(self, name: str, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-        """The arrays kept under a name; made, and kept, if they are not there or damaged.
+        """The arrays saved under a name; made, and saved, if they are missing or damaged.
 
-        Without a folder, what ``make`` gives.
+        Without a folder, the result of ``make``.
         """
         if self.folder is None:
             return make()

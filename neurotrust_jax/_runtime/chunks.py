@@ -1,4 +1,4 @@
-"""Replicates or permutations in chunks: each is told of, and kept, as soon as it is done."""
+"""Compute replicates or permutations in chunks; each is reported and saved when it is done."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def in_chunks(
     run: Callable[[Array], tuple[Any, ...]],
     total: int,
     chunk_size: int,
-    kept: Checkpoint,
+    checkpoint: Checkpoint,
     progress: Progress | None,
     axis: int = 0,
 ) -> tuple[Any, ...]:
     """``run`` on the ids 0 to total - 1, some at a time, and its results joined along an axis.
 
-    All calls have the same shape: the last one may run more than asked for, which is cut off. What
-    is kept of an earlier call is not run again.
+    All calls have the same shape: the last one may run more ids, which are cut off. Chunks that an
+    earlier call saved are not run again.
     """
     whole: tuple[Any, ...] = ()
     for start in range(0, total, chunk_size):
         ids = jax.device_put(np.arange(start, start + chunk_size))  # compiles nothing
-        chunk = kept.piece(f"{start}-{start + chunk_size}", partial(run, ids))
+        chunk = checkpoint.piece(f"{start}-{start + chunk_size}", partial(run, ids))
         stop = min(start + chunk_size, total)
         if stop - start == total == chunk_size:  # the only chunk stays where it is
             whole = chunk

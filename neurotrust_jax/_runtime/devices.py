@@ -38,7 +38,7 @@ def by_neurons(mesh: Mesh | None) -> list[Mesh]:
 
 
 def at_once(function: Callable[[int], Any], meshes: list[Mesh]) -> list[Any]:
-    """What a function gives of 0, 1, ..., each on the devices of its mesh, all at the same time."""
+    """Results of a function for 0, 1, ..., each on the devices of its mesh, at the same time."""
 
     def run(i: int) -> Any:
         with jax.default_device(meshes[i].devices.flat[0]):

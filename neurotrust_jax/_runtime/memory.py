@@ -37,10 +37,10 @@ def _left_of_limits() -> Iterator[float]:
             try:
                 # "max" where there is no limit
                 most, now = (float((group / name).read_text()) for name in (limit, used))
-                told = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
+                stat = dict(x.split() for x in (group / "memory.stat").read_text().splitlines())
             except (OSError, ValueError):
                 continue
-            yield most - now + float(told.get(cached, 0))  # files read are given back on demand
+            yield most - now + float(stat.get(cached, 0))  # files read are given back on demand
     try:
         import resource
     except ImportError:  # there is none on Windows

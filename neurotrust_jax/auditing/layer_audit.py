@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from .._engine.room import room_for
+from .._engine import room_for
 from .._runtime.chunks import StageProgress
 from .._runtime.validation import check_count, check_share
 from ..chance.null import permutation_test
@@ -23,7 +23,7 @@ from ..resampling.halves import read_halves
 from ..resampling.replication import answer_numbers, deals_for, parts_reader, probability_of
 from ..resampling.selection import curse_of, split_reader
 from ..resampling.stability_measures import stability
-from ..schemes import check_scheme
+from ..schemes import Scheme, check_scheme
 from ..sets.conformal import conformal_of, scores_reader
 from ..sets.rule import BoundOptions, ConceptSets, SetInputs
 from ..sets.set_rules import SET_RULES, sets_by
@@ -46,7 +46,7 @@ def audit(
     num_replicates: int = 1000,
     num_permutations: int = 1000,
     num_splits: int = 40,
-    scheme: str = "multinomial",
+    scheme: str | Scheme = "multinomial",
     method: str = "auto",
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: float | None = None,
@@ -77,7 +77,7 @@ def audit(
         Splits of the sampling units into halves, by which :func:`conformal_sets` and
         :func:`replication_probability` are calibrated and the winner's curse is measured; at
         least 2.
-    scheme : str
+    scheme : str or Scheme
         Resampling scheme, see :data:`SCHEMES`.
     method : str
         Method of the intervals, see :func:`intervals`.
@@ -195,7 +195,7 @@ def _check_options(
     num_replicates: int,
     num_permutations: int,
     num_splits: int,
-    scheme: str,
+    scheme: str | Scheme,
     min_positives: int,
 ) -> None:
     check_share(alpha, "alpha")

@@ -18,24 +18,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.counts import Listed, countable, list_rows, over_counts, similarity_of_counts
-from .._engine.row_index import rows_fit
-from .._numerics.sums import weighted_sums
 from .._runtime.chunks import Progress, in_chunks
 from .._runtime.validation import check_count, check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import check_scores, similarity
 from ..metrics.table import get_metric
-from ..metrics.transforms import VIEWS, both_vary
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
 from .p_values import adjusted, compare
 from .permutations import Layout, PowerWarning, draw_rows, layout_of
+from .permuted_statistics import Statistic, permuted_statistic
 
 __all__ = ["PermutationTest", "PowerWarning", "permutation_test"]
-
-RARE = 0.12  # share of the samples; for a concept present on more a product is as quick
-MOST_RANKED = 2**15  # samples, whose ranks doubled and centred fit into 16 bits
 
 
 @partial(
@@ -243,11 +237,11 @@ def _null(
         done_before = checkpoint_for(
             checkpoint, key, part, metric.name, np.asarray(scores[some]), *jax.tree.leaves(layout)
         )
-        data = *_parted(part, metric), part.weights
+        statistic = permuted_statistic(part, metric)
 
-        def run(ids: Array, data: Any = data) -> tuple[Array]:
+        def run(ids: Array, statistic: Statistic = statistic) -> tuple[Array]:
             rows = draw_rows(key, ids, layout, num_units=num_units)
-            return _replicates(rows, *data, metric=metric)
+            return _replicates(rows, statistic, metric=metric)
 
         def report_progress(done: int, total: int, before: int = i) -> None:
             if progress is not None:
@@ -257,107 +251,7 @@ def _null(
     return np.concatenate(null, axis=1)
 
 
-def _parted(probe: Probe, metric: Metric) -> tuple[Any, Any]:
-    """What no permutation touches, and the arrays whose rows move."""
-    neurons, labels = metric.prepare_neurons(probe.neurons), probe.labels
-    if metric.finalise is None:
-        # what is prepared of the labels may hold row numbers (a sorted order)
-        return neurons, labels
-    if countable(probe, metric):
-        return probe.weights[0], list_rows(probe.neurons.present, labels.present)
-    fixed, moving = _six_sums(
-        (neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric
-    )
-    rare = _rare_concepts(probe, metric)
-    if not rare.any():
-        return fixed, moving
-    ranks = (neurons.first + neurons.last - probe.num_samples).astype(jnp.int16)
-    listed = list_rows(np.asarray(labels.present)[:, rare], ranks)
-    (common,), (own,) = np.nonzero(~rare), np.nonzero(rare)
-    return (_of_concepts(fixed, common), _of_concepts(fixed, own)), (moving[:, common], listed)
-
-
-def _rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:
-    """Concepts [C] whose sums of a neuron's ranks are quicker to add up than to multiply."""
-    none = np.zeros(probe.num_concepts, bool)
-    if jax.default_backend() != "cpu" or metric.neuron_view != "rank":
-        return none
-    few = probe.num_samples < MOST_RANKED
-    if not (few and probe.equal_weights and rows_fit(probe, metric, "multinomial")):
-        return none
-    return np.asarray(probe.present).mean(axis=0) <= RARE
-
-
-def _of_concepts(fixed: tuple[Any, ...], some: np.ndarray) -> tuple[Any, ...]:
-    """What :func:`_six_sums` fixed, of some concepts."""
-    sums, weighted, defined = fixed
-    return sums._replace(C=sums.C[:, some], CC=sums.CC[:, some]), weighted, defined[:, some]
-
-
 @partial(jax.jit, static_argnames="metric")
-def _six_sums(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> tuple[Any, Any]:
-    """As :func:`_parted`, of a metric of which only FC is left to do.
-
-    Units of equal weights trade places, so the views of the concepts, their sums and whether they
-    vary are the same under every permutation.
-    """
-    neuron, concept = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
-    f, c = neuron.evaluate(prepared[0], weights), concept.evaluate(prepared[1], weights)
-    defined = both_vary(neuron.distinct(prepared[0]), concept.distinct(prepared[1]), weights)
-    sums = weighted_sums(f, c, weights)
-    return (sums, weights[:, None] * f, defined), c
-
-
-def _statistic(fixed: Any, moving: Any, rows: Array, weights: Array, metric: Metric) -> Array:
-    """Largest similarity over the concepts, NaN if none is defined, [U]."""
-    if isinstance(moving, Listed):
-
-        def best(neurons: Array, count: Array) -> Array:
-            margins = len(rows), moving.length[neurons], moving.total
-            return jnp.nanmax(similarity_of_counts(metric, fixed, *margins, count), axis=1)
-
-        return over_counts(moving, rows, best)
-    if metric.finalise is None:
-        moved = jax.tree.map(lambda x: x[rows], moving)
-        scores = metric.score((fixed, metric.prepare_concepts(moved)), weights)
-        return jnp.nanmax(scores, axis=1)
-    if not isinstance(moving, tuple):
-        return _best_product(fixed, moving[rows], metric)
-    (of_common, of_rare), (common, listed) = fixed, moving
-    best_rare = _best_of_ranks(of_rare, listed, rows, metric)
-    if common.shape[1] == 0:
-        return best_rare
-    return jnp.fmax(_best_product(of_common, common[rows], metric), best_rare)
-
-
-def _best_product(fixed: Any, moved: Array, metric: Metric) -> Array:
-    sums, weighted, defined = fixed
-    product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)
-    return jnp.nanmax(metric.value(sums._replace(FC=product), defined), axis=1)
-
-
-def _best_of_ranks(fixed: Any, listed: Listed, rows: Array, metric: Metric) -> Array:
-    """As :func:`_best_product`, from ranks, doubled and centred, where concepts are present."""
-    sums, _, defined = fixed
-    num_samples = len(rows)
-    # the row of ranks that each row of a concept meets
-    met = jnp.zeros_like(rows).at[rows].set(jnp.arange(num_samples, dtype=rows.dtype))
-    scale = sums.S / (2 * num_samples**2)
-    if metric.concept_view == "rank":
-        scale = scale / 2  # the rank of 0 and 1, centred, is half of them
-
-    def scores(own: Array, total: Array) -> Array:
-        of_neurons = {"F": sums.F.T, "FF": sums.FF.T}
-        of_concepts = {"C": sums.C.T[own], "CC": sums.CC.T[own]}
-        both = {"FC": total.astype(sums.S.dtype) * scale}
-        return metric.value(sums._replace(**of_neurons, **of_concepts, **both), defined.T[own])
-
-    return jnp.nanmax(over_counts(listed, met, scores), axis=0)
-
-
-@partial(jax.jit, static_argnames="metric")
-def _replicates(
-    rows: Array, fixed: Any, moving: Any, weights: Array, *, metric: Metric
-) -> tuple[Array]:
+def _replicates(rows: Array, statistic: Statistic, *, metric: Metric) -> tuple[Array]:
     """Statistics of the permutations that give each row those concepts, one by one, [b, U]."""
-    return (lax.map(lambda x: _statistic(fixed, moving, x, weights, metric), rows),)
+    return (lax.map(lambda x: statistic.best(x, metric), rows),)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.sums import Sums, weighted_sums
+from .._numerics.sums import Sums, about_own_means, weighted_sums
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, winner
 from ..metrics.transforms import VIEWS, both_vary
@@ -128,8 +128,8 @@ def jackknife_variance(without: np.ndarray) -> np.ndarray:
     With x_k the value without fold k it is ``(K - 1)/K sum_k (x_k - mean x)^2``, in the mean over
     the partitions. The folds are independent and alike, and the value does not depend on their
     order, so that the sum is on average at least the variance of x_k (Efron & Stein, 1981), however
-    the labels depend on the data: each x_k chooses its own. The factor carries it from K - 1 folds
-    to K.
+    the labels depend on the data: each x_k has labels that it chose. The factor carries it from
+    K - 1 folds to K.
     """
     num_folds = without.shape[1]
     deviation = without - without.mean(axis=1, keepdims=True)
@@ -204,7 +204,7 @@ def pooled_similarity(metric: Metric, label: Array, found: Sums | Array, weight:
         each = jnp.where(used[:, None], jnp.stack(terms, axis=1), 0)
         pooled = jnp.matmul(alike.astype(each.dtype), each, precision=lax.Precision.HIGHEST).T
         if isinstance(found, Sums):
-            value = metric.value(_about_own_means(metric, Sums(*pooled)), used)
+            value = metric.value(_centred(metric, Sums(*pooled)), used)
         else:
             total, number = pooled
             value = jnp.where(used & (number > 0), total / jnp.maximum(number, 1), jnp.nan)
@@ -228,7 +228,7 @@ def _mean_of_known(value: Array, weight: Array) -> Array:
 def blocks_of_neurons(
     probe: Probe, metric: Metric, num_arrays: int
 ) -> Iterator[tuple[slice, Probe]]:
-    """Some neurons at a time, of which so many arrays [U, C] fit; all that are scored jointly."""
+    """Some neurons at a time, so that ``num_arrays`` [U, C] fit; all, if scored jointly."""
     width = max(1, TOGETHER // (num_arrays * probe.num_concepts))
     for some, part in probe.in_neurons():
         if metric.joint or part.num_neurons <= width:
@@ -264,7 +264,7 @@ def _fit_sums(
     every = jnp.arange(num_folds, dtype=jnp.int32)
 
     def similarity(sums: Sums, defined: Array) -> Array:
-        return metric.value(_about_own_means(metric, sums), defined)
+        return metric.value(_centred(metric, sums), defined)
 
     def partition(fold: Array) -> tuple[Array, Array]:
         rows = fold[None, :] == every[:, None]
@@ -303,20 +303,9 @@ def _fit_sums(
     return _mean_of_known(value, jnp.ones(len(value), value.dtype)), without
 
 
-def _about_own_means(metric: Metric, s: Sums) -> Sums:
+def _centred(metric: Metric, s: Sums) -> Sums:
     """The sums of views that are centred on all samples, about their means on some samples."""
-    f, c = metric.neuron_view in CENTRED, metric.concept_view in CENTRED
-    if not (f or c):
-        return s
-    size = jnp.where(s.S > 0, s.S, 1)
-    return Sums(
-        S=s.S,
-        F=jnp.zeros_like(s.F) if f else s.F,
-        C=jnp.zeros_like(s.C) if c else s.C,
-        FF=s.FF - s.F**2 / size if f else s.FF,
-        CC=s.CC - s.C**2 / size if c else s.CC,
-        FC=s.FC - s.F * s.C / size,
-    )
+    return about_own_means(s, metric.neuron_view in CENTRED, metric.concept_view in CENTRED)
 
 
 def _ends(x: Array, rows: Array) -> tuple[Array, Array]:

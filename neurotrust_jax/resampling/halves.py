@@ -15,13 +15,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.candidates import stable_scale
-from .._engine.counts import Listed, countable, list_rows, over_counts, similarity_of_counts
+from .._engine import (
+    CountTable,
+    countable,
+    list_rows,
+    over_counts,
+    similarity_of_counts,
+    stable_scale,
+)
 from .._numerics.sums import Sums
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, score_prepared, winner
 from ..probing.probe import Probe
-from ..schemes import draw_all
+from ..schemes import SUBSAMPLE, draw_all
 from .crossfit import blocks_of_neurons, keep_rows, scores_and_sums, sums_at
 
 __all__ = [
@@ -41,7 +47,7 @@ def draw_halves(key: Array, probe: Probe, num_splits: int) -> Array:
     """Samples of a random half of the sampling units in each of several splits, [S, n] of bool."""
     weights = draw_all(
         key, np.arange(num_splits), probe.groups,
-        scheme="subsample", num_units=probe.num_units, dtype=probe.weights.dtype,
+        scheme=SUBSAMPLE, num_units=probe.num_units, dtype=probe.weights.dtype,
     )  # fmt: skip
     return weights > 0
 
@@ -57,7 +63,7 @@ def draw_quarters(key: Array, probe: Probe, num_deals: int) -> Array:
 
 
 class OnHalves(NamedTuple):
-    """What halves, quarters and all data say of some neurons.
+    """Similarities of some neurons on halves, quarters and all data.
 
     Attributes
     ----------
@@ -92,7 +98,7 @@ def read_halves(
     crossed: bool = False,
     scores: Array | None = None,
 ) -> list[Any]:
-    """What several readers make of the same halves, in one pass over the neurons.
+    """Pass the same halves to several readers, in one pass over the neurons.
 
     Parameters
     ----------
@@ -114,7 +120,7 @@ def read_halves(
     Returns
     -------
     list
-        Of each reader its arrays, as NumPy arrays of all neurons.
+        The arrays of each reader, as NumPy arrays of all neurons.
     """
     halves = draw_halves(key, probe, num_splits)
     quarters = draw_quarters(key, probe, num_deals) if num_deals else None
@@ -222,7 +228,9 @@ def _scored(prepared: Any, weights: Array, parts: Array, *, metric: Metric) -> A
 
 
 @partial(jax.jit, static_argnames="metric")
-def _counted(listed: Listed, on: Array, weight: Array, parts: Array, *, metric: Metric) -> Array:
+def _counted(
+    listed: CountTable, on: Array, weight: Array, parts: Array, *, metric: Metric
+) -> Array:
     """As :func:`_scored`, of rows to count."""
     num_samples = parts.shape[2]
     rows = jnp.arange(num_samples, dtype=jnp.int32)
@@ -243,7 +251,7 @@ def _counted(listed: Listed, on: Array, weight: Array, parts: Array, *, metric: 
 
 @partial(jax.jit, static_argnames="metric")
 def _by_counts(
-    listed: Listed, on: Array, weight: Array, halves: Array, *, metric: Metric
+    listed: CountTable, on: Array, weight: Array, halves: Array, *, metric: Metric
 ) -> tuple[Array, Array, Array, Sums]:
     """As :func:`_by_scores`, of rows to count: what one half lacks, the other half has."""
     num_samples = halves.shape[1]

@@ -49,7 +49,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.candidates import stable_scale
+from .._engine import stable_scale
 from .._runtime.validation import check_count, check_key
 from ..faithfulness.bounds import CoverageWarning
 from ..metrics.metric import Metric
@@ -162,7 +162,7 @@ def replication_probability(
 
 
 def deals_for(num_splits: int) -> int:
-    """How many deals into quarters go with so many splits into halves."""
+    """How many deals into quarters go with a number of splits into halves."""
     return -(-num_splits // SPLITS_A_DEAL)
 
 
@@ -203,11 +203,56 @@ def answer_numbers(answers: Any, num_concepts: int) -> np.ndarray:
     return np.unique(found, return_inverse=True)[1].astype(np.int32)
 
 
+class _Differences(NamedTuple):
+    """Differences of the halves of a neuron, which give the standard errors of leads.
+
+    Attributes
+    ----------
+    apart : Array [splits, C]
+    square : Array [C]
+        Their squares, summed over the splits.
+    used : Array [splits] of bool
+    answers : Array [C] of int32
+        Number of the answer that each concept is.
+    """
+
+    apart: Array
+    square: Array
+    used: Array
+    answers: Array
+
+    def features(self, scaled: Array, label: Array, share: int, split: Array | None) -> Array:
+        """Lead and rivals of the labels [P] of parts with similarities [P, C]."""
+        apart, square, used, answers = self
+        tiny = 64 * float(jnp.finfo(apart.dtype).eps)
+        at = jnp.maximum(label, 0)
+        of_label = apart[:, at]  # [splits, P]
+        together = jnp.matmul(of_label.T, apart, precision=lax.Precision.HIGHEST)
+        size = square[at][:, None] + square[None, :]
+        total = size - 2 * together
+        number = used.sum().astype(scaled.dtype)[None]
+        if split is not None:
+            mine = of_label[split, jnp.arange(len(label), dtype=jnp.int32)]
+            total = total - (mine[:, None] - apart[split]) ** 2
+            number = number - used[split].astype(scaled.dtype)
+        varies = total > tiny * size
+        error = jnp.sqrt(jnp.where(varies, share * total, 1) / jnp.maximum(number, 1)[:, None])
+        lead = jnp.take_along_axis(scaled, at[:, None], axis=1) - scaled
+        # without any spread, equal columns are no rivals, but what is never seen to vary may be
+        clear = jnp.where((size > 0) | (lead > 0), jnp.inf, 0)
+        score = jnp.where(varies, lead / error, clear)
+        score = jnp.where((number > 0)[:, None], score, 0)
+        same = answers[None, :] == answers[at][:, None]
+        score = jnp.where(jnp.isnan(lead) | same, jnp.inf, score)
+        near = jnp.exp(-(score**2) / 4).sum(axis=1)
+        return jnp.stack([jnp.clip(score.min(axis=1), 0, FARTHEST), jnp.log1p(near)], axis=1)
+
+
 @partial(jax.jit, static_argnames="metric")
 def _observe(
     halves: Array, whole: Array, quarters: Array, answers: Array, *, metric: Metric
 ) -> tuple[_Parts, _Parts, Array, Array, Array]:
-    """What halves and quarters show, features of all data [U, 2], labels [U], and halves without.
+    """Parts on halves and quarters, features of all data [U, 2], labels [U], unlabelled halves.
 
     The last is the share of the halves that give no label, [U].
     """
@@ -218,44 +263,19 @@ def _observe(
     def answer(label: Array) -> Array:
         return jnp.where(label >= 0, answers[jnp.maximum(label, 0)], -1)
 
-    tiny = 64 * float(jnp.finfo(whole.dtype).eps)
-
     def neuron(own: tuple[Array, Array, Array]) -> tuple[_Parts, _Parts, Array, Array, Array]:
         on_halves, on_all, on_quarters = own
         label, used, scaled, apart = half_differences(metric, on_halves)
         square = (apart**2).sum(axis=0)
 
-        def features(scaled: Array, label: Array, share: int, split: Array | None) -> Array:
-            """Lead and rivals of the labels [P] of parts with similarities [P, C]."""
-            at = jnp.maximum(label, 0)
-            of_label = apart[:, at]  # [splits, P]
-            together = jnp.matmul(of_label.T, apart, precision=lax.Precision.HIGHEST)
-            size = square[at][:, None] + square[None, :]
-            total = size - 2 * together
-            number = used.sum().astype(scaled.dtype)[None]
-            if split is not None:
-                mine = of_label[split, jnp.arange(len(label), dtype=jnp.int32)]
-                total = total - (mine[:, None] - apart[split]) ** 2
-                number = number - used[split].astype(scaled.dtype)
-            varies = total > tiny * size
-            error = jnp.sqrt(jnp.where(varies, share * total, 1) / jnp.maximum(number, 1)[:, None])
-            lead = jnp.take_along_axis(scaled, at[:, None], axis=1) - scaled
-            # without any spread, equal columns are no rivals, but what is never seen to vary may be
-            clear = jnp.where((size > 0) | (lead > 0), jnp.inf, 0)
-            score = jnp.where(varies, lead / error, clear)
-            score = jnp.where((number > 0)[:, None], score, 0)
-            same = answers[None, :] == answers[at][:, None]
-            score = jnp.where(jnp.isnan(lead) | same, jnp.inf, score)
-            near = jnp.exp(-(score**2) / 4).sum(axis=1)
-            return jnp.stack([jnp.clip(score.min(axis=1), 0, FARTHEST), jnp.log1p(near)], axis=1)
-
-        of_halves = features(scaled.reshape(-1, num_concepts), label.reshape(-1), 2, split)
+        measured = _Differences(apart, square, used, answers)
+        of_halves = measured.features(scaled.reshape(-1, num_concepts), label.reshape(-1), 2, split)
         given = answer(label)
         agree = (given[:, 0] == given[:, 1]).astype(whole.dtype)
         agree = jnp.repeat(jnp.where(used, agree, jnp.nan), 2)
 
         dealt = winner(on_quarters.reshape(-1, num_concepts)).reshape(num_deals, 4)
-        of_quarters = features(
+        of_quarters = measured.features(
             stable_scale(metric, on_quarters.reshape(-1, num_concepts)), dealt.reshape(-1), 4, None
         )
         given = answer(dealt)
@@ -268,7 +288,7 @@ def _observe(
         return (
             _Parts(of_halves, agree),
             _Parts(of_quarters, shares.reshape(-1)),
-            features(stable_scale(metric, on_all[None]), best, 1, None)[0],
+            measured.features(stable_scale(metric, on_all[None]), best, 1, None)[0],
             best[0],
             (label < 0).mean(dtype=whole.dtype),
         )

@@ -14,6 +14,7 @@ from jax import Array
 from .._runtime.validation import check_count
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept
+from ..probing.probe import Probe
 from .bootstrapping import Bootstrap
 from .crossfit import pooled_similarity
 from .halves import OnHalves, read_halves
@@ -28,7 +29,7 @@ __all__ = ["WinnersCurse", "curse_of", "split_reader", "winners_curse"]
 )
 @dataclass(frozen=True, eq=False)
 class WinnersCurse:
-    """Three estimates of the true similarity of a neuron's label, side by side.
+    """Three estimates of the true similarity of a neuron's label.
 
     Attributes
     ----------
@@ -41,12 +42,12 @@ class WinnersCurse:
         no general sign.
     split : Array [U]
         Similarity on one half of the units of the label that the other half gives, in the mean
-        over the splits, both ways round. No label meets the data that chose it, so this estimates
-        the true similarity of the label of a probing set of half the size: a lower aim than the
-        naive one's where halves often err. All halves that judge the same label of a neuron are
-        pooled, so that one without the concept, or on which the neuron is never active, counts as
-        what it is. Of a metric that is no function of six sums the values are averaged instead,
-        where defined. NaN where none is.
+        over the splits, both ways round. No label is measured on the data that chose it, so this
+        estimates the true similarity of the label of a probing set of half the size, which is lower
+        than that of the label of all data where halves often err. All halves that judge the same
+        label of a neuron are pooled, so that one without the concept, or on which the neuron is
+        never active, counts as what it is. For a metric that is no function of six sums the values
+        are averaged instead, where defined. NaN where none is.
     num_splits : int
         Splits, each used in both directions.
     """
@@ -65,7 +66,7 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
     key : JAX PRNG key
         For the splits.
     boot : Bootstrap
-        Of a metric, not of a labelling method.
+        A bootstrap by a metric, not by a labelling method.
     num_splits : int
         Splits of the units (groups where given) into halves, at least 1.
 
@@ -77,17 +78,30 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
     ------
     ValueError
         If num_splits is below 1, or the bootstrap is of a labelling method.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> import neurotrust_jax as nt
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((200, 3)) < 0.4
+    >>> activations = rng.normal(size=(200, 2)) + 4 * concepts[:, :2]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> boot = nt.bootstrap(jax.random.key(0), probe, "iou", num_replicates=20)
+    >>> curse = nt.winners_curse(jax.random.key(1), boot, num_splits=4)
+    >>> bool((curse.naive == boot.similarity[[0, 1], [0, 1]]).all())
+    True
     """
     num_splits = check_count(num_splits, "num_splits")
-    if boot.definition is None:
+    if not isinstance(boot.definition, Metric):
         raise ValueError(
             f"{boot.metric} is a labelling method, which can not be split by weights; label two "
             "halves of the probe (probe.take) yourself"
         )
-    if boot.probe is None:
+    if not isinstance(boot.probe, Probe):
         raise ValueError(
-            "a bootstrap in passes does not keep its data, which halves are made of; label the "
-            "halves of a probe"
+            "a streamed bootstrap does not hold its data, which the halves are drawn from; label "
+            "the halves of a probe"
         )
     metric = boot.definition
     readers = [split_reader(metric)]
@@ -102,7 +116,7 @@ def split_reader(metric: Metric) -> Callable[[OnHalves], Array]:
 
 def curse_of(boot: Bootstrap, split: Any, num_splits: int) -> WinnersCurse:
     """The winner's curse, where halves were read before."""
-    assert boot.definition is not None
+    assert isinstance(boot.definition, Metric)
     metric, naive = boot.definition, at_concept(boot.similarity, boot.label)
     return WinnersCurse(
         naive=naive,
@@ -126,7 +140,7 @@ def _corrected(
 
 @partial(jax.jit, static_argnames="metric")
 def _pooled(label: Array | None, crossed: Any, *, metric: Metric) -> Array:
-    """What all halves [splits, 2, U] say of the labels that their other halves give, [U]."""
+    """Similarity on all halves [splits, 2, U] of the labels that their other halves give, [U]."""
     label, crossed = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (label, crossed))
     dtype = jax.tree.leaves(crossed)[0].dtype
     return pooled_similarity(metric, label, crossed, jnp.ones(len(label), dtype))

@@ -13,6 +13,7 @@ from jax.scipy.special import ndtri
 from jax.typing import ArrayLike
 
 from .._runtime.validation import check_share
+from ..schemes import SCHEMES, Scheme, check_scheme
 from .agreement import agreeing_pairs, fleiss_kappa, floating, nogueira_of_votes
 from .bootstrapping import Bootstrap
 
@@ -133,7 +134,7 @@ def stability(boot: Bootstrap, *, alpha: float = 0.05, epsilon: float = 0.1) -> 
     return _stability(boot.winners, boot.label, boot.vote_share, alpha=alpha, epsilon=epsilon)
 
 
-# Compiled on the arrays alone, so that another metric or scheme compiles nothing anew.
+# Compiled on the arrays alone, so that another metric or scheme compiles nothing.
 @partial(jax.jit, static_argnames=("alpha", "epsilon"))
 def _stability(
     winners: Array, label: Array, share: Array, *, alpha: float, epsilon: float
@@ -157,7 +158,7 @@ def _stability(
     )
     same = of_labelled(same)
     pairwise = of_labelled(agreeing_pairs(votes, num_replicates))
-    few = min(num_replicates, num_concepts) < 2  # one vote, or one choice, tells nothing
+    few = min(num_replicates, num_concepts) < 2  # one vote, or one choice, shows nothing
     entropy = jnp.full_like(same, jnp.nan) if few else of_labelled(_normalised_entropy(share))
     return Stability(
         top1_agreement=same,
@@ -276,7 +277,7 @@ def bagging_epsilon(
     num_concepts: int,
     *,
     delta: float = 0.05,
-    scheme: str = "multinomial",
+    scheme: str | Scheme = "multinomial",
     num_replicates: int | None = None,
 ) -> float:
     """The epsilon at which the inflated sets of bagged votes are stable, whatever the data.
@@ -293,8 +294,9 @@ def bagging_epsilon(
         Number of concepts C.
     delta : float in (0, 1)
         Share of the units that may break the stability.
-    scheme : {"multinomial", "poisson", "subsample"}
-        Resampling scheme. In a Bayesian replicate no unit is absent, and nothing is guaranteed.
+    scheme : {"multinomial", "poisson", "subsample"} or Scheme
+        A scheme that knows the probability of a unit's presence. In a Bayesian replicate no unit is
+        absent, and nothing is guaranteed.
     num_replicates : int, optional
         Replicates B of each run; none for the limit of many, where the sets are not random. With
         it, delta bounds the mean probability over both runs' draws.
@@ -326,18 +328,14 @@ def bagging_epsilon(
             "num_units must be at least 2, num_concepts and num_replicates at least 1, "
             f"got {n}, {c} and {num_replicates}"
         )
-    if scheme == "multinomial":
-        p = 1 - (1 - 1 / n) ** n
-        q = (1 - 1 / n) ** (2 * n) - (1 - 2 / n) ** n
-    elif scheme == "poisson":
-        p, q = 1 - math.exp(-1), 0.0
-    elif scheme == "subsample":
-        p = (n // 2) / n
-        q = p * (1 - p) / (n - 1)
-    else:
+    scheme = check_scheme(scheme)
+    if scheme.presence is None:
+        guaranteed = ", ".join(repr(x.name) for x in SCHEMES.values() if x.presence is not None)
         raise ValueError(
-            f'a guarantee needs "multinomial", "poisson" or "subsample" as scheme, got {scheme!r}'
+            f"a guarantee needs a scheme whose presence of units is known, such as {guaranteed}, "
+            f"got {scheme.name!r}"
         )
+    p, q = scheme.presence(n)
     moved = (p / (1 - p) + q / (1 - p) ** 2) / n
     if num_replicates is not None:
         moved += 2 / num_replicates

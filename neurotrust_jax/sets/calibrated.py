@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.candidates import MAX_CANDIDATES, at_top, stable_scale
+from .._engine import MAX_CANDIDATES, LabellingMethod, at_top, stable_scale
 from .._numerics.packing import round_up_shape
 from ..faithfulness.bounds import CoverageWarning
 from ..faithfulness.certificates import LOWER_SHARE
 from ..faithfulness.evidence import student_ratio
 from ..metrics.metric import Metric
+from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap
 from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
 
@@ -74,7 +75,7 @@ def calibrated_sets(inputs: SetInputs) -> ConceptSets:
     settle = partial(_calibrated, rank=level, first=first, replication=target == "replication")
     tested = _over_lists(boot, settle, False)
     stays, untested = _by_replicates(boot.candidates, tested, boot.thin, boot.excluded)
-    if target == "best" and boot.definition is not None and boot.probe is not None:
+    if target == "best" and isinstance(boot.definition, Metric) and isinstance(boot.probe, Probe):
         stays, untested = _by_bounds(inputs, stays, untested)
     mask, untested = _joined(stays, untested, boot.label, full)
     return ConceptSets(mask, untested, alpha, CALIBRATED.name, target, _promise(inputs))
@@ -91,9 +92,8 @@ def _promise(inputs: SetInputs) -> str:
     }[target]
     text = f"sets of each neuron alone {what} with {100 * (1 - alpha):g}% probability, in the limit"
     probe, metric = boot.probe, boot.definition
-    units = "units" if probe is None else probe.unit_name
-    text += f" of many {units}"
-    if probe is not None and metric is not None:
+    text += f" of many {probe.unit_name}"
+    if isinstance(probe, Probe) and isinstance(metric, Metric):
         text += threshold_note(probe, metric)
     return text
 
@@ -108,8 +108,8 @@ def _by_bounds(inputs: SetInputs, stays: Array, untested: Array) -> tuple[Array,
     metric's range and not merely on too little evidence.
     """
     boot = inputs.boot
-    assert boot.definition is not None
-    thin_label = _of_label(boot.thin, boot.label)
+    assert isinstance(boot.definition, Metric)
+    thin_label = at_label(boot.thin, boot.label)
     if not bool(untested.any() | thin_label.any()):
         return stays, untested
     scarce = thin_label & ~_of_label(at_top(boot.definition, boot.similarity), boot.label)
@@ -183,7 +183,7 @@ def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) ->
 
 
 @partial(jax.jit, static_argnames="metric")
-def _scaled_rows(replicates: Array, rows: Array, *, metric: Metric | None) -> Array:
+def _scaled_rows(replicates: Array, rows: Array, *, metric: Metric | LabellingMethod) -> Array:
     return stable_scale(metric, replicates[rows])
 
 

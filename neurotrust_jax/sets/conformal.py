@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine.candidates import stable_scale
+from .._engine import stable_scale
 from .._runtime.validation import check_count, check_key, check_share
 from ..faithfulness.bounds import CoverageWarning
 from ..metrics.metric import Metric

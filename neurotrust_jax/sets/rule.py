@@ -108,8 +108,8 @@ class SetInputs(NamedTuple):
         if self.bounds is not None:
             return self.bounds
         boot = self.boot
-        assert boot.probe is not None
-        assert boot.definition is not None
+        assert isinstance(boot.probe, Probe)
+        assert isinstance(boot.definition, Metric)
         low, high = intervals_at(
             boot.probe, boot.definition, certificate_levels(self.alpha), *self.options,
             scores=boot.similarity,

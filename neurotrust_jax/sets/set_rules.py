@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from .._runtime.validation import check_share
+from ..metrics.metric import Metric
+from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap
 from .calibrated import CALIBRATED
 from .certified import CERTIFIED
@@ -123,12 +125,12 @@ def sets_by(rule: SetRule, inputs: SetInputs) -> ConceptSets:
             f"method {rule.name!r} makes sets with target {' or '.join(map(repr, rule.targets))}, "
             f"got {target!r}; {use}"
         )
-    if "metric" in rule.needs and boot.definition is None:
+    if "metric" in rule.needs and not isinstance(boot.definition, Metric):
         raise ValueError(
             f"method {rule.name!r} needs a metric, and there are no intervals for the scores of "
             f"{boot.metric}, which is no metric; {use}"
         )
-    if "probe" in rule.needs and boot.probe is None:
+    if "probe" in rule.needs and not isinstance(boot.probe, Probe):
         raise ValueError(
             f"method {rule.name!r} reads the data, which a bootstrap in passes does not keep; "
             f"{use}, or certify() on a probe"

@@ -11,7 +11,7 @@ import scipy.stats
 
 import neurotrust_jax as nt
 from neurotrust_jax._engine import counts
-from neurotrust_jax.chance import null, permutations
+from neurotrust_jax.chance import permutations, permuted_statistics
 from neurotrust_jax.chance.null import PowerWarning, permutation_test
 from neurotrust_jax.chance.p_values import benjamini_hochberg
 
@@ -155,11 +155,11 @@ def test_a_product_gives_the_sums_of_ranks(metric, share, monkeypatch):
     f[:, 2] = np.maximum(f[:, 2], 0.5)
     f[:, 3] = 0
     probe = nt.make_probe(f, c, groups=np.arange(500) // 2)
-    monkeypatch.setattr(null, "RARE", share)
-    rare = null._rare_concepts(probe, nt.METRICS[metric])
+    monkeypatch.setattr(permuted_statistics, "RARE", share)
+    rare = permuted_statistics.rare_concepts(probe, nt.METRICS[metric])
     np.testing.assert_array_equal(rare, c.mean(axis=0) <= share)
     counted = permutation_test(KEY, probe, metric, num_permutations=40, alpha=0.1)
-    monkeypatch.setattr(null, "RARE", -1.0)
+    monkeypatch.setattr(permuted_statistics, "RARE", -1.0)
     expected = permutation_test(KEY, probe, metric, num_permutations=40, alpha=0.1)
     assert np.isnan(expected.null_mean[3])
     for x, y in zip(*map(jax.tree.leaves, (counted, expected)), strict=True):
@@ -171,7 +171,7 @@ def test_a_product_gives_what_is_counted(metric, monkeypatch):
     probe, _, strata = build("strata")
     options = {"num_permutations": 30, "strata": strata, "alpha": 0.1}
     counted = permutation_test(KEY, probe, metric, **options)
-    monkeypatch.setattr(null, "countable", lambda *x: False)
+    monkeypatch.setattr(permuted_statistics, "countable", lambda *x: False)
     for ours, expected in zip(*map(jax.tree.leaves, (
         counted, permutation_test(KEY, probe, metric, **options)
     )), strict=True):  # fmt: skip
@@ -383,7 +383,7 @@ def test_errors_name_value_and_remedy(options, message, monkeypatch):
         groups, options["strata"] = np.repeat(np.arange(12), 3), np.repeat(np.arange(12), 3)
     weights = options.pop("sample_weight", None)
     probe = nt.make_probe(*data(), groups=groups, sample_weight=weights)
-    monkeypatch.setattr("neurotrust_jax.chance.null._parted", None)
+    monkeypatch.setattr("neurotrust_jax.chance.null.permuted_statistic", None)
     with pytest.raises(ValueError, match=message):
         permutation_test(KEY, probe, **options)
 

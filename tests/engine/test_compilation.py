@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import room, strategies
+from neurotrust_jax._engine import room, run_rows
 from neurotrust_jax._numerics import packing
 
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
@@ -94,7 +94,7 @@ def test_parts_of_a_call_share_a_program(monkeypatch):
     at_once = nt.bootstrap(KEY, probe, num_replicates=64, strategy="screened")
     parts = []
     monkeypatch.setattr(
-        strategies,
+        run_rows,
         "pack_pairs",
         lambda *x, **y: parts.append(packing.pack_pairs(*x, **y)) or parts[-1],
     )

@@ -10,10 +10,19 @@ import scipy.stats
 from builders import assert_close, awkward_probe, few_ties, tied_data
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import candidates, replicates, room, row_index, screening, strategies
-from neurotrust_jax._numerics import packing, sums
+from neurotrust_jax._engine import (
+    candidates,
+    compute,
+    draws,
+    room,
+    row_index,
+    rows,
+    run_rows,
+    screening,
+    strategies,
+)
+from neurotrust_jax._numerics import moments, packing, sums
 from neurotrust_jax.metrics.scores import prepare
-from neurotrust_jax.resampling import bootstrapping
 from neurotrust_jax.schemes import SCHEMES
 
 KEY = jax.random.key(0)
@@ -146,7 +155,7 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     np.testing.assert_allclose(screened.replicates, dense.replicates, rtol=3e-6, atol=tolerance)
     rule = nt.METRICS[metric]
     shown = nt.similarity(probe, rule.ordering_statistic)
-    ends = screening.replicate_range(probe, rule, scheme, 100, shown)
+    ends = screening.replicate_range(probe, rule, SCHEMES[scheme], 100, shown)
     told = np.ones((5, 30), bool)
     kept = candidates.possible_winners(told, ends, np.asarray(dense.similarity))
     assert kept.sum() < 0.8 * kept.size  # or nothing would be tested here
@@ -173,12 +182,12 @@ def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
         return nt.bootstrap(KEY, probe, metric, num_replicates=100, strategy=strategy)
 
     dense, whole = run("dense"), run("screened")
-    room_for = bootstrapping.room_for
+    room_for = compute.room_for
     monkeypatch.setattr(
-        bootstrapping, "room_for", lambda *args: room_for(*args)._replace(pairs=64, replicates=32)
+        compute, "room_for", lambda *args: room_for(*args)._replace(pairs=64, replicates=32)
     )
     in_parts = run("screened")
-    monkeypatch.setattr(strategies, "ROUNDING", -9.0)  # the control: nothing reaches what won
+    monkeypatch.setattr(run_rows, "ROUNDING", -9.0)  # the control: nothing reaches what won
     label_alone = run("screened")
     for screened in (whole, in_parts):
         np.testing.assert_array_equal(screened.winners, dense.winners)
@@ -200,11 +209,11 @@ def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     rule = nt.METRICS["spearman"]
     layer = row_index.ranked_rows(probe, rule.prepare_neurons(probe.neurons))
     (part,) = packing.pack_pairs(packing.pairs_where(np.ones((3, 4), bool)), 3, 10**6)
-    drawn = replicates.draw_chunk(
+    drawn = draws.draw_chunk(
         KEY, jnp.arange(40), layer, probe.weights, None,
-        scheme="multinomial", num_units=500, counts=True,
+        scheme=SCHEMES["multinomial"], num_units=500, counts=True,
     )  # fmt: skip
-    *_, floor = replicates.rows_replicates(drawn, layer, part.blocks, part.place, metric=rule)
+    *_, floor = rows.rows_replicates(drawn, layer, part.blocks, part.place, metric=rule)
     area = nt.METRICS["auroc"]
     prepared = prepare(probe, area)
     weights = nt.resampling.bootstrap_weights(KEY, probe, num_replicates=40)
@@ -229,11 +238,11 @@ def test_replicates_stay_within_their_range(metric, monkeypatch):
     rule = nt.METRICS[metric]
     by = rule.ordering_statistic
     shown = nt.similarity(probe, by)
-    ends = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    ends = screening.replicate_range(probe, rule, SCHEMES["multinomial"], 50, shown)
     lower, upper = map(np.asarray, ends)
     assert (lower > -np.inf).all()
     monkeypatch.setattr(screening, "FAILURE", 4.0 * 6 * 3 * 50)  # the control: each end at 1/2
-    ends = screening.replicate_range(probe, rule, "multinomial", 50, shown)
+    ends = screening.replicate_range(probe, rule, SCHEMES["multinomial"], 50, shown)
     low, high = map(np.asarray, ends)
     outside, outside_control = [], []
     prepared = prepare(probe, by)
@@ -254,10 +263,10 @@ def test_spread_is_the_standard_deviation_of_what_is_defined():
     values = np.random.default_rng(13).normal(3, 1, (20, 4))
     values[:5, 1] = np.nan
     values[1:, 2] = np.nan
-    moments = (jnp.zeros(4),) * 3
+    added = (jnp.zeros(4),) * 3
     for x in values:
-        moments = replicates.accumulate(moments, jnp.asarray(x, jnp.float32))
-    found = replicates.standard_deviation(moments)
+        added = moments.accumulate(added, jnp.asarray(x, jnp.float32))
+    found = moments.standard_deviation(added)
     np.testing.assert_allclose(found, np.nanstd(values, axis=0), rtol=1e-4, atol=1e-3)
 
 
@@ -302,9 +311,9 @@ def test_first_replicates_are_drawn_where_they_tell_standard_errors(metric, draw
     def draw_chunk(key, ids, *data, **static):
         if isinstance(ids, np.ndarray):  # chunks are drawn inside of what each device runs
             found.append(len(ids))
-        return replicates.draw_chunk(key, ids, *data, **static)
+        return draws.draw_chunk(key, ids, *data, **static)
 
-    monkeypatch.setattr(strategies, "draw_chunk", draw_chunk)
+    monkeypatch.setattr(run_rows, "draw_chunk", draw_chunk)
     mesh = jax.make_mesh((1,), ("replicates",))
     probe = nt.make_probe(*tied_data(seed=3), top_fraction=0.2)
     nt.bootstrap(KEY, probe, metric, num_replicates=70, strategy="screened", mesh=mesh)
@@ -320,7 +329,8 @@ def test_the_range_counts_replicates_and_the_chance_to_miss_a_concept(metric, mo
     shown = nt.similarity(probe, rule.ordering_statistic)
 
     def ends(num_replicates, probe=probe, shown=shown):
-        found = screening.replicate_range(probe, rule, "multinomial", num_replicates, shown)
+        scheme = SCHEMES["multinomial"]
+        found = screening.replicate_range(probe, rule, scheme, num_replicates, shown)
         return tuple(map(np.asarray, found))
 
     lower, upper = ends(50)
@@ -377,7 +387,7 @@ def test_ways_are_taken_where_they_fit():
         (mixed, "iou", "multinomial", "rows"), (grouped, "iou", "poisson", "rows"),
         (often, "iou", "multinomial", "dense"),
     ):  # fmt: skip
-        metric = nt.METRICS[metric]
+        metric, scheme = nt.METRICS[metric], SCHEMES[scheme]
         assert strategies.choose_strategy(probe, metric, scheme, "auto", 10**9) == expected
         assert strategies.choose_strategy(probe, metric, scheme, "auto", 10) == "dense"
         assert strategies.choose_strategy(probe, metric, scheme, "dense", 10**9) == "dense"
@@ -499,7 +509,7 @@ def test_steps_hold_the_places_of_a_blocks_concepts(monkeypatch):
 
     def parts(mask, room=10**6, like=None):
         found = packing.pack_pairs(packing.pairs_where(mask), 4, room, like)
-        return found, row_index.in_steps(layer, found, like)
+        return found, row_index.with_steps(layer, found, like)
 
     for part in parts(rare, room=12)[1]:
         steps = jax.tree.map(np.asarray, part.blocks.steps)
@@ -724,11 +734,11 @@ def test_progress_counts_to_the_end_and_compiles_once():
     nt.bootstrap(KEY, probe, num_replicates=250, chunk_size=100, strategy="screened",
                  progress=lambda done, total: told.append((done, total)))  # fmt: skip
     assert told == [(100, 250), (200, 250), (250, 250)]
-    before = replicates.rows_replicates._cache_size()
+    before = rows.rows_replicates._cache_size()
     again = nt.make_probe(*tied_data(seed=8), concept_names=["a", "b", "c", "d"])
     nt.bootstrap(jax.random.key(1), again, num_replicates=150, chunk_size=100, strategy="screened")
     # another seed, B and names: no retrace
-    assert replicates.rows_replicates._cache_size() == before > 0
+    assert rows.rows_replicates._cache_size() == before > 0
     assert jnp.isfinite(again.thresholds).all()
 
 

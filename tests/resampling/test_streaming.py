@@ -10,6 +10,7 @@ import neurotrust_jax as nt
 from neurotrust_jax._engine import screening, stream_reader
 from neurotrust_jax._engine.streamed_evidence import streamed_units
 from neurotrust_jax.faithfulness.evidence import effective_units
+from neurotrust_jax.schemes import POISSON
 
 KEY = jax.random.key(0)
 N = 5000
@@ -90,7 +91,7 @@ def test_neither_chunks_nor_memory_nor_files_change_the_result(tmp_path):
     assert np.asarray(sets.mask)[np.arange(7), np.asarray(found.label)[:7]].all()
     with pytest.raises(ValueError, match="'certified' reads the data"):
         nt.concept_sets(found, method="certified")
-    with pytest.raises(ValueError, match="does not keep its data"):
+    with pytest.raises(ValueError, match="does not hold its data"):
         nt.winners_curse(KEY, found)
 
 
@@ -126,7 +127,7 @@ def test_screening_from_sums_is_that_of_the_data():
         for block in reader.blocks():
             survey.add(block)
         found = screening.range_of_shares(survey.sums(), metric, 100, observed)
-        expected = screening.replicate_range(probe, metric, "poisson", 100, observed)
+        expected = screening.replicate_range(probe, metric, POISSON, 100, observed)
         for ours, theirs in zip(found, expected, strict=True):
             finite = np.isfinite(theirs)
             np.testing.assert_array_equal(np.isfinite(ours), finite)
@@ -139,7 +140,7 @@ def test_screening_from_sums_is_that_of_the_data():
 def test_counts_are_exact_beyond_single_precision():
     totals = None
     for count in (2**24, 2**24, 1, 2**31, 1):
-        totals = stream_reader.plus(totals, [np.array([count], np.float32)])
+        totals = stream_reader.add_on_host(totals, [np.array([count], np.float32)])
     assert totals[0][0] == 2**25 + 2**31 + 2
 
 
@@ -150,8 +151,8 @@ def never():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "auroc"}, "'auroc' can not be had in passes .* neurons as 'rank'"),
-        ({"metric": "wpmi"}, "'wpmi' can not be had in passes"),
+        ({"metric": "auroc"}, "'auroc' cannot be streamed: .* neurons as 'rank'"),
+        ({"metric": "wpmi"}, "'wpmi' cannot be streamed"),
         ({"num_replicates": 0}, "num_replicates must be a whole number of at least 1, got 0"),
         ({"ties": "both"}, 'ties must be "strict" or "inclusive", got .both'),
         ({"concept_threshold": 2}, "concept_threshold must lie in"),

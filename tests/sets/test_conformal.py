@@ -10,7 +10,7 @@ import pytest
 from builders import layer_of_near_ties, routes_by_halves, three_probes
 
 import neurotrust_jax as nt
-from neurotrust_jax.schemes import draw_all
+from neurotrust_jax.schemes import SUBSAMPLE, draw_all
 from neurotrust_jax.sets import conformal
 
 KEY = jax.random.key(7)
@@ -25,7 +25,7 @@ def naive_scores(probe, metric, key, num_splits):
     f, weights = f.astype(float), np.asarray(probe.weights)
     drawn = draw_all(
         key, np.arange(num_splits), probe.groups,
-        scheme="subsample", num_units=probe.num_units, dtype=np.float32,
+        scheme=SUBSAMPLE, num_units=probe.num_units, dtype=np.float32,
     )  # fmt: skip
     inside = np.asarray(drawn) > 0
     halves = [

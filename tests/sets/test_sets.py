@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import candidates
+from neurotrust_jax._engine import LabellingMethod, candidates
 from neurotrust_jax._engine.candidates import choose, has_enough_evidence, stable_scale
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
 from neurotrust_jax.sets import ConceptSets, SetRule, calibrated, rule
 
 KEY = jax.random.key(0)
+METHOD = LabellingMethod("scores of unknown range")
 SCALES = {
     "iou": lambda s: np.arcsin(np.sqrt(s)),
     "auroc": lambda s: np.log(s / (1 - s)),
@@ -300,7 +301,7 @@ def test_what_trails_by_less_than_six_errors_is_followed():
     """Errors of 0.1 and 0.1 add up to 0.2: a lead of 1.1 is near, one of 1.3 is far."""
     shown = np.array([[2.0, 0.9, 0.7]])
     pairs = np.zeros(3, int), np.arange(3)
-    found = choose(None, shown, np.ones((1, 3), bool), pairs, np.full(3, 0.1), 99)
+    found = choose(METHOD, shown, np.ones((1, 3), bool), pairs, np.full(3, 0.1), 99)
     assert found.concept.tolist() == [[0, 1]]
     assert found.excluded.tolist() == [[False, False, True]]
 
@@ -315,8 +316,8 @@ def test_similarities_at_the_ends_of_the_range_tell_nothing():
     assert has_enough_evidence(nt.METRICS["iou"], rounded, much).tolist() == [[False, True, False]]
     a_millionth_off = np.array([[1e-6, 1 - 1e-6, 0.5]], np.float32)
     assert has_enough_evidence(nt.METRICS["iou"], a_millionth_off, much).all()
-    assert has_enough_evidence(None, shown, much - 96).all()  # three units are enough
-    assert not has_enough_evidence(None, shown, much - 96.1).any()
+    assert has_enough_evidence(METHOD, shown, much - 96).all()  # three units are enough
+    assert not has_enough_evidence(METHOD, shown, much - 96.1).any()
 
 
 def test_sets_grow_with_confidence_and_hold_the_label():
@@ -426,7 +427,6 @@ def leaders(inputs):
     return ConceptSets(mask, ~mask & mask, inputs.alpha, "leaders", inputs.target, promise)
 
 
-@pytest.mark.x32
 def test_a_rule_from_outside_is_one_object():
     probe = nt.make_probe(*layer(), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, "mad", num_replicates=9)

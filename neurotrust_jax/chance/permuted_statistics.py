@@ -1,0 +1,192 @@
+"""The statistic of a permutation: the largest similarity over the concepts, as quick as can be.
+
+Units of equal weights trade places, so most of what a metric computes is the same under every
+permutation. Each type here holds that part and the arrays whose rows move.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from .._engine import (
+    CountTable,
+    countable,
+    list_rows,
+    over_counts,
+    rows_fit,
+    similarity_of_counts,
+)
+from .._numerics.sums import Sums, weighted_sums
+from ..metrics.table import Metric
+from ..metrics.transforms import VIEWS, both_vary
+from ..probing.probe import Probe, Side
+from ..schemes import MULTINOMIAL
+
+__all__ = ["Statistic", "permuted_statistic", "rare_concepts"]
+
+RARE = 0.12  # of the samples; a product is as quick for a concept that is present on more
+MOST_RANKED = 2**15  # samples, whose ranks doubled and centred fit into 16 bits
+
+
+class ByScores(NamedTuple):
+    """A metric that is no function of six sums: every permutation scores its moved concepts."""
+
+    neurons: Any
+    labels: Side
+    weights: Array
+
+    def best(self, rows: Array, metric: Metric) -> Array:
+        """Largest similarity over the concepts, NaN if none is defined, [U]."""
+        moved = jax.tree.map(lambda x: x[rows], self.labels)
+        # what is prepared of the labels may hold row numbers (a sorted order)
+        scores = metric.score((self.neurons, metric.prepare_concepts(moved)), self.weights)
+        return jnp.nanmax(scores, axis=1)
+
+
+class ByCounts(NamedTuple):
+    """Neurons and concepts of 0 and 1 under one weight: rows are counted."""
+
+    weight: Array
+    table: CountTable
+
+    def best(self, rows: Array, metric: Metric) -> Array:
+        """As :meth:`ByScores.best`."""
+
+        def best(neurons: Array, count: Array) -> Array:
+            margins = len(rows), self.table.length[neurons], self.table.total
+            return jnp.nanmax(similarity_of_counts(metric, self.weight, *margins, count), axis=1)
+
+        return over_counts(self.table, rows, best)
+
+
+class Fixed(NamedTuple):
+    """What no permutation changes of six sums: only FC is left to compute.
+
+    Attributes
+    ----------
+    sums : Sums
+    weighted : Array [n, U]
+        The neurons' view times the weights.
+    defined : Array [U, C] of bool
+    """
+
+    sums: Sums
+    weighted: Array
+    defined: Array
+
+    def of_concepts(self, some: np.ndarray) -> Fixed:
+        """The same for some concepts."""
+        sums = self.sums._replace(C=self.sums.C[:, some], CC=self.sums.CC[:, some])
+        return Fixed(sums, self.weighted, self.defined[:, some])
+
+
+class ByProduct(NamedTuple):
+    """Six sums, by a product of the neurons and the moved concepts [n, C]."""
+
+    fixed: Fixed
+    concepts: Array
+
+    def best(self, rows: Array, metric: Metric) -> Array:
+        """As :meth:`ByScores.best`."""
+        sums, weighted, defined = self.fixed
+        moved = self.concepts[rows]
+        product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)
+        return jnp.nanmax(metric.value(sums._replace(FC=product), defined), axis=1)
+
+
+class ByRanks(NamedTuple):
+    """Six sums of ranked neurons and rare concepts, whose ranks are added up where present.
+
+    The ranks in the table are doubled and centred.
+    """
+
+    fixed: Fixed
+    table: CountTable
+
+    def best(self, rows: Array, metric: Metric) -> Array:
+        """As :meth:`ByScores.best`."""
+        sums, _, defined = self.fixed
+        num_samples = len(rows)
+        # the row of ranks that each row of a concept meets
+        met = jnp.zeros_like(rows).at[rows].set(jnp.arange(num_samples, dtype=rows.dtype))
+        scale = sums.S / (2 * num_samples**2)
+        if metric.concept_view == "rank":
+            scale = scale / 2  # the rank of 0 and 1, centred, is half of them
+
+        def scores(own: Array, total: Array) -> Array:
+            of_neurons = {"F": sums.F.T, "FF": sums.FF.T}
+            of_concepts = {"C": sums.C.T[own], "CC": sums.CC.T[own]}
+            both = {"FC": total.astype(sums.S.dtype) * scale}
+            return metric.value(sums._replace(**of_neurons, **of_concepts, **both), defined.T[own])
+
+        return jnp.nanmax(over_counts(self.table, met, scores), axis=0)
+
+
+class ByRanksAndProduct(NamedTuple):
+    """Rare concepts by their ranks, the others by a product."""
+
+    rare: ByRanks
+    common: ByProduct
+
+    def best(self, rows: Array, metric: Metric) -> Array:
+        """As :meth:`ByScores.best`."""
+        of_rare = self.rare.best(rows, metric)
+        return jnp.fmax(self.common.best(rows, metric), of_rare)
+
+
+Statistic = ByScores | ByCounts | ByProduct | ByRanks | ByRanksAndProduct
+
+
+def permuted_statistic(probe: Probe, metric: Metric) -> Statistic:
+    """How the statistic of a permutation is computed quickest."""
+    neurons, labels = metric.prepare_neurons(probe.neurons), probe.labels
+    if metric.finalise is None:
+        return ByScores(neurons, labels, probe.weights)
+    if countable(probe, metric):
+        table = list_rows(probe.neurons.present, labels.present)
+        return ByCounts(probe.weights[0], table)
+    fixed, concepts = _six_sums(
+        (neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric
+    )
+    rare = rare_concepts(probe, metric)
+    if not rare.any():
+        return ByProduct(fixed, concepts)
+    ranks = (neurons.first + neurons.last - probe.num_samples).astype(jnp.int16)
+    table = list_rows(np.asarray(labels.present)[:, rare], ranks)
+    (common,), (own,) = np.nonzero(~rare), np.nonzero(rare)
+    by_ranks = ByRanks(fixed.of_concepts(own), table)
+    if len(common) == 0:
+        return by_ranks
+    by_product = ByProduct(fixed.of_concepts(common), concepts[:, common])
+    return ByRanksAndProduct(by_ranks, by_product)
+
+
+def rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:
+    """Concepts [C] whose sums of a neuron's ranks are quicker to add up than to multiply."""
+    none = np.zeros(probe.num_concepts, bool)
+    if jax.default_backend() != "cpu" or metric.neuron_view != "rank":
+        return none
+    few = probe.num_samples < MOST_RANKED
+    if not (few and probe.equal_weights and rows_fit(probe, metric, MULTINOMIAL)):
+        return none
+    return np.asarray(probe.present).mean(axis=0) <= RARE
+
+
+@partial(jax.jit, static_argnames="metric")
+def _six_sums(prepared: tuple[Any, Any], weights: Array, *, metric: Metric) -> tuple[Fixed, Array]:
+    """The sums that no permutation changes, and the view of the concepts [n, C].
+
+    Units of equal weights trade places, so the views of the concepts, their sums and whether they
+    vary are the same under every permutation.
+    """
+    neuron, concept = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
+    f, c = neuron.evaluate(prepared[0], weights), concept.evaluate(prepared[1], weights)
+    defined = both_vary(neuron.distinct(prepared[0]), concept.distinct(prepared[1]), weights)
+    sums = weighted_sums(f, c, weights)
+    return Fixed(sums, weights[:, None] * f, defined), c
