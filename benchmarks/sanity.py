@@ -17,7 +17,7 @@ from rich.console import Console
 import neurotrust_jax as nt
 from neurotrust_jax.metrics.sanity import FREQUENCIES, label_tests
 
-PUBLISHED = Path(__file__).parent.parent / "tests" / "data" / "published_sanity.json"
+PUBLISHED = Path(__file__).parent.parent / "tests" / "metrics" / "data" / "published_sanity.json"
 TESTS = ("missing", "extra")
 
 

@@ -13,8 +13,7 @@ import pytest
 
 import neurotrust_jax as nt
 from neurotrust_jax._engine import compute
-from neurotrust_jax.datasets import planted
-from neurotrust_jax.datasets.planted import planted_similarity
+from neurotrust_jax.datasets import planted, planted_similarity
 
 pytestmark = pytest.mark.slow
 DATASETS, COPIES = 400, 4

@@ -17,7 +17,7 @@ def examples():
     """All docstrings with examples."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     for found in pkgutil.walk_packages(nt.__path__, "neurotrust_jax."):
-        if found.name.endswith("__main__") or ".models" in found.name:
+        if found.name.endswith("__main__"):
             continue
         module = importlib.import_module(found.name)
         yield from (x for x in finder.find(module, extraglobs=NAMES) if x.examples)

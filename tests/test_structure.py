@@ -93,7 +93,8 @@ def test_the_statistics_import_no_shell():
 
 
 def test_no_function_is_named_as_a_module():
-    modules = {part for parts, _ in sources() for part in parts[1:]}
+    """A file of the command may be named as the function that it serves."""
+    modules = {part for parts, _ in sources() if parts[1] != "cli" for part in parts[1:]}
     doors = [nt, *(x for name in LEVEL if hasattr(x := getattr(nt, name, None), "__path__"))]
     public = {
         name
@@ -102,7 +103,7 @@ def test_no_function_is_named_as_a_module():
         if inspect.isfunction(value) and not name.startswith("_")
     }
     assert len(public) > 30
-    assert not public & modules
+    assert public & modules == set()
 
 
 def test_the_top_level_is_short():

@@ -16,8 +16,7 @@ from _common.terminal import table
 from _common.truth import labels, slack
 
 import neurotrust_jax as nt
-from neurotrust_jax.datasets import planted
-from neurotrust_jax.datasets.planted import planted_similarity
+from neurotrust_jax.datasets import planted, planted_similarity
 
 BASE = 0.05  # share of samples on which a neuron is active without its concepts
 EFFECTS = {  # what a neuron's leading concepts add to it

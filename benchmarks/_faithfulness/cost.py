@@ -8,7 +8,7 @@ import numpy as np
 from _common.terminal import progress_bars
 
 import neurotrust_jax as nt
-from neurotrust_jax.datasets.planted import planted
+from neurotrust_jax.datasets import planted
 from neurotrust_jax.faithfulness.sample_size import generalization_gap
 
 from .settings import FIXED, FULL, METHODS

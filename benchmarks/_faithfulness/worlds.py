@@ -9,7 +9,7 @@ import numpy as np
 from _common.populations import Population
 
 import neurotrust_jax as nt
-from neurotrust_jax.datasets.planted import planted, planted_similarity
+from neurotrust_jax.datasets import planted, planted_similarity
 
 from .settings import METHODS
 

@@ -8,12 +8,12 @@
 - `split_groups` splits the samples of any dataset by group.
 """
 
-from .digits import digits as digits
-from .glyphs import glyphs as glyphs
+from .digit_images import digits as digits
+from .glyph_images import glyphs as glyphs
 from .images import LabelledImages as LabelledImages
 from .images import split_groups as split_groups
-from .planted import Planted as Planted
-from .planted import planted as planted
-from .planted import planted_similarity as planted_similarity
-from .python_source import LabelledTokens as LabelledTokens
-from .python_source import python_source as python_source
+from .planted_worlds import Planted as Planted
+from .planted_worlds import planted as planted
+from .planted_worlds import planted_similarity as planted_similarity
+from .python_tokens import LabelledTokens as LabelledTokens
+from .python_tokens import python_source as python_source

@@ -13,12 +13,12 @@ The package does not depend on the statistics: they take an activation matrix [n
 """
 
 from .._runtime.checkpoint import fingerprint as fingerprint
+from .activations import capture as capture
+from .activations import layer_paths as layer_paths
 from .autoencoder import SparseAutoencoder as SparseAutoencoder
 from .autoencoder import sparse_features as sparse_features
 from .autoencoder_training import AutoencoderHistory as AutoencoderHistory
 from .autoencoder_training import train_autoencoder as train_autoencoder
-from .capture import capture as capture
-from .capture import layer_paths as layer_paths
 from .checkpoints import cached_model as cached_model
 from .language import LanguageHistory as LanguageHistory
 from .language import evaluate as evaluate

@@ -9,7 +9,7 @@ import numpy as np
 import optax  # type: ignore[import-untyped]
 from flax import nnx
 
-from .capture import capture
+from .activations import capture
 from .steps import descend, minibatches, report, warmup_cosine
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from numpy.typing import DTypeLike
 
-from .capture import layer_paths, output_of_call, recorder, unknown_layer
+from .activations import layer_paths, output_of_call, recorder, unknown_layer
 from .networks import Dense, check_sizes
 from .steps import batches
 

@@ -109,7 +109,7 @@ def _by_bounds(inputs: SetInputs, stays: Array, untested: Array) -> tuple[Array,
     """
     boot = inputs.boot
     assert isinstance(boot.definition, Metric)
-    thin_label = at_label(boot.thin, boot.label)
+    thin_label = _of_label(boot.thin, boot.label)
     if not bool(untested.any() | thin_label.any()):
         return stays, untested
     scarce = thin_label & ~_of_label(at_top(boot.definition, boot.similarity), boot.label)

@@ -6,8 +6,7 @@ import pytest
 import scipy.sparse
 
 import neurotrust_jax as nt
-from neurotrust_jax.datasets import planted
-from neurotrust_jax.datasets.planted import planted_similarity
+from neurotrust_jax.datasets import planted, planted_similarity
 from neurotrust_jax.resampling.crossfit import cross_fit, deal_folds
 
 KEY = jax.random.key(0)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from neurotrust_jax.datasets import python_source
-from neurotrust_jax.datasets import python_source as module_function
 from neurotrust_jax.datasets.python_concepts import CONCEPTS, CONTINUES
-from neurotrust_jax.datasets.python_source import PIECES
+from neurotrust_jax.datasets.python_tokens import PIECES
 
 SOURCE = '''
 """Über das Modul."""
@@ -184,7 +183,7 @@ def test_no_package_is_imported_and_files_may_be_single(folder):
 def test_a_damaged_or_forbidden_cache_is_no_error(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("NEUROTRUST_CACHE", str(tmp_path / "kept"))
     monkeypatch.setattr(
-        sys.modules[module_function.__module__],
+        sys.modules[python_source.__module__],
         "_vocabulary",
         lambda *_: list(ascii_letters + "_():⏎⇥⇤"),
     )

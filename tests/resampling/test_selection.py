@@ -9,8 +9,7 @@ import scipy.sparse
 
 import neurotrust_jax as nt
 from neurotrust_jax._engine import counts
-from neurotrust_jax.datasets import planted
-from neurotrust_jax.datasets.planted import planted_similarity
+from neurotrust_jax.datasets import planted, planted_similarity
 from neurotrust_jax.resampling import halves as halves_module
 
 KEY = jax.random.key(0)
