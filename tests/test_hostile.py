@@ -223,7 +223,7 @@ def test_a_concept_has_one_parent(tmp_path, content):
         ({"vote_share": {"dtype": "float32", "shape": [2, 3], "values": [{"7": 1}, {}]}},
          "vote_share has no column 7"),
         ({"stability": 3}, "TypeError"),
-        ({"format": "another"}, "it says that it is another"),
+        ({"format": "another"}, "its format is 'another'"),
     ],
 )  # fmt: skip
 def test_audits_that_are_none(tmp_path, change, why):

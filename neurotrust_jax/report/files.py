@@ -176,8 +176,10 @@ def read_audit(path: str | Path) -> Audit:
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError("it has another format")
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+        if content.get("format") != FORMAT:
+            raise ValueError(f"its format is {content.get('format')!r}")
         sizes = len(content["neuron_names"]), len(content["concept_names"])
         return _built(Audit, content, sizes)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:

@@ -543,28 +543,30 @@ def test_certificate_follows_from_the_intervals(simultaneous, neurons):
 
 def test_a_common_concept_may_rule_out_what_the_label_can_not():
     """The label's own limits are wide; the second's lower limit excludes the third."""
-    found = nt.intervals(nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3]), "iou")
+    probe = nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3])
+    found = nt.intervals(probe, "iou")
     found = dataclasses.replace(
         found,
         similarity=jnp.asarray([[0.9, 0.7, 0.3]]),
         lower=jnp.asarray([[0.1, 0.6, 0.2]]),
         upper=jnp.asarray([[1.0, 0.8, 0.5]]),
     )
-    proof = certificates._certificate(found, found, jnp.asarray([1, 1, 1]), "")
+    proof = certificates.certificate_from(probe, found, found, 0.1)
     np.testing.assert_array_equal(proof.mask, [[True, True, False]])
     assert float(proof.regret[0]) == pytest.approx(0.7)
     assert not proof.excludes_nothing[0]
 
 
 def test_equal_and_undefined_limits_rule_nothing_out():
-    found = nt.intervals(nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3]), "iou")
+    probe = nt.make_probe(np.arange(4.0)[:, None], np.eye(4)[:, :3])
+    found = nt.intervals(probe, "iou")
     found = dataclasses.replace(
         found,
         similarity=jnp.asarray([[0.9, 0.7, 0.3]]),
         lower=jnp.asarray([[0.5, jnp.nan, 0.2]]),
         upper=jnp.asarray([[0.5, jnp.nan, 0.5]]),
     )
-    proof = certificates._certificate(found, found, jnp.asarray([1, 1, 1]), "")
+    proof = certificates.certificate_from(probe, found, found, 0.1)
     assert proof.mask.all()
     assert float(proof.regret[0]) == math.inf
 

@@ -16,8 +16,8 @@ import scipy.sparse
 from builders import KINDS, LONG_SUMS, tied_data
 
 import neurotrust_jax as nt
+from neurotrust_jax._engine.streamed_replicates import _value
 from neurotrust_jax._numerics.sums import Sums
-from neurotrust_jax.resampling.streaming import _value
 
 EVERY = list(nt.METRICS)
 TOP_ROWS = ("soft_wpmi", "wpmi_topk")  # their top is a weight, not a share of it
