@@ -53,8 +53,8 @@ def replicate_range(
     the two bounds. Where a replicate may lack the concept or its absence, and so leave the
     similarity undefined, the lower bound is -inf.
 
-    Of ``spearman``, whose replicates have no bounds by themselves, a factor that orders a neuron's
-    concepts in the same way takes the place. ``observed`` [U, C] are the similarities by
+    The replicates of ``spearman`` have no bounds by themselves; a factor that orders a neuron's
+    concepts in the same way takes their place. ``observed`` [U, C] are the similarities by
     :attr:`Metric.ordering_statistic`. Only where :func:`has_bounds`.
     """
     log_error = _log_error(metric, observed, num_replicates)

@@ -114,7 +114,10 @@ def existing_file(text: str) -> Any:
 
 
 Metric = Annotated[
-    str, typer.Option(callback=known_metric, help="Similarity metric; the README lists them.")
+    str,
+    typer.Option(
+        callback=known_metric, help="Similarity metric; neurotrust_jax.METRICS lists them."
+    ),
 ]
 OptionalMetric = Annotated[
     str | None, typer.Option(callback=known_metric, help="Metric of the second side.")

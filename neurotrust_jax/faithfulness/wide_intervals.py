@@ -102,6 +102,16 @@ def label_intervals(
     ------
     ValueError
         If ``found`` is of another metric or another number of pairs.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((500, 3)) < 0.3
+    >>> activations = rng.normal(size=(500, 2)) + 4 * concepts[:, :2]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> found = nt.label_intervals(probe, "iou", nt.intervals(probe, "iou"))
+    >>> found.label.tolist(), found.why_wide
+    ([0, 1], ('', ''))
     """
     metric = get_metric(metric)
     shape = (probe.num_neurons, probe.num_concepts)

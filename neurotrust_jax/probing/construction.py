@@ -265,6 +265,16 @@ def split_thresholds(
     ------
     ValueError
         If a share is out of range, or either part is empty or of weight zero.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((500, 3)) < 0.3
+    >>> activations = rng.normal(size=(500, 2)) + 4 * concepts[:, :2]
+    >>> probe = nt.make_probe(activations, concepts, top_fraction=0.1)
+    >>> judged = nt.split_thresholds(jax.random.key(0), probe, split=0.2)
+    >>> judged.num_samples, judged.threshold_source
+    (400, 'top_fraction=0.1 of 100 samples set aside for the thresholds')
     """
     if top_fraction is None:
         top_fraction = probe.top_fraction or DEFAULT_TOP_FRACTION

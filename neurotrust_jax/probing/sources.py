@@ -39,6 +39,12 @@ def array_chunks(
     ------
     ValueError
         If the numbers of rows differ.
+
+    Examples
+    --------
+    >>> chunks = nt.array_chunks(np.zeros((500, 2)), np.zeros((500, 3)), size=200)
+    >>> [len(activations) for activations, concepts in chunks()]
+    [200, 200, 100]
     """
     size = check_count(size, "size")
     arrays = [x for x in (activations, concepts, groups) if x is not None]

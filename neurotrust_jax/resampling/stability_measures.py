@@ -130,6 +130,19 @@ def stability(boot: Bootstrap, *, alpha: float = 0.05, epsilon: float = 0.1) -> 
     ------
     ValueError
         If alpha or epsilon is out of its range.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((500, 3)) < 0.3
+    >>> activations = rng.normal(size=(500, 2)) + 4 * concepts[:, :2]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> boot = nt.bootstrap(jax.random.key(0), probe, "iou", num_replicates=100)
+    >>> found = nt.stability(boot)
+    >>> found.top1_agreement.tolist()
+    [1.0, 1.0]
+    >>> found.inflated_set.tolist()
+    [[True, False, False], [False, True, False]]
     """
     return _stability(boot.winners, boot.label, boot.vote_share, alpha=alpha, epsilon=epsilon)
 
@@ -230,6 +243,13 @@ def inflated_argmax(weights: ArrayLike, epsilon: float) -> Array:
     w_j to t and caps the u_l at t, where t - w_j = sum_l (u_l - t)_+. The m capped ones are the
     largest, t is the mean of w_j and them, and the squared distance their sum of squares about t.
     One more is capped as long as it exceeds that mean, which a bisection on m finds.
+
+    Examples
+    --------
+    A clear leader stands alone; two that nearly tie are both in the set:
+
+    >>> nt.inflated_argmax([[0.9, 0.1, 0.0], [0.5, 0.45, 0.05]], 0.1).tolist()
+    [[True, False, False], [True, True, False]]
     """
     w = floating(weights)
     if w.ndim < 1 or w.shape[-1] < 1:

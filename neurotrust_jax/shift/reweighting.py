@@ -103,6 +103,18 @@ def importance_weights(
     ------
     ValueError
         On features that do not match or are not finite, or options out of range.
+
+    Examples
+    --------
+    The target lies one standard deviation to the right of the probing set:
+
+    >>> rng = np.random.default_rng(0)
+    >>> probed, target = rng.normal(size=(300, 1)), rng.normal(loc=1.0, size=(300, 1))
+    >>> found = nt.importance_weights(jax.random.key(0), probed, target)
+    >>> bool(found.weight[probed[:, 0] > 1].min() > found.weight[probed[:, 0] < -1].max())
+    True
+    >>> 50 < found.effective_size < 300
+    True
     """
     x, y = (_as_features(v, name) for v, name in ((features, "features"), (target, "target")))
     if x.shape[1] != y.shape[1]:
@@ -216,6 +228,19 @@ def reweight(probe: Probe, weight: Any) -> Probe:
     -----
     ShiftWarning
         If the effective size is below 100 units, or below a tenth of them.
+
+    Examples
+    --------
+    On a target where samples with the first concept are twice as common:
+
+    >>> concepts = np.tile([[1, 0], [0, 1], [1, 1], [0, 0]], (100, 1))
+    >>> activations = np.tile([[0.9], [0.8], [0.7], [0.1]], (100, 1))
+    >>> probe = nt.make_probe(activations, concepts, thresholds=0.5)
+    >>> np.asarray(nt.similarity(probe, "precision"), float).round(3).tolist()
+    [[0.667, 0.667]]
+    >>> shifted = nt.reweight(probe, np.where(concepts[:, 0], 2.0, 1.0))
+    >>> np.asarray(nt.similarity(shifted, "precision"), float).round(3).tolist()
+    [[0.8, 0.6]]
     """
     given = as_host_array(weight, "weight")
     w = as_weight(given, probe.num_samples)
