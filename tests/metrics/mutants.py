@@ -9,8 +9,16 @@ def loop(metric: str) -> str:
 
 
 WEIGHTS = "test_metrics.py::test_integer_weights_equal_repeated_rows"
+ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_arguments"
 
 MUTANTS = [
+    *of(
+        "metrics/interval_rules.py",
+        ("lead_of_ranks", "jnp.where(lead[1] > 0, most, least)", "least", ORDER),
+        ("lead_of_ranks", "jnp.where(lead[0] > 0, least, most)", "most", ORDER),
+        ("lead_of_ranks", "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), 0.5, most)",
+         "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), most, most)", ORDER),
+    ),
     *of(
         "metrics/table.py",
         ("", "s.S - s.F - s.C + 2 * s.FC", "s.S - s.F - s.C + s.FC", loop("accuracy")),

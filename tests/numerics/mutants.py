@@ -12,6 +12,7 @@ WEIGHTS = "test_metrics.py::test_integer_weights_equal_repeated_rows"
 PARTS = "test_compilation.py::test_parts_of_a_call_share_a_program"
 TWICE = "test_metrics.py::test_the_two_ways_to_rank_agree"
 TILES = "test_resampling.py::test_running_total_is_a_cumulative_sum"
+FOLDED = "test_comparison.py::test_cross_fitting_equals_a_loop_over_folds"
 
 MUTANTS = [
     *of(
@@ -39,12 +40,19 @@ MUTANTS = [
          "test_resampling.py::test_running_total_is_a_cumulative_sum"),
         ("_row_by_row.compensated", "row - excess", "row - 0 * excess",
          "test_resampling.py::test_running_total_keeps_its_digits"),
+        ("about_own_means", "s.FC - s.F * s.C / size", "s.FC", FOLDED),
+        ("about_own_means", "s.FF - s.F**2 / size if neurons else s.FF", "s.FF", FOLDED),
         ("power_sum", "jnp.matmul(weighted.T, c**b, precision=lax.Precision.HIGHEST)",
          "jnp.matmul(weighted.T, c, precision=lax.Precision.HIGHEST)",
          "test_influence.py::test_moments_equal_gradients -k [correlation"),
     ),
     *of(
+        "_numerics/moments.py",
+        ("standard_deviation", "square / some - (total / some) ** 2", "square / some",
+         "test_resampling.py::test_spread_is_the_standard_deviation_of_what_is_defined"),
+    ),
+    *of(
         "_numerics/packing.py",
-        ("padded", "longest - len(x)", "round_up_shape(len(x)) - len(x)", PARTS),
+        ("pad_to_equal_length", "longest - len(x)", "round_up_shape(len(x)) - len(x)", PARTS),
     ),
 ]  # fmt: skip
