@@ -22,7 +22,6 @@ EXACT = "test_bounds.py::test_exact_is_scipys_clopper_pearson -k x64"
 WHOLE_BOX = "test_bounds.py::test_limits_for_all_thresholds_hold_on_the_whole_box"
 DIVIDED = "test_bounds.py -k divides_its_error"
 NAMED = "test_bounds.py -k that_the_rule_names"
-WEIGHTS = "test_metrics.py::test_integer_weights_equal_repeated_rows"
 RADIUS = "test_shift.py::test_radius_is_where_a_shift_overturns_the_label"
 ODDS = "test_shift.py -k odds_of_an_auroc"
 
@@ -39,6 +38,8 @@ six_sum_metric(
     neuron_eval_name="recall",
 )
 """  # whole, as its formula is also that of wpmi
+
+WEIGHTS = "test_metrics.py::test_integer_weights_equal_repeated_rows"
 
 MUTANTS = [
     *of(
@@ -60,15 +61,20 @@ MUTANTS = [
         ("_mean_difference", "s.S - s.C", "s.S", loop("mad")),
         ("_standardised_mean_difference", "s.FF / s.S", "s.FF / (s.S - 1)",
          loop("standardised_mad")),
-        ("", "over_positive(p * r, p + (1 - p) * q)", "over_positive(p * r, p + q)", f"{WHOLE_BOX} -k [iou"),
+        ("", "over_positive(p * r, p + (1 - p) * q)", "over_positive(p * r, p + q)",
+         f"{WHOLE_BOX} -k [iou"),
         ("",
-         "IntervalRule((rules.PRODUCT, rules.MEAN, rules.MEAN_SQUARE, rules.SCORE, rules.SCORE_SQUARE), (1, 0, 0, 0, 0), rules.correlation)",
-         "IntervalRule((rules.PRODUCT, rules.MEAN, rules.MEAN_SQUARE, rules.SCORE, rules.SCORE_SQUARE), (1, -1, 0, 0, 0), rules.correlation)",
+         "IntervalRule((rules.PRODUCT, rules.MEAN, rules.MEAN_SQUARE, rules.SCORE, "
+         "rules.SCORE_SQUARE), (1, 0, 0, 0, 0), rules.correlation)",
+         "IntervalRule((rules.PRODUCT, rules.MEAN, rules.MEAN_SQUARE, rules.SCORE, "
+         "rules.SCORE_SQUARE), (1, -1, 0, 0, 0), rules.correlation)",
          NAMED),
         ("", "IntervalRule((rules.MEAN_IF_PRESENT, rules.MEAN_IF_ABSENT), (1, -1), rules.mad)",
          "IntervalRule((rules.MEAN_IF_PRESENT, rules.MEAN_IF_ABSENT), (1, 1), rules.mad)", NAMED),
-        ("", "every_threshold(lambda p, r, q: (over_positive(p * r, p + (1 - p) * q),), (1, 1, -1))",
-         "every_threshold(lambda p, r, q: (over_positive(p * r, p + (1 - p) * q),), (-1, 1, -1))", NAMED),
+        ("",
+         "every_threshold(lambda p, r, q: (over_positive(p * r, p + (1 - p) * q),), (1, 1, -1))",
+         "every_threshold(lambda p, r, q: (over_positive(p * r, p + (1 - p) * q),), (-1, 1, -1))",
+         NAMED),
         ("", "2 / (1 + 1 / d.union())", "d.union()", gap("f1")),
         # "denominator + 0 * numerator" without its second term: a CPU divides correctly either way
     ),
