@@ -28,3 +28,9 @@ def test_an_example_gives_what_it_shows(example):
     said = []
     outcome = doctest.DocTestRunner().run(example, out=said.append)
     assert outcome.failed == 0, "".join(said)
+
+
+def test_every_main_function_has_an_example():
+    main = {name: x for name, x in vars(nt).items() if callable(x) and name.islower()}
+    assert len(main) == 30
+    assert [name for name, x in main.items() if ">>> " not in x.__doc__] == []

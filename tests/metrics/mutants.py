@@ -44,13 +44,6 @@ ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_ar
 
 MUTANTS = [
     *of(
-        "metrics/interval_rules.py",
-        ("lead_of_ranks", "jnp.where(lead[1] > 0, most, least)", "least", ORDER),
-        ("lead_of_ranks", "jnp.where(lead[0] > 0, least, most)", "most", ORDER),
-        ("lead_of_ranks", "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), 0.5, most)",
-         "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), most, most)", ORDER),
-    ),
-    *of(
         "metrics/table.py",
         ("", "s.S - s.F - s.C + 2 * s.FC", "s.S - s.F - s.C + s.FC", loop("accuracy")),
         ("_rate", "s.S - s.C", "s.S - s.F", loop("balanced_accuracy")),
@@ -137,6 +130,10 @@ MUTANTS = [
     ),
     *of(
         "metrics/interval_rules.py",
+        ("lead_of_ranks", "jnp.where(lead[1] > 0, most, least)", "least", ORDER),
+        ("lead_of_ranks", "jnp.where(lead[0] > 0, least, most)", "most", ORDER),
+        ("lead_of_ranks", "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), 0.5, most)",
+         "jnp.where((lower[1] <= 0.5) & (upper[1] >= 0.5), most, most)", ORDER),
         ("f1_of_iou", "2 * upper[0] / (1 + upper[0])", "upper[0]",
          "test_bounds.py::test_exact_is_scipys_clopper_pearson -k x64-f1"),
         ("mad", "upper[1]", "lower[1]", means("mad")),

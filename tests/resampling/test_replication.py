@@ -1,6 +1,5 @@
 """The probability of replication against a loop in float64, and against fresh probing sets."""
 
-import doctest
 import math
 
 import jax
@@ -201,15 +200,6 @@ def test_refusals(options, message):
     with pytest.raises(ValueError, match=message) as caught:
         nt.replication_probability(given.pop("key"), given.pop("probe"), **given)
     assert "\n" not in str(caught.value)
-
-
-def test_example():
-    names = {"nt": nt, "jax": jax, "np": np}
-    (example,) = doctest.DocTestFinder().find(
-        nt.replication_probability, "replication_probability", globs=names
-    )
-    assert example.examples
-    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 @pytest.mark.double

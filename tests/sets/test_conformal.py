@@ -1,6 +1,5 @@
 """Conformal sets against a loop in float64, and how often they hold fresh labels."""
 
-import doctest
 import math
 
 import jax
@@ -239,13 +238,6 @@ def test_refusals(options, message):
     with pytest.raises(ValueError, match=message) as caught:
         nt.conformal_sets(given.pop("key"), given.pop("probe"), **given)
     assert "\n" not in str(caught.value)
-
-
-def test_example():
-    names = {"nt": nt, "jax": jax, "np": np}
-    (example,) = doctest.DocTestFinder().find(nt.conformal_sets, "conformal_sets", globs=names)
-    assert example.examples
-    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def fresh(rng, strength, n=600, rare=False):
