@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
+from io import BytesIO
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["added", "at_once", "by_neurons", "divided", "on_host", "rows_on"]
+__all__ = ["added", "at_once", "by_neurons", "divided", "gathered", "on_host", "rows_on"]
 
 NEURONS = "neurons"  # name of the axis of a mesh that divides these
 
@@ -123,3 +124,22 @@ def on_host(x: Array) -> np.ndarray:
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+
+
+def gathered(pieces: dict[int, tuple[np.ndarray, ...]]) -> dict[int, tuple[np.ndarray, ...]]:
+    """The numbered arrays of all processes, in every process."""
+    file = BytesIO()
+    names = {f"{i}-{j}": x for i, arrays in pieces.items() for j, x in enumerate(arrays)}
+    np.savez(file, **names)  # type: ignore[arg-type]
+    own = np.frombuffer(file.getvalue(), np.uint8)
+    sizes = np.asarray(multihost_utils.process_allgather(np.asarray([len(own)], np.int32)))
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: len(own)] = own
+    everyone = np.asarray(multihost_utils.process_allgather(padded))
+    found: dict[int, tuple[np.ndarray, ...]] = {}
+    for size, data in zip(sizes.ravel(), everyone, strict=True):
+        with np.load(BytesIO(data[:size].tobytes())) as arrays:
+            for name in arrays.files:  # in the order of each piece
+                i = int(name.split("-")[0])
+                found[i] = (*found.get(i, ()), arrays[name])
+    return found

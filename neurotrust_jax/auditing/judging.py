@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ..chance.null import PermutationTest
-from ..faithfulness.certificates import Certificate
 from ..metrics.scores import Reason
-from ..sets.rule import ConceptSets
+from .block import Record
 from .hierarchy import merge_answers
-from .prepared import PreparedLayer
+from .prepared import JudgedConcepts
 from .verdicts import Evidence, Judgement, Verdict, judge
 
 __all__ = ["JudgedLayer", "judge_layer"]
@@ -39,11 +37,10 @@ class JudgedLayer(NamedTuple):
 
 
 def judge_layer(
-    layer: PreparedLayer,
-    null: PermutationTest | None,
-    proof: Certificate,
-    headline: ConceptSets,
-    calibrated: ConceptSets,
+    concepts: JudgedConcepts,
+    record: Record,
+    headline: np.ndarray,
+    q_value: np.ndarray,
     probability: np.ndarray,
     alpha: float,
 ) -> JudgedLayer:
@@ -51,56 +48,57 @@ def judge_layer(
 
     Parameters
     ----------
-    layer : PreparedLayer
-    null : PermutationTest or None
-    proof : Certificate
-        With NumPy arrays.
-    headline, calibrated : ConceptSets
-        The sets to read, and those for each neuron alone.
+    concepts : JudgedConcepts
+    record : Record
+        What was read from all neurons.
+    headline : numpy.ndarray [U, C] of bool
+        The sets to read.
+    q_value : numpy.ndarray [U]
+        Of the permutation test, NaN where it was left out.
     probability : numpy.ndarray [U]
         Probability that a fresh probing set gives the label, or another of the same answer.
     alpha : float in (0, 1)
     """
-    mask, untested = np.asarray(headline.mask), np.asarray(calibrated.untested)
-    q_value = np.full(len(mask), np.nan) if null is None else np.asarray(null.q_value)
-    judgements = _judgements(layer, q_value, proof, mask, untested, probability, alpha)
+    judgements = _judgements(concepts, record, headline, q_value, probability, alpha)
     verdict = np.array([x.verdict for x in judgements])
     certified = (verdict == Verdict.CERTIFIED)[:, None]
-    concept_set = np.where(certified, proof.mask, mask)
+    proved: np.ndarray = record["certified_set"]
+    concept_set = np.where(certified, proved, headline)
+    names = concepts.probe.concept_names
     return JudgedLayer(
         verdict=verdict,
         verdict_reason=tuple(x.reason for x in judgements),
         concept_set=concept_set,
-        calibrated_set=np.where(certified, proof.mask, np.asarray(calibrated.mask)),
-        untested=untested & ~certified,
-        answers=merge_answers(concept_set, layer.probe.concept_names, layer.hierarchy).size,
+        calibrated_set=np.where(certified, proved, record["calibrated_set"]),
+        untested=record["untested"] & ~certified,
+        answers=merge_answers(concept_set, names, concepts.hierarchy).size,
     )
 
 
 def _judgements(
-    layer: PreparedLayer,
+    concepts: JudgedConcepts,
+    record: Record,
+    headline: np.ndarray,
     q_value: np.ndarray,
-    proof: Certificate,
-    mask: Any,
-    untested: np.ndarray,
     probability: np.ndarray,
     alpha: float,
 ) -> list[Judgement]:
     """The first rule that applies to each neuron."""
-    probe, found = layer.probe, layer.found
-    names = probe.concept_names
-    answers, proved = (merge_answers(x, names, layer.hierarchy) for x in (mask, proof.mask))
+    names, positives = concepts.probe.concept_names, np.asarray(concepts.probe.positive_units)
+    answers, proved = (
+        merge_answers(x, names, concepts.hierarchy) for x in (headline, record["certified_set"])
+    )
     judgements = []
-    for u, label in enumerate(layer.label):
+    for u, label in enumerate(record["label"]):
         evidence = Evidence(
             label=names[label] if label >= 0 else "",
-            missing=Reason(int(found.reason[u])).text,
+            missing=Reason(int(record["reason"][u])).text,
             q_value=float(q_value[u]),
-            proved=(int(proved.size[u]) * proof.finite_sample, proved.name[u]),
+            proved=(int(proved.size[u]) * record["finite_sample"], proved.name[u]),
             answers=(int(answers.size[u]), answers.name[u]),
             probability=float(probability[u]),
-            label_judged=not untested[u, label],
-            positives=f"present in {proof.positives[label]:,} {probe.unit_name}",
+            label_judged=not record["untested"][u, label],
+            positives=f"present in {positives[label]:,} {concepts.probe.unit_name}",
         )
         judgements.append(judge(evidence, alpha))
     return judgements

@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
-from .._engine import room_for
 from .._runtime.chunks import StageProgress
 from .._runtime.validation import check_count, check_share
-from ..chance.null import permutation_test
-from ..faithfulness.wide_intervals import label_intervals
+from ..chance.null import PermutationTest
+from ..chance.p_values import adjusted
+from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.metric import Metric
 from ..metrics.table import get_metric
 from ..probing.construction import rare_concepts
 from ..probing.probe import Probe
-from ..resampling.bootstrapping import Bootstrap, bootstrap
-from ..resampling.halves import read_halves
-from ..resampling.replication import answer_numbers, deals_for, parts_reader, probability_of
-from ..resampling.selection import curse_of, split_reader
-from ..resampling.stability_measures import stability
+from ..resampling.replication import probability_of
+from ..resampling.selection import WinnersCurse
+from ..resampling.stability_measures import stability_of_votes
 from ..schemes import Scheme, check_scheme
-from ..sets.conformal import conformal_of, scores_reader
-from ..sets.rule import BoundOptions, ConceptSets, SetInputs
-from ..sets.set_rules import SET_RULES, sets_by
-from .fit import label_fit
+from ..sets.conformal import conformal_of
+from ..sets.rule import BoundOptions
+from .block import Record, Task, part_of
+from .blocks import read_layer
+from .fit import LabelFit
 from .hierarchy import lineages
 from .judging import judge_layer
-from .prepared import Bounds, PreparedLayer, bound_layer, judge_concepts, prepare
+from .prepared import judge_concepts
 from .result import Audit, Leading, on_given_columns
 from .vocabulary import DEFAULT_MIN_POSITIVES
 
 __all__ = ["audit"]
+
+OF_RECORD = (
+    "label", "similarity", "tied", "reason", "regret", "certified_set", "excludes_nothing",
+    "finite_sample", "scheme", "calibrated_guarantee", "vote_share", "active_rate",
+)  # fmt: skip
 
 
 def audit(
@@ -55,10 +60,14 @@ def audit(
     min_positives: int = DEFAULT_MIN_POSITIVES,
     layer: str = "",
     memory_limit: float | None = None,
+    mesh: Mesh | None = None,
     checkpoint: Path | str | None = None,
     progress: StageProgress | None = None,
 ) -> Audit:
     """Label every neuron of a layer and say how far each label can be trusted.
+
+    The layer is read in blocks of neurons that fit into memory; all blocks have the same draws, so
+    that the division has no effect on the numbers but for rounding.
 
     Parameters
     ----------
@@ -102,11 +111,18 @@ def audit(
     layer : str
         Name of the layer.
     memory_limit : float, optional
-        Bytes that the bootstrap may take, see :func:`bootstrap`.
+        Bytes that the audit may take, the probe included. Default: half of what the device (or, on
+        a CPU, the machine) has free.
+    mesh : jax.sharding.Mesh, optional
+        Devices among which the blocks of neurons are divided. With ``jax.distributed`` they may
+        belong to several processes: all call with the same arguments, and all get the whole result.
+        Default: JAX's default device.
     checkpoint : path, optional
-        A folder in which finished permutations and replicates are stored, see :func:`bootstrap`.
+        A folder in which each block is stored as soon as it is done (and the chunks of permutations
+        and replicates of a layer that is one block). The same call goes on from there. Several
+        processes must see one folder.
     progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+        Called as ``progress(stage, done, total)``, where the total is that of all blocks.
 
     Returns
     -------
@@ -133,59 +149,52 @@ def audit(
     metric = get_metric(metric)
     _check_options(alpha, num_replicates, num_permutations, num_splits, scheme, min_positives)
     concepts = judge_concepts(probe, metric, min_positives, hierarchy)
-    room_for(concepts.probe, num_replicates, memory_limit, None)  # refuses too low a limit early
-    data = prepare(concepts, metric)
-    options = BoundOptions(method, activation_range, largest_unit)
-    bounds = bound_layer(data, alpha, options)  # refuses a method that does not fit early
-    stage = progress or (lambda stage, done, total: None)
-    boot_key, null_key, split_key = jax.random.split(key, 3)
-    null = None
-    if num_permutations:
-        null = permutation_test(
-            null_key, data.probe, metric, num_permutations=num_permutations, strata=strata,
-            alpha=alpha, scores=data.similarity, checkpoint=checkpoint,
-            progress=lambda done, total: stage("permuting", done, total),
-        )  # fmt: skip
-    boot = bootstrap(
-        boot_key, data.probe, metric, num_replicates=num_replicates, scheme=scheme,
-        scores=data.similarity, memory_limit=memory_limit, checkpoint=checkpoint,
-        progress=lambda done, total: stage("resampling", done, total),
+    judged = concepts.probe
+    roots = None if concepts.hierarchy is None else _roots(judged, concepts.hierarchy)
+    task = Task(
+        metric, roots, alpha, num_replicates, num_permutations, num_splits, scheme,
+        BoundOptions(method, activation_range, largest_unit), strata, tuple(jax.random.split(key, 3)),
+        memory_limit, checkpoint,
     )  # fmt: skip
-    stage("judging", 0, 4)
-    inputs = SetInputs(boot, alpha, "best", options, bounds.one_sided)
-    calibrated = sets_by(SET_RULES["calibrated"], inputs)
-    stage("judging", 1, 4)
-    halves = _read_halves(split_key, data, num_splits, alpha)
-    stage("judging", 2, 4)
-    headline = halves.sets or calibrated
-    proof = jax.device_get(bounds.certificate)
-    judged = judge_layer(data, null, proof, headline, calibrated, halves.answer_probability, alpha)
-    stage("judging", 3, 4)
-    fit = label_fit(data.probe, metric, label=data.label)
-    of_label = label_intervals(
-        data.probe, metric, bounds.given, in_the_limit=bounds.asymptotic,
-        activation_range=activation_range, largest_unit=largest_unit,
-    )  # fmt: skip
-    stage("judging", 4, 4)
+    record = read_layer(task, judged, mesh, progress)
+    sets, unfit = conformal_of(tuple(part_of(record, "scores").values()), judged, metric, alpha)
+    guarantee, headline = record["calibrated_guarantee"], record["calibrated_set"]
+    if not unfit:
+        guarantee, headline = sets.guarantee, np.asarray(sets.mask)
+    replication = _replication(record, judged)
+    null = _null(record, task)
+    q_value = np.full(len(headline), np.nan) if null is None else np.asarray(null.q_value)
+    probability = replication["answer_probability"]
+    verdicts = judge_layer(concepts, record, headline, q_value, probability, alpha)
     result = Audit(
         layer=layer,
+        metric=metric.name,
+        thresholds=f"{judged.threshold_source}, {'>=' if judged.inclusive else '>'} threshold",
         alpha=alpha,
+        num_replicates=num_replicates,
         num_splits=num_splits,
-        intervals=of_label,
-        set_guarantee=headline.guarantee,
-        calibrated_guarantee=calibrated.guarantee,
-        replication_probability=halves.probability,
-        answer_probability=halves.answer_probability,
-        replication_guarantee=halves.guarantee,
-        winners_curse=jax.device_get(curse_of(boot, halves.split, num_splits)),
-        fit=fit,
-        null=jax.device_get(null),
+        num_samples=judged.num_samples,
+        num_units=judged.num_units,
+        concept_names=judged.concept_names,
+        neuron_names=judged.neuron_names,
+        intervals=LabelIntervals(**_intervals(record)),
+        leading=Leading(**part_of(record, "leading")),
+        stability=jax.device_get(
+            stability_of_votes(record["label"], record["vote_share"], num_replicates)
+        ),
+        set_guarantee=guarantee,
+        winners_curse=WinnersCurse(
+            record["similarity"], record["corrected"], record["split"], num_splits
+        ),
+        fit=LabelFit(**part_of(record, "fit")),
+        null=null,
+        positives=np.asarray(judged.positive_units),
         judged=concepts.mask,
         min_positives=int(min_positives),
         left_out=rare_concepts(concepts.given, concepts.mask),
-        **judged._asdict(),
-        **_of_layer(data, bounds),
-        **_of_replicates(boot),
+        **{name: record[name] for name in OF_RECORD},
+        **replication,
+        **verdicts._asdict(),
     )
     return on_given_columns(result, concepts.given, concepts.mask)
 
@@ -209,97 +218,41 @@ def _check_options(
         check_count(min_positives, "min_positives")
 
 
-class _Halves(NamedTuple):
-    """The statistics of a layer that halves and quarters of the sampling units give.
-
-    Attributes
-    ----------
-    split : numpy.ndarray [U]
-        Similarity of a half's label on the other half.
-    sets : ConceptSets or None
-        Conformal sets; None where the layer or the probing set is too small for them.
-    probability, answer_probability : numpy.ndarray [U]
-        Probability that a fresh probing set gives the label, and that it gives the label or another
-        concept of the same answer.
-    guarantee : str
-        What these probabilities are.
-    """
-
-    split: np.ndarray
-    sets: ConceptSets | None
-    probability: np.ndarray
-    answer_probability: np.ndarray
-    guarantee: str
-
-
-def _read_halves(key: Array, data: PreparedLayer, num_splits: int, alpha: float) -> _Halves:
-    probe, metric = data.probe, data.metric
-    readers = [split_reader(metric), scores_reader(metric)]
-    answers = [None] if data.hierarchy is None else [None, _roots(probe, data.hierarchy)]
-    readers += [parts_reader(metric, answer_numbers(x, probe.num_concepts)) for x in answers]
-    split, scores, *parts = read_halves(
-        key, probe, metric, num_splits, readers, num_deals=deals_for(num_splits), crossed=True,
-        scores=data.similarity,
-    )  # fmt: skip
-    sets, too_few = conformal_of(scores, probe, metric, alpha)
-    replicated = [probability_of(x, probe) for x in parts]
-    (probability, shortage), (answer_probability, _) = replicated[0], replicated[-1]
-    guarantee = shortage or (
-        "probability that a fresh probing set of the same size gives the label, calibrated on "
-        f"halves and quarters of the {probe.unit_name}, on average over the layer's neurons"
-    )
-    return _Halves(split, None if too_few else sets, probability, answer_probability, guarantee)
-
-
 def _roots(probe: Probe, hierarchy: Any) -> np.ndarray:
     """Number of the tree that each concept is in, [C]."""
     roots = [path[0] for path in lineages(probe.concept_names, hierarchy)]
     return np.unique(roots, return_inverse=True)[1]
 
 
-def _of_layer(data: PreparedLayer, bounds: Bounds) -> dict[str, Any]:
-    """The fields of an audit that describe the layer, its labels and their certificate."""
-    probe, found = data.probe, data.found
-    proof = jax.device_get(bounds.certificate)
+def _intervals(record: Record) -> dict[str, Any]:
+    """The fields of the labels' intervals; their reasons are texts."""
+    found = part_of(record, "intervals")
+    return found | {"why_wide": tuple(map(str, found["why_wide"]))}
+
+
+def _replication(record: Record, probe: Probe) -> dict[str, Any]:
+    """The fields of an audit on the probability of replication."""
+    parts = [part_of(record, name) for name in ("parts", "answer_parts")]
+    of_label, of_answer = (probability_of(tuple(x.values()), probe) if x else None for x in parts)
+    assert of_label is not None
+    probability, shortage = of_label
+    guarantee = shortage or (
+        "probability that a fresh probing set of the same size gives the label, calibrated on "
+        f"halves and quarters of the {probe.unit_name}, on average over the layer's neurons"
+    )
     return {
-        "metric": data.metric.name,
-        "thresholds": f"{probe.threshold_source}, {'>=' if probe.inclusive else '>'} threshold",
-        "num_samples": probe.num_samples,
-        "num_units": probe.num_units,
-        "concept_names": probe.concept_names,
-        "neuron_names": probe.neuron_names,
-        "label": data.label,
-        "similarity": found.similarity[:, 0],
-        "tied": found.tied,
-        "reason": found.reason,
-        "leading": _leading(data, bounds),
-        "regret": proof.regret,
-        "certified_set": proof.mask,
-        "excludes_nothing": proof.excludes_nothing,
-        "finite_sample": bounds.given.finite_sample,
-        "active_rate": jax.device_get(probe.active_rate),
-        "positives": proof.positives,
+        "replication_probability": probability,
+        "answer_probability": (of_answer or of_label)[0],
+        "replication_guarantee": guarantee,
     }
 
 
-def _of_replicates(boot: Bootstrap) -> dict[str, Any]:
-    """The fields of an audit that describe the replicates."""
-    return {
-        "scheme": boot.scheme,
-        "num_replicates": boot.num_replicates,
-        "stability": jax.device_get(stability(boot)),
-        "vote_share": jax.device_get(boot.vote_share),
-    }
-
-
-def _leading(data: PreparedLayer, bounds: Bounds) -> Leading:
-    """The leading concepts, with their bounds of both kinds."""
-    concept = np.asarray(data.found.concept)
-
-    def at_leading(values: Array) -> np.ndarray:
-        there = np.take_along_axis(np.asarray(values), concept, axis=1)
-        return np.where(concept < 0, np.nan, there)
-
-    given, asymptotic = bounds.given, bounds.asymptotic
-    sides = given.lower, given.upper, asymptotic.lower, asymptotic.upper
-    return Leading(concept, np.asarray(data.found.similarity), *map(at_leading, sides))
+def _null(record: Record, task: Task) -> PermutationTest | None:
+    """The permutation test of all neurons."""
+    found = part_of(record, "null")
+    if not found:
+        return None
+    q_value = np.asarray(adjusted(found["p_value"]))
+    return PermutationTest(
+        **found | {"q_value": q_value, "explained": q_value <= task.alpha * (1 + 1e-6)}
+    )

@@ -1,4 +1,4 @@
-"""What the statistics of an audit share, computed once: the judged concepts and the similarity."""
+"""What the statistics of an audit share, found once: judged concepts, labels and their bounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jax import Array
 
 from ..faithfulness.bounds import Intervals, Level, intervals_at
 from ..faithfulness.certificates import Certificate, certificate_from, certificate_levels
-from ..metrics.scores import Identification, identified, similarity, undefined_reason
+from ..metrics.scores import Identification, identified, undefined_reason
 from ..metrics.table import Metric
 from ..probing.probe import Probe
 from ..sets.rule import BoundOptions
@@ -19,7 +19,7 @@ from .hierarchy import lineages, parents_in
 from .result import LEADING
 from .vocabulary import judged_concepts
 
-__all__ = ["Bounds", "JudgedConcepts", "PreparedLayer", "bound_layer", "judge_concepts", "prepare"]
+__all__ = ["Bounds", "JudgedConcepts", "PreparedBlock", "bound_block", "judge_concepts", "prepare"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +45,14 @@ class JudgedConcepts:
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedLayer:
-    """A layer's similarity and labels, from which all statistics start.
+class PreparedBlock:
+    """The similarity and the labels of some neurons, from which all statistics start.
 
     Attributes
     ----------
     probe : Probe
         With the judged concepts alone.
     metric : Metric
-    hierarchy : mapping of str to str, int array, or None
     similarity : Array [U, C]
         Similarity of all neurons with all judged concepts.
     found : Identification
@@ -63,7 +62,6 @@ class PreparedLayer:
 
     probe: Probe
     metric: Metric
-    hierarchy: Any
     similarity: Array
     found: Identification
 
@@ -75,7 +73,7 @@ class PreparedLayer:
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """All bounds of a layer's similarities.
+    """All bounds of the similarities of some neurons.
 
     Attributes
     ----------
@@ -108,26 +106,24 @@ def judge_concepts(
     )
 
 
-def prepare(concepts: JudgedConcepts, metric: Metric) -> PreparedLayer:
-    """Compute the similarity of the judged concepts, and the labels that follow from it."""
-    probe = concepts.probe
-    scores = similarity(probe, metric)
+def prepare(probe: Probe, metric: Metric, scores: Array) -> PreparedBlock:
+    """Find the labels that follow from the similarities [U, C]."""
     reasons = undefined_reason(probe, metric, scores=scores)
     found = identified(scores, reasons, min(LEADING, probe.num_concepts))
-    return PreparedLayer(probe, metric, concepts.hierarchy, scores, jax.device_get(found))
+    return PreparedBlock(probe, metric, scores, jax.device_get(found))
 
 
-def bound_layer(layer: PreparedLayer, alpha: float, options: BoundOptions) -> Bounds:
+def bound_block(block: PreparedBlock, alpha: float, options: BoundOptions) -> Bounds:
     """Bound the similarities at the levels of intervals and certificate, one call a method."""
     both = Level(alpha, "concepts")
     levels = [both, *certificate_levels(alpha)]
     given, low, high = intervals_at(
-        layer.probe, layer.metric, levels, *options, scores=layer.similarity
+        block.probe, block.metric, levels, *options, scores=block.similarity
     )
     asymptotic = given
     if not given.asymptotic:
         (asymptotic,) = intervals_at(
-            layer.probe, layer.metric, [both], "asymptotic", None, None, scores=layer.similarity
+            block.probe, block.metric, [both], "asymptotic", None, None, scores=block.similarity
         )
-    proof = certificate_from(layer.probe, low, high, alpha)
+    proof = certificate_from(block.probe, low, high, alpha)
     return Bounds(given, asymptotic, (low, high), proof)

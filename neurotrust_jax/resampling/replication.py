@@ -176,7 +176,9 @@ def probability_of(observed: Any, probe: Probe) -> tuple[np.ndarray, str]:
 
     The text says what is too small for a calibration; it is empty where nothing is.
     """
-    on_halves, on_quarters, feature, label, missing = observed
+    observed = jax.tree.leaves(observed)  # in the order of :func:`_observe`
+    on_halves, on_quarters = _Parts(*observed[:2]), _Parts(*observed[2:4])
+    feature, label, missing = observed[4:]
     found, number = _calibrated(on_halves, on_quarters, feature[label >= 0])
     probability = np.full(label.shape, np.nan, probe.weights.dtype)
     probability[label >= 0] = found * (1 - missing[label >= 0] ** 2)

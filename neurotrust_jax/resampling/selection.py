@@ -19,7 +19,7 @@ from .bootstrapping import Bootstrap
 from .crossfit import pooled_similarity
 from .halves import OnHalves, read_halves
 
-__all__ = ["WinnersCurse", "curse_of", "split_reader", "winners_curse"]
+__all__ = ["WinnersCurse", "corrected_similarity", "split_reader", "winners_curse"]
 
 
 @partial(
@@ -106,7 +106,12 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
     metric = boot.definition
     readers = [split_reader(metric)]
     (split,) = read_halves(key, boot.probe, metric, num_splits, readers, crossed=True)
-    return curse_of(boot, split, num_splits)
+    return WinnersCurse(
+        naive=at_concept(boot.similarity, boot.label),
+        corrected=corrected_similarity(boot),
+        split=jnp.asarray(split),
+        num_splits=num_splits,
+    )
 
 
 def split_reader(metric: Metric) -> Callable[[OnHalves], Array]:
@@ -114,18 +119,13 @@ def split_reader(metric: Metric) -> Callable[[OnHalves], Array]:
     return lambda found: _pooled(found.label, found.crossed, metric=metric)
 
 
-def curse_of(boot: Bootstrap, split: Any, num_splits: int) -> WinnersCurse:
-    """The winner's curse, where halves were read before."""
+def corrected_similarity(boot: Bootstrap) -> Array:
+    """The label's similarity less the bootstrap's optimism, [U]."""
     assert isinstance(boot.definition, Metric)
-    metric, naive = boot.definition, at_concept(boot.similarity, boot.label)
-    return WinnersCurse(
-        naive=naive,
-        corrected=_corrected(
-            naive, boot.similarity, boot.winners, boot.winning_similarity, metric=metric
-        ),
-        split=jnp.asarray(split),
-        num_splits=num_splits,
-    )
+    return _corrected(
+        at_concept(boot.similarity, boot.label), boot.similarity, boot.winners,
+        boot.winning_similarity, metric=boot.definition,
+    )  # fmt: skip
 
 
 @partial(jax.jit, static_argnames="metric")

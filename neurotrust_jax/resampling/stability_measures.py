@@ -13,11 +13,12 @@ from jax.scipy.special import ndtri
 from jax.typing import ArrayLike
 
 from .._runtime.validation import check_share
+from ..metrics.scores import at_concept
 from ..schemes import SCHEMES, Scheme, check_scheme
 from .agreement import agreeing_pairs, fleiss_kappa, floating, nogueira_of_votes
 from .bootstrapping import Bootstrap
 
-__all__ = ["Stability", "bagging_epsilon", "inflated_argmax", "stability"]
+__all__ = ["Stability", "bagging_epsilon", "inflated_argmax", "stability", "stability_of_votes"]
 
 
 @partial(
@@ -144,28 +145,35 @@ def stability(boot: Bootstrap, *, alpha: float = 0.05, epsilon: float = 0.1) -> 
     >>> found.inflated_set.tolist()
     [[True, False, False], [False, True, False]]
     """
-    return _stability(boot.winners, boot.label, boot.vote_share, alpha=alpha, epsilon=epsilon)
+    return stability_of_votes(
+        boot.label, boot.vote_share, boot.num_replicates, alpha=alpha, epsilon=epsilon
+    )
 
 
 # Compiled on the arrays alone, so that another metric or scheme compiles nothing.
-@partial(jax.jit, static_argnames=("alpha", "epsilon"))
-def _stability(
-    winners: Array, label: Array, share: Array, *, alpha: float, epsilon: float
+@partial(jax.jit, static_argnames=("num_replicates", "alpha", "epsilon"))
+def stability_of_votes(
+    label: ArrayLike,
+    share: ArrayLike,
+    num_replicates: int,
+    *,
+    alpha: float = 0.05,
+    epsilon: float = 0.1,
 ) -> Stability:
+    """As :func:`stability`, from labels [U] and vote shares [U, C] of some replicates."""
     check_share(alpha, "alpha")
-    num_replicates, num_concepts = winners.shape[0], share.shape[1]
+    label, share = jnp.asarray(label), jnp.asarray(share)
+    num_concepts = share.shape[1]
     labelled = label >= 0
 
     def of_labelled(values: Array) -> Array:
         return jnp.where(labelled, values, jnp.nan)
 
-    agreeing = (winners == label[None, :]).sum(axis=0, dtype=jnp.int32)
-    # 1 exactly where all agree: compiled division by a constant may round
-    same = jnp.where(
-        agreeing == num_replicates, 1, agreeing.astype(share.dtype) / num_replicates
-    ).astype(share.dtype)
-    lower, upper = _wilson(same, num_replicates, alpha)
     votes = jnp.round(share * num_replicates)
+    agreeing = at_concept(votes, label)
+    # 1 exactly where all agree: compiled division by a constant may round
+    same = jnp.where(agreeing == num_replicates, 1, agreeing / num_replicates).astype(share.dtype)
+    lower, upper = _wilson(same, num_replicates, alpha)
     value, value_lower, value_upper = (
         of_labelled(x) for x in nogueira_of_votes(share, num_replicates, alpha)
     )

@@ -1,4 +1,4 @@
-"""Bootstrap on a number of devices, as one of several processes: prints a digest of the results.
+"""Bootstrap and audit on a number of devices, as one of several processes; prints digests.
 
 Run as ``python sharded.py DEVICES PROCESSES PROCESS PORT``; the devices are those of one process.
 """
@@ -19,6 +19,7 @@ if processes > 1:
     jax.distributed.initialize(f"localhost:{port}", processes, process)
 
 import neurotrust_jax as nt  # noqa: E402
+from neurotrust_jax.auditing import blocks  # noqa: E402
 
 rng = np.random.default_rng(0)
 concepts = rng.random((300, 7)) < 0.3
@@ -53,5 +54,17 @@ for metric in ("iou", "correlation"):
     values = np.asarray(boot.replicates)
     exact = [boot.winners, boot.candidates, *([values] if metric == "iou" else [])]
     digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in exact)).hexdigest()[:16]
-    total = repr(float(np.nansum(values, dtype=np.float64)))
-    print(len(jax.devices()), f"streamed_{metric}", digest, total)
+    summed = repr(float(np.nansum(values, dtype=np.float64)))
+    print(len(jax.devices()), f"streamed_{metric}", digest, summed)
+
+# blocks of neurons on all devices
+blocks.MOST, blocks.LEAST = 2, 1
+probe = nt.make_probe(
+    rng.normal(size=(300, 21)) + concepts[:, np.arange(21) % 7], concepts, top_fraction=0.1
+)
+found = nt.audit(
+    jax.random.key(2), probe, num_replicates=50, num_permutations=39, num_splits=4, mesh=mesh
+)
+exact = [found.label, found.verdict, found.concept_set, found.calibrated_set, found.vote_share]
+digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in exact)).hexdigest()[:16]
+print(len(jax.devices()), "audit", digest, repr(float(np.sum(found.replication_probability))))

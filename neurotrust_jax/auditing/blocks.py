@@ -1,0 +1,237 @@
+"""Map a function over blocks of neurons: within memory, over devices and processes, with a save.
+
+All blocks of a layer have one shape, so that everything is compiled once: the last one begins early
+enough to be as long as the others, and what it reads a second time is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from .._engine import MAX_CANDIDATES
+from .._runtime.checkpoint import Checkpoint, fingerprint
+from .._runtime.chunks import StageProgress
+from .._runtime.devices import gathered
+from .._runtime.memory import free_memory
+from ..metrics.scores import similarity
+from ..probing.checkpoints import checkpoint_for
+from ..probing.probe import Probe
+from ..schemes import check_scheme, draw
+from .block import Record, Task, read_block
+
+__all__ = ["BlockProgress", "Span", "blocks_of", "joined", "map_blocks", "read_layer", "saved"]
+
+MOST = 512  # neurons of a block; more gain nothing
+LEAST = 64
+SHARE = 0.25  # of the memory that may be taken by the replicates of a block's near ties
+COPIES = 3  # of these, while sets are made from them
+
+
+class Span(NamedTuple):
+    """A block of neurons.
+
+    Attributes
+    ----------
+    start, stop : int
+        It holds the neurons from ``start`` up to ``stop``.
+    skip : int
+        The first of these belong to the block before.
+    """
+
+    start: int
+    stop: int
+    skip: int
+
+
+def read_layer(
+    task: Task, probe: Probe, mesh: Mesh | None, progress: StageProgress | None
+) -> Record:
+    """Read all neurons of a probe, block by block, as one record.
+
+    Parameters
+    ----------
+    task : Task
+    probe : Probe
+        With the judged concepts.
+    mesh : jax.sharding.Mesh or None
+        See :func:`map_blocks`.
+    progress : callable or None
+        Called as ``progress(stage, done, total)``.
+    """
+    checkpoint = _checkpoint(task, probe)
+    local = 1 if mesh is None else max(len(mesh.local_devices), 1)
+    limit = None if task.memory_limit is None else task.memory_limit / local
+    spans = _spans(task, probe, limit, checkpoint)
+    if len(spans) > 1:
+        # what is finished of a block is not worth a file of its own
+        task = replace(task, checkpoint=None)
+    report = BlockProgress(progress, len(spans))
+
+    def read(i: int) -> Record:
+        span = spans[i]
+        part = probe if len(spans) == 1 else probe.of_neurons(span.start, span.stop)
+        scores = similarity(part, task.metric)
+        # a metric of the user's own is known by what it gives
+        name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"
+        return saved(checkpoint, name, lambda: read_block(task, part, scores, report.of_block(i)))
+
+    return joined(map_blocks(read, len(spans), mesh), spans)
+
+
+def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
+    """Where the blocks of a layer are stored."""
+    if task.checkpoint is None:
+        return Checkpoint(None)
+    scheme = check_scheme(task.scheme)
+    # the first draw distinguishes two schemes of one name
+    first = draw(
+        task.keys[0], np.int32(0), probe.groups, scheme, probe.num_units, probe.weights.dtype
+    )
+    counts = task.num_replicates, task.num_permutations, task.num_splits
+    bounds = [np.asarray(x, np.float64) for x in task.options.activation_range or ()]
+    strata = [] if task.strata is None else [np.unique(task.strata, return_inverse=True)[1]]
+    roots = [] if task.roots is None else [task.roots]
+    return checkpoint_for(
+        task.checkpoint, task.keys[0], probe, task.metric.name, task.alpha, counts, scheme.name,
+        np.asarray(first), str(task.options.method), task.options.largest_unit, task.memory_limit,
+        len(bounds), *bounds, len(strata), *strata, len(roots), *roots,
+    )  # fmt: skip
+
+
+def _spans(task: Task, probe: Probe, limit: float | None, checkpoint: Checkpoint) -> list[Span]:
+    """The blocks of a layer; the memory that was free at first decides, however much is now."""
+    number = probe.num_neurons
+    if task.metric.joint:  # it reads all neurons together
+        return [Span(0, number, 0)]
+
+    def make() -> tuple[np.ndarray]:
+        spans = blocks_of(number, probe.num_concepts, task.num_replicates, limit)
+        return (np.asarray(spans),)
+
+    (table,) = checkpoint.piece("blocks", make)
+    return [Span(*map(int, row)) for row in table]
+
+
+def blocks_of(
+    num_neurons: int, num_concepts: int, num_replicates: int, limit: float | None
+) -> list[Span]:
+    """Divide neurons into blocks of one length whose replicates fit into memory.
+
+    Parameters
+    ----------
+    num_neurons, num_concepts, num_replicates : int
+    limit : float or None
+        Bytes for a block; by default half of what is free.
+    """
+    limit = 0.5 * free_memory() if limit is None else limit
+    pairs = min(num_concepts, MAX_CANDIDATES)
+    fit = int(SHARE * limit / (4 * COPIES * pairs * num_replicates))
+    most = min(max(fit, LEAST), MOST)
+    blocks = -(-num_neurons // most)
+    length = -(-num_neurons // blocks)
+    starts = [min(i * length, num_neurons - length) for i in range(blocks)]
+    return [Span(a, a + length, i * length - a) for i, a in enumerate(starts)]
+
+
+class BlockProgress:
+    """Adds up the progress of blocks, which may run at the same time.
+
+    Parameters
+    ----------
+    progress : callable or None
+        Called as ``progress(stage, done, total)``, where the total is that of all blocks.
+    number : int
+        Number of blocks.
+    """
+
+    def __init__(self, progress: StageProgress | None, number: int) -> None:
+        self._progress = progress
+        self._number = number
+        self._done: dict[str, dict[int, int]] = {}
+        self._lock = Lock()
+
+    def of_block(self, block: int) -> StageProgress:
+        """The function that a block calls."""
+
+        def report(stage: str, done: int, total: int) -> None:
+            if self._progress is None:
+                return
+            with self._lock:
+                blocks = self._done.setdefault(stage, {})
+                blocks[block] = done
+                self._progress(stage, sum(blocks.values()), total * self._number)
+
+        return report
+
+
+def map_blocks(read: Callable[[int], Record], number: int, mesh: Mesh | None) -> list[Record]:
+    """The records of all blocks, in their order.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(i)`` gives the record of block i.
+    number : int
+        Number of blocks.
+    mesh : jax.sharding.Mesh or None
+        Devices that take the blocks in turn, each one at a time. They may belong to several
+        processes, all of which get all records.
+    """
+    if mesh is None:
+        return [read(i) for i in range(number)]
+    devices = list(mesh.devices.flat)
+    owner = [devices[i % len(devices)] for i in range(number)]
+    local = [d for d in devices if d.process_index == jax.process_index()]
+
+    def on(device: Any) -> dict[int, Record]:
+        with jax.default_device(device):
+            return {i: read(i) for i in range(number) if owner[i] == device}
+
+    own: dict[int, Record] = {}
+    with ThreadPoolExecutor(max(len(local), 1)) as pool:
+        for found in pool.map(on, local):
+            own |= found
+    if len({d.process_index for d in devices}) == 1:
+        return [own[i] for i in range(number)]
+    everywhere = gathered({i: _packed(x) for i, x in own.items()})
+    return [_unpacked(everywhere[i]) for i in range(number)]
+
+
+def saved(checkpoint: Checkpoint, name: str, read: Callable[[], Record]) -> Record:
+    """The record that a checkpoint has under a name, or else the one that is read."""
+    return _unpacked(checkpoint.piece(name, lambda: _packed(read())))
+
+
+def joined(records: Sequence[Record], spans: Sequence[Span]) -> Record:
+    """One record of all neurons: arrays one after the other, plain values of the first block."""
+    if len(records) == 1:
+        return records[0]
+    return {
+        name: np.concatenate([x[name][span.skip :] for x, span in zip(records, spans, strict=True)])
+        if isinstance(value, np.ndarray)
+        else value
+        for name, value in records[0].items()
+    }
+
+
+def _packed(record: Record) -> tuple[np.ndarray, ...]:
+    """Arrays alone, the first of which tells the names and the plain values."""
+    arrays = {name: np.asarray(x) for name, x in record.items() if isinstance(x, np.ndarray)}
+    plain = {name: x for name, x in record.items() if name not in arrays}
+    text = json.dumps({"arrays": list(arrays), "plain": plain})
+    return np.frombuffer(text.encode(), np.uint8), *arrays.values()
+
+
+def _unpacked(pieces: tuple[np.ndarray, ...]) -> Record:
+    names = json.loads(pieces[0].tobytes())
+    plain = {k: tuple(x) if isinstance(x, list) else x for k, x in names["plain"].items()}
+    return plain | dict(zip(names["arrays"], pieces[1:], strict=True))

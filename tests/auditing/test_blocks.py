@@ -1,0 +1,121 @@
+"""An audit reads a layer in blocks of neurons: the numbers, the memory and what is saved."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from builders import close_fields, same_fields
+
+import neurotrust_jax as nt
+from neurotrust_jax.auditing import blocks
+
+KEY = jax.random.key(0)
+OPTIONS = {"num_replicates": 60, "num_permutations": 39, "num_splits": 4}
+
+
+@pytest.fixture(scope="module")
+def probe():
+    """A layer of 23 neurons in three blocks of 8, of which the last begins a neuron early."""
+    rng = np.random.default_rng(0)
+    concepts = rng.random((240, 5)) < 0.3
+    effect = rng.uniform(0, 3, 23)
+    activations = rng.normal(size=(240, 23)) + effect * concepts[:, np.arange(23) % 5]
+    activations[:, 20] = 0  # no label
+    return nt.make_probe(activations, concepts, top_fraction=0.2)
+
+
+@pytest.fixture
+def short_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "MOST", 9)
+    monkeypatch.setattr(blocks, "LEAST", 4)
+
+
+@pytest.mark.parametrize(("number", "limit"), [(1, None), (512, 1e12), (513, 1e12), (5000, 1e9),
+                                               (130, 1e3), (33_000, 4e9)])  # fmt: skip
+def test_blocks_of_one_length_cover_every_neuron_once(number, limit):
+    spans = blocks.blocks_of(number, 256, 1000, limit)
+    assert len({x.stop - x.start for x in spans}) == 1
+    assert spans[0].stop - spans[0].start <= blocks.MOST
+    covered = [u for x in spans for u in range(x.start + x.skip, x.stop)]
+    assert covered == list(range(number))
+
+
+def test_blocks_are_shorter_where_memory_is_short():
+    def length(limit, concepts=256, replicates=1000):
+        start, stop, _ = blocks.blocks_of(51_200, concepts, replicates, limit)[0]
+        return stop - start
+
+    assert length(1e12) == blocks.MOST
+    assert length(1e6) == blocks.LEAST
+    assert length(2e9) < length(4e9) < length(4e9, concepts=100)
+    assert length(4e9, concepts=5000) == length(4e9)  # no more than 256 are followed
+    assert length(4e9, replicates=2000) < length(4e9)
+
+
+@pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
+def test_division_into_blocks_has_no_effect(probe, metric, request):
+    whole = nt.audit(KEY, probe, metric, **OPTIONS)
+    request.getfixturevalue("short_blocks")
+    close_fields(nt.audit(KEY, probe, metric, **OPTIONS), whole)
+
+
+def test_progress_adds_up_over_blocks(probe, short_blocks):
+    told = []
+    nt.audit(KEY, probe, **OPTIONS, progress=lambda *x: told.append(x))
+    for stage, total in (("resampling", 3 * 60), ("judging", 3 * 3)):
+        done = [d for name, d, t in told if name == stage]
+        assert done == sorted(done)
+        assert done[-1] == total
+        assert {t for name, _, t in told if name == stage} == {total}
+
+
+def test_an_interrupted_audit_goes_on_with_the_next_block(
+    probe, short_blocks, tmp_path, monkeypatch
+):
+    whole = nt.audit(KEY, probe, **OPTIONS)
+    read = []
+
+    def spied(task, part, scores, progress, _read=blocks.read_block):
+        if len(read) == 2:
+            raise KeyboardInterrupt
+        read.append(part.neuron_names[0])
+        return _read(task, part, scores, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "read_block", spied)
+        with pytest.raises(KeyboardInterrupt):
+            nt.audit(KEY, probe, **OPTIONS, checkpoint=tmp_path)
+        read[:] = read[:1]
+        # less memory is free now; the blocks stay as they were
+        patch.setattr(blocks, "MOST", 5)
+        again = nt.audit(KEY, probe, **OPTIONS, checkpoint=tmp_path)
+    assert read == ["0", "15"]  # the first two blocks came from the folder
+    same_fields(again, whole)
+    # another level is another audit
+    with monkeypatch.context() as patch:
+        read.clear()
+        patch.setattr(blocks, "read_block", spied)
+        with pytest.raises(KeyboardInterrupt):
+            nt.audit(KEY, probe, **OPTIONS, alpha=0.2, checkpoint=tmp_path)
+
+
+def test_a_metric_of_the_same_name_is_another_audit(probe, short_blocks, tmp_path):
+    nt.audit(KEY, probe, "iou", **OPTIONS, checkpoint=tmp_path)
+    half = nt.six_sum_metric(
+        "iou", "binary", "binary", lambda s: s.FC / (2 * s.F), (0.0, 0.5), "half of the precision"
+    )
+    found = nt.audit(KEY, probe, half, **OPTIONS, checkpoint=tmp_path)
+    np.testing.assert_array_equal(
+        found.similarity, np.asarray(nt.identify(probe, half).similarity)[:, 0]
+    )
+
+
+def test_a_damaged_block_is_read_again(probe, short_blocks, tmp_path, caplog):
+    whole = nt.audit(KEY, probe, **OPTIONS, checkpoint=tmp_path)
+    (folder,) = tmp_path.iterdir()
+    damaged = sorted(Path(folder).glob("block-1-*.npz"))
+    assert len(damaged) == 1
+    damaged[0].write_bytes(damaged[0].read_bytes()[:100])
+    same_fields(nt.audit(KEY, probe, **OPTIONS, checkpoint=tmp_path), whole)
+    assert "can not be used" in caplog.text
