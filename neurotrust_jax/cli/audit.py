@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
+from .compilation import keep_compiled_functions
 from .options import (
     ActivationRange,
     Alpha,
@@ -110,6 +111,7 @@ def audit_command(
     from ..runs import Files, Options, audit_files
 
     start = time.perf_counter()
+    keep_compiled_functions()
     files = Files(
         tuple(activations), concepts, names=names, groups=groups, thresholds=thresholds,
         hierarchy=hierarchy, examples=examples,

@@ -16,6 +16,7 @@ from rich.text import Text
 from .._runtime.text import as_cell, visible
 from ..auditing.label_checks import Finding
 from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES, left_out_text
+from .compilation import keep_compiled_functions
 from .inputs import load_claims_and_probe
 from .options import (
     ActivationRange,
@@ -97,6 +98,7 @@ def check_command(
     from ..auditing.label_checks import judge_labels, match_labels
     from ..runs import Files, Options
 
+    keep_compiled_functions()
     files = Files((activations,), concepts, names=names, groups=groups, thresholds=thresholds)
     inputs = (descriptions, *files.all().values())
     if out is not None and out.exists() and any(out.samefile(path) for path in inputs):

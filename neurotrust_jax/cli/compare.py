@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
+from .compilation import keep_compiled_functions
 from .inputs import load_claims_and_probe
 from .options import (
     Alpha,
@@ -97,6 +98,7 @@ def compare_command(
         other_groups = groups
     elif other_groups is None:
         _refuse_groups_of_others(groups)
+    keep_compiled_functions()
     first = Files((activations,), concepts, names=names, groups=groups)
     second = Files(
         (other_activations or activations,), other_concepts or concepts,

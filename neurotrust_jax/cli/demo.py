@@ -12,6 +12,7 @@ import typer
 
 from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
 from ..tasks import TASKS, get_task
+from .compilation import keep_compiled_functions
 from .options import (
     Alpha,
     Metric,
@@ -69,6 +70,7 @@ def demo_command(
     from ..tasks import train_layer
 
     start = time.perf_counter()
+    keep_compiled_functions()
     out.mkdir(parents=True, exist_ok=True)
     key = jax.random.key(seed)
     with progress_bars() as progress:

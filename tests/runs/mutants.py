@@ -14,4 +14,16 @@ MUTANTS = [
         ("LayerData.probe", "number * probe.top_fraction < 1", "number * probe.top_fraction < 0",
          "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
     ),
+    *of(
+        "cli/output.py",
+        ("log_line", "seconds * (total - done) / (done - first)",
+         "seconds * (total - done) / done", "test_command.py::test_a_line_of_the_log"),
+        ("log_line", "seconds * (total - done) / (done - first)",
+         "seconds * total / (done - first)", "test_command.py::test_a_line_of_the_log"),
+    ),
+    *of(
+        "cli/compilation.py",
+        ("remove_oldest", "max(found.st_atime, found.st_mtime)", "found.st_mtime",
+         "test_command.py::test_what_was_not_used_for_longest_is_removed_first"),
+    ),
 ]  # fmt: skip
