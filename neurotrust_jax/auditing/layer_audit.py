@@ -151,10 +151,10 @@ def audit(
     concepts = judge_concepts(probe, metric, min_positives, hierarchy)
     judged = concepts.probe
     roots = None if concepts.hierarchy is None else _roots(judged, concepts.hierarchy)
+    options = BoundOptions(method, activation_range, largest_unit)
     task = Task(
-        metric, roots, alpha, num_replicates, num_permutations, num_splits, scheme,
-        BoundOptions(method, activation_range, largest_unit), strata, tuple(jax.random.split(key, 3)),
-        memory_limit, checkpoint,
+        metric, roots, alpha, num_replicates, num_permutations, num_splits, scheme, options, strata,
+        tuple(jax.random.split(key, 3)), memory_limit, checkpoint,
     )  # fmt: skip
     record = read_layer(task, judged, mesh, progress)
     sets, unfit = conformal_of(tuple(part_of(record, "scores").values()), judged, metric, alpha)

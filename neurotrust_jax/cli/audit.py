@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import typer
+from jax.sharding import Mesh
 
 from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
 from .compilation import keep_compiled_functions
@@ -74,6 +76,14 @@ Split = Annotated[
         "thresholds hold; 0 sets none aside. Default 0.2 if thresholds come from the data.",
     ),
 ]
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="Share the neurons among the processes of a cluster that JAX recognises, such as "
+        "those of srun or mpirun, and among all their devices. All must see the folder OUT.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Start over, whatever OUT holds.")]
 
 
@@ -100,6 +110,7 @@ def audit_command(
     seed: Seed = 0,
     memory_limit: MemoryLimit = None,
     rows: Rows = 10,
+    distributed: Distributed = False,
     force: Force = False,
 ) -> None:
     """Say how far the labels of your neurons can be trusted, from arrays on disk.
@@ -112,6 +123,8 @@ def audit_command(
 
     start = time.perf_counter()
     keep_compiled_functions()
+    mesh = _mesh_of_cluster() if distributed else None
+    first = mesh is None or jax.process_index() == 0
     files = Files(
         tuple(activations), concepts, names=names, groups=groups, thresholds=thresholds,
         hierarchy=hierarchy, examples=examples,
@@ -126,16 +139,30 @@ def audit_command(
         with progress_bars() as progress:
             found = audit_files(
                 files, out, options, layers=tuple(layer or ()), memory_limit=memory_limit,
-                force=force, progress=progress,
+                mesh=mesh, force=force, progress=progress if first else None,
             )  # fmt: skip
     except KeyboardInterrupt:
         console.print("Interrupted. The same command goes on where this one stopped.")
         raise
+    if not first:
+        return
     for result in found:
         if rows:
             console.print(neuron_table(result, rows=rows))
         console.print(f"\n{summary(result)}\n", highlight=False, markup=False)
     _print_end(out, time.perf_counter() - start)
+
+
+def _mesh_of_cluster() -> Mesh:
+    """All devices of all processes of a cluster, which this process joins."""
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"--distributed finds no cluster ({error}); start the command in every process by srun "
+            "or mpirun, or leave the option out"
+        ) from None
+    return jax.make_mesh((jax.device_count(),), ("blocks",))
 
 
 def _print_end(out: Path, seconds: float) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental.multihost_utils import sync_global_devices
+from jax.sharding import Mesh
 
 from .._runtime.checkpoint import check_folder, write_whole
 from .._runtime.chunks import StageProgress
@@ -50,6 +53,7 @@ def audit_files(
     *,
     layers: tuple[str, ...] = (),
     memory_limit: float | None = None,
+    mesh: Mesh | None = None,
     force: bool = False,
     progress: StageProgress | None = None,
 ) -> list[Audit]:
@@ -71,7 +75,10 @@ def audit_files(
     layers : tuple of str
         Names of the layers to audit; all unless given.
     memory_limit : float, optional
-        Bytes that resampling may take, see :func:`neurotrust_jax.bootstrap`.
+        Bytes that an audit may take, see :func:`neurotrust_jax.audit`.
+    mesh : jax.sharding.Mesh, optional
+        Devices that share the neurons, also those of several processes, which must see one folder.
+        The first process writes it.
     force : bool
         Start over, whatever the folder holds.
     progress : callable, optional
@@ -98,13 +105,17 @@ def audit_files(
     thresholds, examples_of = _check_layers(found, files, hierarchy, report_progress)
     manifest = make_manifest(files, options, sorted(found), report_progress)
     manifest["thresholds"] = thresholds
-    read_earlier(out / "manifest.json", manifest, force)
+    manifest["done"] = read_earlier(out / "manifest.json", manifest, force).get("done", {})
+    first = mesh is None or jax.process_index() == 0
     out.mkdir(parents=True, exist_ok=True)
-    with lock_folder(out):
-        manifest["done"] = read_earlier(out / "manifest.json", manifest, force).get("done", {})
-        for folder in (*(out / folder_name(layer) for layer in found), out):
-            remove_unfinished(folder, force)
-        write_manifest(manifest, out)
+    with lock_folder(out) if first else nullcontext():
+        if first:
+            manifest["done"] = read_earlier(out / "manifest.json", manifest, force).get("done", {})
+            for folder in (*(out / folder_name(layer) for layer in found), out):
+                remove_unfinished(folder, force)
+            write_manifest(manifest, out)
+        if mesh is not None:  # the others begin when the folder is ready
+            sync_global_devices("folder")
         audits, examples = [], []
         for name, layer in found.items():
             folder = out / folder_name(name) if len(found) > 1 else out
@@ -113,14 +124,19 @@ def audit_files(
             if result is None:
                 result = _audit_layer(
                     probe, options, folder, layer=name, hierarchy=hierarchy,
-                    memory_limit=memory_limit, progress=report_progress,
+                    memory_limit=memory_limit, mesh=mesh, progress=report_progress,
                 )  # fmt: skip
-                manifest["done"][name] = file_hash(folder / "audit.json")
-                write_manifest(manifest, out)
-            shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+                if first:
+                    write_whole(folder / "audit.json", partial(write_audit, result))
+                    save_figures(result, folder)
+                    manifest["done"][name] = file_hash(folder / "audit.json")
+                    write_manifest(manifest, out)
             audits.append(result)
-            examples.append(examples_of(probe) if examples_of else None)
-        _write_reports(audits, examples, manifest, out)
+            if first:
+                shutil.rmtree(folder / CHUNKS, ignore_errors=True)
+                examples.append(examples_of(probe) if examples_of else None)
+        if first:
+            _write_reports(audits, examples, manifest, out)
         return audits
 
 
@@ -163,22 +179,20 @@ def _audit_layer(
     layer: str,
     hierarchy: Mapping[str, str] | None,
     memory_limit: float | None,
+    mesh: Mesh | None,
     progress: StageProgress,
 ) -> Audit:
-    """Audit one layer, and write its ``audit.json`` and figures."""
+    """Audit one layer, with a folder for what is finished of it."""
     folder.mkdir(exist_ok=True)
-    result = audit(
+    return audit(
         jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
         num_replicates=options.num_replicates, num_permutations=options.num_permutations,
         scheme=options.scheme, method=options.method, activation_range=options.activation_range,
         largest_unit=options.largest_unit, hierarchy=hierarchy,
-        min_positives=options.min_positives, layer=layer, memory_limit=memory_limit,
+        min_positives=options.min_positives, layer=layer, memory_limit=memory_limit, mesh=mesh,
         checkpoint=folder / CHUNKS,
         progress=lambda stage, done, total: progress(join(layer, stage), done, total),
     )  # fmt: skip
-    write_whole(folder / "audit.json", partial(write_audit, result))
-    save_figures(result, folder)
-    return result
 
 
 def _write_reports(
