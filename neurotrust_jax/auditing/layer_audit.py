@@ -44,7 +44,7 @@ def audit(
     *,
     alpha: float = 0.1,
     num_replicates: int = 1000,
-    num_permutations: int = 1000,
+    num_permutations: int | None = None,
     num_splits: int = 40,
     scheme: str | Scheme = "multinomial",
     method: str = "auto",
@@ -70,9 +70,9 @@ def audit(
         the neurons that are called explained is expected to be noise.
     num_replicates : int
         Bootstrap replicates.
-    num_permutations : int
-        Permutations of :func:`permutation_test`. 0 leaves the test out, and then no neuron is
-        called unexplained.
+    num_permutations : int, optional
+        Permutations of :func:`permutation_test`, which chooses their number unless it is given. 0
+        leaves the test out, and then no neuron is called unexplained.
     num_splits : int
         Splits of the sampling units into halves, by which :func:`conformal_sets` and
         :func:`replication_probability` are calibrated and the winner's curse is measured; at
@@ -140,7 +140,7 @@ def audit(
     stage = progress or (lambda stage, done, total: None)
     boot_key, null_key, split_key = jax.random.split(key, 3)
     null = None
-    if num_permutations:
+    if num_permutations != 0:
         null = permutation_test(
             null_key, data.probe, metric, num_permutations=num_permutations, strata=strata,
             alpha=alpha, scores=data.similarity, checkpoint=checkpoint,
@@ -193,13 +193,13 @@ def audit(
 def _check_options(
     alpha: float,
     num_replicates: int,
-    num_permutations: int,
+    num_permutations: int | None,
     num_splits: int,
     scheme: str | Scheme,
     min_positives: int,
 ) -> None:
     check_share(alpha, "alpha")
-    if num_permutations != 0:
+    if num_permutations not in (None, 0):
         check_count(num_permutations, "num_permutations")
     check_count(num_replicates, "num_replicates")
     if check_count(num_splits, "num_splits") < 2:
