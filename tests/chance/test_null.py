@@ -467,7 +467,7 @@ def test_rows_taken_from_a_probe_may_leave_groups_out():
 # Monte Carlo. A sound test fails a check by chance less than once in 10,000 runs (4 standard
 # errors), and here the seeds are fixed besides.
 
-DATASETS, NEURONS, REPLICATES, LEVEL = 125, 8, 99, 0.05
+DATASETS, NEURONS, REPLICATES, LEVEL = 125, 8, 199, 0.05
 # The neurons of a dataset share their permutations, of which the realised level depends with
 # variance LEVEL (1 - LEVEL) / (R + 1); hence the second factor.
 NOISE = 4 * np.sqrt(LEVEL * (1 - LEVEL) / (DATASETS * NEURONS) * (1 + (NEURONS - 1) / REPLICATES))
