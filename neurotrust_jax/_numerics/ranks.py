@@ -12,7 +12,9 @@ from jax import Array, lax
 
 from .sums import running_total
 
-__all__ = ["COLUMNS", "Ranking", "ascending", "mid_ranks", "rank_from_top", "ranking"]
+__all__ = [
+    "COLUMNS", "Ranking", "ascending", "mid_ranks", "rank_from_top", "ranking", "tied_with_next",
+]  # fmt: skip
 
 COLUMNS = 64  # turned from columns to rows at a time
 
@@ -41,6 +43,25 @@ def ascending(values: Array) -> Array:
     for some, columns in _in_columns(np.asarray(values)):
         order[:, some] = np.argsort(columns, axis=1).T
     return jax.device_put(order)
+
+
+def tied_with_next(values: Array) -> np.ndarray:
+    """Whether each value of a column, in ascending order, equals the next one, [d, n - 1] of bool.
+
+    Much cheaper than a :func:`ranking` where only the sizes of ties matter.
+    """
+    if not _by_numpy(values):
+        return np.asarray(_equal_to_next(_sorted_by_xla(values)[0]))
+    tied = np.empty((values.shape[1], values.shape[0] - 1), bool)
+    for some, columns in _in_columns(np.asarray(values)):
+        columns = np.sort(columns, axis=1)
+        np.equal(columns[:, 1:], columns[:, :-1], out=tied[some])
+    return tied
+
+
+@jax.jit
+def _equal_to_next(ascending: Array) -> Array:
+    return ascending[:, 1:] == ascending[:, :-1]
 
 
 def ranking(values: Array) -> Ranking:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from .._runtime.chunks import StageProgress
-from ..chance.null import permutation_test
+from ..chance.null import PermutationPlan
 from ..faithfulness.wide_intervals import label_intervals
 from ..metrics.metric import Metric
 from ..probing.probe import Probe
@@ -44,10 +44,11 @@ class Task:
     roots : numpy.ndarray [C] of int, or None
         Number of the tree of the hierarchy that each concept is in; None without a hierarchy.
     alpha : float
-    num_replicates, num_permutations, num_splits : int
+    num_replicates, num_splits : int
     scheme : str or Scheme
     options : BoundOptions
-    strata : array [n], or None
+    plan : PermutationPlan or None
+        None where the test is left out.
     keys : tuple of JAX PRNG keys
         For replicates, permutations and splits.
     memory_limit : float or None
@@ -59,11 +60,10 @@ class Task:
     roots: np.ndarray | None
     alpha: float
     num_replicates: int
-    num_permutations: int
     num_splits: int
     scheme: str | Scheme
     options: BoundOptions
-    strata: Any
+    plan: PermutationPlan | None
     keys: tuple[Array, Array, Array]
     memory_limit: float | None
     checkpoint: Any
@@ -85,8 +85,8 @@ def read_block(task: Task, probe: Probe, scores: Array, progress: StageProgress)
     data = prepare(probe, task.metric, scores)
     bounds = bound_block(data, task.alpha, task.options)
     record: Record = {}
-    if task.num_permutations:
-        record |= _of_chance(task, data, progress)
+    if task.plan is not None and task.plan.shared is None:
+        record |= _of_chance(task, task.plan, data, progress)
     record |= _of_replicates(task, data, bounds, progress)
     progress("judging", 1, STEPS)
     record |= _of_halves(task, data)
@@ -110,13 +110,15 @@ def _named(name: str, values: Any) -> Record:
     return {f"{name}.{k}": x for k, x in fields.items()}
 
 
-def _of_chance(task: Task, data: PreparedBlock, progress: StageProgress) -> Record:
-    null = permutation_test(
-        task.keys[1], data.probe, task.metric, num_permutations=task.num_permutations,
-        strata=task.strata, alpha=task.alpha, scores=data.similarity, checkpoint=task.checkpoint,
+def _of_chance(
+    task: Task, plan: PermutationPlan, data: PreparedBlock, progress: StageProgress
+) -> Record:
+    """Compare the neurons with a null of their own each."""
+    null = plan.draw(
+        task.keys[1], data.probe, checkpoint=task.checkpoint,
         progress=lambda done, total: progress("permuting", done, total),
     )  # fmt: skip
-    return _named("null", null)
+    return _named("null", plan.judge(np.asarray(data.found.similarity)[:, 0], null))
 
 
 def _of_replicates(

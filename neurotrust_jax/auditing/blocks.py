@@ -96,14 +96,15 @@ def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
     first = draw(
         task.keys[0], np.int32(0), probe.groups, scheme, probe.num_units, probe.weights.dtype
     )
-    counts = task.num_replicates, task.num_permutations, task.num_splits
+    counts = task.num_replicates, task.num_splits
     bounds = [np.asarray(x, np.float64) for x in task.options.activation_range or ()]
-    strata = [] if task.strata is None else [np.unique(task.strata, return_inverse=True)[1]]
+    permuted = None if task.plan is None else task.plan.num_permutations
+    trading = [] if task.plan is None else jax.tree.leaves(task.plan.layout)
     roots = [] if task.roots is None else [task.roots]
     return checkpoint_for(
         task.checkpoint, task.keys[0], probe, task.metric.name, task.alpha, counts, scheme.name,
-        np.asarray(first), str(task.options.method), task.options.largest_unit, task.memory_limit,
-        len(bounds), *bounds, len(strata), *strata, len(roots), *roots,
+        np.asarray(first), str(task.options.method), task.options.largest_unit, task.memory_limit, permuted,
+        len(bounds), *bounds, len(trading), *trading, len(roots), *roots,
     )  # fmt: skip
 
 

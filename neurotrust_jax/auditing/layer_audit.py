@@ -12,8 +12,7 @@ from jax.sharding import Mesh
 
 from .._runtime.chunks import StageProgress
 from .._runtime.validation import check_count, check_share
-from ..chance.null import PermutationTest
-from ..chance.p_values import adjusted
+from ..chance.null import ByChance, PermutationTest, plan_permutations
 from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.metric import Metric
 from ..metrics.table import get_metric
@@ -49,7 +48,7 @@ def audit(
     *,
     alpha: float = 0.1,
     num_replicates: int = 1000,
-    num_permutations: int = 1000,
+    num_permutations: int | None = None,
     num_splits: int = 40,
     scheme: str | Scheme = "multinomial",
     method: str = "auto",
@@ -79,9 +78,9 @@ def audit(
         the neurons that are called explained is expected to be noise.
     num_replicates : int
         Bootstrap replicates.
-    num_permutations : int
-        Permutations of :func:`permutation_test`. 0 leaves the test out, and then no neuron is
-        called unexplained.
+    num_permutations : int, optional
+        Permutations of :func:`permutation_test`, which chooses their number unless it is given. 0
+        leaves the test out, and then no neuron is called unexplained.
     num_splits : int
         Splits of the sampling units into halves, by which :func:`conformal_sets` and
         :func:`replication_probability` are calibrated and the winner's curse is measured; at
@@ -151,10 +150,14 @@ def audit(
     concepts = judge_concepts(probe, metric, min_positives, hierarchy)
     judged = concepts.probe
     roots = None if concepts.hierarchy is None else _roots(judged, concepts.hierarchy)
-    options = BoundOptions(method, activation_range, largest_unit)
+    boot_key, null_key, split_key = jax.random.split(key, 3)
+    plan = None
+    if num_permutations != 0:
+        plan = plan_permutations(judged, metric, num_permutations, strata, alpha)
     task = Task(
-        metric, roots, alpha, num_replicates, num_permutations, num_splits, scheme, options, strata,
-        tuple(jax.random.split(key, 3)), memory_limit, checkpoint,
+        metric, roots, alpha, num_replicates, num_splits, scheme,
+        BoundOptions(method, activation_range, largest_unit), plan,
+        (boot_key, null_key, split_key), memory_limit, checkpoint,
     )  # fmt: skip
     record = read_layer(task, judged, mesh, progress)
     sets, unfit = conformal_of(tuple(part_of(record, "scores").values()), judged, metric, alpha)
@@ -162,7 +165,7 @@ def audit(
     if not unfit:
         guarantee, headline = sets.guarantee, np.asarray(sets.mask)
     replication = _replication(record, judged)
-    null = _null(record, task)
+    null = None if plan is None else _null(record, task, judged, progress)
     q_value = np.full(len(headline), np.nan) if null is None else np.asarray(null.q_value)
     probability = replication["answer_probability"]
     verdicts = judge_layer(concepts, record, headline, q_value, probability, alpha)
@@ -202,13 +205,13 @@ def audit(
 def _check_options(
     alpha: float,
     num_replicates: int,
-    num_permutations: int,
+    num_permutations: int | None,
     num_splits: int,
     scheme: str | Scheme,
     min_positives: int,
 ) -> None:
     check_share(alpha, "alpha")
-    if num_permutations != 0:
+    if num_permutations not in (None, 0):
         check_count(num_permutations, "num_permutations")
     check_count(num_replicates, "num_replicates")
     if check_count(num_splits, "num_splits") < 2:
@@ -247,12 +250,18 @@ def _replication(record: Record, probe: Probe) -> dict[str, Any]:
     }
 
 
-def _null(record: Record, task: Task) -> PermutationTest | None:
-    """The permutation test of all neurons."""
-    found = part_of(record, "null")
-    if not found:
-        return None
-    q_value = np.asarray(adjusted(found["p_value"]))
-    return PermutationTest(
-        **found | {"q_value": q_value, "explained": q_value <= task.alpha * (1 + 1e-6)}
-    )
+def _null(
+    record: Record, task: Task, probe: Probe, progress: StageProgress | None
+) -> PermutationTest:
+    """The permutation test of all neurons; a null that they share is drawn here, once."""
+    assert task.plan is not None
+    if task.plan.shared is None:
+        found = ByChance(**part_of(record, "null"))
+    else:
+        stage = progress or (lambda stage, done, total: None)
+        null = task.plan.draw(
+            task.keys[1], probe, checkpoint=task.checkpoint,
+            progress=lambda done, total: stage("permuting", done, total),
+        )  # fmt: skip
+        found = task.plan.judge(record["similarity"], null)
+    return jax.device_get(task.plan.test(record["similarity"], found))

@@ -3,6 +3,10 @@
 Every concept is a further chance to look similar. The test permutes the concepts' rows against the
 activations, all concepts together, and takes the best similarity again: this is the similarity of
 the label that chance finds.
+
+Neurons whose values tie in the same way share one null where samples are independent and of equal
+weight, see :mod:`.tie_patterns`. The number of permutations then costs little, however wide the
+layer.
 """
 
 from __future__ import annotations
@@ -11,25 +15,34 @@ import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
-from .._runtime.chunks import Progress, in_chunks
+from .._runtime.chunks import Progress
 from .._runtime.validation import check_count, check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import check_scores, similarity
 from ..metrics.table import get_metric
-from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
-from .p_values import adjusted, compare
-from .permutations import Layout, PowerWarning, draw_rows, layout_of
-from .permuted_statistics import Statistic, permuted_statistic
+from .layer_null import LayerNull, draw_null, enough_permutations, shared_null
+from .p_values import adjusted, compare, holm
+from .permutations import Layout, PowerWarning, layout_of
+from .shared_null import SharedNull
 
-__all__ = ["PermutationTest", "PowerWarning", "permutation_test"]
+__all__ = [
+    "ByChance",
+    "PermutationPlan",
+    "PermutationTest",
+    "PowerWarning",
+    "permutation_test",
+    "plan_permutations",
+]
+
+CHUNK = 64  # permutations of a compiled call
 
 
 @partial(
@@ -60,18 +73,20 @@ class PermutationTest:
     q_value : Array [U]
         Adjusted over the layer's labelled neurons: calling those with a q-value of at most alpha
         explained, a share of alpha of them is expected to be false where the neurons are
-        independent of each other or positively dependent, see :func:`benjamini_hochberg`.
+        independent of each other or positively dependent, see :func:`benjamini_hochberg`. A null
+        that neurons share keeps them so (Bates et al., 2023, on conformal p-values).
     p_familywise : Array [U]
-        Adjusted so that with probability 1 - alpha no independent neuron in the layer is at most
-        alpha (Westfall and Young, 1993), where these neurons together are independent of the
-        concepts, not just each by itself. It reaches 1/(R+1) however wide the layer.
+        Adjusted so that with probability 1 - alpha no neuron that is independent of the concepts is
+        at most alpha (Holm, 1979), however the neurons depend on each other. No value is below
+        1/(R+1), and the smallest of m labelled neurons is m times its p-value: at least m / alpha
+        permutations are needed to find it.
     explained : Array [U] of bool
         Whether the q-value is at most alpha.
     statistic : Array [U]
         Similarity of the label: the largest over the concepts.
     null_quantile : Array [U]
-        Chance alone reaches this: a statistic above it has a p-value of at most alpha. -inf if
-        the null has too few defined statistics.
+        Chance alone reaches this: a statistic above it, by more than ties and rounding can change,
+        has a p-value of at most alpha. -inf if the null has too few defined statistics.
     null_mean : Array [U]
         Mean similarity of the label that chance finds.
     num_permutations : int
@@ -102,23 +117,30 @@ def permutation_test(
     probe: Probe,
     metric: str | Metric = "iou",
     *,
-    num_permutations: int = 1000,
+    num_permutations: int | None = None,
     strata: Any = None,
     alpha: float = 0.05,
     scores: Array | None = None,
-    chunk_size: int = 64,
+    chunk_size: int = CHUNK,
     checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> PermutationTest:
     """Test each neuron against the null that it is independent of all concepts (in each stratum).
 
-    Replicate r permutes the rows of the concepts by ``fold_in(key, r)``, the same for all concepts
-    and neurons; the statistic is the largest similarity over the concepts. With T_r its replicates,
+    Replicate r permutes the rows of the concepts, the same for all concepts; it depends on the key
+    and r alone. The statistic is the largest similarity over the concepts. With T_r its replicates,
     ``p = (1 + #{T_r >= T}) / (1 + R)``, which is valid for every R (Phipson and Smyth, 2010).
     Thresholds may come from the same activations: no permutation changes them. Only exchangeable
     units may trade places. With ``groups``, whole groups trade with others of their size, rows in
     their order; a group without a partner stays. The values are inspected, so this does not run
     inside ``jit``.
+
+    Without groups, strata or unequal weights the null depends on a neuron only through its number
+    of active samples, or through the ties of its activations, for every metric of six sums that
+    reads it as active or not, or by ranks (``iou`` or ``auroc``, say). It is then drawn once for
+    all neurons that agree in these. Chance ties of a few floats are not told apart for ``auroc``
+    and ``spearman``: a replicate that falls short of T by no more than these can change also
+    counts, at most a hundredth of the statistic's standard deviation, so that p is never too small.
 
     Parameters
     ----------
@@ -126,9 +148,14 @@ def permutation_test(
     probe : Probe
         Units that trade places must have equal sample weights.
     metric : str or Metric
-    num_permutations : int
+    num_permutations : int, optional
         Number of permutations R, at least 1 / alpha - 1. A neuron that stands alone among U needs
-        U / alpha of them to be explained by its q-value, as no p-value is below 1 / (R + 1).
+        R + 1 >= U / alpha to be explained by its q-value, as no p-value is below 1 / (R + 1).
+        Unless given, it is this number where neurons share the null, but at least 1,000 and at most
+        100,000, or fewer (never below 1,000) where that would take long: 10^9 / n, and 4 10^6 over
+        the number of tie patterns. It is 1,000 where each neuron needs its own null; raise it
+        there if few neurons of a wide layer can be expected to be explained. An alpha below 0.001
+        raises the 1,000 to 1 / alpha - 1.
     strata : array [n], optional
         Anything hashable per sample, constant within a group. Only units of one stratum trade
         places: dependence that the strata bring about alone is then no effect.
@@ -179,9 +206,104 @@ def permutation_test(
     True
     """
     metric = get_metric(metric)
+    plan = plan_permutations(probe, metric, num_permutations, strata, alpha)
+    chunk_size = check_count(chunk_size, "chunk_size")
+    scores = similarity(probe, metric) if scores is None else check_scores(scores, probe)
+    null = plan.draw(key, probe, chunk_size, checkpoint, progress)
+    statistic = np.asarray(jnp.nanmax(scores, axis=1))
+    return plan.test(statistic, plan.judge(statistic, null))
+
+
+class ByChance(NamedTuple):
+    """What chance alone gives some neurons, as NumPy arrays [U]: fields of a permutation test."""
+
+    p_value: np.ndarray
+    null_quantile: np.ndarray
+    null_mean: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class PermutationPlan:
+    """A permutation test after all checks.
+
+    Attributes
+    ----------
+    metric : Metric
+    layout : Layout
+    num_units, num_movable : int
+    shared : SharedNull or None
+        What the null of the whole layer is drawn from; None where each neuron has its own.
+    num_permutations : int
+    alpha : float
+    """
+
+    metric: Metric
+    layout: Layout
+    num_units: int
+    num_movable: int
+    shared: SharedNull | None
+    num_permutations: int
+    alpha: float
+
+    def draw(
+        self,
+        key: Array,
+        probe: Probe,
+        chunk_size: int = CHUNK,
+        checkpoint: Path | str | None = None,
+        progress: Progress | None = None,
+    ) -> LayerNull:
+        """Draw the null of the neurons of a probe: the whole layer, where it is shared."""
+        return draw_null(
+            key, probe, self.metric, self.layout, self.num_units, self.num_permutations,
+            shared=self.shared, chunk_size=min(chunk_size, self.num_permutations),
+            checkpoint=checkpoint, progress=progress,
+        )  # fmt: skip
+
+    def judge(self, statistic: np.ndarray, null: LayerNull) -> ByChance:
+        """Compare the statistics [U] of some neurons with their null."""
+        rank = _rank_of(self.alpha, self.num_permutations)
+        found = compare(statistic, null, rank=rank)
+        return ByChance(*(x.astype(statistic.dtype) for x in found))
+
+    def test(self, statistic: np.ndarray, found: ByChance) -> PermutationTest:
+        """Adjust the p-values of all neurons of a layer for their number."""
+        q_value = adjusted(jnp.asarray(found.p_value))
+        results = statistic, holm(found.p_value), *found
+        statistic, p_familywise, p_value, null_quantile, null_mean = map(jnp.asarray, results)
+        return PermutationTest(
+            p_value=p_value,
+            q_value=q_value,
+            p_familywise=p_familywise,
+            # a q-value is a rounded multiple of 1 / (R + 1), which may be alpha itself
+            explained=q_value <= self.alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps)),
+            statistic=statistic,
+            null_quantile=null_quantile,
+            null_mean=null_mean,
+            num_permutations=self.num_permutations,
+            num_movable=self.num_movable,
+            alpha=float(self.alpha),
+            metric=self.metric.name,
+        )
+
+
+def plan_permutations(
+    probe: Probe, metric: Metric, num_permutations: int | None, strata: Any, alpha: float
+) -> PermutationPlan:
+    """Check the arguments of a test, and decide how it is made, see :func:`permutation_test`."""
     check_share(alpha, "alpha")
-    num_permutations = check_count(num_permutations, "num_permutations")
-    chunk_size = min(check_count(chunk_size, "chunk_size"), num_permutations)
+    if num_permutations is not None:
+        num_permutations = check_count(num_permutations, "num_permutations")
+        _rank_of(alpha, num_permutations)
+    layout, num_units, num_movable = layout_of(probe, strata, alpha)
+    shared = shared_null(probe, metric, layout)
+    if num_permutations is None:
+        num_permutations = enough_permutations(probe.num_neurons, alpha, shared)
+    return PermutationPlan(metric, layout, num_units, num_movable, shared, num_permutations, alpha)
+
+
+def _rank_of(alpha: float, num_permutations: int) -> int:
+    """Which of the highest statistics of the null has a p-value of alpha."""
     # the factor keeps 0.1 * 10 at 1 in floating point
     rank = math.floor(alpha * (num_permutations + 1) * (1 + 1e-9))
     if rank < 1:
@@ -190,68 +312,4 @@ def permutation_test(
             f"{1 / (num_permutations + 1):.3g}, so none reaches alpha={alpha}; use at least "
             f"{math.ceil((1 - 1e-9) / alpha) - 1}"
         )
-    layout, num_units, num_movable = layout_of(probe, strata, alpha)
-
-    scores = similarity(probe, metric) if scores is None else check_scores(scores, probe)
-    observed = jnp.nanmax(scores, axis=1)
-    null = _null(
-        key, probe, metric, scores, layout, num_units, num_permutations, chunk_size,
-        checkpoint, progress,
-    )  # fmt: skip
-    p_value, p_familywise, null_quantile, null_mean = compare(
-        observed, jax.device_put(null), rank=rank
-    )
-    q_value = adjusted(p_value)
-    return PermutationTest(
-        p_value=p_value,
-        q_value=q_value,
-        p_familywise=p_familywise,
-        # a q-value is a rounded multiple of 1 / (R + 1), which may be alpha itself
-        explained=q_value <= alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps)),
-        statistic=observed,
-        null_quantile=null_quantile,
-        null_mean=null_mean,
-        num_permutations=num_permutations,
-        num_movable=num_movable,
-        alpha=float(alpha),
-        metric=metric.name,
-    )
-
-
-def _null(
-    key: Array,
-    probe: Probe,
-    metric: Metric,
-    scores: Array,
-    layout: Layout,
-    num_units: int,
-    num_permutations: int,
-    chunk_size: int,
-    checkpoint: Path | str | None,
-    progress: Progress | None,
-) -> np.ndarray:
-    """Statistics of all permutations, [R, U], some neurons at a time."""
-    parts = list(probe.in_neurons())
-    null: list[np.ndarray] = []
-    for i, (some, part) in enumerate(parts):
-        done_before = checkpoint_for(
-            checkpoint, key, part, metric.name, np.asarray(scores[some]), *jax.tree.leaves(layout)
-        )
-        statistic = permuted_statistic(part, metric)
-
-        def run(ids: Array, statistic: Statistic = statistic) -> tuple[Array]:
-            rows = draw_rows(key, ids, layout, num_units=num_units)
-            return _replicates(rows, statistic, metric=metric)
-
-        def report_progress(done: int, total: int, before: int = i) -> None:
-            if progress is not None:
-                progress((before * total + done) // len(parts), total)
-
-        null += in_chunks(run, num_permutations, chunk_size, done_before, report_progress)
-    return np.concatenate(null, axis=1)
-
-
-@partial(jax.jit, static_argnames="metric")
-def _replicates(rows: Array, statistic: Statistic, *, metric: Metric) -> tuple[Array]:
-    """Statistics of the permutations that give each row those concepts, one by one, [b, U]."""
-    return (lax.map(lambda x: statistic.best(x, metric), rows),)
+    return rank

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -9,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-__all__ = ["adjusted", "benjamini_hochberg", "compare"]
+from .layer_null import LayerNull
+
+__all__ = ["adjusted", "benjamini_hochberg", "compare", "holm"]
 
 ROUNDING = 64  # statistics that differ by this many units in the last place count as equal
 
@@ -70,34 +73,53 @@ def adjusted(p: Array) -> Array:
     return jnp.where(jnp.isnan(p), jnp.nan, q)
 
 
-@jax.jit
-def compare(observed: Array, null: Array, *, rank: Array) -> tuple[Array, Array, Array, Array]:
-    """p-values, family-wise p-values, the rank-th highest of the null and its mean: four [U]."""
-    every = jnp.concatenate([observed[None, :], null])
-    one_more = every.shape[0]
-    labelled = ~jnp.isnan(observed)
+def holm(p: np.ndarray) -> np.ndarray:
+    """Family-wise p-values [m] (Holm, 1979), for any dependence; NaN is left out, and stays NaN.
+
+    With the m p-values in ascending order, the i-th becomes ``max_{j <= i} (m - j + 1) p_(j)``, at
+    most 1.
+    """
+    order = np.argsort(p, kind="stable")[: np.count_nonzero(~np.isnan(p))]
+    scaled = p[order] * np.arange(len(order), 0, -1)
+    adjusted = np.full_like(p, np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return adjusted
+
+
+def compare(
+    observed: np.ndarray, null: LayerNull, *, rank: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """p-values, the rank-th highest statistic of the null and its mean, of some neurons: [V] each.
+
+    Parameters
+    ----------
+    observed : numpy.ndarray [V]
+        Statistics of the neurons; NaN without a label, and so are the results.
+    null : LayerNull
+        The null of these neurons.
+    rank : int
+        From 1 to R.
+    """
+    number = null.ascending.shape[1]
+    p_value, quantile, mean = np.full((3, len(observed)), np.nan)
+    judged = ~np.isnan(observed) & (null.of_neuron >= 0)
     # sums in another order round differently: a tie must not turn on that
-    size = jnp.where(jnp.isfinite(every), jnp.abs(every), 0).max(axis=0)
-    slack = ROUNDING * jnp.finfo(every.dtype).eps * size
+    size = np.fmax(np.abs(observed), null.largest[null.of_neuron] if judged.any() else 0)
+    slack = null.slack + (ROUNDING * np.finfo(observed.dtype).eps + null.excess) * size
+    near = (observed - slack).astype(observed.dtype)
+    for which, neurons in _by_null(null.of_neuron, judged):
+        ascending = null.ascending[which]
+        reached = number - np.searchsorted(ascending, near[neurons])
+        p_value[neurons] = (1 + reached) / (number + 1)
+        quantile[neurons] = ascending[number - rank]
+        mean[neurons] = null.mean[which]
+    return p_value, quantile, mean
 
-    def share(reached: Array) -> Array:
-        p = (1 + reached.sum(axis=0, dtype=jnp.int32)).astype(every.dtype) / one_more
-        return jnp.where(labelled, p, jnp.nan)
 
-    # Statistics of rare and common neurons differ in scale. Mean and spread include the observed
-    # data, one permutation of all, so that standardising keeps the ranks among them exact.
-    spread = jnp.nanstd(every, axis=0)
-    fine = spread > slack
-    scale = jnp.where(fine, spread, 1)
-    z = (every - jnp.nanmean(every, axis=0)[None, :]) / scale[None, :]
-    z = jnp.where(fine[None, :], z, 0)
-    z = jnp.where(labelled[None, :] & ~jnp.isnan(every), z, -jnp.inf)
-    highest = z[1:].max(axis=1, keepdims=True)
-
-    ordered = jnp.sort(jnp.where(jnp.isnan(null), -jnp.inf, null), axis=0)
-    return (
-        share(null >= (observed - slack)[None, :]),
-        share(highest >= (z[0] - slack / scale)[None, :]),
-        jnp.where(labelled, ordered[ordered.shape[0] - rank], jnp.nan),
-        jnp.where(labelled, jnp.nanmean(null, axis=0), jnp.nan),
-    )
+def _by_null(of_neuron: np.ndarray, judged: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each null, and the judged neurons that have it."""
+    (neurons,) = np.nonzero(judged)
+    neurons = neurons[np.argsort(of_neuron[neurons], kind="stable")]
+    starts = np.flatnonzero(np.diff(of_neuron[neurons], prepend=-1))
+    for some in np.split(neurons, starts[1:]) if len(neurons) else []:
+        yield int(of_neuron[some[0]]), some

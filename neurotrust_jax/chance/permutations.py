@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ from jax import Array, lax
 from ..probing.groups import number_groups
 from ..probing.probe import Probe
 
-__all__ = ["Layout", "PowerWarning", "draw_rows", "layout_of"]
+__all__ = ["Layout", "PowerWarning", "draw_ranks", "draw_rows", "layout_of"]
 
 
 class PowerWarning(UserWarning):
@@ -87,6 +89,25 @@ def draw_rows(key: Array, ids: Array, layout: Layout, *, num_units: int) -> Arra
     return drawn if layout == Layout(None, None) else _rows(drawn, layout)
 
 
+def draw_ranks(key: Array, ids: np.ndarray, num_samples: int) -> np.ndarray:
+    """Rank that each of n samples gets in the permutations ``ids``, [b, n] of uint16 or int32.
+
+    Each is NumPy's shuffle, seeded by the key and the id. It takes a tenth of a millisecond for
+    10,000 samples, while XLA's sort takes several on a CPU. All devices get the same ranks.
+    """
+    words = np.asarray(jax.random.key_data(key)).reshape(-1).tolist()
+    narrow = num_samples <= np.iinfo(np.uint16).max
+    ranks = np.empty((len(ids), num_samples), np.uint16 if narrow else np.int32)
+
+    def draw(row: np.ndarray, number: int) -> None:
+        bits = np.random.SFC64(np.random.SeedSequence([*words, number]))
+        row[:] = np.random.Generator(bits).permutation(num_samples)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(draw, ranks, ids.tolist()))
+    return ranks
+
+
 @partial(jax.jit, static_argnames="num_units")
 def _bits(key: Array, ids: Array, *, num_units: int) -> Array:
     """The higher and the lower half of the random bits, [2, b, G]."""
@@ -149,7 +170,7 @@ def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int
             "hardly find anything: use coarser strata, or cut the groups to equal sizes with "
             "probe.take",
             PowerWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
     def index(x: np.ndarray) -> Array:

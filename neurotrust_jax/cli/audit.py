@@ -104,7 +104,7 @@ def audit_command(
     activation_range: ActivationRange = None,
     largest_unit: LargestUnit = None,
     num_replicates: NumReplicates = 1000,
-    num_permutations: NumPermutations = 1000,
+    num_permutations: NumPermutations = None,
     min_positives: MinPositives = DEFAULT_MIN_POSITIVES,
     alpha: Alpha = 0.1,
     seed: Seed = 0,

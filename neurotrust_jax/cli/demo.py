@@ -52,7 +52,7 @@ def demo_command(
     task: Task = "glyphs-cnn",
     metric: Metric = "iou",
     num_replicates: NumReplicates = 1000,
-    num_permutations: NumPermutations = 1000,
+    num_permutations: NumPermutations = None,
     min_positives: MinPositives = DEFAULT_MIN_POSITIVES,
     alpha: Alpha = 0.1,
     seed: Seed = 0,

@@ -124,7 +124,12 @@ OptionalMetric = Annotated[
 ]
 NumReplicates = Annotated[int, typer.Option(min=1, help="Number of bootstrap replicates.")]
 NumPermutations = Annotated[
-    int, typer.Option(min=0, help="Number of permutations of the test against chance; 0 for none.")
+    int | None,
+    typer.Option(
+        min=0,
+        help="Number of permutations of the test against chance; 0 for none. Unless given, enough "
+        "for a neuron that stands alone in its layer where that is quick, else 1,000.",
+    ),
 ]
 Alpha = Annotated[
     float, typer.Option(callback=check_share, help="Error level of sets and intervals.")

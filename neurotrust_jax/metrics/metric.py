@@ -91,6 +91,9 @@ class Metric:
         How the similarity moves under a shift of unknown direction.
     neuron_eval_name : str or None
         The name that Oikarinen, Yan & Weng (ICML 2025) give it.
+    linear_in_products : bool
+        Whether the value is a + b FC, where b does not depend on FF or falls as its square root. It
+        is then known how much a few ties can change a value that reads ranks.
     """
 
     name: str
@@ -111,6 +114,7 @@ class Metric:
     ordering: Ordering | None = None
     shift_rule: ShiftRule | None = None
     neuron_eval_name: str | None = None
+    linear_in_products: bool = False
 
     def __post_init__(self) -> None:
         """Refuse pairs of samples in the rule of a metric that is no AUROC."""
@@ -170,6 +174,7 @@ class Facts(TypedDict, total=False):
     ordering: Ordering | None
     shift_rule: ShiftRule | None
     neuron_eval_name: str | None
+    linear_in_products: bool
 
 
 @dataclass(frozen=True)
@@ -236,7 +241,7 @@ def six_sum_metric(
         concept is present and where it is absent (or, for a binary neuron and a concept that is
         not, the mean of the concept's view where the neuron is active and where it is not).
     **facts
-        What is known of the metric: the last six fields of :class:`Metric`.
+        What is known of the metric: the last seven fields of :class:`Metric`.
 
     Returns
     -------

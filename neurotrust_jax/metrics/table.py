@@ -76,6 +76,7 @@ _AUROC = six_sum_metric(
     planning_gap=lambda d: d.pairs(d.present),
     shift_rule=shift_rules.AREA,
     neuron_eval_name="inverse_auc",
+    linear_in_products=True,
 )  # fmt: skip
 
 # Uniform rules: r = P(active | present) and q = P(active | absent) as functions of the threshold,
@@ -208,6 +209,7 @@ _TABLE = (
                                  rules.lead_of_ranks)
         ),
         neuron_eval_name="spearman_correlation",
+        linear_in_products=True,
     ),
     six_sum_metric(
         "cosine", "raw", "raw", _cosine,

@@ -46,7 +46,7 @@ largest_unit, min_positives
     metric: str = "iou"
     alpha: float = 0.1
     num_replicates: int = 1000
-    num_permutations: int = 1000
+    num_permutations: int | None = None
     scheme: str = "multinomial"
     method: str = "auto"
     activation_range: tuple[float, float] | None = None
@@ -62,7 +62,7 @@ largest_unit, min_positives
         metric = get_metric(self.metric)
         check_share(self.alpha, "alpha")
         check_count(self.num_replicates, "num_replicates")
-        if self.num_permutations != 0:
+        if self.num_permutations not in (None, 0):
             check_count(self.num_permutations, "num_permutations")
         if self.min_positives != 0:
             check_count(self.min_positives, "min_positives")
