@@ -68,9 +68,16 @@ def need_of(probe: Probe, num_replicates: int) -> Need:
 
 
 def room_for(
-    probe: Probe, num_replicates: int, memory_limit: float | None, chunk_size: int | None
+    probe: Probe,
+    num_replicates: int,
+    memory_limit: float | None,
+    chunk_size: int | None,
+    *,
+    elsewhere: float = 0.0,
 ) -> Room:
     """Divide a memory limit between the data, a chunk of replicates, and the followed pairs.
+
+    ``elsewhere`` are bytes that something else holds meanwhile.
 
     Raises
     ------
@@ -78,6 +85,9 @@ def room_for(
         If the limit is too low for the data and the results alone.
     """
     need = need_of(probe, num_replicates)
+    need = need._replace(
+        held=need.held + elsewhere, stays=need.stays + elsewhere, least=need.least + elsewhere
+    )
     free = free_memory()
     if memory_limit is None:
         wanted = max(need.stays + SHARE * free, need.least)

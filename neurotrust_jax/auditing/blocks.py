@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from .._engine import MAX_CANDIDATES
+from .._engine import MAX_CANDIDATES, room_for
 from .._runtime.checkpoint import Checkpoint, fingerprint
 from .._runtime.chunks import StageProgress
 from .._runtime.devices import gathered
@@ -26,9 +26,20 @@ from ..metrics.scores import similarity
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
 from ..schemes import check_scheme, draw
+from ..sets.rule import BoundOptions
 from .block import Record, Task, read_block
 
-__all__ = ["BlockProgress", "Span", "blocks_of", "joined", "map_blocks", "read_layer", "saved"]
+__all__ = [
+    "BlockProgress",
+    "Division",
+    "Span",
+    "blocks_of",
+    "divide",
+    "joined",
+    "map_blocks",
+    "read_blocks",
+    "saved",
+]
 
 MOST = 512  # neurons of a block; more gain nothing
 LEAST = 64
@@ -52,8 +63,48 @@ class Span(NamedTuple):
     skip: int
 
 
-def read_layer(
-    task: Task, probe: Probe, mesh: Mesh | None, progress: StageProgress | None
+class Division(NamedTuple):
+    """The blocks of a layer, and where they are stored.
+
+    Attributes
+    ----------
+    spans : list of Span
+    memory_limit : float or None
+        Bytes for a block.
+    checkpoint : Checkpoint
+    """
+
+    spans: list[Span]
+    memory_limit: float | None
+    checkpoint: Checkpoint
+
+
+def divide(task: Task, probe: Probe, mesh: Mesh | None) -> Division:
+    """Divide a layer into blocks.
+
+    Raises
+    ------
+    ValueError
+        If the memory limit is too low for a block.
+    """
+    checkpoint = _checkpoint(task, probe)
+    at_once = 1 if mesh is None else max(len(mesh.local_devices), 1)
+    limit = None if task.memory_limit is None else task.memory_limit / at_once
+    spans = _spans(task, probe, limit, checkpoint)
+    one = _part(probe, spans[0])
+    elsewhere = float(probe.activations.nbytes - one.activations.nbytes)
+    room_for(one, task.num_replicates, task.memory_limit, None, elsewhere=elsewhere)
+    if limit is not None:
+        limit -= elsewhere / at_once
+    return Division(spans, limit, checkpoint)
+
+
+def read_blocks(
+    task: Task,
+    probe: Probe,
+    division: Division,
+    mesh: Mesh | None,
+    progress: StageProgress | None,
 ) -> Record:
     """Read all neurons of a probe, block by block, as one record.
 
@@ -62,29 +113,44 @@ def read_layer(
     task : Task
     probe : Probe
         With the judged concepts.
+    division : Division
     mesh : jax.sharding.Mesh or None
         See :func:`map_blocks`.
     progress : callable or None
         Called as ``progress(stage, done, total)``.
     """
-    checkpoint = _checkpoint(task, probe)
-    local = 1 if mesh is None else max(len(mesh.local_devices), 1)
-    limit = None if task.memory_limit is None else task.memory_limit / local
-    spans = _spans(task, probe, limit, checkpoint)
+    spans, limit, checkpoint = division
+    task = replace(task, memory_limit=limit)
     if len(spans) > 1:
         # what is finished of a block is not worth a file of its own
         task = replace(task, checkpoint=None)
     report = BlockProgress(progress, len(spans))
 
     def read(i: int) -> Record:
-        span = spans[i]
-        part = probe if len(spans) == 1 else probe.of_neurons(span.start, span.stop)
+        part = _part(probe, spans[i])
+        own = replace(task, options=_options_of(task.options, spans[i]))
         scores = similarity(part, task.metric)
         # a metric of the user's own is known by what it gives
         name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"
-        return saved(checkpoint, name, lambda: read_block(task, part, scores, report.of_block(i)))
+        return saved(checkpoint, name, lambda: read_block(own, part, scores, report.of_block(i)))
 
     return joined(map_blocks(read, len(spans), mesh), spans)
+
+
+def _part(probe: Probe, span: Span) -> Probe:
+    whole = span.stop - span.start == probe.num_neurons
+    return probe if whole else probe.of_neurons(span.start, span.stop)
+
+
+def _options_of(options: BoundOptions, span: Span) -> BoundOptions:
+    """The same options, with the ranges of these neurons' activations."""
+    if options.activation_range is None:
+        return options
+    low, high = (
+        x if np.ndim(x) == 0 else np.asarray(x)[span.start : span.stop]
+        for x in options.activation_range
+    )
+    return options._replace(activation_range=(low, high))
 
 
 def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
@@ -103,8 +169,9 @@ def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
     roots = [] if task.roots is None else [task.roots]
     return checkpoint_for(
         task.checkpoint, task.keys[0], probe, task.metric.name, task.alpha, counts, scheme.name,
-        np.asarray(first), str(task.options.method), task.options.largest_unit, task.memory_limit, permuted,
-        len(bounds), *bounds, len(trading), *trading, len(roots), *roots,
+        np.asarray(first), str(task.options.method), task.options.largest_unit,
+        task.memory_limit, permuted, len(bounds), *bounds, len(trading), *trading, len(roots),
+        *roots,
     )  # fmt: skip
 
 

@@ -12,7 +12,9 @@ from jax.sharding import Mesh
 
 from .._runtime.chunks import StageProgress
 from .._runtime.validation import check_count, check_share
-from ..chance.null import ByChance, PermutationTest, plan_permutations
+from ..chance.layer_null import LayerNull
+from ..chance.null import ByChance, PermutationPlan, PermutationTest, plan_permutations
+from ..faithfulness.bounds import check_bounds
 from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.metric import Metric
 from ..metrics.table import get_metric
@@ -25,7 +27,7 @@ from ..schemes import Scheme, check_scheme
 from ..sets.conformal import conformal_of
 from ..sets.rule import BoundOptions
 from .block import Record, Task, part_of
-from .blocks import read_layer
+from .blocks import divide, read_blocks
 from .fit import LabelFit
 from .hierarchy import lineages
 from .judging import judge_layer
@@ -150,22 +152,25 @@ def audit(
     concepts = judge_concepts(probe, metric, min_positives, hierarchy)
     judged = concepts.probe
     roots = None if concepts.hierarchy is None else _roots(judged, concepts.hierarchy)
+    options = BoundOptions(method, activation_range, largest_unit)
+    check_bounds(judged, metric, *options)
     boot_key, null_key, split_key = jax.random.split(key, 3)
     plan = None
     if num_permutations != 0:
         plan = plan_permutations(judged, metric, num_permutations, strata, alpha)
     task = Task(
-        metric, roots, alpha, num_replicates, num_splits, scheme,
-        BoundOptions(method, activation_range, largest_unit), plan,
+        metric, roots, alpha, num_replicates, num_splits, scheme, options, plan,
         (boot_key, null_key, split_key), memory_limit, checkpoint,
     )  # fmt: skip
-    record = read_layer(task, judged, mesh, progress)
+    layer_blocks = divide(task, judged, mesh)
+    shared = _shared_null(task, judged, progress)
+    record = read_blocks(task, judged, layer_blocks, mesh, progress)
     sets, unfit = conformal_of(tuple(part_of(record, "scores").values()), judged, metric, alpha)
     guarantee, headline = record["calibrated_guarantee"], record["calibrated_set"]
     if not unfit:
         guarantee, headline = sets.guarantee, np.asarray(sets.mask)
     replication = _replication(record, judged)
-    null = None if plan is None else _null(record, task, judged, progress)
+    null = None if plan is None else _test(plan, record, shared)
     q_value = np.full(len(headline), np.nan) if null is None else np.asarray(null.q_value)
     probability = replication["answer_probability"]
     verdicts = judge_layer(concepts, record, headline, q_value, probability, alpha)
@@ -250,18 +255,21 @@ def _replication(record: Record, probe: Probe) -> dict[str, Any]:
     }
 
 
-def _null(
-    record: Record, task: Task, probe: Probe, progress: StageProgress | None
-) -> PermutationTest:
-    """The permutation test of all neurons; a null that they share is drawn here, once."""
-    assert task.plan is not None
-    if task.plan.shared is None:
+def _shared_null(task: Task, probe: Probe, progress: StageProgress | None) -> LayerNull | None:
+    """The null that the neurons of a layer share, drawn once; None where each has its own."""
+    if task.plan is None or task.plan.shared is None:
+        return None
+    stage = progress or (lambda stage, done, total: None)
+    return task.plan.draw(
+        task.keys[1], probe, checkpoint=task.checkpoint,
+        progress=lambda done, total: stage("permuting", done, total),
+    )  # fmt: skip
+
+
+def _test(plan: PermutationPlan, record: Record, shared: LayerNull | None) -> PermutationTest:
+    """The permutation test of all neurons."""
+    if shared is None:
         found = ByChance(**part_of(record, "null"))
     else:
-        stage = progress or (lambda stage, done, total: None)
-        null = task.plan.draw(
-            task.keys[1], probe, checkpoint=task.checkpoint,
-            progress=lambda done, total: stage("permuting", done, total),
-        )  # fmt: skip
-        found = task.plan.judge(record["similarity"], null)
-    return jax.device_get(task.plan.test(record["similarity"], found))
+        found = plan.judge(record["similarity"], shared)
+    return jax.device_get(plan.test(record["similarity"], found))

@@ -270,14 +270,14 @@ class PermutationPlan:
         """Adjust the p-values of all neurons of a layer for their number."""
         q_value = adjusted(jnp.asarray(found.p_value))
         results = statistic, holm(found.p_value), *found
-        statistic, p_familywise, p_value, null_quantile, null_mean = map(jnp.asarray, results)
+        measured, p_familywise, p_value, null_quantile, null_mean = map(jnp.asarray, results)
         return PermutationTest(
             p_value=p_value,
             q_value=q_value,
             p_familywise=p_familywise,
             # a q-value is a rounded multiple of 1 / (R + 1), which may be alpha itself
             explained=q_value <= self.alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps)),
-            statistic=statistic,
+            statistic=measured,
             null_quantile=null_quantile,
             null_mean=null_mean,
             num_permutations=self.num_permutations,

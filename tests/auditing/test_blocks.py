@@ -1,7 +1,5 @@
 """An audit reads a layer in blocks of neurons: the numbers, the memory and what is saved."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
@@ -113,9 +111,7 @@ def test_a_metric_of_the_same_name_is_another_audit(probe, short_blocks, tmp_pat
 
 def test_a_damaged_block_is_read_again(probe, short_blocks, tmp_path, caplog):
     whole = nt.audit(KEY, probe, **OPTIONS, checkpoint=tmp_path)
-    (folder,) = tmp_path.iterdir()
-    damaged = sorted(Path(folder).glob("block-1-*.npz"))
-    assert len(damaged) == 1
-    damaged[0].write_bytes(damaged[0].read_bytes()[:100])
+    (damaged,) = tmp_path.glob("*/block-1-*.npz")
+    damaged.write_bytes(damaged.read_bytes()[:100])
     same_fields(nt.audit(KEY, probe, **OPTIONS, checkpoint=tmp_path), whole)
     assert "can not be used" in caplog.text
