@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 import neurotrust_jax as nt
-from neurotrust_jax.chance.permutations import draw_rows, layout_of
+from neurotrust_jax.chance.permutations import draw_ranks
 
 from .formulas import FORMULAS, numpy_view
 from .plan import KEY, PATIENCE, TOLERANCE
@@ -28,16 +28,16 @@ def whole(size, metric, budget):
 
     in_all, _ = timed(audit, PATIENCE)
     times, _ = timed(test, PATIENCE)
-    x = np.ascontiguousarray(numpy_view(world.neurons(metric), metric).T)
+    # the sample of rank j, from the largest activation, meets the concepts drawn for it
+    x = -np.sort(-np.ascontiguousarray(numpy_view(world.neurons(metric), metric).T), axis=1)
     total = x.sum(1, keepdims=True)
-    layout, num_units, _ = layout_of(world.probe, None, 0.5)
-    rows = draw_rows(jax.random.key(KEY), np.arange(min(size.B, 200)), layout, num_units=num_units)
+    ranks = draw_ranks(jax.random.key(KEY), np.arange(min(size.B, 200)), size.n)
 
     def score(permuted):
         c = world.concepts[permuted].astype(np.float32)
         return FORMULAS[metric](size.n, total, c.sum(0), x @ c)
 
-    each, found = run_replicates(score, np.asarray(rows), budget)
+    each, found = run_replicates(score, np.argsort(ranks, axis=1), budget)
     expected = np.mean([scores.max(1) for scores, _ in found], axis=0)
     difference = float(np.abs(test(KEY, len(found)).null_mean - expected).max())
     checked = {"tolerance": TOLERANCE, "difference": difference}

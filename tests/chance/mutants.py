@@ -2,19 +2,23 @@
 
 from mutation import of
 
+SHARED = "test_shared_null.py"
+REPLICATE = f"{SHARED}::test_a_replicate_is_the_metric_of_permuted_concepts -k '{{}}'"
 PERMUTED = "test_null.py::test_equals_a_loop_over_the_same_permutations -k [iou"
 SUMS_OF_RANKS = "test_null.py::test_a_product_gives_the_sums_of_ranks"
 
 MUTANTS = [
     *of(
         "chance/p_values.py",
-        ("compare.share", "1 + reached.sum(axis=0, dtype=jnp.int32)",
-         "reached.sum(axis=0, dtype=jnp.int32)", PERMUTED),
-        ("compare", "every.shape[0]", "null.shape[0]", PERMUTED),
-        ("compare", "null >= (observed - slack)[None, :]", "null > (observed + slack)[None, :]",
-         "test_null.py -k 'ties or constant'"),
-        ("compare", "z[1:].max(axis=1, keepdims=True)", "z[1:]", PERMUTED),
-        ("compare", "ordered.shape[0] - rank", "ordered.shape[0] - rank + 1", PERMUTED),
+        ("compare", "(1 + reached) / (number + 1)", "reached / (number + 1)", PERMUTED),
+        ("compare", "(1 + reached) / (number + 1)", "(1 + reached) / number", PERMUTED),
+        ("compare", "observed - slack", "observed + slack", "test_null.py -k 'ties or constant'"),
+        ("compare", "null.slack + (ROUNDING * np.finfo(observed.dtype).eps + null.excess) * size",
+         "(ROUNDING * np.finfo(observed.dtype).eps + null.excess) * size",
+         f"{SHARED}::test_ties_left_out_make_no_p_value_smaller"),
+        ("compare", "ascending[number - rank]", "ascending[number - rank - 1]", PERMUTED),
+        ("holm", "np.arange(len(order), 0, -1)", "len(order)", f"{SHARED}::test_holm_by_hand"),
+        ("holm", "np.maximum.accumulate(scaled)", "scaled", f"{SHARED}::test_holm_by_hand"),
         ("adjusted", "number / jnp.arange(1, p.shape[0] + 1, dtype=p.dtype)",
          "1 / jnp.arange(1, p.shape[0] + 1, dtype=p.dtype)", "test_null.py -k 'x64 and hochberg'"),
         ("adjusted", "(~jnp.isnan(p)).sum(dtype=jnp.int32)", "jnp.asarray(p.shape[0], jnp.int32)",
@@ -25,11 +29,52 @@ MUTANTS = [
     ),
     *of(
         "chance/null.py",
-        ("permutation_test", "math.floor(alpha * (num_permutations + 1) * (1 + 1e-9))",
-         "math.ceil(alpha * (num_permutations + 1) * (1 + 1e-9))", PERMUTED),
+        ("_rank_of", "math.floor(alpha * (num_permutations + 1) * (1 + 1e-9))",
+         "math.ceil(alpha * (num_permutations + 1) * (1 + 1e-9))",
+         "test_null.py -k 'smallest_number or q_value_of_alpha'"),
         ("permutation_test", "q_value <= alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps))",
          "q_value < alpha * (1 - 8 * float(jnp.finfo(q_value.dtype).eps))",
          "test_null.py::test_a_q_value_of_alpha_itself_is_explained"),
+    ),
+    *of(
+        "chance/layer_null.py",
+        ("enough_permutations", "math.ceil(num_neurons / alpha * (1 - 1e-9)) - 1",
+         "math.ceil(num_neurons * (1 - 1e-9)) - 1",
+         f"{SHARED}::test_a_neuron_that_stands_alone_is_found_by_default"),
+        ("enough_permutations", "COMPARED // max(weight, 1)", "COMPARED",
+         f"{SHARED}::test_the_default_number_is_limited"),
+    ),
+    *of(
+        "chance/tie_patterns.py",
+        ("levels", "n - begin - end", "n - 1 - begin - end", REPLICATE.format("auroc")),
+        ("levels", "np.arange(n) < blocks[0]", "np.arange(n) <= blocks[0]",
+         REPLICATE.format("iou-99")),
+        ("square_sum", "width * (width**2 - 1) / 3", "width * (width**2 - 1) / 6",
+         REPLICATE.format("spearman")),
+        ("_ties", "size**2 // 4", "size**2 // 16",
+         f"{SHARED}::test_ties_left_out_are_within_their_bound"),
+        ("_ties", "rest <= allowed", "rest >= 0",
+         f"{SHARED}::test_ties_left_out_are_within_their_bound"),
+    ),
+    *of(
+        "chance/shared_null.py",
+        ("_route", "n - blocks[j] - blocks[j + 1]", "blocks[j] + blocks[j + 1]",
+         REPLICATE.format("auroc-0")),
+        ("_route", "(1, -1)", "(-1, 1)", REPLICATE.format("auroc-0")),
+        ("_route", "n - 1 - 2 * place[::BURST]", "n - 2 * place[::BURST]",
+         REPLICATE.format("auroc-0")),
+        ("_by_running_sums.statistics.burst",
+         "by_rank + route.level[i].astype(exact) * here - 2 * later",
+         "by_rank + route.level[i].astype(exact) * here - later", REPLICATE.format("auroc-0")),
+        ("_by_running_sums.statistics.burst", "later + here if j else later", "later + here",
+         REPLICATE.format("auroc-0")),
+        ("_concepts", "weights[0] / (2 * len(weights))", "weights[0] / len(weights)",
+         REPLICATE.format("auroc-99")),
+        ("_steepest.one", "jnp.abs(slope) * unit * spans.astype(C.dtype)[None, :]",
+         "0 * jnp.abs(slope) * unit * spans.astype(C.dtype)[None, :]",
+         f"{SHARED}::test_ties_left_out_are_within_their_bound"),
+        ("SharedNull._neurons", "weight / (2 * self.patterns.num_samples)",
+         "weight / self.patterns.num_samples", REPLICATE.format("spearman")),
     ),
     *of(
         "chance/permuted_statistics.py",
