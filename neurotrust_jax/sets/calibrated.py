@@ -1,4 +1,4 @@
-"""The one-against-all test on replicates: which concepts of a neuron can not be ruled out."""
+"""The one-against-all test on replicates: which concepts of a layer can not be ruled out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,40 +18,24 @@ from .._engine import MAX_CANDIDATES, LabellingMethod, at_top, stable_scale
 from .._numerics.packing import round_up_shape
 from ..faithfulness.bounds import CoverageWarning
 from ..faithfulness.certificates import LOWER_SHARE
-from ..faithfulness.evidence import student_ratio
 from ..metrics.metric import Metric
 from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap
+from .common_bar import retained_for_fresh_label
+from .max_test import retained
+from .pairs import Followed, order_statistic, strong_rivals, student_factor
 from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
 
 __all__ = ["CALIBRATED", "replicate_rank"]
 
-LIST_LENGTHS = (8, 32, 128, MAX_CANDIDATES)  # lists of candidates are padded to these lengths
-RIVAL_UNITS = 20.0  # effective units that a rival needs, if the most similar candidate has them
+LIST_LENGTHS = (8, 64, MAX_CANDIDATES)  # lists of candidates are padded to these lengths
+VALUES = 1 << 24  # replicates of candidates that are on the device at once
 FIRST_STEP = 0.1  # share of alpha spent on a bound of how far rivals are truly ahead
 
 
 def replicate_rank(level: float, num_replicates: int) -> int:
     """Rank of the replicate, in ascending order, that is at least the quantile of the level."""
     return max(1, math.ceil(level * (num_replicates + 1) * (1 - 1e-9)))
-
-
-class Followed(NamedTuple):
-    """Replicates of every neuron's candidates, on the stable scale.
-
-    Attributes
-    ----------
-    replicates : Array [U, K, B]
-        NaN where undefined.
-    similarity, evidence : Array [U, K]
-    present : Array [U, K] of bool
-        Whether there is a candidate.
-    """
-
-    replicates: Array
-    similarity: Array
-    evidence: Array
-    present: Array
 
 
 def calibrated_sets(inputs: SetInputs) -> ConceptSets:
@@ -149,8 +133,8 @@ def _of_label(values: Array, label: Array) -> Array:
     return found & (label >= 0)
 
 
-def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) -> np.ndarray:
-    """Apply ``fn(followed) -> [u, k]`` to all neurons, [U, K]; ``empty`` fills up.
+def _over_lists(boot: Bootstrap, fn: Callable[..., Array], empty: Any) -> np.ndarray:
+    """Apply ``fn(followed, metric=...) -> [u, k]`` to all neurons, [U, K]; ``empty`` fills up.
 
     Neurons whose lists of candidates have similar lengths are computed together, since a single
     neuron with many candidates would otherwise make all lists as long as its list.
@@ -166,25 +150,28 @@ def _over_lists(boot: Bootstrap, fn: Callable[[Followed], Array], empty: Any) ->
         (own,) = np.nonzero((length > shorter) & (length <= width))
         if len(own) == 0:
             continue
-        some = np.resize(own, round_up_shape(len(own)))
+        room = max(VALUES // (width * boot.num_replicates), 1)
+        size = min(round_up_shape(len(own)), room)
         place = np.arange(width)[None, :]
-        present = place < length[some][:, None]
-        column = np.where(present, candidates[some][:, :width], 0)
-        row = np.where(present, begin[some][:, None] + place, 0)
-        followed = Followed(
-            _scaled_rows(boot.replicates, row, metric=boot.definition),
-            jax.device_put(np.take_along_axis(similarity[some], column, axis=1)),
-            jax.device_put(np.take_along_axis(evidence[some], column, axis=1)),
-            jax.device_put(present),
-        )
-        values = np.asarray(fn(followed))[: len(own)]
-        result[own, :width] = np.where(present[: len(own)], values, empty)
+        for at in range(0, len(own), size):
+            some = np.resize(own[at : at + size], size)
+            present = place < length[some][:, None]
+            column = np.where(present, candidates[some][:, :width], 0)
+            row = np.where(present, begin[some][:, None] + place, 0)
+            followed = Followed(
+                _rows(boot.replicates, row),
+                jax.device_put(np.take_along_axis(similarity[some], column, axis=1)),
+                jax.device_put(np.take_along_axis(evidence[some], column, axis=1)),
+                jax.device_put(present),
+            )
+            values = np.asarray(fn(followed, metric=boot.definition))
+            result[some, :width] = np.where(present, values, empty)
     return result
 
 
-@partial(jax.jit, static_argnames="metric")
-def _scaled_rows(replicates: Array, rows: Array, *, metric: Metric | LabellingMethod) -> Array:
-    return stable_scale(metric, replicates[rows])
+@jax.jit
+def _rows(replicates: Array, rows: Array) -> Array:
+    return replicates[rows]
 
 
 @jax.jit
@@ -216,112 +203,41 @@ def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
     return wide.at[neuron, column].max(values)[:, :-1]
 
 
-@partial(jax.jit, static_argnames="replication")
-def _calibrated(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:
-    """Candidates that are not ruled out, [U, K]. A ``first`` of 0 leaves the first step out."""
-    return lax.map(lambda x: _keep(x, rank, first, replication=replication), followed)
+@partial(jax.jit, static_argnames=("metric", "replication"))
+def _calibrated(
+    followed: Followed,
+    rank: Array,
+    first: Array,
+    *,
+    metric: Metric | LabellingMethod,
+    replication: bool,
+) -> Array:
+    """Candidates that are not ruled out, [U, K]; replicates [U, K, B] as the metric has them."""
+
+    def one(neuron: Followed) -> Array:
+        scaled = neuron._replace(replicates=stable_scale(metric, neuron.replicates))
+        if replication:
+            return retained_for_fresh_label(scaled, rank)
+        return retained(scaled, rank, first)
+
+    return lax.map(one, followed)
 
 
-@jax.jit
-def _lower_bounds(followed: Followed, rank: Array) -> Array:
+@partial(jax.jit, static_argnames="metric")
+def _lower_bounds(followed: Followed, rank: Array, *, metric: Metric | LabellingMethod) -> Array:
     """Simultaneous lower bounds of the true similarities of the strong candidates, [U, K]."""
-    replicates, similarity, evidence, present = followed
-    deviation = replicates - similarity[:, :, None]
-    undefined = jnp.isnan(deviation)
-    spread = jnp.where(undefined, 0, deviation).std(axis=2)
-    scale = jnp.where(spread > 0, spread, 1)
-    most = jnp.where(undefined, jnp.inf, deviation / scale[:, :, None])
-    strong = present & _strong(evidence)
-    most = jnp.where(strong[:, :, None], most, -jnp.inf).max(axis=1)
-    quantile = lax.map(lambda x: _order_statistic(x, rank), most)[:, None]
-    bound = similarity - quantile * _student(quantile, evidence) * spread
-    return jnp.where(strong, bound, -jnp.inf)
 
+    def one(neuron: Followed) -> Array:
+        replicates, similarity, evidence, present = neuron
+        deviation = stable_scale(metric, replicates) - similarity[:, None]
+        undefined = jnp.isnan(deviation)
+        spread = jnp.where(undefined, 0, deviation).std(axis=1)
+        scale = jnp.where(spread > 0, spread, 1)
+        strong = present & strong_rivals(evidence)
+        most = jnp.where(undefined, jnp.inf, deviation / scale[:, None])
+        most = jnp.where(strong[:, None], most, -jnp.inf).max(axis=0)
+        quantile = order_statistic(most, rank)
+        bound = similarity - quantile * student_factor(quantile, evidence) * spread
+        return jnp.where(strong, bound, -jnp.inf)
 
-def _strong(evidence: Array) -> Array:
-    """Which candidates are rivals that the others are compared with, [..., K].
-
-    Where the most similar candidate is on ample evidence, candidates on less evidence are no
-    rivals. Fewer rivals never rule out more, and replicates of a concept that is present a few
-    times are far from normal.
-    """
-    ample = evidence >= RIVAL_UNITS
-    return ample | ~ample[..., :1]
-
-
-def _keep(followed: Followed, rank: Array, first: Array, *, replication: bool) -> Array:
-    """Test the candidates of one neuron: replicates [K, B], the other arrays [K]."""
-    replicates, similarity, evidence, present = followed
-    deviation = replicates - similarity[:, None]
-    undefined = jnp.isnan(deviation)
-    known = jnp.where(undefined | ~present[:, None], 0, deviation)
-    centred = known - known.mean(axis=1, keepdims=True)
-    covariance = jnp.matmul(centred, centred.T, precision=lax.Precision.HIGHEST)
-    num_replicates = replicates.shape[1]
-    covariance = covariance / num_replicates
-    variance = jnp.diag(covariance)
-    # rows are rivals, columns the concept under test
-    both = variance[:, None] + variance[None, :]
-    square = jnp.maximum(both - 2 * covariance, jnp.finfo(both.dtype).eps * both)
-    sigma = jnp.sqrt(jnp.where(square > 0, square, 1))
-    ahead = (similarity[:, None] - similarity[None, :]) / sigma
-    itself = jnp.eye(similarity.shape[0], dtype=bool)
-    rival = (present & _strong(evidence))[:, None] & ~itself
-
-    def deviations(c: Array, otherwise: float) -> Array:
-        """Deviation of each rival's lead over concept c in each replicate, [K, B]."""
-        z = (known - known[c][None, :]) / sigma[:, c][:, None]
-        return jnp.where(rival[:, c][:, None] & ~undefined, z, otherwise)
-
-    def critical(c: Array) -> Array:
-        slack = -_order_statistic(deviations(c, jnp.inf).min(axis=0), num_replicates + 1 - first)
-        most = jnp.minimum(ahead[:, c] + slack * _student(slack, evidence[c]), 0)
-        move = jnp.where(first > 0, most, jnp.zeros_like(most))
-        highest = (deviations(c, -jnp.inf) + move[:, None]).max(axis=0)
-        return _order_statistic(jnp.where(undefined[c], jnp.inf, highest), rank)
-
-    def largest(c: Array) -> Array:
-        return jnp.where(present[c], deviations(c, -jnp.inf).max(axis=0), -jnp.inf)
-
-    every = jnp.arange(similarity.shape[0], dtype=jnp.int32)
-    if replication:
-        bar = _order_statistic(lax.map(largest, every).max(axis=0), rank)
-        bar = jnp.full_like(similarity, bar * math.sqrt(2))
-    else:
-        bar = lax.map(critical, every)
-    bar = jnp.maximum(bar, 0)
-    wider = _student(bar[None, :], evidence[:, None]) ** 2 - 1
-    own = _student(bar, evidence) ** 2 - 1
-    inflated = square + wider * variance[:, None] + (own * variance)[None, :]
-    distance = ahead * sigma / jnp.sqrt(jnp.where(inflated > 0, inflated, 1))
-    worst = jnp.where(rival, distance, -jnp.inf).max(axis=0)
-    return present & ~(worst > bar)
-
-
-def _order_statistic(x: Array, rank: Array | int) -> Array:
-    """The rank-th smallest of x [B], found bit by bit because XLA sorts slowly on CPUs."""
-    signed, unsigned = (jnp.dtype(f"{kind}{8 * x.dtype.itemsize}") for kind in ("int", "uint"))
-    last = jnp.iinfo(unsigned).bits - 1
-    bits = lax.bitcast_convert_type(x, signed)
-    # order as floats do: flip the sign bit of the positive, all bits of the negative
-    flips = lax.bitcast_convert_type(bits >> last, unsigned) | jnp.asarray(1 << last, unsigned)
-    code = lax.bitcast_convert_type(bits, unsigned) ^ flips
-
-    def settle(i: Array, found: Array) -> Array:
-        higher = found | (jnp.asarray(1, unsigned) << (last - i).astype(unsigned))
-        return jnp.where((code < higher).sum(dtype=jnp.int32) < rank, higher, found)
-
-    found = lax.fori_loop(0, last + 1, settle, jnp.asarray(0, unsigned))
-    sign = jnp.asarray(1 << last, unsigned)
-    return lax.bitcast_convert_type(jnp.where(found >= sign, found ^ sign, ~found), x.dtype)
-
-
-def _student(quantile: Array, units: Array) -> Array:
-    """Ratio of Student's t quantile to the normal one, for a spread estimated from some units.
-
-    It includes the root of units / (units - 1), as the variance of replicates divides by the number
-    of units.
-    """
-    freedom = jnp.maximum(units - 1, 1)
-    ratio = student_ratio(jnp.where(jnp.isfinite(quantile), quantile, 0), freedom)
-    return ratio * jnp.sqrt((freedom + 1) / freedom)
+    return lax.map(one, followed)

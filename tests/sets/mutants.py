@@ -7,6 +7,9 @@ SETS = "test_sets.py::test_calibrated_sets_equal_a_loop -k [iou"
 RANK = "test_sets.py::test_the_rank_counts_the_data_as_a_replicate"
 AT_ONCE = "test_sets.py::test_lower_limits_hold_at_once"
 CONFORMAL = "test_conformal.py::test_equals_a_loop"
+PLAIN = "test_max_test.py::test_bounds_change_no_answer"
+LARGEST = "test_max_test.py::test_bounds_of_the_largest_deviation_hold"
+FOLDED = "test_max_test.py::test_rows_are_folded_whatever_their_number"
 RIVALS = "test_sets.py::test_rivals_seen_a_few_times_rule_nothing_out"
 AT_TOP = "test_sets.py::test_a_label_at_the_top_of_the_range_is_judged_by_bounds"
 BEYOND = "test_sets.py::test_concepts_beyond_the_candidates_are_members_on_ample_evidence"
@@ -16,27 +19,54 @@ MUTANTS = [
     *of(
         "sets/calibrated.py",
         ("replicate_rank", "num_replicates + 1", "num_replicates", RANK),
-        ("_keep", "bar * math.sqrt(2)", "bar", SETS),
-        ("_keep", "worst > bar", "worst >= bar", "test_sets.py -k as_good"),
-        ("_student", "ratio * jnp.sqrt((freedom + 1) / freedom)", "ratio", AT_ONCE),
         ("calibrated_sets", "1 - alpha + beta", "1 - alpha", LEVELS),
-        ("_keep.critical", "jnp.minimum(ahead[:, c] + slack * _student(slack, evidence[c]), 0)",
-         "jnp.minimum(ahead[:, c] + slack * _student(slack, evidence[c]), 9)", LEVELS),
-        ("_keep", "both - 2 * covariance", "both", LEVELS),
-        ("_keep.critical", "jnp.where(undefined[c], jnp.inf, highest)", "highest",
-         "test_sets.py::test_undefined_replicates_rule_nothing_out"),
-        ("_keep.critical", "num_replicates + 1", "num_replicates", LEVELS),
         ("_by_bounds", "floor[:, None]", "-9", LITTLE),
         ("_with_bounds", "jnp.where(thin_label, certified, stays)", "stays", AT_TOP),
-        ("_keep", "present & _strong(evidence)", "present", RIVALS),
-        ("_lower_bounds", "present & _strong(evidence)", "present", RIVALS),
+        ("_lower_bounds.one", "present & strong_rivals(evidence)", "present", RIVALS),
         ("_with_bounds", "certified & several & scarce", "certified & several", AT_TOP),
         ("_by_replicates", "_scatter(candidates, tested, num_concepts) | beyond",
          "_scatter(candidates, tested, num_concepts)", BEYOND),
-        ("_lower_bounds", "similarity - quantile * _student(quantile, evidence) * spread",
-         "similarity + quantile * _student(quantile, evidence) * spread", AT_ONCE),
-        ("_keep", "known - known.mean(axis=1, keepdims=True)", "known", LEVELS),
-        ("_keep", "lax.map(largest, every).max(axis=0)", "lax.map(largest, every)[0]", SETS),
+        ("_lower_bounds.one", "similarity - quantile * student_factor(quantile, evidence) * spread",
+         "similarity + quantile * student_factor(quantile, evidence) * spread", AT_ONCE),
+    ),
+    *of(
+        "sets/pairs.py",
+        ("student_factor", "ratio * jnp.sqrt((freedom + 1) / freedom)", "ratio", AT_ONCE),
+        ("pairs_of", "both - 2 * covariance", "both", LEVELS),
+        ("pairs_of", "present & strong_rivals(evidence)", "present", RIVALS),
+        ("pairs_of", "known - known.mean(axis=1, keepdims=True)", "known", LEVELS),
+        ("fold_rows", "x[whole * ROWS:]", "x[whole * ROWS + 1:]", FOLDED),
+    ),
+    *of(
+        "sets/max_test.py",
+        ("retained", "worst_distance(pairs, bar) > bar", "worst_distance(pairs, bar) >= bar",
+         "test_sets.py -k as_good"),
+        ("_critical_values.one", "lead[:, c] / sigma[:, c] + slack", "0 * slack", PLAIN),
+        ("_critical_values.one", "num_replicates + 1 - first", "num_replicates - first", PLAIN),
+        ("_critical_values.one", "jnp.where(undefined[c], jnp.inf, most)", "most",
+         f"{PLAIN} -k undefined"),
+        ("settled_by_bounds", "pairs.deviation.shape[1] + 1 - rank",
+         "pairs.deviation.shape[1] - rank", PLAIN),
+        # bounds on the wrong side
+        ("settled_by_bounds", "least[classes].min(axis=1)", "least[classes].max(axis=1)", PLAIN),
+        ("settled_by_bounds",
+         "_settled_by_all(rows, least, most, enough, stays, possible & ~stays)",
+         "_settled_by_all(rows, most, least, enough, stays, possible & ~stays)", PLAIN),
+        ("_thresholds", "lax.fori_loop(0, 4, closer, (start, start))",
+         "lax.fori_loop(0, 1, closer, (start, start))", PLAIN),
+        ("_needs", "jnp.minimum(pairs.lead + slack[None, :] * pairs.sigma, 0)",
+         "jnp.zeros_like(pairs.lead)", PLAIN),
+        ("_slack_floor", "jnp.where(pairs.rival[0] & often, slack, floor)",
+         "jnp.full_like(floor, slack)", PLAIN),
+    ),
+    *of(
+        "sets/common_bar.py",
+        ("_stays", "quantile * math.sqrt(2)", "quantile", SETS),
+        ("deviation_bounds", "sigma.T[classes].min(axis=1)",
+         "sigma.T[classes].max(axis=1)", LARGEST),
+        ("deviation_bounds", "below[classes].min(axis=1)", "below[classes].max(axis=1)", LARGEST),
+        ("retained_for_fresh_label", "(upper >= least) & ~decided", "(upper < least) & ~decided",
+         PLAIN),
     ),
     *of(
         "sets/vote.py",

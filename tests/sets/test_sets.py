@@ -131,7 +131,7 @@ def test_undefined_replicates_rule_nothing_out():
             drawn.at[1, :missing].set(jnp.nan)[None], shown[None], jnp.full((1, 2), 90.0),
             jnp.ones((1, 2), bool),
         )  # fmt: skip
-        found = calibrated._calibrated(followed, 17, 0, replication=False)
+        found = calibrated._calibrated(followed, 17, 0, metric=METHOD, replication=False)
         assert found[0].tolist() == kept
 
 
@@ -210,8 +210,9 @@ def test_rivals_seen_a_few_times_rule_nothing_out():
     ):  # fmt: skip
         units = jnp.array([[lead, few, 90.0]])
         followed = calibrated.Followed(drawn[None], shown[None], units, present)
-        assert calibrated._calibrated(followed, 90, 0, replication=False)[0].tolist() == kept
-        limits = calibrated._lower_bounds(followed, 90)[0]
+        found = calibrated._calibrated(followed, 90, 0, metric=METHOD, replication=False)
+        assert found[0].tolist() == kept
+        limits = calibrated._lower_bounds(followed, 90, metric=METHOD)[0]
         assert np.isfinite(limits).tolist() == [True, few > 20 or lead < 20, True]
 
 
@@ -264,7 +265,8 @@ def test_lower_limits_hold_at_once(few):
     units = np.full(3, few)
     present = np.array([True, True, False])
     arrays = (jnp.asarray(x)[None] for x in (drawn, shown, units, present))
-    found = np.asarray(calibrated._lower_bounds(calibrated.Followed(*arrays), 54))[0]
+    followed = calibrated.Followed(*arrays)
+    found = np.asarray(calibrated._lower_bounds(followed, 54, metric=METHOD))[0]
     deviation = drawn - shown[:, None]
     error = deviation.std(axis=1)
     q = np.sort((deviation / error[:, None])[:2].max(axis=0))[53]
@@ -414,7 +416,7 @@ def test_scales_keep_the_order(precision):
 def test_order_statistics_are_those_of_a_sort():
     x = np.random.default_rng(0).normal(size=30).tolist()
     x = jnp.asarray([*x, -np.inf, np.inf, 0.0, -0.0, -3, -3], float)
-    order_statistic = jax.jit(calibrated._order_statistic)
+    order_statistic = jax.jit(calibrated.order_statistic)
     found = [float(order_statistic(x, rank)) for rank in range(1, len(x) + 1)]
     np.testing.assert_array_equal(found, np.sort(x))
 

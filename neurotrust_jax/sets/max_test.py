@@ -1,0 +1,195 @@
+"""The one-against-all test of one neuron, without the critical values that decide nothing.
+
+A concept c stays where its worst distance to a rival is at most its critical value, the rank-th
+smallest over replicates of the largest deviation ``z_rc + move_rc``. Computed for all of K concepts
+this costs K^2 B. Two facts make most of it unnecessary:
+
+* The worst distance falls as the critical value rises. So each concept has a threshold, found
+  without replicates, and stays where its critical value reaches it.
+* The critical value reaches t in case of at least B - rank + 1 *hits*: replicates in which
+  ``d_r - need_rc`` of some rival reaches ``d_c``, with ``need_rc = (t - move_rc) sigma_rc``. Fewer
+  rivals and lower moves have fewer hits. The maxima of classes of rivals, each with the smallest
+  need of its class, have more.
+
+Concepts are compared with the few foremost rivals, and with classes of rivals of similar spread;
+where these leave the answer open, with all rivals, and at last the critical value is computed.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .pairs import (
+    ROWS,
+    Followed,
+    Pairs,
+    classes_by_spread,
+    fold_rows,
+    order_statistic,
+    pairs_of,
+    student_factor,
+    worst_distance,
+)
+
+__all__ = ["retained"]
+
+ROUNDING = 64  # units in the last place by which bounds are widened
+SLACK = 2.0  # most slacks are larger
+
+
+def retained(followed: Followed, rank: Array, first: Array) -> Array:
+    """Candidates of one neuron that are not ruled out, [K] of bool.
+
+    Parameters
+    ----------
+    followed : Followed
+    rank : int in 1 .. B
+        Of the critical value among the replicates, in ascending order.
+    first : int in 0 .. B
+        Rank of the bound of how far rivals are truly ahead; 0 leaves this first step out.
+    """
+    pairs = pairs_of(followed)
+    stays, unsettled = settled_by_bounds(pairs, rank, first)
+    bar = _critical_values(pairs, unsettled & followed.present, rank, first)
+    tested = ~(worst_distance(pairs, bar) > bar)
+    return followed.present & jnp.where(unsettled, tested, stays)
+
+
+def settled_by_bounds(pairs: Pairs, rank: Array, first: Array) -> tuple[Array, Array]:
+    """Which concepts stay by bounds of their critical values, and which are unsettled, [K] each."""
+    low, high = _thresholds(pairs)
+    least, most = _needs(pairs, low, high, _slack_floor(pairs, first))
+    enough = pairs.deviation.shape[1] + 1 - rank
+    rows = jnp.where(pairs.undefined, -jnp.inf, pairs.deviation)
+    stays = (high <= 0) | (_hits(rows[:ROWS], most[:ROWS], rows) >= enough)
+    classes = classes_by_spread(pairs.variance)
+    possible = _hits(rows[classes].max(axis=1), least[classes].min(axis=1), rows) >= enough
+    return _settled_by_all(rows, least, most, enough, stays, possible & ~stays)
+
+
+def _thresholds(pairs: Pairs) -> tuple[Array, Array]:
+    """Critical values below which a concept is ruled out, and from which on it stays, [K] each.
+
+    With w the worst distance, which falls in the critical value q: q >= w(p) for some p <= q gives
+    w(q) <= w(p) <= q, and q < w(p) for some p >= q gives w(q) >= w(p) > q.
+    """
+
+    def closer(_: int, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        return worst_distance(pairs, jnp.maximum(found[0], 0)), found[0]
+
+    start = jnp.zeros_like(pairs.variance)
+    return lax.fori_loop(0, 4, closer, (start, start))
+
+
+def _slack_floor(pairs: Pairs, first: Array) -> Array:
+    """What the first step's slack is at least, [K]: 2, 0, or no bound.
+
+    It is as large as the foremost rival alone makes it.
+    """
+    d, sigma = pairs.deviation, pairs.sigma[0][:, None]
+    enough = d.shape[1] + 1 - first
+    floor = jnp.full_like(pairs.variance, -jnp.inf)
+    for slack in (0.0, SLACK):
+        # a little more than the slack, for what rounding may do
+        behind = (d[:1] + 1.001 * slack * sigma <= d) & ~pairs.undefined[:1]
+        often = behind.sum(axis=1, dtype=jnp.int32) >= enough
+        floor = jnp.where(pairs.rival[0] & often, slack, floor)
+    return jnp.where(first == 0, jnp.inf, floor)
+
+
+def _needs(pairs: Pairs, low: Array, high: Array, slack: Array) -> tuple[Array, Array]:
+    """What a rival's deviation must exceed the concept's by for a hit, [K, K]: at least, at most.
+
+    Moves are at most 0, and at least what the smallest slack gives. Needs are infinite where there
+    is no rival.
+    """
+    spread = jnp.sqrt(pairs.variance)
+    rounding = ROUNDING * jnp.finfo(spread.dtype).eps * (spread[:, None] + spread[None, :])
+    least = low[None, :] * pairs.sigma - rounding * (1 + low)[None, :]
+    move = jnp.minimum(pairs.lead + slack[None, :] * pairs.sigma, 0)
+    most = high[None, :] * pairs.sigma - move + rounding * (1 + high)[None, :]
+    return jnp.where(pairs.rival, least, jnp.inf), jnp.where(pairs.rival, most, jnp.inf)
+
+
+def _hits(rows: Array, needs: Array, own: Array) -> Array:
+    """In how many replicates some row less its need reaches the concept's own value, [Q].
+
+    Rows [R, B], needs [R, Q] and own [Q, B].
+    """
+    return _hit(rows, needs, own, jnp.zeros(own.shape, bool)).sum(axis=1, dtype=jnp.int32)
+
+
+def _hit(rows: Array, needs: Array, own: Array, before: Array) -> Array:
+    def compare(hit: Array, row: Array, need: Array) -> Array:
+        return hit | (row[None, :] - need[:, None] >= own)
+
+    return fold_rows(compare, before, rows, needs)
+
+
+def _settled_by_all(
+    rows: Array, least: Array, most: Array, enough: Array, stays: Array, unsettled: Array
+) -> tuple[Array, Array]:
+    """Compare the unsettled concepts with all rivals, some at a time."""
+    size = len(rows)
+    (order,) = jnp.nonzero(unsettled, size=size + ROWS, fill_value=size)
+
+    def some(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        stays, unsettled = found
+        at = lax.dynamic_slice_in_dim(order, i * ROWS, ROWS)
+        own = rows.at[at].get(mode="clip")
+
+        def compare(before: Array, needs: Array) -> tuple[Array, Array]:
+            reached = before | _reach(rows, needs, own, jnp.where(before, 0, enough))
+            return reached, reached
+
+        both = jnp.stack([x.at[:, at].get(mode="clip") for x in (most, least)])
+        _, (surely, possible) = lax.scan(compare, jnp.zeros(ROWS, bool), both)
+        stays = stays.at[at].set(surely, mode="drop")
+        return stays, unsettled.at[at].set(possible & ~surely, mode="drop")
+
+    number = (unsettled.sum(dtype=jnp.int32) + ROWS - 1) // ROWS
+    return lax.fori_loop(0, number, some, (stays, unsettled))
+
+
+def _reach(rows: Array, needs: Array, own: Array, enough: Array) -> Array:
+    """Which concepts have enough hits, [Q]; rivals are compared until all have."""
+    step = min(ROWS, len(rows))
+
+    def short(state: tuple[Array, Array]) -> Array:
+        i, hit = state
+        return (i * step < len(rows)) & (hit.sum(axis=1, dtype=jnp.int32) < enough).any()
+
+    def more(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        i, hit = state
+        # the last slice is moved to the end, so that some rows may be compared twice
+        x, y = (lax.dynamic_slice_in_dim(z, i * step, step) for z in (rows, needs))
+        return i + 1, _hit(x, y, own, hit)
+
+    start = jnp.asarray(0, jnp.int32), jnp.zeros(own.shape, bool)
+    _, hit = lax.while_loop(short, more, start)
+    return hit.sum(axis=1, dtype=jnp.int32) >= enough
+
+
+def _critical_values(pairs: Pairs, wanted: Array, rank: Array, first: Array) -> Array:
+    """The critical values of the concepts wanted, 0 elsewhere, [K]."""
+    d, undefined, _, evidence, lead, _, sigma, rival = pairs
+    size, num_replicates = d.shape
+
+    def one(i: Array, bars: Array) -> Array:
+        c = order[i]
+        z = (d - d[c][None, :]) / sigma[:, c][:, None]
+        valid = rival[:, c][:, None] & ~undefined
+        start = jnp.full(num_replicates, jnp.inf, d.dtype)
+        least = fold_rows(jnp.minimum, start, jnp.where(valid, z, jnp.inf))
+        slack = -order_statistic(least, num_replicates + 1 - first)
+        slack = slack * student_factor(slack, evidence[c])
+        move = jnp.minimum(lead[:, c] / sigma[:, c] + slack, 0)
+        move = jnp.where(first > 0, move, jnp.zeros_like(move))
+        moved = jnp.where(valid, z + move[:, None], -jnp.inf)
+        most = fold_rows(jnp.maximum, -start, moved)
+        bar = order_statistic(jnp.where(undefined[c], jnp.inf, most), rank)
+        return bars.at[c].set(jnp.maximum(bar, 0))
+
+    (order,) = jnp.nonzero(wanted, size=size)
+    return lax.fori_loop(0, wanted.sum(dtype=jnp.int32), one, jnp.zeros_like(evidence))
