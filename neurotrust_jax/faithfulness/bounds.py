@@ -242,7 +242,8 @@ def intervals_at(
     if per_pair:
         check_per_pair(probe, metric)
     heaviest = largest_weight(probe, None if largest_unit == "pair" else largest_unit)
-    largest = "" if independent else in_samples(heaviest / float(probe.weights.max()), even)
+    unit = heaviest / float(np.asarray(probe.weights).max())
+    largest = "" if independent else in_samples(unit, even)
     known = largest_unit is not None and not per_pair
     activations = known_range(probe, activation_range)
     chosen = resolve(probe, metric, method, activation_range is not None)
@@ -302,11 +303,11 @@ def _asymptotic_bounds(
     def of_neurons(some: slice, part: Probe) -> Found:
         value = similarity(part, metric) if scores is None else scores[some]
         error, freedom = standard_error(part, metric)
-        evidence = jnp.minimum(effective_units(part, metric), freedom + 1)
+        evidence = effective_units(part, metric)
         found = []
         for share, bound in errors:
             quantile = NormalDist().inv_cdf(1 - (share / 2 if bound == "both" else share))
-            both = _in_the_limit(value, error, evidence, quantile, metric=metric)
+            both = _in_the_limit(value, error, evidence, freedom, quantile, metric=metric)
             found.append(_only(both, bound, metric))
         return value, found
 
@@ -354,9 +355,13 @@ def _only(bounds: Interval, bound: str, metric: Metric) -> Interval:
     """The bound that is meant, with the metric's range in place of the other."""
     lower, upper = bounds
     low, high = metric.range
+
+    def everywhere(value: float) -> Array:
+        return jax.device_put(np.full(lower.shape, value, lower.dtype))  # compiles nothing
+
     return (
-        jnp.full_like(lower, low) if bound == "upper" else lower,
-        jnp.full_like(upper, high) if bound == "lower" else upper,
+        everywhere(low) if bound == "upper" else lower,
+        everywhere(high) if bound == "lower" else upper,
     )
 
 
@@ -368,9 +373,10 @@ def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
 
 @partial(jax.jit, static_argnames="metric")
 def _in_the_limit(
-    value: Array, error: Array, units: Array, quantile: Array, *, metric: Metric
+    value: Array, error: Array, units: Array, freedom: Array, quantile: Array, *, metric: Metric
 ) -> Interval:
     """Bounds by a standard error from some effective units; all of the range from too few."""
+    units = jnp.minimum(units, freedom + 1)
     half = quantile * student_ratio(quantile, jnp.maximum(units - 1, 1)) * error
     few = (units < MIN_UNITS) & ~jnp.isnan(value)
     lower = jnp.where(few, metric.range[0], jnp.clip(value - half, *metric.range))

@@ -53,7 +53,9 @@ def finite_sample_bounds(
     per_pair : bool
         Bound the trials of a group by the most seen of each pair.
     """
-    tails = [jnp.asarray(x / rule.num_tails(bound), value.dtype) for x, bound in errors]
+    tails = [
+        jax.device_put(np.asarray(x / rule.num_tails(bound), value.dtype)) for x, bound in errors
+    ]
     by_part = []
     for part, by in zip(rule.parts, part_bounds, strict=True):
         data = _ratio_data(d, value, part, units=units, squares=by.squares, mcdiarmid=by.mcdiarmid)

@@ -21,8 +21,9 @@ LargestUnit = float | Literal["pair"] | None
 
 def largest_weight(probe: Probe, largest_unit: float | None) -> float:
     """Largest total weight that a unit can have."""
-    heaviest = float(probe.weights.max())
-    bound = float(np.max(per_unit(probe.weights, probe.groups, probe.num_units))) / heaviest
+    heaviest = float(np.asarray(probe.weights).max())
+    of_units = np.asarray(per_unit(probe.weights, probe.groups, probe.num_units))
+    bound = float(of_units.max()) / heaviest
     if largest_unit is None:
         return bound * heaviest
     if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):

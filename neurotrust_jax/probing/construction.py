@@ -284,7 +284,7 @@ def split_thresholds(
     in_part, aside = rows_aside(key, probe, split)
     part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
     for name, side in (("part set aside", part), ("rest", rest)):
-        if not bool((side.sample_weight > 0).any()):
+        if not (np.asarray(side.sample_weight) > 0).any():
             raise ValueError(f"every sample of the {name} has weight 0; choose another key")
     groups, num_groups = as_groups(rest.groups, rest.num_samples)
     size = f"{part.num_samples:,} samples"

@@ -211,12 +211,16 @@ class Probe:
     def take(self, rows: Array | np.ndarray) -> Probe:
         """The probe on the given rows (repeats allowed), thresholds and names unchanged."""
         f = self.activations
+        dense = None if isinstance(f, SparseColumns) else f
+        dense, concepts, sample_weight, groups = _rows(
+            (dense, self.concepts, self.sample_weight, self.groups), rows
+        )
         return replace(
             self,
-            activations=f.take(np.asarray(rows)) if isinstance(f, SparseColumns) else f[rows],
-            concepts=self.concepts[rows],
-            sample_weight=self.sample_weight[rows],
-            groups=None if self.groups is None else self.groups[rows],
+            activations=f.take(np.asarray(rows)) if isinstance(f, SparseColumns) else dense,
+            concepts=concepts,
+            sample_weight=sample_weight,
+            groups=groups,
         )
 
     def of_neurons(self, start: int, stop: int) -> Probe:
@@ -281,6 +285,11 @@ class Probe:
 def compute_dtype(*arrays: Array | SparseColumns) -> Any:
     """Precision of sums: float64 if any array has it, else float32 (float16 is too short)."""
     return jnp.float64 if any(x.dtype == jnp.float64 for x in arrays) else jnp.float32
+
+
+@jax.jit
+def _rows(arrays: Any, rows: Array | np.ndarray) -> Any:
+    return jax.tree.map(lambda x: x[rows], arrays)
 
 
 @partial(jax.jit, static_argnames="inclusive")

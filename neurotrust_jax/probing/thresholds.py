@@ -90,7 +90,8 @@ def threshold_at(values: np.ndarray, last: int, before: Any, inclusive: bool) ->
 
 def from_the_top(part: Probe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Activations on the samples on which a neuron is active, highest first, and their rows."""
-    f, on = np.asarray(part.activations), np.asarray(part.active & (part.weights > 0)[:, None])
+    f, on = np.asarray(part.activations), np.asarray(part.active)
+    on = on & (np.asarray(part.weights) > 0)[:, None]
     for start in range(0, part.num_neurons, COLUMNS):
         some = slice(start, start + COLUMNS)
         for column, active in zip(f[:, some].T, on[:, some].T, strict=True):

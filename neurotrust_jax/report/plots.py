@@ -219,6 +219,8 @@ def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         plot(figure.subplots())
+        figure.draw_without_rendering()  # lays it out, once for both files
+        figure.set_layout_engine("none")
         for ending in ("png", "svg"):
             path = Path(folder) / f"{name}.{ending}"
             # the same audit gives the same file

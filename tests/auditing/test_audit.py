@@ -59,6 +59,7 @@ def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
     assert certified(alone, "mad", activation_range=(-1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["iou", "auroc"])
 def test_an_audit_computes_the_similarity_once(probe, metric, monkeypatch):
     """Labels above raised thresholds need similarities of their own, which are counted apart."""
@@ -82,6 +83,7 @@ def test_similarities_at_hand_must_fit(probe):
             run(KEY, probe, "iou", scores=np.zeros((7, 8)))
 
 
+@pytest.mark.slow
 def test_a_verdict_never_contradicts_the_set_beside_it():
     """A concept that replicates can not rule out goes where the certificate leaves one answer."""
     rng = np.random.default_rng(0)
@@ -174,6 +176,7 @@ def test_audit_says_what_its_parts_say(probe, audited):
     assert sum(audited.verdict_counts.values()) == 7
 
 
+@pytest.mark.slow
 def test_the_headline_set_of_a_layer_is_the_conformal_one():
     """Of weak labels it is smaller than the calibrated one; verdicts follow it."""
     rng = np.random.default_rng(0)
@@ -206,6 +209,7 @@ def test_the_headline_set_of_a_layer_is_the_conformal_one():
     assert (tree.verdict <= nt.Verdict.STABLE).all()
 
 
+@pytest.mark.slow
 def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
     rng = np.random.default_rng(0)
     probe = nt.make_probe(rng.normal(size=(300, 5)), rng.random((300, 4)) < 0.3, thresholds=0.5)

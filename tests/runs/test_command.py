@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from neurotrust_jax.cli import compilation, output
 from neurotrust_jax.cli.output import log_line, progress_bars
+
+MOST_COMPILED = 95  # functions of an audit by iou
 
 COMPILE = """
 import jax, jax.numpy as jnp
@@ -94,6 +97,33 @@ def test_what_was_not_used_for_longest_is_removed_first(tmp_path):
     compilation.remove_oldest(tmp_path, 250)
     assert left() == {"new", "read"}
     compilation.remove_oldest(tmp_path / "missing", 0)
+
+
+@pytest.mark.slow
+def test_an_audit_compiles_few_functions(tmp_path):
+    """Small operations outside compiled functions would each be one more to compile."""
+    rng = np.random.default_rng(0)
+    concepts = rng.random((600, 8)) < 0.2
+    activations = rng.normal(size=(600, 24)) + 3 * concepts[:, rng.integers(0, 8, 24)]
+    np.save(tmp_path / "f.npy", activations.astype(np.float32))
+    np.save(tmp_path / "c.npy", concepts)
+    arguments = ["--activations", tmp_path / "f.npy", "--concepts", tmp_path / "c.npy", "--out",
+                 tmp_path / "out", "--num-replicates", 99, "--num-permutations", 99]  # fmt: skip
+    code = f"""
+import sys
+from jax import monitoring
+from neurotrust_jax.cli import main
+found = []
+monitoring.register_event_duration_secs_listener(lambda name, *_, **__: found.append(name))
+sys.argv = ["neurotrust", "audit", *{list(map(str, arguments))}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print(sum(x.endswith("backend_compile_duration") for x in found))
+"""
+    told, _ = run(tmp_path / "cache", code)
+    assert 20 < int(told.splitlines()[-1]) <= MOST_COMPILED
 
 
 def test_importing_the_package_sets_nothing_of_jax(tmp_path):
