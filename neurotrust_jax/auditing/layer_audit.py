@@ -238,7 +238,7 @@ def _read_halves(key: Array, data: PreparedLayer, num_splits: int, alpha: float)
     answers = [None] if data.hierarchy is None else [None, _roots(probe, data.hierarchy)]
     readers += [parts_reader(metric, answer_numbers(x, probe.num_concepts)) for x in answers]
     split, scores, *parts = read_halves(
-        key, probe, metric, num_splits, readers, num_deals=deals_for(num_splits), crossed=True,
+        key, probe, metric, num_splits, readers, num_deals=deals_for(num_splits),
         scores=data.similarity,
     )  # fmt: skip
     sets, too_few = conformal_of(scores, probe, metric, alpha)
