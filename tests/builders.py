@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
 from neurotrust_jax.datasets import planted
-from neurotrust_jax.resampling import halves
+from neurotrust_jax.resampling import halves, part_scores
 
 EVERY = list(nt.METRICS)
 # the last metric of each kind, for tests that compile much; a thorough run takes every one
@@ -114,9 +114,11 @@ def routes_by_halves(compute):
         sparse = nt.make_probe(csr_array(f), c, thresholds=0.3)
         yield np.asarray(compute(sparse, metric)), np.asarray(compute(dense, metric))
     expected = np.asarray(compute(dense, "iou"))
-    for name, value in (("countable", lambda *_: False), ("COPIES", 10**6)):
+    for module, name, value in (
+        (part_scores, "countable", lambda *_: False), (halves, "COPIES", 10**6),
+    ):  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(halves, name, value)
+            patch.setattr(module, name, value)
             found = np.asarray(compute(dense, "iou"))
         yield found, expected
 

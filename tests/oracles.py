@@ -175,6 +175,8 @@ def similarity_of_pairs(metric, f, c, active, weights):
                 found[u, k] = (a & y).sum() / (a | y).sum()
             elif metric == "correlation":
                 found[u, k] = np.corrcoef(x, y)[0, 1]
+            elif metric == "spearman":
+                found[u, k] = scipy.stats.spearmanr(x, y).statistic
             elif metric == "mad":
                 found[u, k] = x[y].mean() - x[~y].mean()
             else:

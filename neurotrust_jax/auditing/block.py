@@ -15,8 +15,8 @@ from ..faithfulness.wide_intervals import label_intervals
 from ..metrics.metric import Metric
 from ..probing.probe import Probe
 from ..resampling.bootstrapping import bootstrap
-from ..resampling.halves import read_halves
-from ..resampling.replication import answer_numbers, deals_for, parts_reader
+from ..resampling.halves import Parts, read_parts
+from ..resampling.replication import answer_numbers, parts_reader
 from ..resampling.selection import corrected_similarity, split_reader
 from ..schemes import Scheme
 from ..sets.conformal import scores_reader
@@ -44,13 +44,15 @@ class Task:
     roots : numpy.ndarray [C] of int, or None
         Number of the tree of the hierarchy that each concept is in; None without a hierarchy.
     alpha : float
-    num_replicates, num_splits : int
+    num_replicates : int
+    parts : Parts
+        Halves and quarters of the sampling units.
     scheme : str or Scheme
     options : BoundOptions
     plan : PermutationPlan or None
         None where the test is left out.
     keys : tuple of JAX PRNG keys
-        For replicates, permutations and splits.
+        For replicates and permutations.
     memory_limit : float or None
     checkpoint : path or None
         Folder for the finished chunks of a block.
@@ -60,11 +62,11 @@ class Task:
     roots: np.ndarray | None
     alpha: float
     num_replicates: int
-    num_splits: int
+    parts: Parts
     scheme: str | Scheme
     options: BoundOptions
     plan: PermutationPlan | None
-    keys: tuple[Array, Array, Array]
+    keys: tuple[Array, Array]
     memory_limit: float | None
     checkpoint: Any
 
@@ -144,14 +146,12 @@ def _of_replicates(
 
 
 def _of_halves(task: Task, data: PreparedBlock) -> Record:
+    """What conformal sets, probabilities of replication and the winner's curse are made from."""
     probe, metric = data.probe, task.metric
     readers = [split_reader(metric), scores_reader(metric)]
     answers = [None] if task.roots is None else [None, task.roots]
     readers += [parts_reader(metric, answer_numbers(x, probe.num_concepts)) for x in answers]
-    split, scores, *parts = read_halves(
-        task.keys[2], probe, metric, task.num_splits, readers,
-        num_deals=deals_for(task.num_splits), crossed=True, scores=data.similarity,
-    )  # fmt: skip
+    split, scores, *parts = read_parts(task.parts, probe, metric, readers, scores=data.similarity)
     record = {"split": split, **_named("scores", tuple(scores))}
     for name, found in zip(("parts", "answer_parts"), parts, strict=False):
         record |= _named(name, tuple(jax.tree.leaves(found)))

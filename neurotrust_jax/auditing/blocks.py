@@ -162,14 +162,13 @@ def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
     first = draw(
         task.keys[0], np.int32(0), probe.groups, scheme, probe.num_units, probe.weights.dtype
     )
-    counts = task.num_replicates, task.num_splits
     bounds = [np.asarray(x, np.float64) for x in task.options.activation_range or ()]
     permuted = None if task.plan is None else task.plan.num_permutations
     trading = [] if task.plan is None else jax.tree.leaves(task.plan.layout)
     roots = [] if task.roots is None else [task.roots]
     return checkpoint_for(
-        task.checkpoint, task.keys[0], probe, task.metric.name, task.alpha, counts, scheme.name,
-        np.asarray(first), str(task.options.method), task.options.largest_unit,
+        task.checkpoint, task.keys[0], probe, task.metric.name, task.alpha,
+        task.num_replicates, scheme.name, np.asarray(task.parts.rows), np.asarray(first), str(task.options.method), task.options.largest_unit,
         task.memory_limit, permuted, len(bounds), *bounds, len(trading), *trading, len(roots),
         *roots,
     )  # fmt: skip

@@ -20,7 +20,8 @@ from ..metrics.metric import Metric
 from ..metrics.table import get_metric
 from ..probing.construction import rare_concepts
 from ..probing.probe import Probe
-from ..resampling.replication import probability_of
+from ..resampling.halves import draw_parts
+from ..resampling.replication import deals_for, probability_of
 from ..resampling.selection import WinnersCurse
 from ..resampling.stability_measures import stability_of_votes
 from ..schemes import Scheme, check_scheme
@@ -159,8 +160,9 @@ def audit(
     if num_permutations != 0:
         plan = plan_permutations(judged, metric, num_permutations, strata, alpha)
     task = Task(
-        metric, roots, alpha, num_replicates, num_splits, scheme, options, plan,
-        (boot_key, null_key, split_key), memory_limit, checkpoint,
+        metric, roots, alpha, num_replicates,
+        draw_parts(split_key, judged, num_splits, deals_for(num_splits)), scheme, options, plan,
+        (boot_key, null_key), memory_limit, checkpoint,
     )  # fmt: skip
     layer_blocks = divide(task, judged, mesh)
     shared = _shared_null(task, judged, progress)

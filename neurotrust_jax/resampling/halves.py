@@ -1,13 +1,15 @@
 """Random halves and quarters of the sampling units, and what they say of all neurons at once.
 
 Conformal sets, the probability of replication and the winner's curse read the same halves: one
-pass serves all of them.
+pass serves all of them. The parts are drawn once (:func:`draw_parts`), and neurons are read block
+by block (:func:`read_block`), so that memory does not grow with their number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,32 +17,54 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine import (
-    CountTable,
-    countable,
-    list_rows,
-    over_counts,
-    similarity_of_counts,
-    stable_scale,
-)
-from .._numerics.sums import Sums
+from .._engine import stable_scale
 from ..metrics.metric import Metric
-from ..metrics.scores import at_concept, prepare, score_prepared, winner
 from ..probing.probe import Probe
 from ..schemes import SUBSAMPLE, draw_all
-from .crossfit import blocks_of_neurons, keep_rows, scores_and_sums, sums_at
+from .crossfit import blocks_of_neurons
+from .part_scores import score_parts
 
 __all__ = [
+    "Differences",
     "OnHalves",
+    "Parts",
     "draw_halves",
+    "draw_parts",
     "draw_quarters",
-    "half_differences",
-    "half_similarities",
+    "read_block",
     "read_halves",
+    "read_parts",
 ]
 
-COPIES = 4  # arrays of all similarities of the parts that are alive at once
+COPIES = 16  # arrays of all similarities of the parts for which blocks of neurons leave room
+NEURONS = 16  # whose halves are compared at a time
 QUARTERS = 2**32 - 1  # folded into the key of the quarters; splits fold in 0, 1, ...
+
+
+class Parts(NamedTuple):
+    """Halves and quarters of the samples, drawn once for all neurons.
+
+    Attributes
+    ----------
+    rows : Array [2S + 4D, n] of bool
+        The samples of each part: the two halves of each of S splits, one after the other, then the
+        four quarters of each of D deals.
+    num_splits : int
+        S.
+    """
+
+    rows: Array
+    num_splits: int
+
+
+def draw_parts(key: Array, probe: Probe, num_splits: int, num_deals: int = 0) -> Parts:
+    """Draw halves of the sampling units in several splits, and quarters in several deals."""
+    halves = draw_halves(key, probe, num_splits)
+    rows = jnp.stack([halves, ~halves], axis=1).reshape(2 * num_splits, -1)
+    if num_deals:
+        quarters = draw_quarters(key, probe, num_deals)
+        rows = jnp.concatenate([rows, quarters.reshape(4 * num_deals, -1)])
+    return Parts(rows, num_splits)
 
 
 def draw_halves(key: Array, probe: Probe, num_splits: int) -> Array:
@@ -62,29 +86,59 @@ def draw_quarters(key: Array, probe: Probe, num_deals: int) -> Array:
     return dealt[:, None, :] == jnp.arange(4, dtype=jnp.int32)[None, :, None]
 
 
-class OnHalves(NamedTuple):
+class Differences(NamedTuple):
+    """How far the halves of some neurons differ.
+
+    Attributes
+    ----------
+    used : Array [U, S] of bool
+        Whether both halves give a label.
+    scaled : Array [U, S, 2, C]
+        The similarities on the stable scale.
+    apart : Array [U, S, C]
+        Half of the difference of the two halves, 0 where not used. A similarity that is undefined
+        on a half counts as the mean of those that are defined.
+    """
+
+    used: Array
+    scaled: Array
+    apart: Array
+
+
+@dataclass(frozen=True, eq=False)
+class OnHalves:
     """Similarities of some neurons on halves, quarters and all data.
 
     Attributes
     ----------
+    metric : Metric
     similarity : Array [U, S, 2, C]
         Similarities on both halves of each split.
-    whole : Array [U, C]
-        Those on all data.
-    quarters : Array [U, D, 4, C], or None
-        Those on quarters, where these are asked for.
-    label : Array [S, 2, U] of int32, or None
-        Label that each half gives, -1 for none, where labels on other halves are asked for.
-    crossed : Sums of Array [S, 2, U], or Array [S, 2, U], or None
+    label : Array [U, S, 2] of int32
+        Label that each half gives, -1 for none.
+    crossed : Sums of Array [U, S, 2], or Array [U, S, 2]
         The six sums of that label on the other half; of a metric that is no function of them its
         similarity there.
+    quarters : Array [U, D, 4, C]
+        Similarities on quarters.
+    quarter_label : Array [U, D, 4] of int32
+        Label that each quarter gives, -1 for none.
+    whole : Array [U, C]
+        Similarities on all data.
     """
 
+    metric: Metric
     similarity: Array
-    whole: Array
-    quarters: Array | None
-    label: Array | None
+    label: Array
     crossed: Any
+    quarters: Array
+    quarter_label: Array
+    whole: Array
+
+    @cached_property
+    def differences(self) -> Differences:
+        """How far the halves differ, computed once for all readers."""
+        return _compare(self.similarity, self.label, metric=self.metric)
 
 
 def read_halves(
@@ -95,7 +149,6 @@ def read_halves(
     readers: Sequence[Callable[[OnHalves], Any]],
     *,
     num_deals: int = 0,
-    crossed: bool = False,
     scores: Array | None = None,
 ) -> list[Any]:
     """Pass the same halves to several readers, in one pass over the neurons.
@@ -111,9 +164,6 @@ def read_halves(
         ``reader(OnHalves)`` gives arrays [U, ...], or a pytree of them, of some neurons.
     num_deals : int
         Deals into quarters, none unless given.
-    crossed : bool
-        Whether some reader needs labels on the other halves; of ranks that costs half as much
-        again.
     scores : array [U, C], optional
         Similarities on all data, where they are at hand already.
 
@@ -122,170 +172,68 @@ def read_halves(
     list
         The arrays of each reader, as NumPy arrays of all neurons.
     """
-    halves = draw_halves(key, probe, num_splits)
-    quarters = draw_quarters(key, probe, num_deals) if num_deals else None
-    arrays = COPIES * (2 * num_splits + 4 * num_deals)
+    return read_parts(
+        draw_parts(key, probe, num_splits, num_deals), probe, metric, readers, scores=scores
+    )
+
+
+def read_parts(
+    parts: Parts,
+    probe: Probe,
+    metric: Metric,
+    readers: Sequence[Callable[[OnHalves], Any]],
+    *,
+    scores: Array | None = None,
+) -> list[Any]:
+    """As :func:`read_halves`, of parts that were drawn for a probe with the same samples."""
     found = []
-    for some, part in blocks_of_neurons(probe, metric, arrays):
+    for some, block in blocks_of_neurons(probe, metric, COPIES * len(parts.rows)):
         whole = None if scores is None else scores[some]
-        on_halves = half_similarities(part, metric, halves, quarters, crossed=crossed, whole=whole)
-        found.append([jax.device_get(read(on_halves)) for read in readers])
+        found.append(read_block(parts, block, metric, readers, whole))
     return [jax.tree.map(lambda *x: np.concatenate(x), *each) for each in zip(*found, strict=True)]
 
 
-def half_differences(metric: Metric, similarity: Array) -> tuple[Array, Array, Array, Array]:
-    """How far the halves of one neuron differ, from its similarities [S, 2, C].
-
-    Returns
-    -------
-    label : Array [S, 2] of int32
-        Label of each half, -1 for none.
-    used : Array [S] of bool
-        Whether both halves give one.
-    scaled : Array [S, 2, C]
-        The similarities on the stable scale.
-    apart : Array [S, C]
-        Half of the difference of the two halves, 0 where not used. A similarity that is undefined
-        on a half counts as the mean of those that are defined.
-    """
-    num_splits = similarity.shape[0]
-    label = winner(similarity.reshape(2 * num_splits, -1)).reshape(num_splits, 2)
-    used = (label >= 0).all(axis=1)
-    scaled = stable_scale(metric, similarity)
-    typical = jnp.nanmean(scaled, axis=2, keepdims=True)
-    known = jnp.where(jnp.isnan(scaled), typical, scaled)
-    apart = jnp.where(used[:, None], known[:, 0] - known[:, 1], 0) / 2
-    return label, used, scaled, apart
-
-
-def half_similarities(
-    part: Probe,
+def read_block(
+    parts: Parts,
+    block: Probe,
     metric: Metric,
-    halves: Array,
-    quarters: Array | None = None,
-    *,
-    crossed: bool = False,
+    readers: Sequence[Callable[[OnHalves], Any]],
     whole: Array | None = None,
-) -> OnHalves:
-    """What halves [S, n] and quarters [D, 4, n] of bool say of all neurons of a probe.
+) -> list[Any]:
+    """What each reader finds in a block of neurons, as NumPy arrays.
 
-    ``whole`` [U, C] are the similarities on all data, where they are at hand already.
+    ``parts`` are drawn once for the probe that all blocks belong to. About eight arrays of the
+    similarities of the block's neurons on all parts are alive at once.
     """
-    label = other = dealt = None
-    if countable(part, metric):
-        on = part.neurons.present
-        listed = list_rows(on, part.labels.present)
-        counted = listed, on, part.weights[0]
-        similarity, whole, label, other = _by_counts(*counted, halves, metric=metric)
-        if quarters is not None:
-            dealt = _counted(*counted, quarters, metric=metric)
-    else:
-        prepared = prepare(part, metric)
-        scored = partial(_scored, prepared, part.weights, metric=metric)
-        if crossed:
-            similarity, label, other = _by_scores(prepared, part.weights, halves, metric=metric)
-        else:
-            similarity = scored(jnp.stack([halves, ~halves], axis=1))
-        if whole is None:
-            whole = score_prepared(prepared, part.weights, metric=metric)
-        if quarters is not None:
-            dealt = scored(quarters)
-    return OnHalves(similarity, whole, dealt, label, other)
+    rows, num_splits = parts
+    halves = 2 * num_splits
+    found = score_parts(block, metric, rows, num_splits, whole)
+    num_neurons, num_concepts = found.whole.shape
+    on_halves = OnHalves(
+        metric,
+        found.similarity[:, :halves].reshape(num_neurons, num_splits, 2, num_concepts),
+        found.label[:, :halves].reshape(num_neurons, num_splits, 2),
+        jax.tree.map(lambda x: x.reshape(num_neurons, num_splits, 2), found.crossed),
+        found.similarity[:, halves:].reshape(num_neurons, -1, 4, num_concepts),
+        found.label[:, halves:].reshape(num_neurons, -1, 4),
+        found.whole,
+    )
+    return [jax.device_get(read(on_halves)) for read in readers]
 
 
 @partial(jax.jit, static_argnames="metric")
-def _by_scores(
-    prepared: Any, weights: Array, halves: Array, *, metric: Metric
-) -> tuple[Array, Array, Any]:
-    """Similarities on halves, their labels, and these on the other halves."""
+def _compare(similarity: Array, label: Array, *, metric: Metric) -> Differences:
+    """Differences from similarities [U, S, 2, C] and labels [U, S, 2]."""
 
-    def score(rows: Array) -> tuple[Array, Any]:
-        kept = keep_rows(metric, weights, rows)
-        if metric.finalise is None:
-            scores = metric.score(prepared, kept)
-            return scores, scores
-        return scores_and_sums(metric, prepared, kept)
+    def neuron(own: tuple[Array, Array]) -> Differences:
+        similarity, label = own
+        used = (label >= 0).all(axis=1)
+        # written once, since XLA would compute it again for each of its uses
+        scaled = lax.optimization_barrier(stable_scale(metric, similarity))
+        typical = jnp.nanmean(scaled, axis=2, keepdims=True)
+        known = jnp.where(jnp.isnan(scaled), typical, scaled)
+        apart = jnp.where(used[:, None], known[:, 0] - known[:, 1], 0) / 2
+        return Differences(used, scaled, apart)
 
-    def both(half: Array) -> tuple[Array, Array, Any]:
-        scores, found = lax.map(score, jnp.stack([half, ~half]))  # [2, U, C], and sums of these
-        label = jnp.stack([winner(scores[0]), winner(scores[1])])
-        other = jax.tree.map(lambda x: x[::-1], found)
-        crossed = jax.vmap(at_concept if metric.finalise is None else sums_at)(other, label)
-        return scores, label, crossed
-
-    scores, label, crossed = lax.map(both, halves)
-    return scores.transpose(2, 0, 1, 3), label, crossed
-
-
-@partial(jax.jit, static_argnames="metric")
-def _scored(prepared: Any, weights: Array, parts: Array, *, metric: Metric) -> Array:
-    """Similarities on parts of the samples, [U, splits, P, C] from [splits, P, n] of bool."""
-
-    def score(rows: Array) -> Array:
-        return metric.score(prepared, keep_rows(metric, weights, rows))
-
-    return lax.map(lambda split: lax.map(score, split), parts).transpose(2, 0, 1, 3)
-
-
-@partial(jax.jit, static_argnames="metric")
-def _counted(
-    listed: CountTable, on: Array, weight: Array, parts: Array, *, metric: Metric
-) -> Array:
-    """As :func:`_scored`, of rows to count."""
-    num_samples = parts.shape[2]
-    rows = jnp.arange(num_samples, dtype=jnp.int32)
-
-    def score(inside: Array) -> Array:
-        size = inside.sum(dtype=jnp.int32)
-        active, positives = (
-            (x & inside[:, None]).sum(axis=0, dtype=jnp.int32) for x in (on, listed.table[:-1] > 0)
-        )
-
-        def scores(neurons: Array, count: Array) -> Array:
-            return similarity_of_counts(metric, weight, size, active[neurons], positives, count)
-
-        return over_counts(listed, jnp.where(inside, rows, num_samples), scores, positives)
-
-    return lax.map(lambda split: lax.map(score, split), parts).transpose(2, 0, 1, 3)
-
-
-@partial(jax.jit, static_argnames="metric")
-def _by_counts(
-    listed: CountTable, on: Array, weight: Array, halves: Array, *, metric: Metric
-) -> tuple[Array, Array, Array, Sums]:
-    """As :func:`_by_scores`, of rows to count: what one half lacks, the other half has."""
-    num_samples = halves.shape[1]
-    rows = jnp.arange(num_samples, dtype=jnp.int32)
-    together = over_counts(listed, rows, lambda _, count: count)
-    similarity = partial(similarity_of_counts, metric, weight)
-
-    def both(half: Array) -> tuple[Array, Array, Sums]:
-        size = half.sum(dtype=jnp.int32)
-        active, positives = (
-            (x & half[:, None]).sum(axis=0, dtype=jnp.int32) for x in (on, listed.table[:-1] > 0)
-        )
-        sizes = jnp.stack([size, num_samples - size])
-        has = jnp.stack([positives, listed.total - positives])
-        on_half = jnp.stack([active, listed.length - active])
-
-        def counted(neurons: Array, count: Array) -> tuple[Array, Array, Array]:
-            hits = jnp.stack([count, together[neurons] - count])
-            of_half = zip(sizes, on_half[:, neurons], has, hits, strict=True)
-            scores = jnp.stack([similarity(*x) for x in of_half], axis=1)
-            label = jnp.stack([winner(scores[:, 0]), winner(scores[:, 1])])
-            at = jnp.maximum(label, 0)
-            crossed = jnp.take_along_axis(hits[::-1], at[:, :, None], axis=2)[:, :, 0]
-            return scores, label.T, crossed.T
-
-        moved = jnp.where(half, rows, num_samples)
-        scores, label, crossed = over_counts(listed, moved, counted, positives)
-        label, crossed = label.T, crossed.T  # [2, U]
-        positive = jnp.take_along_axis(has[::-1], jnp.maximum(label, 0), axis=1)
-        size_of = jnp.broadcast_to(sizes[::-1, None], label.shape)
-        f = on_half[::-1]
-        return scores, label, Sums(size_of, f, positive, f, positive, crossed)
-
-    whole = similarity(num_samples, listed.length, listed.total, together)
-    scores, label, sums = lax.map(both, halves)
-    weighted = jax.tree.map(lambda x: weight * x.astype(weight.dtype), sums)
-    return scores.transpose(1, 0, 2, 3), whole, label, weighted
+    batch = min(NEURONS, len(label))
+    return lax.map(neuron, (similarity, label), batch_size=batch)

@@ -56,7 +56,7 @@ from ..metrics.metric import Metric
 from ..metrics.scores import check_joint, winner
 from ..metrics.table import get_metric
 from ..probing.probe import Probe
-from .halves import OnHalves, half_differences, read_halves
+from .halves import Differences, OnHalves, read_halves
 
 __all__ = [
     "answer_numbers",
@@ -103,8 +103,9 @@ def replication_probability(
     the neuron has no label does not replicate it. Concepts with one and the same column are no
     rivals of each other, since the first of them is always the label.
 
-    The cost is that of about ``2.4 num_splits`` similarities from prepared data, 96 by default. For
-    metrics of 0 and 1 under equal weights it is less on a CPU, where rows are counted.
+    The cost is that of about ``2.4 num_splits`` similarities from prepared data, 96 by default. It
+    is less for AUROC, whose ranks on all parts follow from one sorted order, and on a CPU for
+    metrics of 0 and 1 under equal weights, where rows are counted.
 
     Parameters
     ----------
@@ -168,7 +169,12 @@ def deals_for(num_splits: int) -> int:
 
 def parts_reader(metric: Metric, answers: np.ndarray) -> Callable[[OnHalves], Any]:
     """Reader of halves and quarters for :func:`probability_of`; ``answers`` [C] of int32."""
-    return lambda x: _observe(x.similarity, x.whole, x.quarters, answers, metric=metric)
+
+    def read(x: OnHalves) -> Any:
+        on_all, on_quarters = x.whole, (x.quarters, x.quarter_label)
+        return _observe(x.differences, x.label, on_all, on_quarters, answers, metric=metric)
+
+    return read
 
 
 def probability_of(observed: Any, probe: Probe) -> tuple[np.ndarray, str]:
@@ -205,7 +211,7 @@ def answer_numbers(answers: Any, num_concepts: int) -> np.ndarray:
     return np.unique(found, return_inverse=True)[1].astype(np.int32)
 
 
-class _Differences(NamedTuple):
+class _Spread(NamedTuple):
     """Differences of the halves of a neuron, which give the standard errors of leads.
 
     Attributes
@@ -252,31 +258,33 @@ class _Differences(NamedTuple):
 
 @partial(jax.jit, static_argnames="metric")
 def _observe(
-    halves: Array, whole: Array, quarters: Array, answers: Array, *, metric: Metric
+    differences: Differences,
+    labels: Array,
+    whole: Array,
+    quarters: tuple[Array, Array],
+    answers: Array,
+    *,
+    metric: Metric,
 ) -> tuple[_Parts, _Parts, Array, Array, Array]:
     """Parts on halves and quarters, features of all data [U, 2], labels [U], unlabelled halves.
 
     The last is the share of the halves that give no label, [U].
     """
-    num_splits, num_deals = halves.shape[1], quarters.shape[1]
+    num_neurons, num_splits, _ = labels.shape
     num_concepts = whole.shape[1]
     split = jnp.repeat(jnp.arange(num_splits, dtype=jnp.int32), 2)
 
     def answer(label: Array) -> Array:
         return jnp.where(label >= 0, answers[jnp.maximum(label, 0)], -1)
 
-    def neuron(own: tuple[Array, Array, Array]) -> tuple[_Parts, _Parts, Array, Array, Array]:
-        on_halves, on_all, on_quarters = own
-        label, used, scaled, apart = half_differences(metric, on_halves)
-        square = (apart**2).sum(axis=0)
-
-        measured = _Differences(apart, square, used, answers)
+    def neuron(own: tuple[Any, ...]) -> tuple[_Parts, _Parts, Array, Array, Array]:
+        (used, scaled, apart), label, on_all, (on_quarters, dealt) = own
+        measured = _Spread(apart, (apart**2).sum(axis=0), used, answers)
         of_halves = measured.features(scaled.reshape(-1, num_concepts), label.reshape(-1), 2, split)
         given = answer(label)
         agree = (given[:, 0] == given[:, 1]).astype(whole.dtype)
         agree = jnp.repeat(jnp.where(used, agree, jnp.nan), 2)
 
-        dealt = winner(on_quarters.reshape(-1, num_concepts)).reshape(num_deals, 4)
         of_quarters = measured.features(
             stable_scale(metric, on_quarters.reshape(-1, num_concepts)), dealt.reshape(-1), 4, None
         )
@@ -295,8 +303,8 @@ def _observe(
             (label < 0).mean(dtype=whole.dtype),
         )
 
-    batch = min(TOGETHER, halves.shape[0])
-    return lax.map(neuron, (halves, whole, quarters), batch_size=batch)
+    batch = min(TOGETHER, num_neurons)
+    return lax.map(neuron, (differences, labels, whole, quarters), batch_size=batch)
 
 
 def _calibrated(halves: _Parts, quarters: _Parts, feature: np.ndarray) -> tuple[np.ndarray, int]:

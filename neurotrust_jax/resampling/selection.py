@@ -105,7 +105,7 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
         )
     metric = boot.definition
     readers = [split_reader(metric)]
-    (split,) = read_halves(key, boot.probe, metric, num_splits, readers, crossed=True)
+    (split,) = read_halves(key, boot.probe, metric, num_splits, readers)
     return WinnersCurse(
         naive=at_concept(boot.similarity, boot.label),
         corrected=corrected_similarity(boot),
@@ -139,8 +139,8 @@ def _corrected(
 
 
 @partial(jax.jit, static_argnames="metric")
-def _pooled(label: Array | None, crossed: Any, *, metric: Metric) -> Array:
-    """Similarity on all halves [splits, 2, U] of the labels that their other halves give, [U]."""
-    label, crossed = jax.tree.map(lambda x: x.reshape(-1, x.shape[-1]), (label, crossed))
+def _pooled(label: Array, crossed: Any, *, metric: Metric) -> Array:
+    """Similarity on all halves [U, splits, 2] of the labels that their other halves give, [U]."""
+    label, crossed = jax.tree.map(lambda x: x.reshape(len(x), -1).T, (label, crossed))
     dtype = jax.tree.leaves(crossed)[0].dtype
     return pooled_similarity(metric, label, crossed, jnp.ones(len(label), dtype))

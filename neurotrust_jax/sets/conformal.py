@@ -43,7 +43,7 @@ from ..metrics.scores import check_joint, winner
 from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from ..probing.sample_weights import effective_size
-from ..resampling.halves import OnHalves, half_differences, read_halves
+from ..resampling.halves import Differences, OnHalves, read_halves
 from .rule import ConceptSets, at_label, threshold_note
 
 __all__ = ["conformal_of", "conformal_sets", "scores_reader"]
@@ -90,8 +90,9 @@ def conformal_sets(
     to have more of them may give one of these as label. Leave them out with ``min_positives`` of
     :func:`make_probe`, as an audit does.
 
-    The cost is that of 2 ``num_splits`` similarities from prepared data. For metrics of 0 and 1
-    under equal weights it is much less on a CPU, where rows are counted.
+    The cost is that of 2 ``num_splits`` similarities from prepared data. It is less for AUROC,
+    whose ranks on all halves follow from one sorted order, and on a CPU for metrics of 0 and 1
+    under equal weights, where rows are counted.
 
     Parameters
     ----------
@@ -160,7 +161,7 @@ def conformal_sets(
 
 def scores_reader(metric: Metric) -> Callable[[OnHalves], Any]:
     """Reader of halves for :func:`conformal_of`."""
-    return lambda x: _scores(x.similarity, x.whole, metric=metric)
+    return lambda x: _scores(x.similarity, x.label, x.differences, x.whole, metric=metric)
 
 
 def conformal_of(
@@ -255,7 +256,7 @@ def _promise(probe: Probe, metric: Metric, alpha: float, among: str, lacking: st
 
 @partial(jax.jit, static_argnames="metric")
 def _scores(
-    halves: Array, whole: Array, *, metric: Metric
+    halves: Array, labels: Array, differences: Differences, whole: Array, *, metric: Metric
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Scores on halves and on all data, with the label's lead over the runner-up.
 
@@ -266,9 +267,8 @@ def _scores(
     num_splits = halves.shape[1]
     others = ~jnp.eye(num_splits, dtype=bool)[:, :, None]
 
-    def neuron(own: tuple[Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
-        similarity, on_all = own
-        label, used, scaled, apart = half_differences(metric, similarity)
+    def neuron(own: tuple[Any, ...]) -> tuple[Array, Array, Array, Array, Array]:
+        similarity, label, (used, scaled, apart), on_all = own
         at = jnp.maximum(label, 0)
         number = used.sum().astype(scaled.dtype)
 
@@ -293,7 +293,7 @@ def _scores(
         )  # fmt: skip
 
     batch = min(TOGETHER, halves.shape[0])
-    return lax.map(neuron, (halves, whole), batch_size=batch)
+    return lax.map(neuron, (halves, labels, differences, whole), batch_size=batch)
 
 
 def _runner_up(similarity: Array, label: Array) -> Array:

@@ -10,7 +10,7 @@ import scipy.sparse
 import neurotrust_jax as nt
 from neurotrust_jax._engine import counts
 from neurotrust_jax.datasets import planted, planted_similarity
-from neurotrust_jax.resampling import halves as halves_module
+from neurotrust_jax.resampling import part_scores
 
 KEY = jax.random.key(0)
 
@@ -20,7 +20,7 @@ KEY = jax.random.key(0)
 @pytest.mark.parametrize("counted", [True, False], ids=["counts", "scores"])
 def test_equals_a_loop_over_replicates_and_halves(groups, counted, monkeypatch):
     if not counted:
-        monkeypatch.setattr(halves_module, "countable", lambda *x: False)
+        monkeypatch.setattr(part_scores, "countable", lambda *x: False)
     rng = np.random.default_rng(0)
     f = np.append(rng.normal(size=(120, 2)), np.zeros((120, 1)), axis=1)
     c = (rng.random((120, 5)) < 0.4).astype(float)
@@ -98,7 +98,7 @@ def test_halves_without_the_concept_count(metric, route, monkeypatch):
     Halves that have the concept of their label alone would say half as much again.
     """
     if route == "scores":
-        monkeypatch.setattr(halves_module, "countable", lambda *x: False)
+        monkeypatch.setattr(part_scores, "countable", lambda *x: False)
     rng = np.random.default_rng(0)
     rate, active, n, copies = 0.005, 0.1, 300, 3 if route == "groups" else 1
     truth = rate if metric == "precision" else rate * active / (rate + active - rate * active)
