@@ -166,11 +166,12 @@ def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
     permuted = None if task.plan is None else task.plan.num_permutations
     trading = [] if task.plan is None else jax.tree.leaves(task.plan.layout)
     roots = [] if task.roots is None else [task.roots]
+    options = task.options
     return checkpoint_for(
-        task.checkpoint, task.keys[0], probe, task.metric.name, task.alpha,
-        task.num_replicates, scheme.name, np.asarray(task.parts.rows), np.asarray(first), str(task.options.method), task.options.largest_unit,
-        task.memory_limit, permuted, len(bounds), *bounds, len(trading), *trading, len(roots),
-        *roots,
+        task.checkpoint, task.keys[0], probe, task.metric.name, task.alpha, task.num_replicates,
+        scheme.name, np.asarray(first), np.asarray(task.parts.rows), str(options.method),
+        options.largest_unit, task.memory_limit, permuted, len(bounds), *bounds, len(trading),
+        *trading, len(roots), *roots,
     )  # fmt: skip
 
 
