@@ -53,7 +53,7 @@ def test_a_second_audit_compiles_nothing():
     n = 117  # of no other test, whose compilations would not be heard
     with compiled() as names:
         run(layer(n=n))
-    assert {"jit(dense_replicates)", "jit(_replicates)", "jit(_calibrated)"} <= set(names)
+    assert {"jit(dense_replicates)", "jit(_by_product)", "jit(_calibrated)"} <= set(names)
     assert len(names) > 10
     named = layer(n=n, concept_names=["a", "b", "c", "d"])
     for again in (
