@@ -124,3 +124,21 @@ def test_blocks_of_neurons_read_the_same_halves(metric):
     for one, *others in zip(every, *blocks, strict=True):
         joined = jax.tree.map(lambda *x: np.concatenate(x), *others)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6), joined, one)
+
+
+@pytest.mark.double
+def test_what_does_not_vary_on_a_part_is_undefined_by_ranks_too(monkeypatch):
+    """A formula that has a value for any concept: samples of weight 0 make none of them vary."""
+    f, c = tied_layer()
+    weights = np.arange(len(f)) % 3 / 2
+    c[:, 1] = weights > 0
+    c[:, 2] = weights == 0
+    probe = nt.make_probe(f, c, thresholds=0.5, sample_weight=weights)
+    metric = nt.six_sum_metric("own", "rank", "binary", lambda s: s.FC / s.S, (-1.0, 1.0), "")
+    rows = draw_parts(KEY, probe, SPLITS, DEALS).rows
+    found = part_scores.score_parts(probe, metric, rows, SPLITS).similarity
+    monkeypatch.setattr(part_scores, "rows_fit", lambda *_: False)
+    expected = part_scores.score_parts(probe, metric, rows, SPLITS).similarity
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.isnan(found[:, :, [1, 2]]).all()
+    assert not np.isnan(found[0, :, 0]).any()
