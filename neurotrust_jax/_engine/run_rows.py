@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from .._numerics.packing import PackedPairs, Pairs, pack_pairs, pad_to_equal_length, pairs_where
-from .._runtime.chunks import Progress, in_chunks
+from .._runtime.chunks import Progress, Scattered, in_chunks
 from .._runtime.devices import divided, on_host
 from ..metrics.table import Metric
 from ..probing.probe import Probe
@@ -74,15 +74,6 @@ def run_rows(inputs: ReplicateInputs, pairs: Pairs, progress: Progress | None) -
     own = [part.find(plan.followed, num_concepts) for part in parts]
     places = pad_to_equal_length([place for _, place in own])
     num_followed = len(plan.followed[0])
-    # every chunk fills the same memory again, since new memory would take longer than that
-    values = np.empty((num_followed, room.replicates), probe.weights.dtype)
-
-    def in_place(rows: list[np.ndarray]) -> np.ndarray:
-        if len(parts) == 1:  # it has all of them, in their order
-            return rows[0][:num_followed]
-        for (place, _), x in zip(own, rows, strict=True):
-            values[place] = x[: len(place)]
-        return values
 
     def run(ids: Array) -> tuple[Any, ...]:
         drawn = chunk(ids)
@@ -97,7 +88,7 @@ def run_rows(inputs: ReplicateInputs, pairs: Pairs, progress: Progress | None) -
                 more = with_steps(index, more, like=parts[0])
                 others = _results(inputs, drawn, more, [np.zeros_like(places[0])] * len(more))
                 won, winning = _better((won, winning), others[:2])
-        return won, winning, in_place(rows)
+        return won, winning, Scattered(rows, [place for place, _ in own], num_followed)
 
     return plan.candidates, *in_chunks(
         run, inputs.num_replicates, room.replicates, inputs.checkpoint, progress, axis=-1

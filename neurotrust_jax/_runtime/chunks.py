@@ -13,12 +13,46 @@ from jax import Array
 
 from .checkpoint import Checkpoint
 
-__all__ = ["Progress", "StageProgress", "in_chunks"]
+__all__ = ["Progress", "Scattered", "StageProgress", "in_chunks"]
 
 Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
 
 ALIGNED = 64  # bytes, at whose multiples JAX takes an array of NumPy as it is
+
+
+class Scattered:
+    """An array [P, b] in parts, which are put together where the whole of it will stay.
+
+    Parameters
+    ----------
+    parts : list of array [p, b]
+        The first rows of each are rows of the array; others fill up.
+    places : list of numpy.ndarray
+        Which rows of the array these are.
+    number : int
+        Number of rows P.
+    """
+
+    def __init__(self, parts: list[Any], places: list[np.ndarray], number: int) -> None:
+        self._parts, self._places = parts, places
+        self.shape = number, parts[0].shape[1]
+        self.dtype = np.dtype(parts[0].dtype)
+
+    def fill(self, whole: np.ndarray) -> None:
+        """Write the first columns into an array [P, c]."""
+        for part, place in zip(self._parts, self._places, strict=True):
+            values = np.asarray(part)[: len(place), : whole.shape[1]]
+            if len(place) and place[-1] - place[0] + 1 == len(place):  # in ascending order
+                whole[place[0] : place[-1] + 1] = values
+            else:
+                whole[place] = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The array itself."""
+        whole = np.empty(self.shape, self.dtype)
+        self.fill(whole)
+        return whole if dtype is None else whole.astype(dtype)
 
 
 def in_chunks(
@@ -40,14 +74,17 @@ def in_chunks(
         chunk = checkpoint.piece(f"{start}-{start + chunk_size}", partial(run, ids))
         stop = min(start + chunk_size, total)
         if stop - start == total == chunk_size:  # the only chunk stays where it is
-            whole = chunk
+            whole = tuple(np.asarray(x) if isinstance(x, Scattered) else x for x in chunk)
         else:
             # each chunk goes where it will stay: to join them at the end would take as much again
             whole = whole or tuple(_room_for(x, total, axis) for x in chunk)
             for result, part in zip(whole, chunk, strict=True):
-                np.moveaxis(result, axis, 0)[start:stop] = np.moveaxis(np.asarray(part), axis, 0)[
-                    : stop - start
-                ]
+                own = np.moveaxis(np.moveaxis(result, axis, 0)[start:stop], 0, axis)
+                if isinstance(part, Scattered):
+                    part.fill(own)
+                else:
+                    some = np.moveaxis(np.asarray(part), axis, 0)[: stop - start]
+                    own[...] = np.moveaxis(some, 0, axis)
         if progress is not None:
             progress(stop, total)
     return whole
