@@ -202,8 +202,7 @@ def read_block(
 ) -> list[Any]:
     """What each reader finds in a block of neurons, as NumPy arrays.
 
-    ``parts`` are drawn once for the probe that all blocks belong to. About eight arrays of the
-    similarities of the block's neurons on all parts are alive at once.
+    ``parts`` are drawn once for the probe that all blocks belong to.
     """
     rows, num_splits = parts
     halves = 2 * num_splits

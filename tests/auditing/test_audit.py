@@ -21,7 +21,7 @@ from neurotrust_jax import report
 from neurotrust_jax.auditing.fit import SHARES
 from neurotrust_jax.cli import app
 from neurotrust_jax.metrics import scores
-from neurotrust_jax.resampling import halves
+from neurotrust_jax.resampling import part_scores
 
 KEY = jax.random.key(0)
 
@@ -70,7 +70,7 @@ def test_an_audit_computes_the_similarity_once(probe, metric, monkeypatch):
         return original(prepared, weights, metric=metric)
 
     original = scores.score_prepared
-    for module in (scores, halves):
+    for module in (scores, part_scores):
         monkeypatch.setattr(module, "score_prepared", counted)
     nt.audit(KEY, probe, metric, num_replicates=20, num_permutations=19, num_splits=4)
     above = len(SHARES) if metric == "iou" else 0
