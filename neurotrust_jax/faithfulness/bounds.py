@@ -336,22 +336,30 @@ def _blocks(
     probe: Probe, rule: IntervalRule, heaviest: float, activations: tuple[Array, Array]
 ) -> Iterator[tuple[np.ndarray, Data]]:
     """What bounds are made of, some neurons at a time: of the sums per group where these do."""
-    w = np.asarray(probe.weights)
-    share, bound = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, heaviest))
     counted = all(isinstance(part, Share) and part.binomial for part in rule.parts)
     if probe.groups is None or not counted:
         for some, part in probe.in_neurons():
-            low, high = (x[some] for x in activations)
-            yield (
-                np.arange(some.start, some.stop),
-                Data(part.neurons, part.labels, share, part.groups, bound, low, high),
-            )
+            neurons = np.arange(some.start, some.stop)
+            yield neurons, _data(part, heaviest, *(x[some] for x in activations))
         return
-    c = probe.present.astype(w.dtype)
+    share, bound = _in_heaviest(probe, heaviest)
+    c = probe.present.astype(share.dtype)
     for neurons, sums in unit_sums(list_active(probe), c, share, probe.groups, probe.num_units):
         data = Data(None, None, share, probe.groups, bound, *activations, sums)
         low, high = (_filled(x[neurons], data) for x in activations)
         yield neurons, data._replace(low=low, high=high)
+
+
+def _data(probe: Probe, heaviest: float, low: Array, high: Array) -> Data:
+    share, bound = _in_heaviest(probe, heaviest)
+    return Data(probe.neurons, probe.labels, share, probe.groups, bound, low, high)
+
+
+def _in_heaviest(probe: Probe, heaviest: float) -> tuple[Array, Array]:
+    """The weights [n], and that of the heaviest unit, over the largest weight of a sample."""
+    w = np.asarray(probe.weights)
+    share, bound = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, heaviest))
+    return share, bound
 
 
 def _filled(values: Array, data: Data) -> Array:
