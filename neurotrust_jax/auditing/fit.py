@@ -162,16 +162,14 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     units = np.zeros(probe.num_neurons, int)
     enough = np.zeros((probe.num_neurons, len(SHARES)), bool)
     raised = np.tile(np.asarray(probe.thresholds), (len(SHARES), 1))
-    for some, part in probe.in_neurons():
-        for u, (values, rows) in enumerate(from_the_top(part), start=some.start):
-            # the most active sample of each unit, as its place in the order of activation
-            first = np.arange(len(rows))
-            if groups is not None:
-                first = np.sort(np.unique(groups[rows], return_index=True)[1])
-            top = rows[first[:TOP]]
-            units[u], hits[u] = len(top), present[top].sum(axis=0)
-            last = last_kept(weights[rows], SHARES)
-            for k, place in enumerate(last):
-                enough[u, k] = (first <= place).sum() >= FEWEST
-                raised[k, u] = threshold_at(values, int(place), raised[k, u], probe.inclusive)
+    for u, (values, rows) in enumerate(from_the_top(probe)):
+        # the most active sample of each unit, as its place in the order of activation
+        first = np.arange(len(rows))
+        if groups is not None:
+            first = np.sort(np.unique(groups[rows], return_index=True)[1])
+        top = rows[first[:TOP]]
+        units[u], hits[u] = len(top), present[top].sum(axis=0)
+        for k, place in enumerate(last_kept(weights[rows], SHARES)):
+            enough[u, k] = (first <= place).sum() >= FEWEST
+            raised[k, u] = threshold_at(values, int(place), raised[k, u], probe.inclusive)
     return hits, units, enough, raised

@@ -29,8 +29,12 @@ depend on the data, at no cost in error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from .concentration import Interval, RatioData, boundary, each
 
@@ -39,13 +43,18 @@ __all__ = ["from_blocks", "from_moments"]
 NUM_BETS = 8
 MOST = 0.98  # share of the wealth; 1 would lose all of it to a single block of misses
 LARGEST = 1e9  # gain counted of one block, so that a product of four stays in single precision
+FEW_STEPS = 20  # steps of bisection from the moments in single precision: right to 1e-6
 STEPS = (
     16  # steps of bisection between the two bounds: rounded outwards by 2^-16 of the way at most
 )
 
 
-def from_moments(data: RatioData, tail: Array) -> Interval:
-    """Limits from means and mean squares, for all pairs [U, C]."""
+def from_moments(data: RatioData, tail: Array, sides: Array | None = None) -> Interval:
+    """Limits from means and mean squares, for all pairs [U, C].
+
+    ``sides`` [2] of bool says whether the lower, and the upper bound is needed; in place of one
+    that is not stands 0, or 1.
+    """
     xx, xy, yy = data.hits_squared, data.cross, data.trials_squared
     if xx is None or xy is None or yy is None:
         raise ValueError("the variance of this data is not known")
@@ -68,17 +77,24 @@ def from_moments(data: RatioData, tail: Array) -> Interval:
             return _log_mean(jnp.stack(logs), axis=0) < -jnp.log(tail)
 
         # without hits there is nothing to win; without trials nothing at all
-        return jnp.where(ratio > 0, boundary(accepted, ratio, jnp.zeros_like(ratio)), 0)
+        steps = FEW_STEPS if ratio.dtype == jnp.float32 else None
+        return jnp.where(ratio > 0, boundary(accepted, ratio, jnp.zeros_like(ratio), steps), 0)
 
     hits = measured, data.hits_low, xx, xy
     misses = 1 - measured, y - data.hits_low, yy - 2 * xy + xx, yy - xy
-    low, other = each(lower, hits, misses)
+    low, other = _each_side(lower, hits, misses, sides)
     some = (n > 0) & (y > 0)
     return jnp.where(some, low, 0), jnp.where(some, 1 - other, 1)
 
 
 def from_blocks(
-    x: Array, y: Array, within: Interval, n: Array, bound: Array, tail: Array
+    x: Array,
+    y: Array,
+    within: Interval,
+    n: Array,
+    bound: Array,
+    tail: Array,
+    sides: Array | None = None,
 ) -> Interval:
     """Limits from the blocks themselves, for some pairs [K].
 
@@ -92,6 +108,8 @@ def from_blocks(
     n, bound : Array [K]
         Number of blocks with trials, and the largest value that Y can take.
     tail : Array []
+    sides : Array [2] of bool, optional
+        Which bounds are needed, as of :func:`from_moments`.
     """
     total = y.sum(axis=0)
     some = total > 0
@@ -108,8 +126,24 @@ def from_blocks(
 
         return boundary(accepted, jnp.maximum(inside, outside), outside, STEPS)
 
-    low, other = each(lower, (x, ratio, within[0]), (y - x, 1 - ratio, 1 - within[1]))
+    hits, misses = (x, ratio, within[0]), (y - x, 1 - ratio, 1 - within[1])
+    low, other = _each_side(lower, hits, misses, sides)
     return jnp.where(some, low, 0), jnp.where(some, 1 - other, 1)
+
+
+def _each_side(
+    lower: Callable[[Any], Array], hits: Any, misses: Any, sides: Array | None
+) -> Interval:
+    """Lower bounds of the hits and of the misses, 0 for a side that is not needed."""
+    if sides is None:
+        return each(lower, hits, misses)
+
+    def where_needed(of: tuple[Array, Any]) -> Array:
+        needed, data = of
+        shape = jax.eval_shape(lower, data)
+        return lax.cond(needed, lower, lambda _: jnp.zeros(shape.shape, shape.dtype), data)
+
+    return each(where_needed, (sides[0], hits), (sides[1], misses))
 
 
 def _bets(r: Array, n: Array, tail: Array) -> list[Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
@@ -14,9 +14,12 @@ import numpy as np
 from jax import Array
 
 from .._runtime.validation import check_share
+from ..metrics.interval_rules import IntervalRule, Share
 from ..metrics.metric import Metric
 from ..metrics.scores import similarity, undefined_reason
 from ..metrics.table import get_metric
+from ..metrics.unit_sums import in_order, unit_sums
+from ..probing.active_rows import list_active
 from ..probing.probe import Probe
 from .concentration import Interval
 from .estimands import Data, Units
@@ -228,10 +231,13 @@ def intervals_at(
     largest_unit: LargestUnit,
     *,
     scores: Array | None = None,
+    concept: Array | None = None,
 ) -> list[Intervals]:
     """Intervals at each level, all by one method.
 
-    ``scores`` [U, C] are the similarities, where they are at hand already.
+    ``scores`` [U, C] are the similarities, where they are at hand already. With ``concept`` [U] the
+    bounds of a method for every sample size are those of this concept of each neuron alone,
+    [U, 1].
     """
     metric = get_metric(metric)
     for level in levels:
@@ -255,8 +261,9 @@ def intervals_at(
         value, bounds = _asymptotic_bounds(probe, metric, errors, scores)
     else:
         value, bounds = _bounds_by_parts(
-            probe, metric, chosen, errors, heaviest, activations, independent, per_pair, scores
-        )
+            probe, metric, chosen, errors, heaviest, activations, independent, per_pair, scores,
+            concept,
+        )  # fmt: skip
     reason = undefined_reason(probe, metric, scores=value)
     return [
         Intervals(
@@ -299,19 +306,15 @@ def _asymptotic_bounds(
     probe: Probe, metric: Metric, errors: list[tuple[float, str]], scores: Array | None
 ) -> Found:
     """Similarity, and bounds by standard errors, at each error."""
-
-    def of_neurons(some: slice, part: Probe) -> Found:
-        value = similarity(part, metric) if scores is None else scores[some]
-        error, freedom = standard_error(part, metric)
-        evidence = effective_units(part, metric)
-        found = []
-        for share, bound in errors:
-            quantile = NormalDist().inv_cdf(1 - (share / 2 if bound == "both" else share))
-            both = _in_the_limit(value, error, evidence, freedom, quantile, metric=metric)
-            found.append(_only(both, bound, metric))
-        return value, found
-
-    return _joined(probe, of_neurons)
+    value = similarity(probe, metric) if scores is None else scores
+    error, freedom = standard_error(probe, metric)
+    evidence = effective_units(probe, metric)
+    found = []
+    for share, bound in errors:
+        quantile = NormalDist().inv_cdf(1 - (share / 2 if bound == "both" else share))
+        both = _in_the_limit(value, error, evidence, freedom, quantile, metric=metric)
+        found.append(_only(both, bound, metric))
+    return value, found
 
 
 def _bounds_by_parts(
@@ -324,31 +327,64 @@ def _bounds_by_parts(
     independent: bool,
     per_pair: bool,
     scores: Array | None,
+    concept: Array | None,
 ) -> Found:
     """Similarity, and bounds for every sample size, at each error."""
     rule, part_bounds = method.rule(metric), method.part_bounds(metric, independent)
     assert rule is not None
     assert part_bounds is not None
     units = Units(probe.num_units, independent)
-
-    def of_neurons(some: slice, part: Probe) -> Found:
-        value = similarity(part, metric) if scores is None else scores[some]
-        data = _data(part, heaviest, *(x[some] for x in activations))
+    value = similarity(probe, metric) if scores is None else scores
+    parts = []
+    for neurons, data in _blocks(probe, rule, heaviest, activations):
+        own = _filled(value[neurons], data)
+        chosen = None if concept is None else _filled(concept[neurons], data)
         found = finite_sample_bounds(
-            data, value, errors, rule, part_bounds, metric.range, units, per_pair
+            data, own, errors, rule, part_bounds, metric.range, units, per_pair, chosen
         )
-        return value, [
-            _only(both, bound, metric) for both, (_, bound) in zip(found, errors, strict=True)
-        ]
+        parts.append((neurons, found))
+    bounds: list[Interval] = in_order(parts)
+    return value, [
+        _only(both, bound, metric) for both, (_, bound) in zip(bounds, errors, strict=True)
+    ]
 
-    return _joined(probe, of_neurons)
+
+def _blocks(
+    probe: Probe, rule: IntervalRule, heaviest: float, activations: tuple[Array, Array]
+) -> Iterator[tuple[np.ndarray, Data]]:
+    """What bounds are made of, some neurons at a time: of the sums per group where these do."""
+    counted = all(isinstance(part, Share) and part.binomial for part in rule.parts)
+    if probe.groups is None or not counted:
+        for some, part in probe.in_neurons():
+            neurons = np.arange(some.start, some.stop)
+            yield neurons, _data(part, heaviest, *(x[some] for x in activations))
+        return
+    share, bound = _in_heaviest(probe, heaviest)
+    c = probe.present.astype(share.dtype)
+    for neurons, sums in unit_sums(list_active(probe), c, share, probe.groups, probe.num_units):
+        data = Data(None, None, share, probe.groups, bound, *activations, sums)
+        low, high = (_filled(x[neurons], data) for x in activations)
+        yield neurons, data._replace(low=low, high=high)
 
 
-def _joined(probe: Probe, of_neurons: Callable[[slice, Probe], Found]) -> Found:
-    """What a function finds for each block of neurons, concatenated."""
-    parts = [of_neurons(some, part) for some, part in probe.in_neurons()]
-    value, bounds = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-    return value, bounds
+def _data(probe: Probe, heaviest: float, low: Array, high: Array) -> Data:
+    share, bound = _in_heaviest(probe, heaviest)
+    return Data(probe.neurons, probe.labels, share, probe.groups, bound, low, high)
+
+
+def _in_heaviest(probe: Probe, heaviest: float) -> tuple[Array, Array]:
+    """The weights [n], and that of the heaviest unit, over the largest weight of a sample."""
+    w = np.asarray(probe.weights)
+    share, bound = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, heaviest))
+    return share, bound
+
+
+def _filled(values: Array, data: Data) -> Array:
+    """Rows of zeros at the end, for the neurons that fill a block up."""
+    if data.sums is None:
+        return values
+    short = len(data.sums.place) - len(values)
+    return jnp.pad(values, ((0, short), *[(0, 0)] * (values.ndim - 1)))
 
 
 def _only(bounds: Interval, bound: str, metric: Metric) -> Interval:
@@ -363,12 +399,6 @@ def _only(bounds: Interval, bound: str, metric: Metric) -> Interval:
         everywhere(low) if bound == "upper" else lower,
         everywhere(high) if bound == "lower" else upper,
     )
-
-
-def _data(probe: Probe, bound: float, low: Array, high: Array) -> Data:
-    w = np.asarray(probe.weights)
-    share, largest = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, bound))
-    return Data(probe.neurons, probe.labels, share, probe.groups, largest, low, high)
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -8,9 +8,10 @@ ordered rightly). Its independent terms are samples or groups.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +20,18 @@ from jax import Array, lax
 from .._numerics.sums import Sums, power_sum, weighted_sums, weighted_total
 from ..metrics.interval_rules import Pairs, Share
 from ..metrics.parts import Coefficients, combine
+from ..metrics.unit_sums import UnitSums
 from ..probing.probe import Side
 from .concentration import RatioData
 
-__all__ = ["Data", "Units", "columns_of", "counted_share", "ratio_data", "terms_of_share"]
+__all__ = [
+    "Data",
+    "Units",
+    "columns_of",
+    "counted_share",
+    "ratio_data",
+    "terms_of_neurons",
+]
 
 
 class Data(NamedTuple):
@@ -30,7 +39,8 @@ class Data(NamedTuple):
 
     Attributes
     ----------
-    neurons, labels : Side
+    neurons, labels : Side, or None
+        None where the sums of binary sides per group take their place.
     weights : Array [n]
         Sample weights over the largest one.
     groups : Array [n] of int32, or None
@@ -38,15 +48,18 @@ class Data(NamedTuple):
         Largest total weight that a unit can have.
     low, high : Array [U]
         Range of each neuron's activation, known beforehand (zeros where it is not).
+    sums : UnitSums or None
+        Sums per group of neurons and concepts that are 0 or 1.
     """
 
-    neurons: Side
-    labels: Side
+    neurons: Side | None
+    labels: Side | None
     weights: Array
     groups: Array | None
     bound: Array
     low: Array
     high: Array
+    sums: UnitSums | None = None
 
 
 class Units(NamedTuple):
@@ -99,6 +112,8 @@ def ratio_data(
     """
     if isinstance(part, Pairs):
         return _pairs(part, d, value, units, mcdiarmid)
+    if d.sums is not None:
+        return _of_unit_sums(part, d.sums, d.bound)
     f, c = columns_of(part, d)
     if d.groups is not None:
         return _grouped(part, f, c, d, d.groups, units.number)
@@ -128,6 +143,8 @@ def counted_share(part: Share, sums: Sums) -> RatioData:
 
 def columns_of(part: Share, d: Data) -> tuple[Array, Array]:
     """The columns f [n, U] and c [n, C] of a share."""
+    assert d.neurons is not None
+    assert d.labels is not None
     unknown = jnp.zeros((1,), d.weights.dtype)
     return (
         part.neuron.read(d.neurons, (d.low, d.high)),
@@ -135,7 +152,22 @@ def columns_of(part: Share, d: Data) -> tuple[Array, Array]:
     )
 
 
-def terms_of_share(
+def terms_of_neurons(
+    part: Share, d: Data, units: Units
+) -> tuple[Any, Callable[[Any, Array], tuple[Array, Array]]]:
+    """A row for each neuron, and the function ``(row, concepts [K])`` that gives its terms.
+
+    These are the hits X and the trials Y of every sample or group, [N, K] each.
+    """
+    if d.sums is not None:
+        sums = d.sums
+        return sums.place, lambda row, own: _of_groups(part, _basis_of(sums.of_neuron(row, own)))
+    f, c = columns_of(part, d)
+    c = c.T
+    return f.T, lambda column, own: _terms_of_share(part, column, c[own].T, d, units)
+
+
+def _terms_of_share(
     part: Share, column: Array, c: Array, d: Data, units: Units
 ) -> tuple[Array, Array]:
     """Hits X and trials Y of every term [N, K], from a neuron's column [n] and concepts [n, K]."""
@@ -184,17 +216,39 @@ def _grouped(part: Share, f: Array, c: Array, d: Data, groups: Array, num_groups
     def one(column: Array) -> tuple[Array, ...]:
         weighted = w * column
         fs, fc = total(weighted)[:, None], total(weighted[:, None] * c)
-        x, y = _of_groups(part, Basis(s, fs, cs, fc))
-        blocks = (y > 0).sum(axis=0, dtype=f.dtype)
-        means = (x, y, x * x, x * y, y * y)
-        return (
-            blocks,
-            y.max(axis=0),
-            *(m.sum(axis=0) / jnp.where(blocks > 0, blocks, 1) for m in means),
-        )
+        return _moments_of_groups(part, Basis(s, fs, cs, fc))
 
-    blocks, most, x, y, xx, xy, yy = lax.map(one, f.T)
-    return RatioData(x, x, y, blocks, d.bound, xx, xy, yy, most)
+    return _from_moments(lax.map(one, f.T), d.bound)
+
+
+def _moments_of_groups(part: Share, basis: Basis) -> tuple[Array, ...]:
+    """Of one neuron: groups with trials, the most trials, and means of X, Y, X², XY, Y²; [C]."""
+    x, y = _of_groups(part, basis)
+    blocks = (y > 0).sum(axis=0, dtype=y.dtype)
+    means = (x, y, x * x, x * y, y * y)
+    return (
+        blocks,
+        y.max(axis=0),
+        *(m.sum(axis=0) / jnp.where(blocks > 0, blocks, 1) for m in means),
+    )
+
+
+def _from_moments(moments: tuple[Array, ...], bound: Array) -> RatioData:
+    blocks, most, x, y, xx, xy, yy = moments
+    return RatioData(x, x, y, blocks, bound, xx, xy, yy, most)
+
+
+def _of_unit_sums(part: Share, sums: UnitSums, bound: Array) -> RatioData:
+    """One neuron after the other, so that memory stays at [groups, C]."""
+
+    def one(place: Array) -> tuple[Array, ...]:
+        return _moments_of_groups(part, _basis_of(sums.of_neuron(place)))
+
+    return _from_moments(lax.map(one, sums.place), bound)
+
+
+def _basis_of(sums: Sums) -> Basis:
+    return Basis(sums.S, sums.F, sums.C, sums.FC)
 
 
 def _pairs(part: Pairs, d: Data, value: Array, units: Units, mcdiarmid: bool) -> RatioData:
@@ -206,6 +260,8 @@ def _pairs(part: Pairs, d: Data, value: Array, units: Units, mcdiarmid: bool) ->
     of groups are independent (section 5a). A pair within one group says nothing on independent
     samples: its outcome is left unknown. ``value`` [U, C] is the similarity.
     """
+    assert d.neurons is not None
+    assert d.labels is not None
     defined = ~jnp.isnan(value)
     value = jnp.where(defined, value, 0)
     if part.ranked == "neuron":

@@ -25,7 +25,10 @@ from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums, column_total, per_unit, weighted_sums
 from ..metrics.metric import Metric
 from ..metrics.parts import ALWAYS, Part, combine
-from ..probing.probe import Probe
+from ..metrics.scores import reads_active_rows
+from ..metrics.unit_sums import UnitSums, in_order, sums_over_active, unit_sums
+from ..probing.active_rows import list_active
+from ..probing.probe import Probe, Side
 
 __all__ = [
     "MIN_UNITS",
@@ -71,6 +74,11 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
         and (probe.binary_concepts or not any(part.given_concept for part in metric.parts))
     )
 
+    if metric.neuron_view == "binary" and probe.groups is not None:
+        return _of_active(probe, metric)
+    if simple and reads_active_rows(probe, metric) and counted:
+        return _of_counts(probe, metric.parts)
+
     def of_neurons(part: Probe) -> Array:
         neurons = metric.prepare_neurons(part.neurons) if prepared is None else prepared
         rows = None if simple else _active_rows(part, metric)
@@ -92,6 +100,52 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
         return found[0] if len(found) == 1 else jnp.concatenate(found, axis=1)
 
     return probe.map_neurons(of_neurons)
+
+
+def _of_active(probe: Probe, metric: Metric) -> Array:
+    """Units behind pairs of a binary neuron in groups, from the groups in which it is active."""
+    assert metric.columns is not None
+    assert probe.groups is not None
+    active, weights = list_active(probe), probe.weights
+    # the columns of the concepts do not depend on the neurons
+    silent = jnp.zeros((probe.num_samples, 1), weights.dtype)
+    nobody = metric.prepare_neurons(Side(silent, silent > 0))
+    found = []
+    for _, labels in probe.in_columns():
+        c = metric.columns(nobody, labels, weights)[1]
+        if _given_by_one_side(metric.parts) and metric.parts[0].given_neuron:
+            c = _about_zero(c, (weights > 0).astype(c.dtype))
+        blocks = unit_sums(active, c, weights, probe.groups, probe.num_units)
+        found.append(in_order([(own, _of_unit_sums(x, parts=metric.parts)) for own, x in blocks]))
+    return jnp.concatenate(found, axis=1)
+
+
+@partial(jax.jit, static_argnames="parts")
+def _of_unit_sums(sums: UnitSums, *, parts: tuple[Part, ...]) -> Array:
+    """One neuron after the other, so that memory stays at [groups, C]."""
+
+    def one(place: Array) -> Array:
+        units = sums.of_neuron(place)._replace(FF=sums.S, CC=sums.S)
+        return _least_units(units, parts)
+
+    return lax.map(one, sums.place)
+
+
+def _least_units(units: Sums, parts: tuple[Part, ...]) -> Array:
+    """Effective units [C] of one neuron from the sums per unit [G, C]."""
+    total = Sums(*(x.sum(axis=0, keepdims=True) for x in units))
+    moments = moments_of_changes(units, total, parts=parts)
+    return jnp.stack([units_of_moments(*x) for x in moments]).min(axis=0)
+
+
+def _of_counts(probe: Probe, parts: tuple[Part, ...]) -> Array:
+    """Units behind shares of single samples, from the active rows of sparse activations."""
+    active, used = list_active(probe), (probe.weights > 0).astype(probe.weights.dtype)
+    found = [
+        units_of_shares(sums_over_active(active, labels.present.astype(used.dtype), used), parts)
+        for _, labels in probe.in_columns()
+    ]
+    return jnp.concatenate(found, axis=1)
 
 
 def student_ratio(quantile: Array, freedom: Array) -> Array:
@@ -315,9 +369,7 @@ def _of_units(
             fc = jax.ops.segment_sum(listed(weighted), unit, num_units)
             fs = jax.ops.segment_sum(listed(weights), unit, num_units)
         sums = Sums(S=s, F=fs[:, None], C=cs, FF=s, CC=s, FC=fc)
-        total = Sums(*(x.sum(axis=0, keepdims=True) for x in sums))
-        moments = moments_of_changes(sums, total, parts=parts)
-        return jnp.stack([units_of_moments(*x) for x in moments]).min(axis=0)
+        return _least_units(sums, parts)
 
     return lax.map(one, (f.T, rows))
 

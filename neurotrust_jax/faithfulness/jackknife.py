@@ -18,9 +18,11 @@ from jax import Array, lax
 
 from .._numerics.sums import Sums, per_unit, power_sum, weighted_sums
 from ..metrics.metric import Metric
-from ..metrics.scores import prepare
+from ..metrics.scores import prepare, similarity
 from ..metrics.table import get_metric
 from ..metrics.transforms import VIEWS
+from ..metrics.unit_sums import UnitSums, in_order, unit_sums
+from ..probing.active_rows import list_active
 from ..probing.probe import Probe
 
 __all__ = ["standard_error"]
@@ -57,6 +59,9 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
         return _by_blocks(prepared, probe.weights, blocks, metric=metric, num_blocks=num), num - 1.0
     views = VIEWS[metric.neuron_view], VIEWS[metric.concept_view]
     polynomial = all(view.weights_enter != "other" for view in views)
+    counted = metric.neuron_view == metric.concept_view == "binary"
+    if probe.groups is not None and metric.finalise is not None and counted:
+        return _of_groups(probe, metric), math.inf
 
     def error(part: Probe) -> Array:
         data = prepare(part, metric), part.weights
@@ -65,6 +70,43 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
         return _by_gradients(*data, part.groups, metric=metric, num_units=part.num_units)
 
     return probe.map_neurons(error), math.inf
+
+
+def _of_groups(probe: Probe, metric: Metric) -> Array:
+    """All pairs of a binary six-sum metric in groups, from the groups in which neurons are active.
+
+    The influence of a group is ``g_S S + g_F F + g_C C + g_FC FC`` of its sums, with the gradient g
+    of the metric at the sums of all.
+    """
+    assert probe.groups is not None
+    active, weights = list_active(probe), probe.weights
+    positive = per_unit(weights, probe.groups, probe.num_units) > 0
+    columns = []
+    for _, labels in probe.in_columns():
+        c = labels.present.astype(weights.dtype)
+        blocks = unit_sums(active, c, weights, probe.groups, probe.num_units)
+        columns.append(
+            in_order([(own, _by_unit_sums(x, positive, metric=metric)) for own, x in blocks])
+        )
+    error = jnp.concatenate(columns, axis=1)
+    return jnp.where(jnp.isnan(similarity(probe, metric)), jnp.nan, error)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _by_unit_sums(sums: UnitSums, positive: Array, *, metric: Metric) -> Array:
+    """One neuron after the other, so that memory stays at [groups, C]."""
+    assert metric.finalise is not None
+    finalise = metric.finalise
+
+    def one(place: Array) -> Array:
+        units = sums.of_neuron(place)
+        total = Sums(*(x.sum(axis=0, keepdims=True) for x in units))
+        total = Sums(*(jnp.broadcast_to(x, total.FC.shape) for x in total))
+        score, pull = jax.vjp(finalise, total)
+        (g,) = pull(jnp.ones_like(score))
+        return _spread(sum(x * y for x, y in zip(g, units, strict=True)), positive)
+
+    return lax.map(one, sums.place)
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
 from ..metrics.table import get_metric
+from ..probing.active_rows import list_active
 from ..probing.probe import Probe
 from .bounds import Intervals, Level, intervals_at
 from .known_beforehand import largest_weight
@@ -133,8 +135,13 @@ def label_intervals(
         (asymptotic,) = at_level("asymptotic", None, None)
     pair_bounds, pair_guarantee = [np.full(len(label), np.nan)] * 2, ""
     if found.method == "betting" and probe.groups is not None:
-        (pair,) = at_level("betting", activation_range, "pair")
-        pair_bounds, pair_guarantee = of_label(pair), pair.guarantee
+        own = jnp.maximum(label, 0)
+        (pair,) = at_level("betting", activation_range, "pair", concept=own)
+        pair_bounds = [
+            np.where(np.asarray(label) < 0, np.nan, np.asarray(x)[:, 0])
+            for x in (pair.lower, pair.upper)
+        ]
+        pair_guarantee = pair.guarantee
     host = np.asarray(label)
     size = _size(probe, largest_unit)
     reasons = _reasons(probe, metric, found, host, bounds, pair_bounds, size)
@@ -220,15 +227,12 @@ def _together(probe: Probe, metric: Metric, label: np.ndarray, wide: np.ndarray)
 
     Counted where asked for, else 0.
     """
-    used = np.asarray(probe.sample_weight) > 0
     units = np.arange(probe.num_samples) if probe.groups is None else np.asarray(probe.groups)
     present = np.asarray(probe.present)
+    used = np.asarray(probe.sample_weight) > 0
+    active = list_active(probe) if metric.neuron_view == "binary" and wide.any() else None
     count = np.zeros(len(label), int)
-    for some, part in probe.in_neurons():
-        active = np.asarray(jax.device_get(part.active)) if metric.neuron_view == "binary" else None
-        for u in some.start + np.flatnonzero(wide[some]):
-            rows = used & present[:, label[u]]
-            if active is not None:
-                rows = rows & active[:, u - some.start]
-            count[u] = len(np.unique(units[rows]))
+    for u in np.flatnonzero(wide).tolist():
+        rows = np.flatnonzero(used) if active is None else active.of_neuron(u)
+        count[u] = len(np.unique(units[rows[present[rows, label[u]]]]))
     return count

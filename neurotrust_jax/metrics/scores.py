@@ -8,13 +8,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from .._numerics.sums import Sums
+from ..probing.active_rows import list_active
 from ..probing.probe import Probe, Side
 from ..probing.sparse_columns import SparseColumns
 from .metric import Metric
 from .table import get_metric
-from .transforms import varies
+from .transforms import VIEWS, varies
+from .unit_sums import sums_over_active
 
 __all__ = ["Identification", "Reason", "identify", "similarity", "undefined_reason"]
 
@@ -96,7 +100,44 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     """
     metric = get_metric(metric)
     check_joint(probe, metric)
+    if reads_active_rows(probe, metric):
+        return _score_active_rows(probe, metric)
     return probe.map_neurons(lambda part: score(part, metric.prepare_neurons(part.neurons), metric))
+
+
+def reads_active_rows(probe: Probe, metric: Metric) -> bool:
+    """Whether a metric's sums can be taken over the stored values of sparse activations."""
+    return (
+        isinstance(probe.activations, SparseColumns)
+        and metric.neuron_view == "binary"
+        and metric.finalise is not None
+        and not isinstance(probe.sample_weight, jax.core.Tracer)
+    )
+
+
+def _score_active_rows(probe: Probe, metric: Metric) -> Array:
+    """Similarity [U, C] of binary neurons from the rows on which they are active."""
+    active = list_active(probe)
+    weights = probe.weights
+    varied = jax.device_put(_active_sometimes(probe, active.lengths))
+    values = []
+    for _, labels in probe.in_columns():
+        read = VIEWS[metric.concept_view]
+        prepared = metric.prepare_concepts(labels)
+        c = read.evaluate(prepared, weights)
+        defined = varied[:, None] & varies(read.distinct(prepared), weights)[None, :]
+        values.append(_value(sums_over_active(active, c, weights), defined, metric=metric))
+    return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
+
+
+@partial(jax.jit, static_argnames="metric")
+def _value(sums: Sums, defined: Array, *, metric: Metric) -> Array:
+    return metric.value(sums, defined)
+
+
+def _active_sometimes(probe: Probe, count: np.ndarray) -> np.ndarray:
+    """Whether each neuron is active on some samples that count, and not on all, [U] of bool."""
+    return (count > 0) & (count < np.count_nonzero(np.asarray(probe.sample_weight)))
 
 
 def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
@@ -233,12 +274,32 @@ def undefined_reason(
     metric = get_metric(metric)
     w = probe.weights
     of_neuron = Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION
-    neuron = probe.map_neurons(
-        lambda part: _constant_side(part.neurons, w, metric.neuron_view, *of_neuron)
-    )
+    if isinstance(probe.activations, SparseColumns) and not isinstance(w, jax.core.Tracer):
+        neuron = jax.device_put(_constant_neurons(probe, metric.neuron_view))
+    else:
+        neuron = _constant_side(probe.neurons, w, metric.neuron_view, *of_neuron)
     of_concept = Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT
     concept = _constant_side(probe.labels, w, metric.concept_view, *of_concept)
     return _reasons(neuron, concept, similarity(probe, metric) if scores is None else scores)
+
+
+def _constant_neurons(probe: Probe, view: str) -> np.ndarray:
+    """As :func:`_constant_side`, of sparse activations: [U] of int32."""
+    used = np.asarray(probe.sample_weight) > 0
+    if view == "binary":
+        count = list_active(probe).lengths
+        fault = np.where(count > 0, Reason.ALWAYS_ACTIVE, Reason.NEVER_ACTIVE)
+        return np.where(_active_sometimes(probe, count), 0, fault).astype(np.int32)
+    f = probe.activations
+    assert isinstance(f, SparseColumns)
+    neuron = np.repeat(np.arange(probe.num_neurons), np.diff(f.starts))[used[f.rows]]
+    values = f.values[used[f.rows]]
+    stored = np.bincount(neuron, minlength=probe.num_neurons)
+    differs = np.zeros(probe.num_neurons, bool)
+    differs[neuron[1:][(values[1:] != values[:-1]) & (neuron[1:] == neuron[:-1])]] = True
+    # what is not stored is 0, and what is stored is not
+    varied = differs | ((stored > 0) & (stored < used.sum()))
+    return np.where(varied, 0, Reason.CONSTANT_ACTIVATION).astype(np.int32)
 
 
 @jax.jit

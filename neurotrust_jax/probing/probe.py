@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from .._numerics.sums import weighted_total
+from .active_rows import list_active
 from .sparse_columns import SparseColumns
 
 __all__ = ["ENTRIES", "LeftOut", "Probe", "Side", "compute_dtype"]
@@ -196,7 +197,11 @@ class Probe:
     @property
     def active_rate(self) -> Array:
         """Realised (weighted) share of samples on which each neuron is active, [U]."""
-        return self.map_neurons(lambda part: _weighted_share(part.active, part.weights))
+        if not isinstance(self.activations, SparseColumns):
+            return _weighted_share(self.active, self.weights)
+        weights, active = np.asarray(self.weights), list_active(self)
+        total = np.bincount(active.neuron, weights[active.rows], self.num_neurons)
+        return _of_all(jax.device_put(total.astype(weights.dtype)), self.weights)
 
     @property
     def concept_rate(self) -> Array:
@@ -307,4 +312,9 @@ def _units_with(present: Array, weights: Array, groups: Array | None, *, num_uni
 
 @jax.jit
 def _weighted_share(present: Array, w: Array) -> Array:
-    return weighted_total(present.astype(w.dtype), w) / w.sum()
+    return _of_all(weighted_total(present.astype(w.dtype), w), w)
+
+
+@jax.jit
+def _of_all(total: Array, w: Array) -> Array:
+    return total / w.sum()

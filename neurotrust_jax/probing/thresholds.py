@@ -13,7 +13,9 @@ from jax import Array
 
 from .._numerics.ranks import ascending
 from .._numerics.sums import running_total
+from .active_rows import list_active
 from .probe import Probe
+from .sparse_columns import SparseColumns
 
 __all__ = [
     "DEFAULT_SPLIT",
@@ -66,10 +68,9 @@ def raised_thresholds(probe: Probe, share: float) -> Array:
     """
     raised = np.array(probe.thresholds)
     weights = np.asarray(probe.weights, np.float64)
-    for some, part in probe.in_neurons():
-        for u, (values, rows) in enumerate(from_the_top(part), start=some.start):
-            for last in last_kept(weights[rows], [share]):
-                raised[u] = threshold_at(values, int(last), raised[u], probe.inclusive)
+    for u, (values, rows) in enumerate(from_the_top(probe)):
+        for last in last_kept(weights[rows], [share]):
+            raised[u] = threshold_at(values, int(last), raised[u], probe.inclusive)
     return jax.device_put(raised)
 
 
@@ -88,17 +89,34 @@ def threshold_at(values: np.ndarray, last: int, before: Any, inclusive: bool) ->
     return values[last + 1] if last + 1 < len(values) else before
 
 
-def from_the_top(part: Probe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Activations on the samples on which a neuron is active, highest first, and their rows."""
-    f, on = np.asarray(part.activations), np.asarray(part.active)
-    on = on & (np.asarray(part.weights) > 0)[:, None]
-    for start in range(0, part.num_neurons, COLUMNS):
-        some = slice(start, start + COLUMNS)
-        for column, active in zip(f[:, some].T, on[:, some].T, strict=True):
-            rows = np.flatnonzero(active)
-            values = column[rows]
-            order = np.argsort(-values, kind="stable")
-            yield values[order], rows[order]
+def from_the_top(probe: Probe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Activations on the samples on which each neuron is active, highest first, and their rows."""
+    for values, rows in _active_values(probe):
+        order = np.argsort(-values, kind="stable")
+        yield values[order], rows[order]
+
+
+def _active_values(probe: Probe) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Activations on the samples on which each neuron is active, and their rows, ascending."""
+    f = probe.activations
+    if not isinstance(f, SparseColumns):
+        values = np.asarray(f)
+        on = np.asarray(probe.active) & (np.asarray(probe.weights) > 0)[:, None]
+        for start in range(0, probe.num_neurons, COLUMNS):
+            some = slice(start, start + COLUMNS)
+            for column, active in zip(values[:, some].T, on[:, some].T, strict=True):
+                rows = np.flatnonzero(active)
+                yield column[rows], rows
+        return
+    listed = list_active(probe)
+    for u, (stored, values) in enumerate(f.columns()):
+        rows = listed.of_neuron(u)
+        place = np.minimum(np.searchsorted(stored, rows), max(len(stored) - 1, 0))
+        if len(stored):
+            # 0 is active too where the threshold is below it
+            yield np.where(stored[place] == rows, values[place], 0).astype(f.dtype), rows
+        else:
+            yield np.zeros(len(rows), f.dtype), rows
 
 
 @partial(jax.jit, static_argnames="inclusive")

@@ -42,7 +42,18 @@ six_sum_metric(
 WEIGHTS = "test_metrics.py::test_integer_weights_equal_repeated_rows"
 ORDER = "test_resampling.py::test_what_orders_spearmans_correlation_spans_its_arguments"
 
+UNIT_SUMS = "test_unit_sums.py::test_sums_are_those_of_the_matrices"
+
 MUTANTS = [
+    *of(
+        "metrics/unit_sums.py",
+        ("unit_sums", "weights[:, None] * c", "1.0 * c", UNIT_SUMS),
+        ("_pairs", "np.append(True, code[1:] != code[:-1])",
+         "np.append(True, code[1:] == code[1:])", UNIT_SUMS),
+        ("sums_over_active", "weights[:, None] * c", "1.0 * c", UNIT_SUMS),
+        ("in_order", "np.argsort(np.concatenate([own for own, _ in found]))",
+         "np.concatenate([own for own, _ in found])", UNIT_SUMS),
+    ),
     *of(
         "metrics/table.py",
         ("", "s.S - s.F - s.C + 2 * s.FC", "s.S - s.F - s.C + s.FC", loop("accuracy")),

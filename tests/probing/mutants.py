@@ -30,6 +30,13 @@ MUTANTS = [
          "test_sparse.py::test_bad_sparse_input_is_named"),
     ),
     *of(
+        "probing/active_rows.py",
+        ("_of_stored", "mask[rows[~on]] = False", "mask[rows[on]] = False",
+         "test_unit_sums.py::test_sums_are_those_of_the_matrices"),
+        ("_of_stored", "thresholds <= 0", "thresholds < 0",
+         "test_unit_sums.py::test_sums_are_those_of_the_matrices"),
+    ),
+    *of(
         "probing/thresholds.py",
         ("_top_thresholds", "order[::-1]", "+order",
          "test_probe.py::test_top_fraction_without_ties_takes_exactly_that_many"),
