@@ -96,7 +96,9 @@ MUTANTS = [
     ),
     *of(
         "_engine/candidates.py",
-        ("stable_scale", "jnp.arcsin(jnp.sqrt(inside))", "inside", SCALE),
+        ("stable_scale", "_arcsine_of_root(inside)", "inside", SCALE),
+        ("_arcsine_of_root", "share > 0.25", "share > 0.4",
+         "test_sets.py::test_the_arcsine_of_a_root_is_exact_to_the_last_places"),
         ("choose", "FAR_BEHIND * (spread + spread[best])", "spread + spread[best]", FOLLOWED),
         ("_has_enough_evidence", "evidence >= least", "evidence >= 0 * least", ENDS),
         ("_rounding", "4 * float(jnp.finfo(similarity.dtype).eps)",

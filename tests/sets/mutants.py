@@ -39,8 +39,7 @@ MUTANTS = [
     ),
     *of(
         "sets/max_test.py",
-        ("retained", "worst_distance(pairs, bar) > bar", "worst_distance(pairs, bar) >= bar",
-         "test_sets.py -k as_good"),
+        ("retained", "jnp.where(unsettled, tested, stays)", "stays", PLAIN),
         ("_critical_values.one", "lead[:, c] / sigma[:, c] + slack", "0 * slack", PLAIN),
         ("_critical_values.one", "num_replicates + 1 - first", "num_replicates - first", PLAIN),
         ("_critical_values.one", "jnp.where(undefined[c], jnp.inf, most)", "most",
@@ -57,7 +56,8 @@ MUTANTS = [
         ("_needs", "jnp.minimum(pairs.lead + slack[None, :] * pairs.sigma, 0)",
          "jnp.zeros_like(pairs.lead)", PLAIN),
         ("_slack_floor", "jnp.where(pairs.rival[0] & often, slack, floor)",
-         "jnp.full_like(floor, slack)", PLAIN),
+         "jnp.full_like(floor, slack)",
+         "test_max_test.py::test_slacks_are_at_least_their_floor"),
     ),
     *of(
         "sets/common_bar.py",

@@ -127,6 +127,24 @@ def test_bounds_of_the_largest_deviation_hold():
         assert (np.asarray(largest) <= np.asarray(upper)).all()
 
 
+@pytest.mark.double
+def test_slacks_are_at_least_their_floor():
+    floors = set()
+    for world in WORLDS:
+        followed = Followed(*map(jnp.asarray, neurons(world, 4, 48)))
+        pairs = jax.vmap(pairs_of)(followed)
+        d, rival = np.asarray(pairs.deviation), np.asarray(pairs.rival)
+        z = (d[:, :, None] - d[:, None]) / np.asarray(pairs.sigma)[..., None]
+        valid = rival[..., None] & ~np.asarray(pairs.undefined)[:, :, None]
+        least = np.sort(np.where(valid, z, np.inf).min(axis=1), axis=-1)
+        for first in (FIRST, 120):
+            found = np.asarray(jax.vmap(max_test._slack_floor, (0, None))(pairs, first))
+            assert (found <= -least[..., B - first]).all()
+            floors |= set(np.unique(found))
+    assert floors == {-np.inf, 0.0, max_test.SLACK}
+    assert (max_test._slack_floor(jax.tree.map(lambda x: x[0], pairs), 0) == np.inf).all()
+
+
 @pytest.mark.both_precisions
 def test_rows_are_folded_whatever_their_number(precision):
     for number in (1, 15, 16, 17, 32, 45):

@@ -413,6 +413,13 @@ def test_scales_keep_the_order(precision):
         assert np.isnan(ends[1])
 
 
+def test_the_arcsine_of_a_root_is_exact_to_the_last_places():
+    s = np.r_[0, np.geomspace(1e-12, 1, 999), np.linspace(0, 1, 999)].astype(np.float32)
+    found = np.asarray(stable_scale(nt.METRICS["iou"], jnp.asarray(s)), float)
+    expected = np.arcsin(np.sqrt(s.astype(float)))
+    np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(np.float32).eps)
+
+
 def test_order_statistics_are_those_of_a_sort():
     x = np.random.default_rng(0).normal(size=30).tolist()
     x = jnp.asarray([*x, -np.inf, np.inf, 0.0, -0.0, -3, -3], float)
