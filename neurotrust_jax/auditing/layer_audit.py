@@ -14,7 +14,7 @@ from .._runtime.chunks import StageProgress
 from .._runtime.validation import check_count, check_share
 from ..chance.layer_null import LayerNull
 from ..chance.null import ByChance, PermutationPlan, PermutationTest, plan_permutations
-from ..faithfulness.bounds import check_bounds
+from ..faithfulness.methods import check_bounds
 from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.metric import Metric
 from ..metrics.table import get_metric

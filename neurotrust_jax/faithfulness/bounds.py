@@ -40,7 +40,6 @@ __all__ = [
     "CoverageWarning",
     "Intervals",
     "Level",
-    "check_bounds",
     "intervals",
     "intervals_at",
     "promise",
@@ -282,21 +281,6 @@ def intervals_at(
         )
         for level, (lower, upper) in zip(levels, bounds, strict=True)
     ]
-
-
-def check_bounds(
-    probe: Probe,
-    metric: Metric,
-    method: str | IntervalMethod,
-    activation_range: tuple[Any, Any] | None,
-    largest_unit: LargestUnit,
-) -> None:
-    """Refuse what :func:`intervals` refuses, before any work."""
-    if largest_unit == "pair":
-        check_per_pair(probe, metric)
-    largest_weight(probe, None if largest_unit == "pair" else largest_unit)
-    known_range(probe, activation_range)
-    resolve(probe, metric, method, activation_range is not None)
 
 
 Found = tuple[Array, list[Interval]]  # similarity [U, C], and bounds at each error

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from jax import Array
 
@@ -19,6 +20,7 @@ from ..probing.probe import Probe
 from . import betting
 from .binomial import exact
 from .concentration import Interval, RatioData, bernstein, chernoff, dkw, hoeffding
+from .known_beforehand import LargestUnit, check_per_pair, known_range, largest_weight
 
 __all__ = [
     "METHODS",
@@ -27,6 +29,7 @@ __all__ = [
     "IntervalMethod",
     "PartBound",
     "assumptions",
+    "check_bounds",
     "independent_units",
     "resolve",
     "threshold_source",
@@ -278,3 +281,18 @@ def threshold_source(probe: Probe, metric: Metric, method: IntervalMethod) -> st
         return f"those in use ({probe.threshold_source})"
     flaw = "" if probe.thresholds_fixed else ", NOT VALID: they come from the same data"
     return f"taken as fixed beforehand ({probe.threshold_source}{flaw})"
+
+
+def check_bounds(
+    probe: Probe,
+    metric: Metric,
+    method: str | IntervalMethod,
+    activation_range: tuple[Any, Any] | None,
+    largest_unit: LargestUnit,
+) -> None:
+    """Refuse what :func:`neurotrust_jax.intervals` refuses, before any work."""
+    if largest_unit == "pair":
+        check_per_pair(probe, metric)
+    largest_weight(probe, None if largest_unit == "pair" else largest_unit)
+    known_range(probe, activation_range)
+    resolve(probe, metric, method, activation_range is not None)
