@@ -27,6 +27,7 @@ __all__ = ["CountTable", "countable", "list_rows", "over_counts", "similarity_of
 BURST = 8  # rows whose concepts are added up at once
 BURSTS = 31  # as many as fit into a count of 8 bits
 COUNTS = 2**17  # counts that stay in the cache of a CPU
+STEP = 128  # places that take as long as what a burst does beside adding up
 
 
 class CountTable(NamedTuple):
@@ -84,8 +85,8 @@ def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> CountTable:
     rows = [np.flatnonzero(column) for column in np.ascontiguousarray((on ^ others).T)]
     length = np.minimum(number, num_samples - number)
     together = COUNTS if narrow else COUNTS // 8
-    width = min(max(together // table.shape[1], BURST), num_lists)
     order = np.argsort(-length, kind="stable").astype(np.int32)
+    width = _width(length[order], min(max(together // table.shape[1], BURST), num_lists))
     blocks = np.pad(order, (0, -num_lists % width), mode="edge").reshape(-1, width)
 
     def of_block(lists: np.ndarray) -> np.ndarray:
@@ -110,6 +111,19 @@ def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> CountTable:
         table.sum(axis=0).astype(np.int32),
     )
     return CountTable(*map(jax.device_put, arrays))
+
+
+def _width(length: np.ndarray, most: int) -> int:
+    """Lists in a block, at most ``most``, so that few places are filled up: lengths descend."""
+    widths = [most]
+    while widths[-1] > BURST:
+        widths.append(-(-widths[-1] // 2))
+
+    def cost(width: int) -> int:
+        bursts = -(-length[::width] // BURST)
+        return int(bursts.sum()) * (BURST * width + STEP)
+
+    return min(widths, key=cost)
 
 
 def over_counts(
