@@ -286,7 +286,9 @@ def _scores(
         scaled_all = stable_scale(metric, on_all)
         square = (apart[:, best][:, None] - apart) ** 2
         variance = square.sum(axis=0) / jnp.maximum(number, 1)
-        score = _in_errors(scaled_all[best] - scaled_all, variance)
+        # two computations of one value on the scale may be rounded differently
+        lead = jnp.where(on_all == on_all[best], 0, scaled_all[best] - scaled_all)
+        score = _in_errors(lead, variance)
         return (
             lead_over(at[:, ::-1]), lead_over(_runner_up(similarity, at)),
             score, score[_runner_up(on_all, best)], label_on_all,

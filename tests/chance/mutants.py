@@ -32,8 +32,9 @@ MUTANTS = [
         ("_rank_of", "math.floor(alpha * (num_permutations + 1) * (1 + 1e-9))",
          "math.ceil(alpha * (num_permutations + 1) * (1 + 1e-9))",
          "test_null.py -k 'smallest_number or q_value_of_alpha'"),
-        ("permutation_test", "q_value <= alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps))",
-         "q_value < alpha * (1 - 8 * float(jnp.finfo(q_value.dtype).eps))",
+        ("PermutationPlan.test",
+         "q_value <= self.alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps))",
+         "q_value < self.alpha * (1 - 8 * float(jnp.finfo(q_value.dtype).eps))",
          "test_null.py::test_a_q_value_of_alpha_itself_is_explained"),
     ),
     *of(

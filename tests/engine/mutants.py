@@ -54,8 +54,11 @@ MUTANTS = [
          "(concept >= 0)[:, None]", "test_resampling.py -k dense_product"),
     ),
     *of(
+        "_runtime/chunks.py",
+        ("Scattered.fill", "whole[place]", "whole[: len(place)]", PARTS),
+    ),
+    *of(
         "_engine/run_rows.py",
-        ("run_rows.in_place", "values[place]", "values[: len(place)]", PARTS),
         ("_better", "(b > a) | ((b == a) & (won_too >= 0) & (won_too < won))", "b >= a", MADE_UP),
         ("run_rows.run", "_some(plan.rest, reached)", "_some(plan.rest, ~reached)", MADE_UP),
     ),
