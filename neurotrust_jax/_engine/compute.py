@@ -16,7 +16,7 @@ from .._runtime.chunks import Progress
 from .._runtime.devices import by_neurons
 from .._runtime.memory import free_memory
 from ..faithfulness.evidence import effective_units
-from ..metrics.scores import check_joint, score, winner
+from ..metrics.scores import check_joint, score, similarity, winner
 from ..metrics.table import Metric
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
@@ -34,6 +34,7 @@ from .row_index import RowIndex, active_rows, ranked_rows
 from .run_rows import run_rows, similarity_of_rows
 from .screening import replicate_errors, replicate_range
 from .strategies import choose_strategy
+from .unit_lists import active_units
 
 __all__ = ["Budget", "compute_replicates"]
 
@@ -191,6 +192,8 @@ class _Prepared(NamedTuple):
         if not isinstance(probe.activations, SparseColumns):
             return score(probe, self.neurons, metric)
         assert self.row_index is not None
+        if self.row_index.unit_weight is not None:
+            return similarity(probe, metric)
         return similarity_of_rows(probe, metric, self.row_index, room)
 
 
@@ -242,8 +245,9 @@ def _prepare(probe: Probe, metric: Metric, strategy: str) -> _Prepared:
     neurons = None if sparse else metric.prepare_neurons(probe.neurons)
     if strategy == "dense":
         return _Prepared(neurons, None)
-    ranked = metric.neuron_view == "rank"
-    return _Prepared(neurons, ranked_rows(probe, neurons) if ranked else active_rows(probe))
+    if metric.neuron_view == "rank":
+        return _Prepared(neurons, ranked_rows(probe, neurons))
+    return _Prepared(neurons, active_units(probe, metric) or active_rows(probe))
 
 
 def _checkpoint(request: _Request, observed: np.ndarray) -> Checkpoint:

@@ -60,7 +60,8 @@ class Drawn(NamedTuple):
     Attributes
     ----------
     weights : Array [n + 1, b]
-        With a last row of zeros; of uint8 where samples are single, and weigh 1.
+        With a last row of zeros; of uint8 where samples are single, and weigh 1. How often each
+        group is drawn, [G + 1, b], where groups are listed.
     total : Array [1, b]
         Their sum.
     single : Array [1, b] of bool
@@ -94,7 +95,9 @@ def draw_chunk(
     counts: bool,
 ) -> Drawn:
     """Draw the replicates ``ids``; with ``counts`` samples are single, and weigh 1."""
-    if counts:
+    if index.unit_weight is not None:
+        drawn = draw_all(key, ids, None, scheme, num_units, weights.dtype).T
+    elif counts:
         drawn = draw_all(key, ids, groups, scheme, num_units, jnp.uint8).T
     else:
         drawn = draw_weights(key, ids, weights, groups, scheme=scheme, num_units=num_units)
@@ -104,10 +107,14 @@ def draw_chunk(
 def drawn_of(weights: Array, index: RowIndex, dtype: Any, counts: bool) -> Drawn:
     """Replicates of these weights [n, b]."""
     drawn = jnp.pad(weights, ((0, 1), (0, 0)))
-    total = drawn.sum(axis=0, keepdims=True, dtype=dtype)
     present = _concept_totals(index.present, drawn, dtype)
-    # with whole numbers the difference is exact; otherwise absent samples are summed separately
-    absent = total - present if counts else _concept_totals(~index.present, drawn, dtype)
+    if index.unit_weight is not None:
+        total = exact_product(index.unit_weight, drawn, dtype)
+        absent = _concept_totals(index.unit_weight - index.present, drawn, dtype)
+    else:
+        total = drawn.sum(axis=0, keepdims=True, dtype=dtype)
+        # with whole numbers the difference is exact; else absent samples are summed separately
+        absent = total - present if counts else _concept_totals(~index.present, drawn, dtype)
     single = drawn.max(axis=0, keepdims=True).astype(dtype) >= total
     ranked = index.lists[0].ties is not None
     cubes = column_total(drawn.astype(dtype) ** 3) if ranked else None

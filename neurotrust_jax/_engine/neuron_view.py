@@ -33,6 +33,8 @@ class NeuronView(NamedTuple):
         Sums of the view and of its square.
     constant : Array [1, b] of bool
         Whether the view takes one value only.
+    hits : Array [k, C], or None
+        Weight of the active rows with each concept, where groups are listed.
     """
 
     terms: Callable[[Array | None], tuple[Array, Array]]
@@ -41,6 +43,7 @@ class NeuronView(NamedTuple):
     total: Array
     square: Array
     constant: Array
+    hits: Array | None = None
 
 
 def read_neuron(lists: RowLists, v: Array, drawn: Drawn) -> NeuronView:
@@ -51,6 +54,12 @@ def read_neuron(lists: RowLists, v: Array, drawn: Drawn) -> NeuronView:
 def _read_active(lists: RowLists, v: Array, drawn: Drawn) -> NeuronView:
     rows = lists.rows[v]
     w = drawn.weights.at[rows].get(mode="promise_in_bounds")
+    if lists.weight is not None and lists.hits is not None:
+        active = exact_product(lists.weight[v][None, :], w, drawn.total.dtype)
+        constant = (active <= 0) | (active >= drawn.total)
+        return NeuronView(
+            lambda places: (rows, w), None, None, active, active, constant, lists.hits[v]
+        )
     active = lax.platform_dependent(
         w,
         cpu=lambda w: w.sum(axis=0, keepdims=True, dtype=drawn.total.dtype),

@@ -19,7 +19,16 @@ from ..probing.probe import Probe
 from ..schemes import Scheme
 from .row_lists import FEW_TIES, ListMaker, active_listing, ranked_listing
 
-__all__ = ["RowIndex", "RowLists", "Ties", "active_rows", "ranked_rows", "rows_fit", "with_steps"]
+__all__ = [
+    "RowIndex",
+    "RowLists",
+    "Ties",
+    "active_rows",
+    "lengths_together",
+    "ranked_rows",
+    "rows_fit",
+    "with_steps",
+]
 
 WASTE = 0.1  # of all places; lists of two sizes are filled up to one where it costs less
 LEAST_SHARE = 1 / 64  # of the longest list; shorter ones are of one size
@@ -58,10 +67,16 @@ class RowLists(NamedTuple):
         :class:`Ties`). n fills up.
     ties : Ties or None
         None where rows are active ones.
+    weight : Array [V, k], or None
+        Weight of the active rows of each group, where groups are listed in place of rows.
+    hits : Array [V, k, C], or None
+        Weight of those with each concept.
     """
 
     rows: Array
     ties: Ties | None
+    weight: Array | None = None
+    hits: Array | None = None
 
 
 class RowIndex(NamedTuple):
@@ -74,13 +89,17 @@ class RowIndex(NamedTuple):
     kind, place : Array [U] of int32
         Which of the lists, and where in it, is the neuron's.
     present : Array [C, n + 1] of bool
-        With a last column of False.
+        With a last column of False. Where groups are listed, the weight of each concept in each
+        group, [C, G + 1].
+    unit_weight : Array [1, G + 1], or None
+        Weight of each group, where groups are listed.
     """
 
     lists: tuple[RowLists, ...]
     kind: Array
     place: Array
     present: Array
+    unit_weight: Array | None = None
 
 
 def rows_fit(probe: Probe, metric: Metric, scheme: Scheme) -> bool:
@@ -202,7 +221,9 @@ def _index_of(probe: Probe, maker: ListMaker) -> RowIndex:
     shrink = 2 if maker.ties is None else 4  # lists in order take longer to compile
     for many, off_base in itertools.product((False, True), repeat=2):
         chosen = ((maker.tied > FEW_TIES) == many) & ((maker.below >= 0) == off_base)
-        for own, size in _sizes(np.flatnonzero(chosen), maker.length, probe.num_samples, shrink):
+        for own, size in lengths_together(
+            np.flatnonzero(chosen), maker.length, probe.num_samples, shrink
+        ):
             kind[own], place[own] = len(lists), np.arange(len(own))
             ties = None
             if maker.ties is not None:
@@ -214,7 +235,7 @@ def _index_of(probe: Probe, maker: ListMaker) -> RowIndex:
     return RowIndex(tuple(lists), *every, _by_concept(probe.present))
 
 
-def _sizes(
+def lengths_together(
     members: np.ndarray, count: np.ndarray, most: int, shrink: int
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Divide neurons by the length of their lists: which, and the length they are filled up to.

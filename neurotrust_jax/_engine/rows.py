@@ -152,6 +152,8 @@ def _value(
     c = drawn.concept_total[some]
 
     def product(rows: Array, weighted: Array) -> Array:
+        if read.hits is not None:
+            return exact_product(read.hits[:, some].T, weighted, c.dtype)
         present = index.present.at[some[:, None], rows[None, :]].get(mode="promise_in_bounds")
         return exact_product(present, weighted, c.dtype)
 

@@ -22,7 +22,7 @@ from .._numerics.packing import round_up_shape
 from .._numerics.sums import Sums, per_unit, weighted_total
 from ..probing.active_rows import ActiveRows
 
-__all__ = ["UnitSums", "in_order", "sums_over_active", "unit_sums"]
+__all__ = ["UnitSums", "in_order", "sums_of_pairs", "sums_over_active", "unit_sums"]
 
 ROOM = 2**22  # numbers in the largest array of a block
 
@@ -142,6 +142,23 @@ def _listed_totals(
         jax.ops.segment_sum(x[rows], to, num, indices_are_sorted=True) for x in (weights, weighted)
     )
     return f, fc
+
+
+def sums_of_pairs(
+    weighted: Array, weights: Array, rows: np.ndarray, first: np.ndarray
+) -> tuple[Array, Array]:
+    """Sums of the weights [P] and of the weighted columns [P, C] over lists of rows.
+
+    ``rows`` [z] are those of one list after the other, which begin at ``first``. There may be more
+    sums than lists.
+    """
+    num = round_up_shape(max(len(rows), 1))
+    to = np.zeros(len(rows), np.int32)
+    to[first[1:]] = 1
+    short = 0, num - len(rows)
+    to = np.pad(np.cumsum(to, dtype=np.int32), short, constant_values=num)
+    listed = map(jax.device_put, (np.pad(rows, short), to))
+    return _listed_totals(weighted, weights, *listed, num=num)
 
 
 def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:

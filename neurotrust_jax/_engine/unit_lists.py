@@ -1,0 +1,66 @@
+"""List the groups in which each neuron is active, with the sums that a replicate weighs.
+
+All rows of a group have one weight in a replicate, so a neuron that is 0 or 1 meets a concept of 0
+or 1 through the sums over its active rows per group: a product over the groups in which it is
+active, in place of one over its active rows, and weights of groups in place of weights of samples.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._numerics.packing import table_of
+from .._numerics.sums import per_unit
+from ..metrics.metric import Metric
+from ..metrics.unit_sums import sums_of_pairs
+from ..probing.active_rows import list_active
+from ..probing.probe import Probe
+from .row_index import RowIndex, RowLists, lengths_together
+
+__all__ = ["active_units"]
+
+SHARE = 0.8  # of the active rows; as many pairs of a neuron and a group are worth no sums
+ROOM = 2**26  # sums of concepts that all lists may hold
+
+
+def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
+    """List each neuron's active groups; None where listing rows does as well."""
+    binary = metric.neuron_view == metric.concept_view == "binary"
+    if probe.groups is None or not binary:
+        return None
+    active, num_units = list_active(probe), probe.num_units
+    rows, code = active.rows, active.neuron * num_units + np.asarray(probe.groups)[active.rows]
+    if (code[1:] < code[:-1]).any():
+        order = np.argsort(code, kind="stable")
+        rows, code = rows[order], code[order]
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
+    neuron, unit = np.divmod(code[first], num_units)
+    count = np.bincount(neuron, minlength=probe.num_neurons)
+    if len(first) > SHARE * len(rows):
+        return None
+    sizes = list(lengths_together(np.arange(probe.num_neurons), count, num_units, 2))
+    if sum(len(own) * size for own, size in sizes) * probe.num_concepts > ROOM:
+        return None
+    weighted = probe.weights[:, None] * probe.labels.present
+    weight, hits = sums_of_pairs(weighted, probe.weights, rows, first)
+    kind, place = (np.zeros(probe.num_neurons, np.int32) for _ in range(2))
+    starts = np.append(0, np.cumsum(count))
+    lists: list[RowLists] = []
+    for own, size in sizes:
+        kind[own], place[own] = len(lists), np.arange(len(own))
+        pairs = [np.arange(starts[u], starts[u + 1]) for u in own]
+        units = table_of([unit[x] for x in pairs], size, num_units)
+        at = table_of(pairs, size, len(weight))
+        lists.append(
+            RowLists(
+                jax.device_put(units),
+                None,
+                weight.at[at].get(mode="fill", fill_value=0),
+                hits.at[at].get(mode="fill", fill_value=0),
+            )
+        )
+    of_units = (per_unit(x, probe.groups, num_units) for x in (weighted, probe.weights[:, None]))
+    present, every = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
+    return RowIndex(tuple(lists), jax.device_put(kind), jax.device_put(place), present, every)
