@@ -81,10 +81,11 @@ def plan_of(arguments, error):
     return plan._replace(**{name: value for name, value in changed.items() if value})
 
 
-def earlier(path, machine):
-    """The rows that earlier runs on this machine measured, by part."""
+def earlier(path, about):
+    """The rows that earlier runs on this machine measured, by part; tiny sizes stay apart."""
     before = results.read(path)
-    if any(before.get(k) != machine[k] for k in ("device", "cores", "versions")):
+    same = ("device", "cores", "versions")
+    if any(before.get(k) != about[k] for k in same) or before.get("quick", False) != about["quick"]:
         return {}
     return {part: before[part] for part in PARTS if part in before}
 
@@ -107,8 +108,8 @@ def main():
     console = Console(width=150)
     with worker() as shared:
         call = shared if arguments.quick else fresh
-        machine = call(results.machine)
-        found = {} if arguments.quick else earlier(path, machine)
+        about = call(results.machine) | {"quick": arguments.quick}
+        found = earlier(path, about)
         for part in arguments.parts or (PARTS if arguments.quick else QUOTED):
             rows = found.get(part, {"rows": []})["rows"]
             done = {x["job"] for x in rows if "job" in x and "unfinished" not in x}
@@ -119,7 +120,7 @@ def main():
                 rows = [x for x in rows if x.get("job") not in (None, job.name)]
                 rows += rows_of(job, call, plan.limits.job)
                 found[part] = {"rows": rows}
-                results.write(path, {"date": results.time_stamp()} | machine | found)
+                results.write(path, {"date": results.time_stamp()} | about | found)
             show(part, rows, console)
     draw(found, arguments.out / "speed.png")
     command_line.finish(console, failures(found))

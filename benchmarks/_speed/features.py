@@ -26,6 +26,8 @@ class Features:
     concepts : numpy.ndarray [n, C] of bool
     groups : numpy.ndarray [n] of int
         Document of each token.
+    driver : numpy.ndarray [U] of int
+        Concept that drives each feature.
     """
 
     def __init__(self, size, documents, world, seed=0):
@@ -35,7 +37,7 @@ class Features:
         frequency = rng.uniform(0.01, 0.2, size.C)
         self._by_document = np.minimum(frequency * rng.gamma(2, 0.5, (documents, size.C)), 1)
         rate = rng.permutation(np.arange(1, size.U + 1) ** -SLOPE)
-        driver = np.sort(rng.integers(0, size.C, size.U))
+        self.driver = driver = np.sort(rng.integers(0, size.C, size.U))
         more = np.expm1(rng.uniform(*EFFECTS[world], size.U))
         rate *= ACTIVE / (rate * (1 + more * frequency[driver])).sum()
         self._base, self._driven = np.cumsum(rate), np.cumsum(rate * more)

@@ -42,20 +42,20 @@ def timed(call, limits):
     first, _, _ = measured(lambda: call(WARM_UP_KEY))
     calls, waited = [], 0.0
     while True:
-        *one, result = measured(lambda: call(KEY))
-        calls.append(one)
+        seconds, others, result = measured(lambda: call(KEY))
+        calls.append((seconds, others))
         quiet = [x for x in calls if x[1] <= BUSY]
         enough = len(quiet) >= CALLS or sum(x[0] for x in quiet) > limits.calls
         if enough or waited >= limits.wait:
             break
-        while one[1] > BUSY and waited < limits.wait:
-            _, one[1], _ = measured(lambda: time.sleep(STEP))
+        while others > BUSY and waited < limits.wait:
+            _, others, _ = measured(lambda: time.sleep(STEP))
             waited += STEP
-    seconds, others = zip(*(quiet or calls), strict=True)
-    median = statistics.median(seconds)
+    counted, others_used = zip(*(quiet or calls), strict=True)
+    median = statistics.median(counted)
     return {
-        "seconds": median, "best_seconds": min(seconds), "compile_seconds": first - median,
-        "calls": len(seconds), "cores_of_others": max(others),
+        "seconds": median, "best_seconds": min(counted), "compile_seconds": first - median,
+        "calls": len(counted), "cores_of_others": max(others_used),
     }, result  # fmt: skip
 
 

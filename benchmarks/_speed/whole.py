@@ -125,6 +125,8 @@ def features(size, documents, name, limits, with_loops):
     layer = Features(size, documents, name)
     density = layer.activations.nnz / (size.n * size.U)
     probe = layer.make_probe()
+    if not with_loops:
+        del layer
     before = peak_memory()
     times, result = once(lambda: audit_of(probe, "iou", size))
     about = {"world": name, "documents": documents, "density": density}
