@@ -121,11 +121,14 @@ def results(file):
 
 
 def bootstraps(file, size):
-    """What was measured of bootstraps of one size, by metric and method."""
+    """What was measured of bootstraps of one size, by metric and method, where labels are strong.
+
+    Rows without a world are from the time when there was no other.
+    """
     return {
         (x["metric"], x["method"]): x
         for x in results(file)["compare"]["rows"]
-        if all(x[k] == v for k, v in size.items())
+        if x.get("world", "strong") == "strong" and all(x.get(k) == v for k, v in size.items())
     }
 
 

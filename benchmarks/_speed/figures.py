@@ -8,7 +8,8 @@ from .plan import PAIR, Size
 from .scaling import curves
 
 COLOURS = {
-    "numpy_rows": style.GREY, "torch_rows": style.SKY, "torch_weights": style.BLUE,
+    "numpy_rows": style.GREY, "numpy_weights": style.BLACK, "torch_rows": style.SKY,
+    "torch_weights": style.BLUE,
     "published": style.VERMILION, "torchmetrics": style.PURPLE, "scipy": style.ORANGE,
     "arch": style.GREEN,
     "n": style.BLUE, "U": style.VERMILION, "C": style.GREEN, "B": style.PURPLE,
@@ -16,10 +17,10 @@ COLOURS = {
 
 
 def draw_speed_ups(ax, rows):
-    rows = [x for x in rows if "speed_up" in x and not x["method"].startswith("ours")]
+    rows = baselines_of(rows)
     groups = {}
     for x in rows:
-        groups.setdefault((x["metric"], *(x[k] for k in Size._fields)), []).append(x)
+        groups.setdefault((name_of(x), *(x[k] for k in Size._fields)), []).append(x)
     base = max(groups, key=lambda g: math.prod(g[1:]))[1:]
     ticks = draw_bars(ax, groups, base)
     ax.set_yticks(list(ticks), ticks.values())
@@ -39,10 +40,18 @@ def draw_speed_ups(ax, rows):
     )
 
 
+def baselines_of(rows):
+    return [x for x in rows if "speed_up" in x and not x["method"].startswith("ours")]
+
+
+def name_of(x):
+    return x["metric"] + ("" if x["world"] == "strong" else f", {x['world']}")
+
+
 def draw_bars(ax, groups, base):
-    """A group of bars for each metric and size; the labels by their place."""
+    """A group of bars for each metric, world and size; the labels by their place."""
     place, ticks = 0.0, {}
-    for (metric, *size), mine in groups.items():
+    for (name, *size), mine in groups.items():
         for i, x in enumerate(mine):
             colour = COLOURS[x["method"].split(",")[0]]
             hatch = "//" if "cuda" in x["method"] else None
@@ -50,13 +59,15 @@ def draw_bars(ax, groups, base):
             ax.text(1.1 * x["speed_up"], place + i, f"{x['speed_up']:,.3g}", va="center", size=7)
         n, num_neurons, num_concepts, _ = size
         small = "" if tuple(size) == base else f"\nn = {n:,}, {num_neurons} x {num_concepts}"
-        ticks[place + (len(mine) - 1) / 2] = metric + small
+        ticks[place + (len(mine) - 1) / 2] = name + small
         place += len(mine) + 0.8
     return ticks
 
 
 def draw_scaling(ax, rows):
-    for metric, variable, factors, seconds, exponent in curves(rows):
+    for metric, world, variable, factors, seconds, exponent in curves(rows):
+        if world != "strong":
+            continue
         style = {"marker": "o"} if metric == PAIR[0] else {"marker": "s", "ls": "--"}
         ax.plot(
             factors, seconds, color=COLOURS[variable], ms=4, **style,
@@ -67,7 +78,7 @@ def draw_scaling(ax, rows):
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
     ax.set_xticks([], minor=True)
     ax.legend(frameon=False, fontsize=8, title="exponent of the time in", title_fontsize=8)
-    ax.set_title("one size at a time", fontsize=9)
+    ax.set_title("one size at a time, strong labels", fontsize=9)
 
 
 PANELS = {"compare": draw_speed_ups, "scaling": draw_scaling}
@@ -75,14 +86,13 @@ PANELS = {"compare": draw_speed_ups, "scaling": draw_scaling}
 
 def draw(found, path):
     """Write the figure of the parts that have something to compare."""
-    drawn = {
-        part: draw_part for part, draw_part in PANELS.items()
-        if any(not x["method"].startswith("ours") or "factor" in x
-               for x in found.get(part, {"rows": ()})["rows"])
-    }  # fmt: skip
-    height = 2 + 0.19 * len(found.get("compare", {"rows": ()})["rows"])
-    size = 2 + 4.5 * len(drawn), max(height, 4.5)
-    figure, axes = style.panels(1, max(len(drawn), 1), size)
-    for ax, (part, draw_part) in zip(axes[0], drawn.items(), strict=False):
-        draw_part(ax, found[part]["rows"])
+    rows = {part: found.get(part, {"rows": ()})["rows"] for part in PANELS}
+    shown = {"compare": baselines_of(rows["compare"]), "scaling": rows["scaling"]}
+    drawn = [part for part in PANELS if shown[part]]
+    if not drawn:
+        return
+    size = 2 + 4.5 * len(drawn), max(2 + 0.19 * len(rows["compare"]), 4.5)
+    figure, axes = style.panels(1, len(drawn), size)
+    for ax, part in zip(axes[0], drawn, strict=True):
+        PANELS[part](ax, rows[part])
     style.save(figure, path)

@@ -36,19 +36,30 @@ def on_host(x):
     return x.cpu().numpy() if hasattr(x, "cpu") else x
 
 
-def run_replicates(score, counts, budget):
-    """Seconds, similarities and winners of each replicate, after one that warms up."""
-    score(counts[0])
+def with_seconds(step, items, budget, keep=None):
+    """Seconds of each step, and what the first ``keep`` gave, until a budget is spent."""
     seconds, found = [], []
-    for w in counts:
+    for item in items:
         start = time.perf_counter()
-        scores = score(w)
-        winners = on_host(scores.argmax(1))
+        given = step(item)
         seconds.append(time.perf_counter() - start)
-        found.append((on_host(scores), winners))
+        if keep is None or len(found) < keep:
+            found.append(given)
         if sum(seconds) > budget:
             break
     return seconds, found
+
+
+def run_replicates(score, counts, budget):
+    """Seconds, and similarities and winners, of each replicate."""
+
+    def step(w):
+        scores = score(w)
+        winners = on_host(scores.argmax(1))
+        return on_host(scores), winners
+
+    score(counts[0])
+    return with_seconds(step, counts, budget)
 
 
 def agreement(ours, found):

@@ -1,55 +1,68 @@
-"""Time calls, measure memory, and run in a process apart."""
+"""Time calls while other processes leave the cores alone, and measure memory."""
 
-import math
-import multiprocessing
+import os
 import resource
 import statistics
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from pathlib import Path
 
 import jax
 
-from .plan import KEY, WARM_UP_KEY
+from .plan import BUSY, CALLS, KEY, WARM_UP_KEY
+
+STEP = 1.0  # seconds between two looks at what other processes do
 
 
-@contextmanager
-def worker():
-    """A process that starts when first needed, and a function that calls others in it."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        yield lambda function, *args: pool.submit(function, *args).result()
+def clocks():
+    """Seconds on the wall, and seconds of all cores that other processes have used so far."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return time.perf_counter(), 0.0
+    ticks = [int(x) for x in stat.read_text().split("\n")[0].split()[1:9]]
+    busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # but idle and waiting
+    return time.perf_counter(), busy - sum(os.times()[:4])
 
 
-def fresh(function, *args):
-    """The result of one call in a new process.
-
-    It inherits no memory, compiled code or full accelerator; the parent never touches the device.
-    """
-    with worker() as call:
-        return call(function, *args)
-
-
-def seconds_of(call):
-    start = time.perf_counter()
+def measured(call):
+    """The seconds that a call takes, the cores that others used meanwhile, and the result."""
+    before = clocks()
     result = jax.block_until_ready(call())
-    return time.perf_counter() - start, result
+    wall, others = (now - then for now, then in zip(clocks(), before, strict=True))
+    return wall, max(others - 0.02, 0.0) / wall, result  # the system counts hundredths of seconds
 
 
-def timed(call, patience=math.inf):
-    """Times of ``call(key)``, and its result: three calls after one that compiles.
+def timed(call, limits):
+    """Times of ``call(key)``, and its result, after a first call that compiles.
 
-    Fewer, but one at least, where they take longer than ``patience`` seconds together.
+    A call counts if other processes used few cores until its end. The time is the median of three
+    such calls, or fewer where they take longer than ``limits.calls`` seconds together. Between
+    calls that do not count it waits; after ``limits.wait`` seconds all calls count.
     """
-    first, _ = seconds_of(lambda: call(WARM_UP_KEY))
-    warm = []
-    while not warm or (len(warm) < 3 and sum(warm) < patience):
-        seconds, result = seconds_of(lambda: call(KEY))
-        warm.append(seconds)
-    median = statistics.median(warm)
-    times = {"seconds": median, "best_seconds": min(warm), "compile_seconds": first - median}
-    return times, result
+    first, _, _ = measured(lambda: call(WARM_UP_KEY))
+    calls, waited = [], 0.0
+    while True:
+        seconds, others, result = measured(lambda: call(KEY))
+        calls.append((seconds, others))
+        quiet = [x for x in calls if x[1] <= BUSY]
+        enough = len(quiet) >= CALLS or sum(x[0] for x in quiet) > limits.calls
+        if enough or waited >= limits.wait:
+            break
+        while others > BUSY and waited < limits.wait:
+            _, others, _ = measured(lambda: time.sleep(STEP))
+            waited += STEP
+    counted, others_used = zip(*(quiet or calls), strict=True)
+    median = statistics.median(counted)
+    return {
+        "seconds": median, "best_seconds": min(counted), "compile_seconds": first - median,
+        "calls": len(counted), "cores_of_others": max(others_used),
+    }, result  # fmt: skip
+
+
+def once(call):
+    """The time of one call, which compiles, and its result."""
+    seconds, others, result = measured(call)
+    return {"seconds": seconds, "compilation_included": True, "cores_of_others": others}, result
 
 
 def peak_memory():

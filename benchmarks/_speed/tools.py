@@ -54,54 +54,55 @@ def scipy_errors(world, metric):
     ).standard_error  # fmt: skip
 
 
-def compare_errors(size, metric, names, budget):
+def compare_errors(size, metric, name, tools, limits):
     """One row for us and for each tool that resamples by itself, at a size that it can hold.
 
     Two standard errors from B replicates each differ by a factor of about 1 +- 1/sqrt(B); those of
     the labels must do so within five times that.
     """
-    world = World(size)
-    times, boot = timed(partial(world.bootstrap, metric))
+    world = World(size, name)
+    times, boot = timed(partial(world.bootstrap, metric), limits)
     label = np.asarray(boot.label)
     error = np.asarray(boot.label_similarity).std(axis=0, ddof=1)
     rows = [ours(metric, size, times)]
-    for name, errors in (("torchmetrics", torchmetrics_errors), ("scipy", scipy_errors)):
-        if name not in names:
+    for tool, errors in (("torchmetrics", torchmetrics_errors), ("scipy", scipy_errors)):
+        if tool not in tools:
             continue
         try:
-            theirs, found = timed(lambda _, run=errors: run(world, metric), budget)
+            theirs, found = timed(lambda _, run=errors: run(world, metric), limits)
         except ModuleNotFoundError as missing:
-            rows.append(row(metric, name, size, missing=missing.name.split(".")[0]))
+            rows.append(row(metric, tool, size, missing=missing.name.split(".")[0]))
             continue
         ratio = found[np.arange(size.U), label] / error
         rows.append(row(
-            metric, name, size, seconds=theirs["seconds"], best_seconds=theirs["best_seconds"],
+            metric, tool, size, seconds=theirs["seconds"], best_seconds=theirs["best_seconds"],
             replicates_timed=size.B, extrapolated=False,
             speed_up=theirs["best_seconds"] / times["best_seconds"], equal_winners=None,
             error_ratio_off=float(np.abs(ratio - 1).max()), tolerance=5 / math.sqrt(size.B),
         ))  # fmt: skip
-    return rows
+    return [x | {"world": name} for x in rows]
 
 
-def compare_sets(size, budget):
+def compare_sets(size, name, limits):
     """Our concept sets of all neurons against arch's model confidence set of some.
 
     A different procedure with the same aim: it eliminates one concept after the other by a test of
     equal accuracy. So sizes and whether our label is in are reported, and nothing has to agree.
     """
-    world = World(size)
+    world = World(size, name)
 
     def sets(key):
         boot = world.bootstrap("accuracy", key)
         return boot.label, nt.concept_sets(boot, alpha=ALPHA).mask
 
-    times, (label, mask) = timed(sets)
+    times, (label, mask) = timed(sets, limits)
     label, mask = np.asarray(label), np.asarray(mask)
     rows = [ours("accuracy", size, times) | {"method": "ours, with sets"}]
     try:
         from arch.bootstrap import MCS
     except ModuleNotFoundError as missing:
-        return [*rows, row("accuracy", "arch", size, missing=missing.name.split(".")[0])]
+        rows.append(row("accuracy", "arch", size, missing=missing.name.split(".")[0]))
+        return [x | {"world": name} for x in rows]
     active = world.neurons("accuracy")
     spent, found = [], []
     for u in range(size.U):
@@ -112,10 +113,10 @@ def compare_sets(size, budget):
         mcs.compute()
         spent.append(time.perf_counter() - start)
         found.append(set(mcs.included))
-        if sum(spent) > budget:
+        if sum(spent) > limits.loop:
             break
     each = statistics.median(spent)
-    return [*rows, row(
+    rows.append(row(
         "accuracy", "arch", size, seconds=each * size.U, replicates_timed=size.B,
         extrapolated=len(found) < size.U, speed_up=each * size.U / times["best_seconds"],
         equal_winners=None, neurons_timed=len(found),
@@ -123,4 +124,5 @@ def compare_sets(size, budget):
         holds_our_label=float(np.mean([label[u] in x for u, x in enumerate(found)])),
         mean_size=float(np.mean([len(x) for x in found])),
         our_mean_size=float(mask[: len(found)].sum(axis=1).mean()),
-    )]  # fmt: skip
+    ))  # fmt: skip
+    return [x | {"world": name} for x in rows]

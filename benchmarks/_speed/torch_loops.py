@@ -4,14 +4,14 @@ from .formulas import FORMULAS, rows_of
 from .plan import RANKED
 
 
-def torch_sides(world, metric, device):
+def torch_sides(layer, metric, device):
     """Neurons [U, n] and concepts [n, C]."""
     import torch
 
     # 0 and 1 and small counts are exact in TF32, sums are taken in float32
     torch.backends.cuda.matmul.allow_tf32 = metric not in RANKED
-    f = torch.tensor(world.neurons(metric).T, dtype=torch.float32, device=device)
-    return f.contiguous(), torch.tensor(world.concepts, dtype=torch.float32, device=device)
+    f = torch.tensor(layer.neurons(metric).T, dtype=torch.float32, device=device)
+    return f.contiguous(), torch.tensor(layer.concepts, dtype=torch.float32, device=device)
 
 
 def new_values(values):
@@ -32,15 +32,15 @@ def torch_mid_ranks(x):
     return torch.empty_like(x).scatter_(1, order, rank.gather(1, tie))
 
 
-def torch_rows(world, metric, device, block=None):
+def torch_rows(layer, metric, device, block=None):
     """Resample rows; sort, for metrics of ranks, and multiply a block of neurons at a time.
 
     All neurons at once by default. One at a time is how published code goes.
     """
     import torch
 
-    f, c = torch_sides(world, metric, device)
-    f, n, block = f.T.contiguous(), world.size.n, block or world.size.U
+    f, c = torch_sides(layer, metric, device)
+    f, n, block = f.T.contiguous(), f.shape[1], block or len(f)
 
     @torch.no_grad()
     def score(counts):
@@ -85,14 +85,14 @@ def torch_weighted_mid_ranks(x):
     return mid_ranks
 
 
-def torch_weights(world, metric, device):
+def torch_weights(layer, metric, device):
     """Weight samples instead of gathering them, sort once, one matrix product.
 
     The weights multiply the smaller side.
     """
     import torch
 
-    f, c = torch_sides(world, metric, device)
+    f, c = torch_sides(layer, metric, device)
     c = c.T.contiguous()
     view = torch_weighted_mid_ranks(f) if metric in RANKED else lambda w: f
 
