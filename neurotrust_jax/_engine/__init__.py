@@ -8,6 +8,7 @@ The rest of the package imports from here alone, and these names only:
 - ``room_for`` refuses a memory limit that is too low, before any work.
 - ``stable_scale`` and ``at_top`` are the scale on which two similarities are compared, and
   ``MAX_CANDIDATES`` is the largest number of concepts of a neuron that are followed.
+- ``active_units`` lists the groups in which neurons are active as a ``RowIndex``, with their sums.
 - ``CountTable``, ``countable``, ``list_rows``, ``over_counts`` and ``similarity_of_counts`` count
   rows where a product of 0 and 1 would be slower, for halves and permutations; ``rows_fit`` says
   whether concepts are 0 and 1.
@@ -20,8 +21,9 @@ from .draws import Draw
 from .labelling_method import LabellingMethod, ScoreFunction
 from .result import Followed, Replicates
 from .room import room_for
-from .row_index import rows_fit
+from .row_index import RowIndex, rows_fit
 from .streamed_replicates import stream_replicates
+from .unit_lists import active_units
 
 __all__ = [
     "MAX_CANDIDATES",
@@ -31,7 +33,9 @@ __all__ = [
     "Followed",
     "LabellingMethod",
     "Replicates",
+    "RowIndex",
     "ScoreFunction",
+    "active_units",
     "at_top",
     "compute_replicates",
     "countable",

@@ -43,7 +43,7 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
     sizes = list(lengths_together(np.arange(probe.num_neurons), count, num_units, 2))
     if sum(len(own) * size for own, size in sizes) * probe.num_concepts > ROOM:
         return None
-    weighted = probe.weights[:, None] * probe.labels.present
+    weighted = probe.weights[:, None] * probe.present.astype(probe.weights.dtype)
     weight, hits = sums_of_pairs(weighted, probe.weights, rows, first)
     kind, place = (np.zeros(probe.num_neurons, np.int32) for _ in range(2))
     starts = np.append(0, np.cumsum(count))

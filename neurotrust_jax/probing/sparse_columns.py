@@ -185,7 +185,8 @@ def _by_column(
         code, first = np.unique(code, return_index=True)
         data = np.add.reduceat(data, first)
     # XLA takes smaller ones for 0; of short floats it has room for all, in single precision
-    smallest = jnp.finfo(jnp.promote_types(data.dtype, jnp.float32)).tiny
+    short = data.dtype.itemsize < 4
+    smallest = jnp.finfo(jnp.float32 if short else data.dtype).tiny
     stored = ~(np.abs(data.astype(np.float64)) < smallest)  # and what is no number, to be refused
     code, data = code[stored], data[stored]
     starts = np.searchsorted(code, np.arange(shape[1] + 1) * shape[0])

@@ -226,11 +226,14 @@ def _mean_of_known(value: Array, weight: Array) -> Array:
 
 
 def blocks_of_neurons(
-    probe: Probe, metric: Metric, num_arrays: int
+    probe: Probe, metric: Metric, num_arrays: int, *, dense: bool = True
 ) -> Iterator[tuple[slice, Probe]]:
-    """Some neurons at a time, so that ``num_arrays`` [U, C] fit; all, if scored jointly."""
+    """Some neurons at a time, so that ``num_arrays`` [U, C] fit; all, if scored jointly.
+
+    Sparse activations are written out where ``dense`` ones are needed.
+    """
     width = max(1, TOGETHER // (num_arrays * probe.num_concepts))
-    for some, part in probe.in_neurons():
+    for some, part in probe.in_neurons() if dense else [(slice(0, probe.num_neurons), probe)]:
         if metric.joint or part.num_neurons <= width:
             yield some, part
             continue

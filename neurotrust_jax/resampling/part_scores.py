@@ -1,7 +1,10 @@
 """Similarities of neurons on parts of the samples (halves and quarters), the quickest way.
 
-There are P parts, 2 halves of each of S splits and then quarters. Three routes give the same
+There are P parts, 2 halves of each of S splits and then quarters. Four routes give the same
 numbers.
+
+**Groups** (metrics of 0 and 1). The sums of a part are those of its groups, see
+:mod:`.unit_parts`; sparse activations are not written out.
 
 **Counts** (metrics of 0 and 1 under equal weights, on a CPU). The rows on which a neuron is active
 are listed once, and a part adds up the concepts of those that it has. A half lacks what the other
@@ -32,6 +35,7 @@ from jax import Array, lax
 
 from .._engine import (
     CountTable,
+    active_units,
     countable,
     list_rows,
     over_counts,
@@ -41,10 +45,12 @@ from .._engine import (
 from .._numerics.ranks import Ranking
 from .._numerics.sums import Sums, running_total, weighted_total
 from ..metrics.metric import Metric
-from ..metrics.scores import at_concept, prepare, score_prepared, winner
+from ..metrics.scores import at_concept, prepare, score_prepared, similarity, winner
 from ..probing.probe import Probe
+from ..probing.sparse_columns import SparseColumns
 from ..schemes import SUBSAMPLE
 from .crossfit import keep_rows, scores_and_sums, sums_at
+from .unit_parts import score_unit_parts
 
 __all__ = ["PartScores", "score_parts"]
 
@@ -91,10 +97,24 @@ def score_parts(
     whole : Array [U, C], optional
         Similarities on all samples, where they are at hand already.
     """
+    listed = active_units(probe, metric)
+    if listed is not None and probe.groups is not None:
+        whole = similarity(probe, metric) if whole is None else whole
+        return PartScores(
+            *score_unit_parts(listed, probe.groups, rows, metric=metric, num_splits=num_splits),
+            whole,
+        )
+    if isinstance(probe.activations, SparseColumns):
+        found = [
+            score_parts(part, metric, rows, num_splits, None if whole is None else whole[some])
+            for some, part in probe.in_neurons()
+        ]
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
     if countable(probe, metric):
         on, present = probe.neurons.present, probe.labels.present
-        listed = list_rows(on, present)
-        found = _by_counts(listed, on, probe.weights[0], rows, metric=metric, num_splits=num_splits)
+        found = _by_counts(
+            list_rows(on, present), on, probe.weights[0], rows, metric=metric, num_splits=num_splits
+        )
         return found if whole is None else found._replace(whole=whole)
     prepared = prepare(probe, metric)
     if whole is None:
@@ -104,15 +124,15 @@ def score_parts(
         if not probe.equal_weights:
             unit = probe.weights.max()
             share = probe.weights / unit
-        similarity, label, crossed = _by_ranks(
+        scores, label, crossed = _by_ranks(
             prepared[0], probe.labels.present, share, unit, rows,
             metric=metric, num_splits=num_splits,
         )  # fmt: skip
     else:
-        similarity, label, crossed = _by_scores(
+        scores, label, crossed = _by_scores(
             prepared, probe.weights, rows, metric=metric, num_splits=num_splits
         )
-    return PartScores(similarity, label, crossed, whole)
+    return PartScores(scores, label, crossed, whole)
 
 
 def _count_rows(rows: Array, columns: Array) -> Array:

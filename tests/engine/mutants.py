@@ -22,6 +22,9 @@ ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
 SCALE = "test_sets.py::test_scales_keep_the_order -k x64"
 FOLLOWED = "test_sets.py::test_what_trails_by_less_than_six_errors_is_followed"
 
+UNITS = "test_unit_lists.py"
+PART_LOOP = "test_part_scores.py -k 'equals_a_loop and iou'"
+
 MUTANTS = [
     *of(
         "_engine/neuron_view.py",
@@ -52,6 +55,23 @@ MUTANTS = [
          "test_resampling.py -k dense_product"),
         ("_value", "(concept >= 0)[:, None] & drawn.concept_varies[some]",
          "(concept >= 0)[:, None]", "test_resampling.py -k dense_product"),
+    ),
+    *of(
+        "_engine/unit_lists.py",
+        ("active_units", "code[1:] != code[:-1]", "code[1:] > code[:-1] + 1", UNITS),
+        ("active_units", "probe.weights[:, None] * probe.present.astype(probe.weights.dtype)",
+         "probe.present.astype(probe.weights.dtype)", UNITS),
+    ),
+    *of(
+        "_engine/draws.py",
+        ("drawn_of", "index.unit_weight - index.present", "index.unit_weight", UNITS),
+    ),
+    *of(
+        "resampling/unit_parts.py",
+        ("_of_lists", "jnp.arange(halves, dtype=jnp.int32) ^ 1",
+         "jnp.arange(halves, dtype=jnp.int32)", PART_LOOP),
+        ("_of_lists", "positives < size[:, None]", "positives <= size[:, None]", PART_LOOP),
+        ("score_unit_parts", "begin[kind] + place", "place", PART_LOOP),
     ),
     *of(
         "_runtime/chunks.py",

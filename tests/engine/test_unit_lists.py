@@ -1,0 +1,84 @@
+"""Replicates from sums per group are those of a product over all samples."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+import neurotrust_jax as nt
+from neurotrust_jax._engine import active_units, unit_lists
+
+KEY = jax.random.key(0)
+
+
+def grouped(weighted, sparse, inclusive=False):
+    """Neurons that are active in few groups, in many, never and always; groups of 1 to 40."""
+    rng = np.random.default_rng(3)
+    sizes = [40, 30, 20, 20, 10, 10, 5, 5, 4, 3, 2, 1] * 2
+    groups = rng.permutation(np.repeat(np.arange(24), sizes))
+    n = len(groups)
+    concepts = rng.random((n, 7)) < [0.3, 0.1, 0.5, 0.02, 0.2, 0, 1]
+    share = np.array([0.02, 0.3, 0.6, 0, 1, 0.1])
+    activations = rng.exponential(size=(n, 6)) * (rng.random((n, 6)) < share)
+    activations[:, :3] *= 1 + concepts[:, :3]
+    weights = rng.integers(0, 4, n) if weighted else None
+    f = csr_array(activations) if sparse else activations
+    return nt.make_probe(f, concepts, thresholds=0.1, groups=groups, sample_weight=weights)
+
+
+@pytest.mark.both_precisions
+@pytest.mark.parametrize("metric", ["iou", "f1", "balanced_accuracy"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])
+@pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+@pytest.mark.parametrize("scheme", ["multinomial", "poisson", "subsample"])
+def test_replicates_are_those_of_all_samples(metric, weighted, sparse, scheme):
+    probe = grouped(weighted, sparse)
+    listed = active_units(probe, nt.METRICS[metric])
+    assert listed is not None
+    assert listed.unit_weight is not None
+    assert listed.unit_weight.shape == (1, 25)
+    options = {"num_replicates": 40, "chunk_size": 16, "scheme": scheme}
+    ours = nt.bootstrap(KEY, probe, metric, strategy="rows", **options)
+    dense = grouped(weighted, False)
+    plain = nt.bootstrap(KEY, dense, metric, strategy="dense", **options)
+    for name in ("winners", "candidates", "thin", "excluded", "label"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(plain, name), err_msg=name)
+    for name in ("replicates", "winning_similarity", "label_similarity", "evidence"):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(plain, name), rtol=2e-6, atol=1e-7, err_msg=name
+        )
+
+
+def test_sums_per_group_equal_a_loop():
+    probe = grouped(True, True)
+    listed = active_units(probe, nt.METRICS["iou"])
+    active, present = (np.asarray(x) for x in (probe.active, probe.present))
+    weights, groups = np.asarray(probe.weights), np.asarray(probe.groups)
+    for u in range(6):
+        lists, row = listed.lists[int(listed.kind[u])], int(listed.place[u])
+        units = np.asarray(lists.rows[row])
+        on = active[:, u] & (weights > 0)
+        expected = np.unique(groups[on])
+        np.testing.assert_array_equal(units[: len(expected)], expected)
+        assert (units[len(expected) :] == probe.num_units).all()
+        for k, g in enumerate(units):
+            here = on & (groups == g)
+            assert float(lists.weight[row, k]) == weights[here].sum()
+            np.testing.assert_array_equal(lists.hits[row, k], weights[here] @ present[here])
+    for g in range(probe.num_units):
+        here = groups == g
+        np.testing.assert_array_equal(listed.present[:, g], weights[here] @ present[here])
+        assert float(listed.unit_weight[0, g]) == weights[here].sum()
+
+
+def test_rows_are_listed_where_sums_per_group_save_nothing(monkeypatch):
+    metric = nt.METRICS["iou"]
+    probe = grouped(False, False)
+    assert active_units(probe, nt.METRICS["auroc"]) is None
+    single = nt.make_probe(
+        np.asarray(probe.activations), np.asarray(probe.concepts), thresholds=0.1,
+        groups=np.arange(probe.num_samples),
+    )  # fmt: skip
+    assert active_units(single, metric) is None
+    monkeypatch.setattr(unit_lists, "ROOM", 100)
+    assert active_units(probe, metric) is None
