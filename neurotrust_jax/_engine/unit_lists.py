@@ -21,14 +21,15 @@ from .row_index import RowIndex, RowLists, lengths_together
 
 __all__ = ["active_units"]
 
-SHARE = 0.8  # of the active rows; as many pairs of a neuron and a group are worth no sums
+SHARE = 0.8  # of the samples; as many groups are worth no sums
 ROOM = 2**26  # sums of concepts that all lists may hold
+ROOM_OF_ONE = 2**24  # the same, where all are of one length
 
 
 def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
     """List each neuron's active groups; None where listing rows does as well."""
     binary = metric.neuron_view == metric.concept_view == "binary"
-    if probe.groups is None or not binary:
+    if probe.groups is None or not binary or probe.num_units > SHARE * probe.num_samples:
         return None
     active, num_units = list_active(probe), probe.num_units
     rows, code = active.rows, active.neuron * num_units + np.asarray(probe.groups)[active.rows]
@@ -38,9 +39,12 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
     first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
     neuron, unit = np.divmod(code[first], num_units)
     count = np.bincount(neuron, minlength=probe.num_neurons)
-    if len(first) > SHARE * len(rows):
-        return None
-    sizes = list(lengths_together(np.arange(probe.num_neurons), count, num_units, 2))
+    every = np.arange(probe.num_neurons)
+    # one size, where there is room for it, so that all blocks of a layer have the same shapes
+    size = min(1 << max(int(count.max(initial=1)) - 1, 0).bit_length(), num_units)
+    sizes = [(every, size)]
+    if size * probe.num_neurons * probe.num_concepts > ROOM_OF_ONE:
+        sizes = list(lengths_together(every, count, num_units, 2))
     if sum(len(own) * size for own, size in sizes) * probe.num_concepts > ROOM:
         return None
     weighted = probe.weights[:, None] * probe.present.astype(probe.weights.dtype)
@@ -62,5 +66,5 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
             )
         )
     of_units = (per_unit(x, probe.groups, num_units) for x in (weighted, probe.weights[:, None]))
-    present, every = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
-    return RowIndex(tuple(lists), jax.device_put(kind), jax.device_put(place), present, every)
+    present, weights = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
+    return RowIndex(tuple(lists), jax.device_put(kind), jax.device_put(place), present, weights)
