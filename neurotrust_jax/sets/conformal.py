@@ -278,7 +278,9 @@ def _scores(
             of_label, of_concept = (
                 jnp.take_along_axis(scaled, x[:, :, None], axis=2)[:, :, 0] for x in (at, concept)
             )
-            lead = _in_errors(of_label - of_concept, 2 * variance)
+            # 0 for the label itself, which compiled code may compute twice and round differently
+            behind = jnp.where(concept == at.astype(concept.dtype), 0, of_label - of_concept)
+            lead = _in_errors(behind, 2 * variance)
             return jnp.where(used[:, None] & (number > 1), lead, jnp.nan)
 
         label_on_all = winner(on_all[None])[0]
@@ -286,7 +288,8 @@ def _scores(
         scaled_all = stable_scale(metric, on_all)
         square = (apart[:, best][:, None] - apart) ** 2
         variance = square.sum(axis=0) / jnp.maximum(number, 1)
-        score = _in_errors(scaled_all[best] - scaled_all, variance)
+        itself = jnp.arange(len(on_all), dtype=label_on_all.dtype) == label_on_all
+        score = _in_errors(jnp.where(itself, 0, scaled_all[best] - scaled_all), variance)
         return (
             lead_over(at[:, ::-1]), lead_over(_runner_up(similarity, at)),
             score, score[_runner_up(on_all, best)], label_on_all,
