@@ -155,7 +155,7 @@ def audit(
     roots = None if concepts.hierarchy is None else _roots(judged, concepts.hierarchy)
     options = BoundOptions(method, activation_range, largest_unit)
     check_bounds(judged, metric, *options)
-    boot_key, null_key, split_key = jax.random.split(key, 3)
+    boot_key, null_key, split_key = _three_keys(key)
     plan = None
     if num_permutations != 0:
         plan = plan_permutations(judged, metric, num_permutations, strata, alpha)
@@ -207,6 +207,11 @@ def audit(
         **verdicts._asdict(),
     )
     return on_given_columns(result, concepts.given, concepts.mask)
+
+
+@jax.jit
+def _three_keys(key: Array) -> tuple[Array, ...]:
+    return tuple(jax.random.split(key, 3))
 
 
 def _check_options(

@@ -268,15 +268,18 @@ class PermutationPlan:
 
     def test(self, statistic: np.ndarray, found: ByChance) -> PermutationTest:
         """Adjust the p-values of all neurons of a layer for their number."""
-        q_value = adjusted(jnp.asarray(found.p_value))
-        results = statistic, holm(found.p_value), *found
-        measured, p_familywise, p_value, null_quantile, null_mean = map(jnp.asarray, results)
+        q_value = np.asarray(adjusted(jax.device_put(found.p_value)))
+        # a q-value is a rounded multiple of 1 / (R + 1), which may be alpha itself
+        explained = q_value <= self.alpha * (1 + 8 * float(np.finfo(q_value.dtype).eps))
+        results = statistic, holm(found.p_value), *found, q_value, explained
+        measured, p_familywise, p_value, null_quantile, null_mean, q_value, explained = map(
+            jax.device_put, results
+        )
         return PermutationTest(
             p_value=p_value,
             q_value=q_value,
             p_familywise=p_familywise,
-            # a q-value is a rounded multiple of 1 / (R + 1), which may be alpha itself
-            explained=q_value <= self.alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps)),
+            explained=explained,
             statistic=measured,
             null_quantile=null_quantile,
             null_mean=null_mean,

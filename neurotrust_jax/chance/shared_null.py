@@ -179,13 +179,11 @@ def prepare_shared_null(probe: Probe, metric: Metric) -> SharedNull:
     """
     ranked = metric.neuron_view == "rank"
     prepared = metric.prepare_concepts(probe.labels)
-    concepts = _concepts(prepared, probe.weights, view=metric.concept_view, ranked=ranked)
-    total, squares, weight = (
-        np.asarray(x, float) for x in (concepts.C[0], concepts.CC[0], probe.weights[0])
-    )
+    concepts, spans = _concepts(prepared, probe.weights, view=metric.concept_view, ranked=ranked)
+    total, squares, spans = (np.asarray(x, float) for x in (concepts.C, concepts.CC, spans))
+    total, squares, weight = total[0], squares[0], float(np.asarray(probe.weights)[0])
     about_mean = np.maximum(squares - total**2 / np.asarray(concepts.S, float), 0) / weight
-    spans = np.asarray(concepts.view.max(axis=0) - concepts.view.min(axis=0), float)
-    vary = np.asarray(concepts.defined[0])
+    vary = np.asarray(concepts.defined)[0]
     spread = float((np.sqrt(about_mean[vary]) / spans[vary]).min()) if vary.any() else 0.0
     patterns = tie_patterns(probe, metric, spread)
     shared = SharedNull(patterns, metric, concepts, np.zeros(len(patterns.of_neuron)))
@@ -198,13 +196,15 @@ def prepare_shared_null(probe: Probe, metric: Metric) -> SharedNull:
 
 
 @partial(jax.jit, static_argnames=("view", "ranked"))
-def _concepts(prepared: Any, weights: Array, *, view: str, ranked: bool) -> Concepts:
+def _concepts(prepared: Any, weights: Array, *, view: str, ranked: bool) -> tuple[Concepts, Array]:
+    """The concepts, and how far the values of each one range, [C]."""
     read = VIEWS[view]
     c = read.evaluate(prepared, weights)
     total, squares = (weighted_total(x, weights)[None, :] for x in (c, c * c))
     defined = varies(read.distinct(prepared), weights)[None, :]
     unit = weights[0] / (2 * len(weights)) if ranked else weights[0]
-    return Concepts(c, weights.sum(), total, squares, defined, unit)
+    spans = c.max(axis=0) - c.min(axis=0)
+    return Concepts(c, weights.sum(), total, squares, defined, unit), spans
 
 
 def _best(total: Array, F: Array, FF: Array, concepts: Concepts, metric: Metric) -> Array:

@@ -312,7 +312,7 @@ def rows_aside(key: Array, probe: Probe, split: float) -> tuple[np.ndarray, int]
             f"split={split} of {probe.num_units} units leaves one part without any; choose "
             "another split"
         )
-    order = np.asarray(jax.random.permutation(key, probe.num_units))
+    order = np.asarray(jax.random.permutation(key, np.arange(probe.num_units, dtype=np.int32)))
     chosen = np.zeros(probe.num_units, bool)
     chosen[order[:aside]] = True
     return chosen if probe.groups is None else chosen[np.asarray(probe.groups)], aside

@@ -110,7 +110,8 @@ def as_thresholds(thresholds: Any, f: Array | SparseColumns) -> Array:
         raise ValueError(
             f"thresholds must be a number or have shape [{f.shape[1]}], got {list(t.shape)}"
         )
-    _require(t.reshape(-1), _number, "thresholds", "NaN", "give numbers")
+    if not isinstance(t, jax.core.Tracer):
+        _require(np.asarray(t).reshape(-1), _number, "thresholds", "NaN", "give numbers")
     return jnp.broadcast_to(t, (f.shape[1],))
 
 
@@ -150,7 +151,7 @@ def _weight(x: Any) -> Any:
 
 
 def _number(x: Any) -> Any:
-    return ~jnp.isnan(x)
+    return x == x
 
 
 def _require(

@@ -28,9 +28,7 @@ __all__ = [
     "Differences",
     "OnHalves",
     "Parts",
-    "draw_halves",
     "draw_parts",
-    "draw_quarters",
     "read_block",
     "read_halves",
     "read_parts",
@@ -59,30 +57,38 @@ class Parts(NamedTuple):
 
 def draw_parts(key: Array, probe: Probe, num_splits: int, num_deals: int = 0) -> Parts:
     """Draw halves of the sampling units in several splits, and quarters in several deals."""
-    halves = draw_halves(key, probe, num_splits)
-    rows = jnp.stack([halves, ~halves], axis=1).reshape(2 * num_splits, -1)
-    if num_deals:
-        quarters = draw_quarters(key, probe, num_deals)
-        rows = jnp.concatenate([rows, quarters.reshape(4 * num_deals, -1)])
+    rows = _draw(
+        key, probe.groups,
+        num_units=probe.num_units, num_splits=num_splits, num_deals=num_deals,
+    )  # fmt: skip
     return Parts(rows, num_splits)
 
 
-def draw_halves(key: Array, probe: Probe, num_splits: int) -> Array:
+@partial(jax.jit, static_argnames=("num_units", "num_splits", "num_deals"))
+def _draw(
+    key: Array, groups: Array | None, *, num_units: int, num_splits: int, num_deals: int
+) -> Array:
+    """The rows of :class:`Parts`."""
+    halves = _halves(key, groups, num_units, num_splits)
+    rows = jnp.stack([halves, ~halves], axis=1).reshape(2 * num_splits, -1)
+    if not num_deals:
+        return rows
+    quarters = _quarters(key, groups, num_units, num_deals)
+    return jnp.concatenate([rows, quarters.reshape(4 * num_deals, -1)])
+
+
+def _halves(key: Array, groups: Array | None, num_units: int, num_splits: int) -> Array:
     """Samples of a random half of the sampling units in each of several splits, [S, n] of bool."""
-    weights = draw_all(
-        key, np.arange(num_splits), probe.groups,
-        scheme=SUBSAMPLE, num_units=probe.num_units, dtype=probe.weights.dtype,
-    )  # fmt: skip
-    return weights > 0
+    splits = jnp.arange(num_splits, dtype=jnp.int32)
+    return draw_all(key, splits, groups, SUBSAMPLE, num_units, jnp.float32) > 0
 
 
-def draw_quarters(key: Array, probe: Probe, num_deals: int) -> Array:
+def _quarters(key: Array, groups: Array | None, num_units: int, num_deals: int) -> Array:
     """Samples of each of four parts in several deals of the sampling units, [D, 4, n] of bool."""
-    num_units = probe.num_units
     part = jnp.arange(num_units, dtype=jnp.int32) % 4
     keys = jax.random.split(jax.random.fold_in(key, QUARTERS), num_deals)
     dealt = jax.vmap(lambda k: jax.random.permutation(k, part))(keys)
-    dealt = dealt if probe.groups is None else dealt[:, probe.groups]
+    dealt = dealt if groups is None else dealt[:, groups]
     return dealt[:, None, :] == jnp.arange(4, dtype=jnp.int32)[None, :, None]
 
 
@@ -207,19 +213,25 @@ def read_block(
     ``parts`` are drawn once for the probe that all blocks belong to.
     """
     rows, num_splits = parts
-    halves = 2 * num_splits
-    found = score_parts(block, metric, rows, num_splits, whole)
-    num_neurons, num_concepts = found.whole.shape
-    on_halves = OnHalves(
-        metric,
-        found.similarity[:, :halves].reshape(num_neurons, num_splits, 2, num_concepts),
-        found.label[:, :halves].reshape(num_neurons, num_splits, 2),
-        jax.tree.map(lambda x: x.reshape(num_neurons, num_splits, 2), found.crossed),
-        found.similarity[:, halves:].reshape(num_neurons, -1, 4, num_concepts),
-        found.label[:, halves:].reshape(num_neurons, -1, 4),
-        found.whole,
-    )
+    *on_parts, whole = score_parts(block, metric, rows, num_splits, whole)
+    halves, labels, crossed, quarters, quarter_labels = _divide(*on_parts, num_splits=num_splits)
+    on_halves = OnHalves(metric, halves, labels, crossed, quarters, quarter_labels, whole)
     return [jax.device_get(read(on_halves)) for read in readers]
+
+
+@partial(jax.jit, static_argnames="num_splits")
+def _divide(similarity: Array, label: Array, crossed: Any, *, num_splits: int) -> tuple[Any, ...]:
+    """Halves and quarters [U, ...] from parts [U, P, ...], in the order of :class:`OnHalves`."""
+
+    def halves(x: Array) -> Array:
+        return x[:, : 2 * num_splits].reshape(len(x), num_splits, 2, *x.shape[2:])
+
+    def quarters(x: Array) -> Array:
+        num_quarters = x.shape[1] - 2 * num_splits
+        return x[:, 2 * num_splits :].reshape(len(x), num_quarters // 4, 4, *x.shape[2:])
+
+    crossed = jax.tree.map(halves, crossed)
+    return halves(similarity), halves(label), crossed, quarters(similarity), quarters(label)
 
 
 @partial(jax.jit, static_argnames="metric")

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from .._engine import (
@@ -112,10 +113,14 @@ def score_parts(
         return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
     if countable(probe, metric):
         on, present = probe.neurons.present, probe.labels.present
-        found = _by_counts(
-            list_rows(on, present), on, probe.weights[0], rows, metric=metric, num_splits=num_splits
+        table = list_rows(on, present)
+        weight = np.asarray(probe.weights)[0]
+        scores, label, crossed = _by_counts(
+            table, on, weight, rows, metric=metric, num_splits=num_splits
         )
-        return found if whole is None else found._replace(whole=whole)
+        if whole is None:
+            whole = _on_all(table, weight, metric=metric)
+        return PartScores(scores, label, crossed, whole)
     prepared = prepare(probe, metric)
     if whole is None:
         whole = score_prepared(prepared, probe.weights, metric=metric)
@@ -152,8 +157,8 @@ def _count_rows(rows: Array, columns: Array) -> Array:
 @partial(jax.jit, static_argnames=("metric", "num_splits"))
 def _by_counts(
     listed: CountTable, on: Array, weight: Array, rows: Array, *, metric: Metric, num_splits: int
-) -> PartScores:
-    """Similarities on parts from listed rows."""
+) -> tuple[Array, Array, Sums]:
+    """Similarities, labels and crossed sums from listed rows."""
     num_samples = rows.shape[1]
     halves = 2 * num_splits
     size = rows.sum(axis=1, dtype=jnp.int32)
@@ -166,14 +171,14 @@ def _by_counts(
         moved = jnp.where(inside, every, num_samples)
         return over_counts(listed, moved, lambda _, count: count, total)
 
-    def counted(parts: slice) -> Array:
-        return lax.map(count, (rows[parts], positives[parts]))  # [parts, U, C]
-
-    together = over_counts(listed, every, lambda _, count: count)
-    one = counted(slice(0, halves, 2))
-    both = jnp.stack([one, together[None] - one], axis=1).reshape(halves, *together.shape)
-    if halves < len(rows):
-        both = jnp.concatenate([both, counted(slice(halves, None))])
+    # all rows, one half of each split, and the quarters: in one loop, to compile it once
+    chosen = [0, *range(1, 1 + halves, 2), *range(1 + halves, 1 + len(rows))]
+    some = jnp.concatenate([jnp.ones_like(rows[:1]), rows])[np.array(chosen)]
+    totals = jnp.concatenate([listed.total[None], positives])[np.array(chosen)]
+    counted = lax.map(count, (some, totals))  # [1 + S + 4D, U, C]
+    one = counted[1 : 1 + num_splits]
+    both = jnp.stack([one, counted[:1] - one], axis=1).reshape(halves, *one.shape[1:])
+    both = jnp.concatenate([both, counted[1 + num_splits :]])
 
     score = partial(similarity_of_counts, metric, weight)
     similarity = jax.vmap(score, out_axes=1)(size, active, positives, both)
@@ -184,8 +189,15 @@ def _by_counts(
     f, c = active[other, neuron], positives[other, given]
     sums = Sums(jnp.broadcast_to(size[other], f.shape), f, c, f, c, both[other, neuron, given])
     crossed = jax.tree.map(lambda x: weight * x.astype(weight.dtype), sums)
-    whole = score(num_samples, listed.length, listed.total, together)
-    return PartScores(similarity, label, crossed, whole)
+    return similarity, label, crossed
+
+
+@partial(jax.jit, static_argnames="metric")
+def _on_all(listed: CountTable, weight: Array, *, metric: Metric) -> Array:
+    """Similarities on all samples from listed rows, [U, C]."""
+    every = jnp.arange(len(listed.table) - 1, dtype=jnp.int32)
+    both = over_counts(listed, every, lambda _, count: count)
+    return similarity_of_counts(metric, weight, len(every), listed.length, listed.total, both)
 
 
 def _label_of(similarity: Array) -> Array:

@@ -14,6 +14,7 @@ from ..files.arrays import check_numbers, read_any, read_named
 from ..files.names import read_names
 from ..probing.construction import make_probe, rows_aside, split_thresholds
 from ..probing.probe import Probe
+from ..probing.thresholds import DEFAULT_TOP_FRACTION
 from .options import Options
 
 __all__ = ["Files", "LayerData", "join", "load_layer", "load_layers"]
@@ -77,7 +78,7 @@ class LayerData:
 
     def whole_probe(self) -> Probe:
         """The probe of all samples, without a split."""
-        return self._make_probe(None)
+        return self._make_probe(None, self.thresholds, self.options.top_fraction)
 
     def probe(self) -> Probe:
         """The probe of the samples that are not set aside for thresholds.
@@ -89,27 +90,30 @@ class LayerData:
         """
         share, options = self.split_share, self.options
         if not share:
-            return self._make_probe(options.top_of_active)
-        probe = self._make_probe(None)
-        assert probe.top_fraction is not None
+            return self._make_probe(options.top_of_active, self.thresholds, options.top_fraction)
+        top_fraction = options.top_fraction or DEFAULT_TOP_FRACTION
+        # thresholds of all samples would not be used
+        probe = self._make_probe(None, np.zeros(self.activations.shape[1]), None)
         number = 0
         if 0 < round(share * probe.num_units) < probe.num_units:
             number = int(rows_aside(options.split_key, probe, share)[0].sum())
-        if number * probe.top_fraction < 1:
+        if number * top_fraction < 1:
             raise ValueError(
                 f"split={share:g} of {probe.num_units:,} {probe.unit_name} sets {number:,} samples "
-                f"aside, too few for the threshold of the top {probe.top_fraction:g}; give "
+                f"aside, too few for the threshold of the top {top_fraction:g}; give "
                 "--split 0 to set none aside, a larger --split or --top-fraction, or more samples"
             )
         return split_thresholds(
-            options.split_key, probe, split=share, top_of_active=options.top_of_active
-        )
+            options.split_key, probe, top_fraction=top_fraction, split=share,
+            top_of_active=options.top_of_active,
+        )  # fmt: skip
 
-    def _make_probe(self, top_of_active: float | None) -> Probe:
+    def _make_probe(
+        self, top_of_active: float | None, thresholds: Any, top_fraction: float | None
+    ) -> Probe:
         return make_probe(
             self.activations, self.concepts, concept_names=self.concept_names, groups=self.groups,
-            thresholds=self.thresholds, top_fraction=self.options.top_fraction,
-            top_of_active=top_of_active,
+            thresholds=thresholds, top_fraction=top_fraction, top_of_active=top_of_active,
         )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
 __all__ = ["CALIBRATED", "replicate_rank"]
 
 LIST_LENGTHS = (8, 64, MAX_CANDIDATES)  # lists of candidates are padded to these lengths
+WORTH_COMPILING = 1 << 23  # values of padding, a tenth of a second; compiling takes longer
 VALUES = 1 << 24  # replicates of candidates that are on the device at once
 FIRST_STEP = 0.1  # share of alpha spent on a bound of how far rivals are truly ahead
 
@@ -92,44 +93,49 @@ def _by_bounds(inputs: SetInputs, stays: Array, untested: Array) -> tuple[Array,
     metric's range and not merely on too little evidence.
     """
     boot = inputs.boot
-    assert isinstance(boot.definition, Metric)
-    thin_label = _of_label(boot.thin, boot.label)
-    if not bool(untested.any() | thin_label.any()):
+    label = np.asarray(boot.label)
+    thin_label = _of_label(np.asarray(boot.thin), label)
+    if not (np.asarray(untested).any() or thin_label.any()):
         return stays, untested
-    scarce = thin_label & ~_of_label(at_top(boot.definition, boot.similarity), boot.label)
     low, high = inputs.certificate_bounds()
     if high.asymptotic:  # such bounds are not valid on few positives
         return stays, untested
     rank = replicate_rank(1 - LOWER_SHARE * inputs.alpha, boot.num_replicates)
-    floor = np.full(len(boot.label), -np.inf)
+    floor = np.full(len(label), -np.inf)
     if rank <= boot.num_replicates:
         floor = _over_lists(boot, partial(_lower_bounds, rank=rank), -np.inf).max(axis=1)
-    reaching = stable_scale(boot.definition, high.upper) >= floor[:, None]
     return _with_bounds(
-        stays, untested, reaching, low.lower, high.upper, thin_label[:, None], scarce[:, None]
-    )
+        stays, untested, boot.similarity, low.lower, high.upper,
+        floor.astype(high.upper.dtype)[:, None], label[:, None], thin_label[:, None],
+        metric=boot.definition,
+    )  # fmt: skip
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="metric")
 def _with_bounds(
     stays: Array,
     untested: Array,
-    reaching: Array,
+    similarity: Array,
     lower: Array,
     upper: Array,
+    floor: Array,
+    label: Array,
     thin_label: Array,
-    scarce: Array,
+    *,
+    metric: Metric,
 ) -> tuple[Array, Array]:
+    top = jnp.take_along_axis(at_top(metric, similarity), jnp.maximum(label, 0), axis=1)
+    scarce = thin_label & ~top
+    reaching = stable_scale(metric, upper) >= floor
     certified = upper >= lower.max(axis=1, keepdims=True)
     several = certified.sum(axis=1, keepdims=True) > 1
     untested = jnp.where(thin_label, certified & several & scarce, untested & reaching)
     return jnp.where(thin_label, certified, stays), untested
 
 
-@jax.jit
-def _of_label(values: Array, label: Array) -> Array:
+def _of_label(values: np.ndarray, label: np.ndarray) -> np.ndarray:
     """The value of each neuron's label among booleans [U, C], False without a label: [U]."""
-    found = jnp.take_along_axis(values, jnp.maximum(label, 0)[:, None], axis=1)[:, 0]
+    found = np.take_along_axis(values, np.maximum(label, 0)[:, None], axis=1)[:, 0]
     return found & (label >= 0)
 
 
@@ -145,7 +151,7 @@ def _over_lists(boot: Bootstrap, fn: Callable[..., Array], empty: Any) -> np.nda
     result = np.full(candidates.shape, empty)
     similarity = np.asarray(stable_scale(boot.definition, boot.similarity))
     evidence = np.asarray(boot.evidence)
-    lists = sorted({min(width, candidates.shape[1]) for width in LIST_LENGTHS})
+    lists = _list_lengths(length, candidates.shape[1], boot.num_replicates)
     for shorter, width in itertools.pairwise([0, *lists]):
         (own,) = np.nonzero((length > shorter) & (length <= width))
         if len(own) == 0:
@@ -167,6 +173,20 @@ def _over_lists(boot: Bootstrap, fn: Callable[..., Array], empty: Any) -> np.nda
             values = np.asarray(fn(followed, metric=boot.definition))
             result[some, :width] = np.where(present, values, empty)
     return result
+
+
+def _list_lengths(length: np.ndarray, longest: int, num_replicates: int) -> list[int]:
+    """To which lengths lists of candidates are padded, in ascending order.
+
+    Each length is compiled by itself, so a short one must save many values of padding.
+    """
+    widths = sorted({min(width, longest) for width in LIST_LENGTHS})
+    chosen = widths[-1:]
+    for width in widths[-2::-1]:
+        saved = np.count_nonzero(length <= width) * (chosen[0] - width) * num_replicates
+        if saved >= WORTH_COMPILING:
+            chosen.insert(0, width)
+    return chosen
 
 
 @jax.jit

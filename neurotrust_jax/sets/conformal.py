@@ -44,7 +44,7 @@ from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from ..probing.sample_weights import effective_size
 from ..resampling.halves import Differences, OnHalves, read_halves
-from .rule import ConceptSets, at_label, threshold_note
+from .rule import ConceptSets, threshold_note
 
 __all__ = ["conformal_of", "conformal_sets", "scores_reader"]
 
@@ -188,8 +188,8 @@ def conformal_of(
         cut[inside] = _quantile(recorded[known & (drawn == name)], alpha, size)
         if size < FEWEST:
             few.append("the layer" if given is None else f"class {name}")
-    mask = jnp.asarray((score <= cut[:, None]) | full[:, None])
-    mask = mask | at_label(jnp.asarray(label), probe.num_concepts)
+    mask = (score <= cut[:, None]) | full[:, None]
+    mask |= np.arange(probe.num_concepts)[None, :] == label[:, None]
     if given is not None:
         among = "each class"
     else:
@@ -207,9 +207,9 @@ def conformal_of(
         )
     lacking = " and ".join(shortage)
     promise = _promise(probe, metric, alpha, among, lacking)
-    sets = ConceptSets(
-        mask, jnp.zeros_like(mask), alpha, "conformal", "replication", promise, jnp.asarray(score)
-    )
+    on_device = map(jax.device_put, (mask, np.zeros_like(mask), score))
+    mask, untested, score = on_device
+    sets = ConceptSets(mask, untested, alpha, "conformal", "replication", promise, score)
     return sets, lacking
 
 
@@ -278,7 +278,9 @@ def _scores(
             of_label, of_concept = (
                 jnp.take_along_axis(scaled, x[:, :, None], axis=2)[:, :, 0] for x in (at, concept)
             )
-            lead = _in_errors(of_label - of_concept, 2 * variance)
+            # 0 for the label itself, which compiled code may compute twice and round differently
+            behind = jnp.where(concept == at.astype(concept.dtype), 0, of_label - of_concept)
+            lead = _in_errors(behind, 2 * variance)
             return jnp.where(used[:, None] & (number > 1), lead, jnp.nan)
 
         label_on_all = winner(on_all[None])[0]

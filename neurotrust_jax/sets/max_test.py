@@ -29,6 +29,7 @@ from .pairs import (
     order_statistic,
     pairs_of,
     student_factor,
+    true_places,
     worst_distance,
 )
 
@@ -132,7 +133,7 @@ def _settled_by_all(
 ) -> tuple[Array, Array]:
     """Compare the unsettled concepts with all rivals, some at a time."""
     size = len(rows)
-    (order,) = jnp.nonzero(unsettled, size=size + ROWS, fill_value=size)
+    order = true_places(unsettled, size + ROWS)
 
     def some(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         stays, unsettled = found
@@ -191,5 +192,5 @@ def _critical_values(pairs: Pairs, wanted: Array, rank: Array, first: Array) -> 
         bar = order_statistic(jnp.where(undefined[c], jnp.inf, most), rank)
         return bars.at[c].set(jnp.maximum(bar, 0))
 
-    (order,) = jnp.nonzero(wanted, size=size)
+    order = true_places(wanted, size)
     return lax.fori_loop(0, wanted.sum(dtype=jnp.int32), one, jnp.zeros_like(evidence))

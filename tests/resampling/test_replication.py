@@ -11,7 +11,7 @@ from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit
 
 import neurotrust_jax as nt
-from neurotrust_jax.resampling.halves import draw_halves, draw_quarters
+from neurotrust_jax.resampling.halves import draw_parts
 
 KEY = jax.random.key(11)
 SPLITS = 11  # two deals of quarters
@@ -45,8 +45,8 @@ def naive_features(phi, label, apart, share):
 def naive_probability(probe, metric, key, num_splits):
     f, c, active = (np.asarray(x) for x in (probe.activations, probe.concepts, probe.active))
     f, weights = f.astype(float), np.asarray(probe.weights)
-    halves = np.asarray(draw_halves(key, probe, num_splits))
-    quarters = np.asarray(draw_quarters(key, probe, -(-num_splits // 10)))
+    rows = np.asarray(draw_parts(key, probe, num_splits, -(-num_splits // 10)).rows)
+    halves, quarters = rows[: 2 * num_splits : 2], rows[2 * num_splits :].reshape(-1, 4, len(f))
 
     def similarity(rows):
         return oracles.similarity_of_pairs(metric, f, c, active, weights * rows)
@@ -207,7 +207,10 @@ def test_equal_parts_of_the_sampling_units():
     """Four disjoint quarters of all units, whole groups; none of them is a half of the splits."""
     f, c = layer_of_near_ties()
     probe = list(three_probes(f, c))[1]
-    quarters = np.asarray(draw_quarters(KEY, probe, 3))
+    rows = np.asarray(draw_parts(KEY, probe, 3, 3).rows)
+    halves, quarters = rows[:6:2], rows[6:].reshape(3, 4, -1)
+    for one in halves:
+        assert not any((part == one).all() for part in quarters.reshape(-1, probe.num_samples))
     assert (quarters.sum(axis=1) == 1).all()
     groups = np.asarray(probe.groups)
     for deal in quarters:

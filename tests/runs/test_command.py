@@ -13,7 +13,7 @@ from rich.console import Console
 from neurotrust_jax.cli import compilation, output
 from neurotrust_jax.cli.output import log_line, progress_bars
 
-MOST_COMPILED = 95  # functions of an audit by iou
+MOST_COMPILED = 60  # functions of an audit by iou
 
 COMPILE = """
 import jax, jax.numpy as jnp

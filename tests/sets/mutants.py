@@ -10,6 +10,8 @@ CONFORMAL = "test_conformal.py::test_equals_a_loop"
 PLAIN = "test_max_test.py::test_bounds_change_no_answer"
 LARGEST = "test_max_test.py::test_bounds_of_the_largest_deviation_hold"
 FOLDED = "test_max_test.py::test_rows_are_folded_whatever_their_number"
+PLACES = "test_max_test.py::test_places_of_a_mask_are_listed_in_order"
+WORTH = "test_max_test.py::test_a_short_list_of_candidates_is_compiled_where_it_saves_time"
 RIVALS = "test_sets.py::test_rivals_seen_a_few_times_rule_nothing_out"
 AT_TOP = "test_sets.py::test_a_label_at_the_top_of_the_range_is_judged_by_bounds"
 BEYOND = "test_sets.py::test_concepts_beyond_the_candidates_are_members_on_ample_evidence"
@@ -19,8 +21,10 @@ MUTANTS = [
     *of(
         "sets/calibrated.py",
         ("replicate_rank", "num_replicates + 1", "num_replicates", RANK),
+        ("_list_lengths", "chosen[0] - width", "width", WORTH),
         ("calibrated_sets", "1 - alpha + beta", "1 - alpha", LEVELS),
-        ("_by_bounds", "floor[:, None]", "-9", LITTLE),
+        ("_with_bounds", "stable_scale(metric, upper) >= floor",
+         "stable_scale(metric, upper) >= -9", LITTLE),
         ("_with_bounds", "jnp.where(thin_label, certified, stays)", "stays", AT_TOP),
         ("_lower_bounds.one", "present & strong_rivals(evidence)", "present", RIVALS),
         ("_with_bounds", "certified & several & scarce", "certified & several", AT_TOP),
@@ -31,6 +35,7 @@ MUTANTS = [
     ),
     *of(
         "sets/pairs.py",
+        ("true_places", "size - number", "size - number + 1", PLACES),
         ("student_factor", "ratio * jnp.sqrt((freedom + 1) / freedom)", "ratio", AT_ONCE),
         ("pairs_of", "both - 2 * covariance", "both", LEVELS),
         ("pairs_of", "present & strong_rivals(evidence)", "present", RIVALS),

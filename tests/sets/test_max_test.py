@@ -7,7 +7,7 @@ import pytest
 
 from neurotrust_jax._engine import LabellingMethod
 from neurotrust_jax.sets import calibrated, common_bar, max_test
-from neurotrust_jax.sets.pairs import Followed, fold_rows, pairs_of
+from neurotrust_jax.sets.pairs import Followed, fold_rows, pairs_of, true_places
 
 METHOD = LabellingMethod("scores of unknown range")
 B, RANK, FIRST = 150, 137, 149
@@ -151,3 +151,21 @@ def test_rows_are_folded_whatever_their_number(precision):
         x = jnp.arange(number * 3.0).reshape(number, 3)
         found = fold_rows(lambda total, row, y: total + y * row, jnp.zeros(3), x, x[:, 0])
         np.testing.assert_allclose(found, (x[:, :1] * x).sum(axis=0), rtol=1e-6)
+
+
+@pytest.mark.double
+def test_places_of_a_mask_are_listed_in_order():
+    for mask in ([True, False, True, True], [False, False], [True]):
+        found = true_places(jnp.asarray(mask), 6)
+        (places,) = np.nonzero(mask)
+        np.testing.assert_array_equal(found, [*places, *[len(mask)] * (6 - len(places))])
+
+
+def test_a_short_list_of_candidates_is_compiled_where_it_saves_time():
+    few, many = np.full(64, 6), np.full(20_000, 6)
+    assert calibrated._list_lengths(few, 20, 1000) == [20]
+    assert calibrated._list_lengths(many, 20, 1000) == [8, 20]
+    assert calibrated._list_lengths(many, 5, 1000) == [5]
+    # many short lists, of which the middle length takes care
+    assert calibrated._list_lengths(few, 256, 1000) == [64, 256]
+    assert calibrated._list_lengths(np.full(20_000, 200), 256, 1000) == [256]
