@@ -33,8 +33,8 @@ MUTANTS = [
          "math.ceil(alpha * (num_permutations + 1) * (1 + 1e-9))",
          "test_null.py -k 'smallest_number or q_value_of_alpha'"),
         ("PermutationPlan.test",
-         "q_value <= self.alpha * (1 + 8 * float(jnp.finfo(q_value.dtype).eps))",
-         "q_value < self.alpha * (1 - 8 * float(jnp.finfo(q_value.dtype).eps))",
+         "q_value <= self.alpha * (1 + 8 * float(np.finfo(q_value.dtype).eps))",
+         "q_value < self.alpha * (1 - 8 * float(np.finfo(q_value.dtype).eps))",
          "test_null.py::test_a_q_value_of_alpha_itself_is_explained"),
     ),
     *of(

@@ -11,7 +11,7 @@ MUTANTS = [
     ),
     *of(
         "runs/inputs.py",
-        ("LayerData.probe", "number * probe.top_fraction < 1", "number * probe.top_fraction < 0",
+        ("LayerData.probe", "number * top_fraction < 1", "number * top_fraction < 0",
          "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
     ),
     *of(
