@@ -39,6 +39,7 @@ def audited(probe):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
     def certified(probe, metric, **known):
         done = nt.audit(KEY, probe, metric, num_replicates=50, num_permutations=0, **known)

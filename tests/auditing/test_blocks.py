@@ -51,6 +51,7 @@ def test_blocks_are_shorter_where_memory_is_short():
     assert length(4e9, replicates=2000) < length(4e9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
 def test_division_into_blocks_has_no_effect(probe, metric, request):
     whole = nt.audit(KEY, probe, metric, **OPTIONS)

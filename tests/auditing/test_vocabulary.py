@@ -52,6 +52,7 @@ def arrays(part, within=""):
             yield within + field.name, value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["iou", "auroc"])
 def test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given(data, metric):
     # c0 is left out, and its parent stays; c4 has a child and is none of the concepts judged

@@ -107,6 +107,7 @@ def test_parts_of_a_call_share_a_program(monkeypatch):
     assert all(len({len(part.place) for part in found}) > 1 for found in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["iou", "auroc"])
 def test_levels_keys_and_thresholds_compile_nothing(metric):
     probe = layer()

@@ -211,6 +211,7 @@ def test_a_bound_for_each_pair_is_that_of_its_own_groups():
         nt.intervals(p, "auroc", largest_unit="pair")
 
 
+@pytest.mark.slow
 def test_a_wide_interval_says_why():
     """One large group beside small ones, a rare concept, and thresholds from the same data."""
     rng = np.random.default_rng(0)

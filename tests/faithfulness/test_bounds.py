@@ -750,6 +750,7 @@ def test_the_one_sided_inequality_of_massart_stops_at_one_half():
     assert concentration.hoeffding(known, jnp.asarray(0.7))[1] < at_most[1]
 
 
+@pytest.mark.slow
 @pytest.mark.double
 def test_bernsteins_limits_are_the_outermost_ratios_that_he_accepts():
     """Groups of very unequal size, on most of which nothing counts: no ratio beyond is accepted."""

@@ -122,6 +122,7 @@ def test_nothing_dense_is_made(monkeypatch):
     assert 0 < max(largest) <= 2**20
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_library_agrees():
     dense, sparse = both(thresholds=0.2)
     for metric in ("auroc", "correlation"):
