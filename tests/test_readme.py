@@ -141,6 +141,26 @@ CPU = "speed.json", {"n": 10_000, "U": 512, "C": 256, "B": 1_000}
 GPU = "h200/speed.json", {"n": 50_000, "U": 2048, "C": 1000, "B": 1_000}
 
 
+def test_the_front_page_has_the_measured_time_of_audits_in_each_world():
+    measured = results("worlds/speed.json")
+    assert "Xeon" in measured["device"]
+    assert measured["cores"] == 2
+    found = {
+        (x["world"], x["method"]): x for x in measured["whole"]["rows"] if x["metric"] == "iou"
+    }
+    expected = []
+    for world in ("strong", "weak", "noise"):
+        audit, loops = found[world, "audit"], found[world, "numpy_loops"]
+        assert [audit[k] for k in ("n", "U", "C", "B")] == [10_000, 512, 256, 1000]
+        assert audit["cores_of_others"] < 0.1  # times of a busy machine say little
+        assert loops["equal_winners"] == 1
+        expected.append((world, f"{audit['seconds']:.2g}", f"{loops['seconds']:.2g}"))
+    lines = re.findall(
+        r"^\| (\w+) \| [\d to]+ \| ([\d.]+) \| ([\d.]+) \|$", read(FRONT), re.MULTILINE
+    )
+    assert lines == expected
+
+
 def test_the_front_page_has_the_measured_time_of_a_bootstrap():
     cpu, gpu = bootstraps(*CPU), bootstraps(*GPU)
     text = " ".join(read(FRONT).split())

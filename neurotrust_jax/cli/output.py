@@ -70,15 +70,19 @@ class _Stage:
 
 @contextmanager
 def _log() -> Iterator[StageProgress]:
-    """Write a line about the present stage every few seconds, also where no report comes in."""
+    """Write a line about the present stage every few seconds, also where no report comes in.
+
+    Stages take turns where a layer is read in blocks of neurons; each counts on.
+    """
+    stages: dict[str, _Stage] = {}
     present: list[_Stage] = []
     ended = threading.Event()
 
     def progress(stage: str, done: int, total: int) -> None:
-        if present and present[0].name == stage:
-            present[0].done, present[0].total = done, total
-        else:
-            present[:] = [_Stage(stage, done, done, total)]
+        if stage not in stages or done < stages[stage].done:
+            stages[stage] = _Stage(stage, done, done, total)
+        present[:] = [stages[stage]]
+        stages[stage].done, stages[stage].total = done, total
 
     def write() -> None:
         while not ended.wait(SECONDS):

@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .._numerics.sums import Sums, per_unit, power_sum, weighted_sums
+from .._numerics.ranks import Ranking
+from .._numerics.sums import Sums, per_unit, power_sum, running_total, weighted_sums
+from ..metrics.interval_rules import AREA_OF_NEURON
 from ..metrics.metric import Metric
 from ..metrics.scores import prepare, similarity
 from ..metrics.table import get_metric
@@ -67,9 +69,59 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
         data = prepare(part, metric), part.weights
         if probe.groups is None and metric.finalise is not None and polynomial:
             return _by_moments(*data, metric=metric)
+        if _is_area(part, metric):
+            value = metric.score(*data)
+            return _of_areas(data[0][0], part.present, part.weights, value)
         return _by_gradients(*data, part.groups, metric=metric, num_units=part.num_units)
 
     return probe.map_neurons(error), math.inf
+
+
+def _is_area(probe: Probe, metric: Metric) -> bool:
+    """Whether the metric is the area under a curve of single samples, with weights that are 0 or 1.
+
+    Weights have a common scale.
+    """
+    area = metric.interval_rule == AREA_OF_NEURON and metric.concept_view == "binary"
+    return area and probe.groups is None and probe.even_weights and metric.finalise is not None
+
+
+@jax.jit
+def _of_areas(ranking: Ranking, present: Array, weights: Array, value: Array) -> Array:
+    """Errors of areas [U, C] under curves, of samples that all weigh the same or nothing.
+
+    The influence of a present sample is the share of absent samples below it, less the area, over
+    the number of present ones; that of an absent sample the share of present samples above it, less
+    the area, over the number of absent ones (DeLong et al., 1988). Both follow from running totals
+    along a neuron's sorted samples, where ties count half.
+    """
+    dtype = weights.dtype
+    used = (weights > 0).astype(jnp.int32)[:, None]
+    positive = jnp.where(present, used, 0)
+    number = used.sum(dtype=jnp.int32).astype(dtype)
+    have = positive.sum(axis=0, keepdims=True, dtype=jnp.int32).astype(dtype)  # [1, C]
+    lack = number - have
+
+    def neuron(own: tuple[Ranking, Array]) -> Array:
+        (order, first, last), area = own
+        area = area[None, :]
+        c, w = positive[order], used[order]
+        ends = first[order], last[order]
+
+        def below(x: Array) -> Array:
+            """How much is below each sample, and half of what ties with it."""
+            total = jnp.concatenate([jnp.zeros_like(x[:1]), running_total(x)])
+            return (total[ends[0]] + total[ends[1]]).astype(dtype) / 2
+
+        lower = below(c)
+        of_present = (below(w) - lower) / lack - area
+        of_absent = (have - lower) / have - area
+        absent = jnp.where(w > 0, (of_absent / lack) ** 2, 0)
+        square = jnp.where(c > 0, (of_present / have) ** 2, absent)
+        return jnp.sqrt(square.sum(axis=0) * _unbiased(number))
+
+    error = lax.map(neuron, (jax.tree.map(jnp.transpose, ranking), value))
+    return jnp.where(jnp.isnan(value), jnp.nan, error)
 
 
 def _of_groups(probe: Probe, metric: Metric) -> Array:

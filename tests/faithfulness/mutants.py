@@ -186,6 +186,11 @@ MUTANTS = [
     ),
     *of(
         "faithfulness/jackknife.py",
+        ("_of_areas.neuron", "(have - lower) / have - area", "lower / have - area",
+         "test_areas.py"),
+        ("_of_areas.neuron.below", "(total[ends[0]] + total[ends[1]]).astype(dtype) / 2",
+         "total[ends[0]].astype(dtype)", "test_areas.py -k tied"),
+        ("_is_area", "probe.even_weights", "True", "test_areas.py"),
         ("_unbiased", "count / (count - 1)", "1", f"{DIFFERENCES} -k [iou"),
         ("_by_moments", "second - total**2 / count", "second", CENTRED),
         ("_spread", "influence - influence.sum(axis=0, keepdims=True) / count", "influence",
