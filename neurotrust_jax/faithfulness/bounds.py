@@ -291,7 +291,7 @@ def _asymptotic_bounds(
 ) -> Found:
     """Similarity, and bounds by standard errors, at each error."""
     value = similarity(probe, metric) if scores is None else scores
-    error, freedom = standard_error(probe, metric)
+    error, freedom = standard_error(probe, metric, scores=value)
     evidence = effective_units(probe, metric)
     found = []
     for share, bound in errors:

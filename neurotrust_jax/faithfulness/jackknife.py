@@ -34,7 +34,9 @@ NUM_BLOCKS = 64
 CHUNK = 2**22  # numbers in one array of gradients
 
 
-def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
+def standard_error(
+    probe: Probe, metric: str | Metric, *, scores: Array | None = None
+) -> tuple[Array, float]:
     """Infinitesimal jackknife standard error of every similarity, thresholds held fixed.
 
     With ``D_i = sum_k w_k d score / d w_k`` over the samples k of unit i, and G units of positive
@@ -46,6 +48,8 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
     ----------
     probe : Probe
     metric : str or Metric
+    scores : Array [U, C], optional
+        The similarities, where they are at hand.
 
     Returns
     -------
@@ -63,7 +67,8 @@ def standard_error(probe: Probe, metric: str | Metric) -> tuple[Array, float]:
     polynomial = all(view.weights_enter != "other" for view in views)
     counted = metric.neuron_view == metric.concept_view == "binary"
     if probe.groups is not None and metric.finalise is not None and counted:
-        return _of_groups(probe, metric), math.inf
+        value = similarity(probe, metric) if scores is None else scores
+        return jnp.where(jnp.isnan(value), jnp.nan, _of_groups(probe, metric)), math.inf
 
     def error(part: Probe) -> Array:
         data = prepare(part, metric), part.weights
@@ -127,6 +132,8 @@ def _of_areas(ranking: Ranking, present: Array, weights: Array, value: Array) ->
 def _of_groups(probe: Probe, metric: Metric) -> Array:
     """All pairs of a binary six-sum metric in groups, from the groups in which neurons are active.
 
+    Pairs whose similarity is undefined have no meaning.
+
     The influence of a group is ``g_S S + g_F F + g_C C + g_FC FC`` of its sums, with the gradient g
     of the metric at the sums of all.
     """
@@ -140,8 +147,7 @@ def _of_groups(probe: Probe, metric: Metric) -> Array:
         columns.append(
             in_order([(own, _by_unit_sums(x, positive, metric=metric)) for own, x in blocks])
         )
-    error = jnp.concatenate(columns, axis=1)
-    return jnp.where(jnp.isnan(similarity(probe, metric)), jnp.nan, error)
+    return jnp.concatenate(columns, axis=1)
 
 
 @partial(jax.jit, static_argnames="metric")
