@@ -321,8 +321,8 @@ def _bounds_by_parts(
     value = similarity(probe, metric) if scores is None else scores
     parts = []
     for neurons, data in _blocks(probe, rule, heaviest, activations):
-        own = _filled(value[neurons], data)
-        chosen = None if concept is None else _filled(concept[neurons], data)
+        own = _filled(_at(value, neurons), data)
+        chosen = None if concept is None else _filled(_at(concept, neurons), data)
         found = finite_sample_bounds(
             data, own, errors, rule, part_bounds, metric.range, units, per_pair, chosen
         )
@@ -361,6 +361,12 @@ def _in_heaviest(probe: Probe, heaviest: float) -> tuple[Array, Array]:
     w = np.asarray(probe.weights)
     share, bound = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, heaviest))
     return share, bound
+
+
+def _at(values: Array, neurons: np.ndarray) -> Array:
+    """The values of some neurons; all of them, in their order, take no work."""
+    every = len(neurons) == len(values) and bool((np.diff(neurons) == 1).all())
+    return values if every else values[neurons]
 
 
 def _filled(values: Array, data: Data) -> Array:
