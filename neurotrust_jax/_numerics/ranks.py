@@ -144,6 +144,7 @@ def _ranking_by_numpy(values: np.ndarray) -> Ranking:
     return Ranking(*map(jax.device_put, tables))
 
 
+@jax.jit
 def cumulative_weight(r: Ranking, weights: Array) -> Array:
     """Weight of the lowest k rows of each column, k = 0..n, as [n + 1, d]."""
     total = running_total(weights[r.order])

@@ -3,12 +3,15 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
 from builders import layer_of_near_ties, routes_by_halves, three_probes
 
 import neurotrust_jax as nt
+from neurotrust_jax.metrics.scores import winner
+from neurotrust_jax.resampling.halves import _compare
 from neurotrust_jax.schemes import SUBSAMPLE, draw_all
 from neurotrust_jax.sets import conformal
 
@@ -271,11 +274,13 @@ def test_fresh_labels_are_covered(metric, rare, monkeypatch):
         with pytest.MonkeyPatch.context() as patch:
             own = conformal._scores
 
-            def same_half(halves, whole, *, metric, own=own):
+            def same_half(halves, label, differences, whole, *, metric, own=own):
                 # the other half is replaced by all data, of which this half is a part
-                halves = np.array(halves)
+                halves, label = np.array(halves), np.array(label)
                 halves[:, :, 1] = np.asarray(whole)[:, None]
-                return own(halves, whole, metric=metric)
+                label[:, :, 1] = np.asarray(winner(whole))[:, None]
+                changed = _compare(jnp.asarray(halves), jnp.asarray(label), metric=metric)
+                return own(halves, label, changed, whole, metric=metric)
 
             patch.setattr(conformal, "_scores", same_half)
             wrong = nt.conformal_sets(
