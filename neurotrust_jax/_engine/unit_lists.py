@@ -31,13 +31,9 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
     binary = metric.neuron_view == metric.concept_view == "binary"
     if probe.groups is None or not binary or probe.num_units > SHARE * probe.num_samples:
         return None
-    active, num_units = list_active(probe), probe.num_units
-    rows, code = active.rows, active.neuron * num_units + np.asarray(probe.groups)[active.rows]
-    if (code[1:] < code[:-1]).any():
-        order = np.argsort(code, kind="stable")
-        rows, code = rows[order], code[order]
-    first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
-    neuron, unit = np.divmod(code[first], num_units)
+    num_units = probe.num_units
+    rows, first, code = list_active(probe).in_groups(np.asarray(probe.groups), num_units)
+    neuron, unit = np.divmod(code, num_units)
     count = np.bincount(neuron, minlength=probe.num_neurons)
     every = np.arange(probe.num_neurons)
     # one size, where there is room for it, so that all blocks of a layer have the same shapes

@@ -115,22 +115,23 @@ def _pairs(
     part: ActiveRows, group: np.ndarray, num_groups: int, most_rows: int, most_neurons: int
 ) -> tuple[Array, Array, Array]:
     """The listed rows by neuron and group, the number of each one's pair, and the pairs' places."""
-    code = part.neuron * num_groups + group[part.rows]
-    rows = part.rows
-    if (code[1:] < code[:-1]).any():
-        order = np.argsort(code, kind="stable")
-        code, rows = code[order], rows[order]
-    first = np.append(True, code[1:] != code[:-1])[: len(code)]
-    pair = np.cumsum(first) - 1
+    rows, first, code = part.in_groups(group, num_groups)
     place = np.full(most_neurons * num_groups, most_rows, np.int32)
-    place[code[first]] = np.arange(first.sum())
-    short = most_rows - len(rows)
+    place[code] = np.arange(len(code))
     return (
-        jax.device_put(np.pad(rows, (0, short))),
-        # a pair beyond the last one is not added up
-        jax.device_put(np.pad(pair.astype(np.int32), (0, short), constant_values=most_rows)),
+        *_padded(rows, first, most_rows),
         jax.device_put(place.reshape(most_neurons, num_groups)),
     )
+
+
+def _padded(rows: np.ndarray, first: np.ndarray, size: int) -> tuple[Array, Array]:
+    """Lists of rows, which begin at ``first``, and the number of each row's list, filled up."""
+    number = np.zeros(len(rows), np.int32)
+    number[first[1:]] = 1
+    short = 0, size - len(rows)
+    # a list beyond the last one is not added up
+    number = np.pad(np.cumsum(number, dtype=np.int32), short, constant_values=size)
+    return jax.device_put(np.pad(rows, short)), jax.device_put(number)
 
 
 @partial(jax.jit, static_argnames="num")
@@ -153,12 +154,7 @@ def sums_of_pairs(
     sums than lists.
     """
     num = round_up_shape(max(len(rows), 1))
-    to = np.zeros(len(rows), np.int32)
-    to[first[1:]] = 1
-    short = 0, num - len(rows)
-    to = np.pad(np.cumsum(to, dtype=np.int32), short, constant_values=num)
-    listed = map(jax.device_put, (np.pad(rows, short), to))
-    return _listed_totals(weighted, weights, *listed, num=num)
+    return _listed_totals(weighted, weights, *_padded(rows, first, num), num=num)
 
 
 def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:

@@ -51,6 +51,27 @@ class ActiveRows(NamedTuple):
         place = np.arange(starts[-1]) + np.repeat(self.starts[neurons] - starts[:-1], lengths)
         return ActiveRows(self.rows[place], starts)
 
+    def in_groups(
+        self, groups: np.ndarray, num_groups: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The rows by neuron and group.
+
+        Returns
+        -------
+        rows : numpy.ndarray [z] of int32
+            Rows of one pair of a neuron and a group after the other.
+        first : numpy.ndarray [P] of int
+            Where the rows of each pair begin.
+        code : numpy.ndarray [P] of int64
+            The pair's neuron times the number of groups, plus its group; ascending.
+        """
+        rows, code = self.rows, self.neuron * num_groups + groups[self.rows]
+        if (code[1:] < code[:-1]).any():
+            order = np.argsort(code, kind="stable")
+            rows, code = rows[order], code[order]
+        first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
+        return rows, first, code[first]
+
     def in_blocks(self, most_rows: int, most_neurons: int) -> list[tuple[np.ndarray, ActiveRows]]:
         """Blocks of about so many listed rows and of at most so many neurons.
 

@@ -58,7 +58,6 @@ MUTANTS = [
     ),
     *of(
         "_engine/unit_lists.py",
-        ("active_units", "code[1:] != code[:-1]", "code[1:] > code[:-1] + 1", UNITS),
         ("active_units", "probe.weights[:, None] * probe.present.astype(probe.weights.dtype)",
          "probe.present.astype(probe.weights.dtype)", UNITS),
     ),

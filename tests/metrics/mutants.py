@@ -48,8 +48,7 @@ MUTANTS = [
     *of(
         "metrics/unit_sums.py",
         ("unit_sums", "weights[:, None] * c", "1.0 * c", UNIT_SUMS),
-        ("_pairs", "np.append(True, code[1:] != code[:-1])",
-         "np.append(True, code[1:] == code[1:])", UNIT_SUMS),
+        ("_padded", "np.cumsum(number, dtype=np.int32)", "number", UNIT_SUMS),
         ("sums_over_active", "weights[:, None] * c", "1.0 * c", UNIT_SUMS),
         ("in_order", "np.argsort(np.concatenate([own for own, _ in found]))",
          "np.concatenate([own for own, _ in found])", UNIT_SUMS),

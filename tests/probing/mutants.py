@@ -6,6 +6,13 @@ SCALED = "test_inputs.py -k 'own_scale or single_precision'"
 
 MUTANTS = [
     *of(
+        "probing/active_rows.py",
+        ("ActiveRows.in_groups", "code[1:] != code[:-1]", "code[1:] == code[1:]",
+         "test_unit_sums.py::test_sums_are_those_of_the_matrices"),
+        ("ActiveRows.in_groups", "code[1:] != code[:-1]", "code[1:] > code[:-1] + 1",
+         "test_unit_lists.py"),
+    ),
+    *of(
         "probing/sample_weights.py",
         ("canonical_weights", "(share > 0).sum()", "len(share)", SCALED),
         ("_multiples", "scale *= near.denominator", "scale *= 2 * near.denominator", SCALED),
