@@ -21,6 +21,7 @@ from .pairs import (
     fold_rows,
     order_statistic,
     pairs_of,
+    true_places,
     worst_distance,
 )
 
@@ -85,7 +86,7 @@ def deviation_bounds(pairs: Pairs, present: Array) -> tuple[Array, Array]:
 def _largest_deviations(pairs: Pairs, present: Array, wanted: Array) -> Array:
     """The largest deviation of all pairs in the replicates wanted, else minus infinity, [B]."""
     number = len(wanted)
-    (order,) = jnp.nonzero(wanted, size=number + COLUMNS, fill_value=number)
+    order = true_places(wanted, number + COLUMNS)
     scale = jnp.where(pairs.rival & present[None, :], 1 / pairs.sigma, 0)
     rows = jnp.where(pairs.undefined, -FAR, pairs.deviation).T
     own = pairs.deviation.T
