@@ -16,7 +16,7 @@ from .._runtime.chunks import Progress
 from .._runtime.devices import by_neurons
 from .._runtime.memory import free_memory
 from ..faithfulness.evidence import effective_units
-from ..metrics.scores import check_joint, score, similarity, winner
+from ..metrics.scores import check_joint, reads_active_rows, score, similarity, winner
 from ..metrics.table import Metric
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
@@ -191,9 +191,9 @@ class _Prepared(NamedTuple):
         """The similarity on the data, [U, C]."""
         if not isinstance(probe.activations, SparseColumns):
             return score(probe, self.neurons, metric)
-        assert self.row_index is not None
-        if self.row_index.unit_weight is not None:
+        if reads_active_rows(probe, metric):
             return similarity(probe, metric)
+        assert self.row_index is not None
         return similarity_of_rows(probe, metric, self.row_index, room)
 
 

@@ -193,9 +193,7 @@ def read_parts(
 ) -> list[Any]:
     """As :func:`read_halves`, of parts that were drawn for a probe with the same samples."""
     found = []
-    # sums per group are made of sparse activations as they are
-    dense = probe.groups is None or not metric.neuron_view == metric.concept_view == "binary"
-    for some, block in blocks_of_neurons(probe, metric, COPIES * len(parts.rows), dense=dense):
+    for some, block in blocks_of_neurons(probe, metric, COPIES * len(parts.rows), dense=False):
         whole = None if scores is None else scores[some]
         found.append(read_block(parts, block, metric, readers, whole))
     return [jax.tree.map(lambda *x: np.concatenate(x), *each) for each in zip(*found, strict=True)]
