@@ -145,27 +145,17 @@ class Foreign:
         return self.array.__dlpack_device__()
 
 
-def close_fields(theirs, ours, tolerance=2e-6):
-    """As :func:`same_fields`, but for the rounding of floats."""
+def same_fields(theirs, ours, tolerance=0.0):
+    """Two results are equal, but for the rounding of floats where there is a tolerance."""
     for field in fields(ours):
         a, b = getattr(theirs, field.name), getattr(ours, field.name)
         if is_dataclass(b):
-            close_fields(a, b, tolerance)
-        elif isinstance(b, np.ndarray) and b.dtype.kind == "f":
-            np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+            same_fields(a, b, tolerance)
         elif isinstance(b, np.ndarray):
-            np.testing.assert_array_equal(a, b)
-        else:
-            assert a == b
-
-
-def same_fields(theirs, ours):
-    for field in fields(ours):
-        a, b = getattr(theirs, field.name), getattr(ours, field.name)
-        if is_dataclass(b):
-            same_fields(a, b)
-        elif isinstance(b, np.ndarray):
-            np.testing.assert_array_equal(a, b)
+            if tolerance and b.dtype.kind == "f":
+                np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+            else:
+                np.testing.assert_array_equal(a, b)
             assert a.dtype == b.dtype
         else:
             assert a == b

@@ -14,7 +14,16 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["added", "at_once", "by_neurons", "divided", "gathered", "on_host", "rows_on"]
+__all__ = [
+    "added",
+    "at_once",
+    "by_neurons",
+    "divided",
+    "gathered",
+    "is_first",
+    "on_host",
+    "rows_on",
+]
 
 NEURONS = "neurons"  # name of the axis of a mesh that divides these
 
@@ -36,6 +45,11 @@ def by_neurons(mesh: Mesh | None) -> list[Mesh]:
         )
     shares = np.moveaxis(mesh.devices, mesh.axis_names.index(NEURONS), 0)
     return [Mesh(share.reshape(-1), ("replicates",)) for share in shares]
+
+
+def is_first(mesh: Mesh | None) -> bool:
+    """Whether this process is the first of those that share a mesh, which writes and prints."""
+    return mesh is None or jax.process_index() == 0
 
 
 def at_once(function: Callable[[int], Any], meshes: list[Mesh]) -> list[Any]:

@@ -52,11 +52,6 @@ class LayerNull(NamedTuple):
     slack: np.ndarray
     excess: np.ndarray
 
-    def of_neurons(self, some: slice) -> LayerNull:
-        """The null of some neurons of the layer."""
-        own = (x[some] for x in (self.of_neuron, self.slack, self.excess))
-        return LayerNull(self.ascending, self.mean, self.largest, *own)
-
 
 def shared_null(probe: Probe, metric: Metric, layout: Layout) -> SharedNull | None:
     """What the null of each tie pattern is drawn from; None where each neuron needs its own.

@@ -11,6 +11,7 @@ import jax
 import typer
 from jax.sharding import Mesh
 
+from .._runtime.devices import is_first
 from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
 from .compilation import keep_compiled_functions
 from .options import (
@@ -124,7 +125,7 @@ def audit_command(
     start = time.perf_counter()
     keep_compiled_functions()
     mesh = _mesh_of_cluster() if distributed else None
-    first = mesh is None or jax.process_index() == 0
+    first = is_first(mesh)
     files = Files(
         tuple(activations), concepts, names=names, groups=groups, thresholds=thresholds,
         hierarchy=hierarchy, examples=examples,

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from .._runtime.checkpoint import check_folder, write_whole
 from .._runtime.chunks import StageProgress
+from .._runtime.devices import is_first
 from ..auditing.hierarchy import lineages
 from ..auditing.layer_audit import audit
 from ..auditing.result import Audit
@@ -106,7 +107,7 @@ def audit_files(
     manifest = make_manifest(files, options, sorted(found), report_progress)
     manifest["thresholds"] = thresholds
     manifest["done"] = read_earlier(out / "manifest.json", manifest, force).get("done", {})
-    first = mesh is None or jax.process_index() == 0
+    first = is_first(mesh)
     out.mkdir(parents=True, exist_ok=True)
     with lock_folder(out) if first else nullcontext():
         if first:
