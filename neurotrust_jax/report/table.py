@@ -110,7 +110,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     table.add_column("same label", justify="right")
     table.add_column(_plain(audit.metric), justify="right")
     table.add_column("interval", justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=16)
+    table.add_column("verdict", overflow="fold")
     for u in shown:
         verdict = Verdict(int(audit.verdict[u]))
         judged = Text.assemble(

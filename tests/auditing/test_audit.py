@@ -1,6 +1,7 @@
 """The main job: the audit, its files, its table and figures, and the command."""
 
 import csv
+import io
 import json
 import os
 import pickle
@@ -299,6 +300,19 @@ def test_table_shows_the_best_first_and_reasons_last(audited):
     assert f"Verdicts: {', '.join(counts)}." in summary
     assert "99 permutations" in summary
     assert "Chance" not in report.summary(replace(audited, null=None))
+
+
+@pytest.mark.parametrize("width", [50, 80, 81, 100])
+def test_no_word_below_the_table_is_cut_at_the_edge_of_the_terminal(audited, width):
+    unsure = replace(audited, verdict=np.full(7, nt.Verdict.AMBIGUOUS),
+                     verdict_reason=("among 2 (or a concept of a long name)",) * 7)  # fmt: skip
+    table = report.neuron_table(unsure)
+    console = Console(width=width, file=io.StringIO())
+    console.print(table)
+    lines = console.file.getvalue().splitlines()
+    assert set(str(table.caption).split()) <= {word for line in lines for word in line.split()}
+    assert lines[1].endswith("┓")
+    assert max(map(len, lines)) <= width
 
 
 def test_ranked_puts_the_surest_of_the_best_verdict_first(audited):
