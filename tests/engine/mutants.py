@@ -23,6 +23,7 @@ SCALE = "test_sets.py::test_scales_keep_the_order -k x64"
 FOLLOWED = "test_sets.py::test_what_trails_by_less_than_six_errors_is_followed"
 
 UNITS = "test_unit_lists.py"
+PARTS_OF_LISTS = "test_unit_lists.py::test_parts_from_lists_of_several_lengths_equal_a_loop"
 PART_LOOP = "test_part_scores.py -k 'equals_a_loop and iou'"
 
 MUTANTS = [
@@ -69,8 +70,8 @@ MUTANTS = [
         "resampling/unit_parts.py",
         ("_of_lists", "jnp.arange(halves, dtype=jnp.int32) ^ 1",
          "jnp.arange(halves, dtype=jnp.int32)", PART_LOOP),
-        ("_of_lists", "positives < size[:, None]", "positives <= size[:, None]", PART_LOOP),
-        ("score_unit_parts", "begin[kind] + place", "place", PART_LOOP),
+        ("_of_lists", "positives < size[:, None]", "positives <= size[:, None]", PARTS_OF_LISTS),
+        ("score_unit_parts", "begin[kind] + place", "place", PARTS_OF_LISTS),
     ),
     *of(
         "_runtime/chunks.py",

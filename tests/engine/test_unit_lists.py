@@ -2,11 +2,14 @@
 
 import jax
 import numpy as np
+import oracles
 import pytest
 from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import active_units, unit_lists
+from neurotrust_jax._engine import active_units, row_index, unit_lists
+from neurotrust_jax.resampling.halves import draw_parts
+from neurotrust_jax.resampling.part_scores import score_parts
 
 KEY = jax.random.key(0)
 
@@ -69,6 +72,24 @@ def test_sums_per_group_equal_a_loop():
         here = groups == g
         np.testing.assert_array_equal(listed.present[:, g], weights[here] @ present[here])
         assert float(listed.unit_weight[0, g]) == weights[here].sum()
+
+
+@pytest.mark.double
+def test_parts_from_lists_of_several_lengths_equal_a_loop(monkeypatch):
+    """Neurons of few and of many groups; a concept that is always there is undefined."""
+    monkeypatch.setattr(unit_lists, "ROOM_OF_ONE", 0)
+    monkeypatch.setattr(row_index, "WASTE", 0)
+    probe, metric = grouped(True, False), nt.METRICS["iou"]
+    assert len(active_units(probe, metric).lists) > 1
+    parts = draw_parts(KEY, probe, 3, 1)
+    found = score_parts(probe, metric, parts.rows, 3)
+    f, c, active = (np.asarray(x) for x in (probe.activations, probe.concepts, probe.active))
+    for p, inside in enumerate(np.asarray(parts.rows)):
+        expected = oracles.similarity_of_pairs(
+            "iou", f, c, active, np.asarray(probe.weights) * inside
+        )
+        assert np.isnan(expected[:, -2:]).all()
+        np.testing.assert_allclose(found.similarity[:, p], expected, atol=1e-12)
 
 
 def test_rows_are_listed_where_sums_per_group_save_nothing(monkeypatch):
