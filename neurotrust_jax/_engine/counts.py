@@ -5,51 +5,50 @@ twenty as for any other. How often concepts are present where it is active takes
 eight bits for each row of the list and concept, and on a CPU 32 of these are one instruction: at
 10,000 rows, 512 neurons active on 1 in 20 and 256 concepts 1.3 ms on two cores, where the product
 takes 20. Sums of ranks where a rare concept is present take additions of 32 bits.
+
+Lists are cut into pieces of one length, which are added up side by side; the sums of the pieces of
+a list are then added up eight at a time. So lists of very unequal lengths take hardly more than
+equal ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.packing import round_up_shape, table_of
+from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums
 from ..metrics.metric import Metric
+from ..probing.active_rows import ActiveRows
 from ..probing.probe import Probe
 
-__all__ = ["CountTable", "countable", "list_rows", "over_counts", "similarity_of_counts"]
+__all__ = ["CountTable", "count_rows", "countable", "list_rows", "similarity_of_counts"]
 
-BURST = 8  # rows whose concepts are added up at once
-BURSTS = 31  # as many as fit into a count of 8 bits
+BURST = 8  # rows that are added up at once, and sums of pieces
+LENGTHS = range(BURST, 256, BURST)  # of pieces, whose counts fit into 8 bits
 COUNTS = 2**17  # counts that stay in the cache of a CPU
-STEP = 128  # places that take as long as what a burst does beside adding up
+STEP = 256  # places that take as long as what a burst does beside adding up
+COLUMNS = 16  # narrow tables have a multiple of so many, which a CPU adds up quicker
 
 
 class CountTable(NamedTuple):
     """Lists of rows (where neurons are active, say), and a table by row (of concepts).
 
-    Lists go in blocks of about one length, so that few places are filled up.
-
     Attributes
     ----------
-    rows : Array [places, width] of int32
-        Rows of a list, or those that are not on it, whichever are fewer; n fills up. One block
-        after the other.
-    start, stop : Array [blocks] of int32
-        Where each block begins and ends, in bursts of places.
-    lists : Array [blocks, width] of int32
-        Which lists are in a block; the last of all fills up.
-    place : Array [V] of int32
-        Where each list is among these.
-    others : Array [blocks, width] of bool
+    rows : Array [blocks, length, width] of int32
+        The pieces: rows of a list, or those that are not on it, whichever are fewer; n fills up.
+    joined : tuple of Array [J, 8] of int32
+        Which sums are added up, of pieces at first and then of what was added up before; one beyond
+        the last fills up. The last array has the V lists first.
+    others : Array [V] of bool
         Whether the rows are those that are not on the list.
-    table : Array [n + 1, D] of uint8, or of int16
-        0 and 1, or small numbers; the last row is 0.
+    table : Array [n + 1, D or more] of uint8, or of int16
+        0 and 1, or small numbers; the last row and the columns beyond D are 0.
     length : Array [V] of int32
         How many rows are on each list.
     total : Array [D] of int32
@@ -57,10 +56,7 @@ class CountTable(NamedTuple):
     """
 
     rows: Array
-    start: Array
-    stop: Array
-    lists: Array
-    place: Array
+    joined: tuple[Array, ...]
     others: Array
     table: Array
     length: Array
@@ -75,95 +71,98 @@ def countable(probe: Probe, metric: Metric) -> bool:
     return probe.equal_weights
 
 
-def list_rows(on: Array | np.ndarray, table: Array | np.ndarray) -> CountTable:
+def list_rows(on: Array | np.ndarray | ActiveRows, table: Array | np.ndarray) -> CountTable:
     """List where each column of ``on`` [n, V] is true; ``table`` [n, D] of bool, or of int16."""
-    on, table = np.asarray(on), np.asarray(table)
-    num_samples, num_lists = on.shape
+    table = np.asarray(table)
     narrow = table.dtype == bool
-    number = on.sum(axis=0)
-    others = number > num_samples / 2
-    rows = [np.flatnonzero(column) for column in np.ascontiguousarray((on ^ others).T)]
-    length = np.minimum(number, num_samples - number)
-    together = COUNTS if narrow else COUNTS // 8
-    order = np.argsort(-length, kind="stable").astype(np.int32)
-    width = _width(length[order], min(max(together // table.shape[1], BURST), num_lists))
-    blocks = np.pad(order, (0, -num_lists % width), mode="edge").reshape(-1, width)
-
-    def of_block(lists: np.ndarray) -> np.ndarray:
-        places = -(-int(length[lists].max()) // BURST) * BURST
-        return table_of([rows[u] for u in lists], places, num_samples).T
-
-    tables = [of_block(lists) for lists in blocks]
-    stop = np.cumsum([len(x) // BURST for x in tables]).astype(np.int32)
-    total = int(stop[-1])
-    spare = np.full(((round_up_shape(total) - total) * BURST, width), num_samples, np.int32)
-    place = np.empty_like(order)
-    place[order] = np.arange(num_lists)
+    lists, others = _lists(on)
+    number = np.where(others, len(table) - lists.lengths, lists.lengths)
+    most = max((COUNTS if narrow else COUNTS // 8) // table.shape[1], BURST)
+    length = min(LENGTHS, key=lambda x: _cost(lists.lengths, x, most))
+    pieces, first = _cut(lists.rows, lists.lengths, length, len(table))
+    width = min(round_up_shape(len(pieces)), most)
+    blocks = -(-len(pieces) // width)
+    short = blocks * width - len(pieces), -table.shape[1] % COLUMNS if narrow else 0
+    pieces = np.pad(pieces, ((0, short[0]), (0, 0)), constant_values=len(table))
     arrays = (
-        np.concatenate([*tables, spare]),
-        np.append(0, stop[:-1]).astype(np.int32),
-        stop,
-        blocks,
-        place,
-        others[blocks],
-        np.pad(table, ((0, 1), (0, 0))).astype(np.uint8 if narrow else np.int16),
+        pieces.reshape(blocks, width, length).transpose(0, 2, 1),
+        _joined(np.diff(first), blocks * width),
+        others,
+        np.pad(table, ((0, 1), (0, short[1]))).astype(np.uint8 if narrow else np.int16),
         number.astype(np.int32),
         table.sum(axis=0).astype(np.int32),
     )
-    return CountTable(*map(jax.device_put, arrays))
+    return CountTable(*jax.device_put(arrays))
 
 
-def _width(length: np.ndarray, most: int) -> int:
-    """Lists in a block, at most ``most``, so that few places are filled up: lengths descend."""
-    widths = [most]
-    while widths[-1] > BURST:
-        widths.append(-(-widths[-1] // 2))
-
-    def cost(width: int) -> int:
-        bursts = -(-length[::width] // BURST)
-        return int(bursts.sum()) * (BURST * width + STEP)
-
-    return min(widths, key=cost)
+def _lists(on: Array | np.ndarray | ActiveRows) -> tuple[ActiveRows, np.ndarray]:
+    """The rows of each list, or those that are not on it, and for which lists it is these."""
+    if isinstance(on, ActiveRows):
+        return on, np.zeros(len(on.lengths), bool)
+    on = np.asarray(on)
+    others = on.sum(axis=0) > len(on) / 2
+    column, rows = np.nonzero(np.ascontiguousarray((on ^ others).T))
+    lengths = np.bincount(column, minlength=on.shape[1])
+    return ActiveRows(rows.astype(np.int32), np.append(0, np.cumsum(lengths))), others
 
 
-def over_counts(
-    listed: CountTable,
-    moved: Array,
-    fn: Callable[[Array, Array], Any],
-    total: Array | None = None,
-) -> Any:
-    """``fn`` of lists [width] and their sums [width, D] of int32, for all lists.
+def _cost(lengths: np.ndarray, length: int, most: int) -> int:
+    """Time that pieces of a length take, in places; ``most`` are added up side by side."""
+    pieces = int((-(-lengths // length)).sum())
+    blocks = -(-pieces // most)
+    return pieces * (length + BURST) + blocks * length // BURST * STEP
 
-    ``fn`` returns an array [width, ...], or a pytree of such arrays.
 
-    A sum is that of the table over the rows of a list, where row i has that of row ``moved[i]``, or
-    none where that is n. ``total`` [D] is the sum of all rows then, unless it is as before.
+def _cut(
+    items: np.ndarray, lengths: np.ndarray, length: int, fill: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lists, one after the other, in pieces [P, length] of int32, and the first piece of each."""
+    pieces = np.maximum(-(-lengths // length), 1)
+    first = np.append(0, np.cumsum(pieces))
+    table = np.full((first[-1], length), fill, np.int32)
+    table.reshape(-1)[np.repeat(first[:-1] * length, lengths) + places_in_lists(lengths)] = items
+    return table, first
+
+
+def _joined(pieces: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
+    """Which sums to add up, until each list of so many pieces has one sum; ``number`` in all."""
+    steps: list[np.ndarray] = []
+    while not steps or pieces.max() > 1:
+        items = np.arange(pieces.sum())
+        table, first = _cut(items, pieces, BURST, number)
+        pieces = np.diff(first)
+        # so many are enough whatever the lengths, so that few shapes are compiled
+        number = len(pieces) + number // BURST
+        steps.append(np.pad(table, ((0, number - len(table)), (0, 0)), constant_values=0))
+    return tuple(steps)
+
+
+def count_rows(listed: CountTable, moved: Array, total: Array | None = None) -> Array:
+    """Sums of the table over the rows of each list, [V, D] of int32.
+
+    Row i has the place of row ``moved[i]`` in the table, or none where that is n. ``total`` [D] is
+    the sum of all rows then, unless it is as before.
     """
-    num_samples = moved.shape[0]
+    num_samples, num_columns = moved.shape[0], listed.total.shape[0]
     where = jnp.append(moved, jnp.asarray(num_samples, moved.dtype))
-    every = listed.total if total is None else total
     narrow = jnp.uint8 if listed.table.dtype == jnp.uint8 else jnp.int32
-    none = jnp.zeros((listed.rows.shape[1], listed.table.shape[1]), narrow)
+    none = jnp.zeros((listed.rows.shape[2], listed.table.shape[1]), narrow)
 
-    def burst(i: Array, found: Array) -> Array:
-        for rows in where[lax.dynamic_slice_in_dim(listed.rows, i * BURST, BURST)]:
-            found = found + listed.table[rows].astype(narrow)
-        return found
+    def block(pieces: Array) -> Array:
+        def burst(i: Array, found: Array) -> Array:
+            for rows in where[lax.dynamic_slice_in_dim(pieces, i * BURST, BURST)]:
+                found = found + listed.table[rows].astype(narrow)
+            return found
 
-    def block(own: tuple[Array, ...]) -> Any:
-        start, stop, lists, others = own
+        return lax.fori_loop(0, pieces.shape[0] // BURST, burst, none)
 
-        def stretch(i: Array, total: Array) -> Array:
-            first = start + i * BURSTS
-            some = lax.fori_loop(first, jnp.minimum(first + BURSTS, stop), burst, none)
-            return total + some.astype(jnp.int32)
-
-        stretches = (stop - start + BURSTS - 1) // BURSTS
-        found = lax.fori_loop(0, stretches, stretch, none.astype(jnp.int32))
-        return fn(lists, jnp.where(others[:, None], every[None, :] - found, found))
-
-    each = lax.map(block, (listed.start, listed.stop, listed.lists, listed.others))
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[listed.place], each)
+    found = lax.map(block, listed.rows).reshape(-1, listed.table.shape[1])
+    for which in listed.joined:
+        found = jnp.pad(found, ((0, 1), (0, 0)))
+        found = sum(found[which[:, i]].astype(jnp.int32) for i in range(BURST))
+    found = found[: len(listed.length), :num_columns]
+    every = listed.total if total is None else total
+    return jnp.where(listed.others[:, None], every[None, :] - found, found)
 
 
 def similarity_of_counts(

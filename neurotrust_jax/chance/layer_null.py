@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax import Array, lax
 
+from .._engine import countable
 from .._runtime.chunks import Progress, in_chunks
 from ..metrics.metric import Metric
 from ..probing.checkpoints import checkpoint_for
@@ -144,9 +145,10 @@ def _null_of_each(
     progress: Progress | None,
 ) -> np.ndarray:
     """Statistics of all permutations, [R, U], some neurons at a time."""
-    parts = list(probe.in_neurons())
+    # what is counted needs no dense copy of sparse activations
+    parts = [probe] if countable(probe, metric) else [part for _, part in probe.in_neurons()]
     null: list[Any] = []
-    for i, (_, part) in enumerate(parts):
+    for i, part in enumerate(parts):
         done_before = checkpoint_for(checkpoint, key, part, metric.name, *jax.tree.leaves(layout))
         statistic = permuted_statistic(part, metric)
 

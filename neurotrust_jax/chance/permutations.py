@@ -46,15 +46,15 @@ class Blocks(NamedTuple):
     ----------
     unit, position : Array [n] of int32
         Unit of each row, and its place in it.
-    rows : Array [n] of int32
-        Rows in order of unit.
+    rows : Array [n] of int32, or None
+        Rows in order of unit; None where they are in this order already.
     start : Array [G] of int32
         Where each unit begins in ``rows``.
     """
 
     unit: Array
     position: Array
-    rows: Array
+    rows: Array | None
     start: Array
 
 
@@ -134,7 +134,8 @@ def _rows(drawn: Array, layout: Layout) -> Array:
         if layout.blocks is None:
             return drawn
         unit, position, rows, start = layout.blocks
-        return rows[start[drawn[unit]] + position]
+        place = start[drawn][unit] + position
+        return place if rows is None else rows[place]
 
     return lax.map(one, drawn)
 
@@ -180,7 +181,9 @@ def layout_of(probe: Probe, strata: Any, alpha: float) -> tuple[Layout, int, int
     if len(units.members) > 1:
         kinds = Kinds(index(units.kind), index(units.slots))
     if probe.groups is not None:
+        in_order = bool((np.diff(units.rows) == 1).all())
         blocks = Blocks(*map(index, units[:4]))
+        blocks = blocks._replace(rows=None) if in_order else blocks
     return Layout(kinds, blocks), num_units, num_movable
 
 

@@ -16,16 +16,18 @@ from jax import Array, lax
 
 from .._engine import (
     CountTable,
+    count_rows,
     countable,
     list_rows,
-    over_counts,
     rows_fit,
     similarity_of_counts,
 )
 from .._numerics.sums import Sums, weighted_sums
 from ..metrics.table import Metric
 from ..metrics.transforms import VIEWS, both_vary
+from ..probing.active_rows import list_active
 from ..probing.probe import Probe, Side
+from ..probing.sparse_columns import SparseColumns
 from ..schemes import MULTINOMIAL
 
 __all__ = ["Statistic", "permuted_statistic", "rare_concepts"]
@@ -57,12 +59,9 @@ class ByCounts(NamedTuple):
 
     def best(self, rows: Array, metric: Metric) -> Array:
         """As :meth:`ByScores.best`."""
-
-        def best(neurons: Array, count: Array) -> Array:
-            margins = len(rows), self.table.length[neurons], self.table.total
-            return jnp.nanmax(similarity_of_counts(metric, self.weight, *margins, count), axis=1)
-
-        return over_counts(self.table, rows, best)
+        margins = len(rows), self.table.length, self.table.total
+        count = count_rows(self.table, rows)
+        return jnp.nanmax(similarity_of_counts(metric, self.weight, *margins, count), axis=1)
 
 
 class Fixed(NamedTuple):
@@ -119,13 +118,8 @@ class ByRanks(NamedTuple):
         if metric.concept_view == "rank":
             scale = scale / 2  # the rank of 0 and 1, centred, is half of them
 
-        def scores(own: Array, total: Array) -> Array:
-            of_neurons = {"F": sums.F.T, "FF": sums.FF.T}
-            of_concepts = {"C": sums.C.T[own], "CC": sums.CC.T[own]}
-            both = {"FC": total.astype(sums.S.dtype) * scale}
-            return metric.value(sums._replace(**of_neurons, **of_concepts, **both), defined.T[own])
-
-        return jnp.nanmax(over_counts(self.table, met, scores), axis=0)
+        both = count_rows(self.table, met).T.astype(sums.S.dtype) * scale
+        return jnp.nanmax(metric.value(sums._replace(FC=both), defined), axis=1)
 
 
 class ByRanksAndProduct(NamedTuple):
@@ -145,12 +139,13 @@ Statistic = ByScores | ByCounts | ByProduct | ByRanks | ByRanksAndProduct
 
 def permuted_statistic(probe: Probe, metric: Metric) -> Statistic:
     """How the statistic of a permutation is computed quickest."""
+    if countable(probe, metric):
+        sparse = isinstance(probe.activations, SparseColumns)
+        on = list_active(probe) if sparse else probe.neurons.present
+        return ByCounts(probe.weights[0], list_rows(on, probe.labels.present))
     neurons, labels = metric.prepare_neurons(probe.neurons), probe.labels
     if metric.finalise is None:
         return ByScores(neurons, labels, probe.weights)
-    if countable(probe, metric):
-        table = list_rows(probe.neurons.present, labels.present)
-        return ByCounts(probe.weights[0], table)
     fixed, concepts = _six_sums(
         (neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric
     )

@@ -37,9 +37,9 @@ from jax import Array, lax
 from .._engine import (
     CountTable,
     active_units,
+    count_rows,
     countable,
     list_rows,
-    over_counts,
     rows_fit,
     similarity_of_counts,
 )
@@ -163,13 +163,13 @@ def _by_counts(
     halves = 2 * num_splits
     size = rows.sum(axis=1, dtype=jnp.int32)
     active = _count_rows(rows, on)
-    positives = _count_rows(rows, listed.table[:-1])
+    positives = _count_rows(rows, listed.table[:-1, : len(listed.total)])
     every = jnp.arange(num_samples, dtype=jnp.int32)
 
     def count(part: tuple[Array, Array]) -> Array:
         inside, total = part
         moved = jnp.where(inside, every, num_samples)
-        return over_counts(listed, moved, lambda _, count: count, total)
+        return count_rows(listed, moved, total)
 
     # all rows, one half of each split, and the quarters: in one loop, to compile it once
     chosen = [0, *range(1, 1 + halves, 2), *range(1 + halves, 1 + len(rows))]
@@ -196,7 +196,7 @@ def _by_counts(
 def _on_all(listed: CountTable, weight: Array, *, metric: Metric) -> Array:
     """Similarities on all samples from listed rows, [U, C]."""
     every = jnp.arange(len(listed.table) - 1, dtype=jnp.int32)
-    both = over_counts(listed, every, lambda _, count: count)
+    both = count_rows(listed, every)
     return similarity_of_counts(metric, weight, len(every), listed.length, listed.total, both)
 
 

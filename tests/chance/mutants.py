@@ -96,7 +96,7 @@ MUTANTS = [
          "test_null.py -k 'strata and (x64 or double)'"),
         ("draw_rows", "high << np.uint64(32) | low", "low",
          "test_null.py::test_every_order_of_units_is_as_likely"),
-        ("_rows.one", "start[drawn[unit]] + position", "start[drawn[unit]]",
+        ("_rows.one", "start[drawn][unit] + position", "start[drawn][unit]",
          "test_null.py::test_every_order_of_units_is_as_likely"),
     ),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+import scipy.sparse
 import scipy.stats
 
 import neurotrust_jax as nt
@@ -15,6 +16,7 @@ from neurotrust_jax.chance import permutations, permuted_statistics
 from neurotrust_jax.chance.null import PowerWarning, permutation_test
 from neurotrust_jax.chance.p_values import benjamini_hochberg
 from neurotrust_jax.chance.permutations import draw_ranks
+from neurotrust_jax.probing.active_rows import list_active
 
 KEY = jax.random.key(0)
 LAYOUTS = {
@@ -155,22 +157,38 @@ def test_equals_a_loop_over_the_same_permutations(metric, layout):
 
 
 @pytest.mark.optimised
-def test_counts_are_the_product(monkeypatch):
+@pytest.mark.parametrize("together", [2**17, 5 * 8])
+@pytest.mark.parametrize("listed", [False, True])
+def test_counts_are_the_product(listed, together, monkeypatch):
     """Lists of unequal length, of many more rows than 8 bits count, and of rows not active."""
     rng = np.random.default_rng(2)
     n, rate = 1200, np.linspace(0, 1, 13)
     active, present = rng.random((n, 13)) < rate, rng.random((n, 5)) < [0, 0.1, 0.5, 0.95, 1]
     moved = rng.permutation(n).astype(np.int32)
-    monkeypatch.setattr(counts, "COUNTS", 5 * 4)  # blocks of four are cut to those of eight
-    listed = counts.list_rows(active, present)
-    assert listed.lists.shape == (2, 8)
-    found = jax.jit(
-        lambda x, c: counts.over_counts(x, jnp.asarray(moved), lambda u, count: count[:, c])
-    )
+    monkeypatch.setattr(counts, "COUNTS", together)  # so that there are several blocks
+    probe = nt.make_probe(scipy.sparse.csr_array(active.astype(np.float32)), present, thresholds=0)
+    table = counts.list_rows(list_active(probe) if listed else active, present)
+    assert (len(table.rows) > 1) == (together < 2**17)
+    assert np.asarray(table.others).any() != listed
     expected = active.T.astype(int) @ present[moved]
     assert expected.max() > 255
-    for c in range(5):
-        np.testing.assert_array_equal(found(listed, c), expected[:, c])
+    found = counts.count_rows(table, jnp.asarray(moved))
+    assert found.dtype == jnp.int32
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(table.length, active.sum(axis=0))
+
+
+@pytest.mark.optimised
+def test_counts_of_some_rows():
+    """Rows without a place in the table count for nothing."""
+    rng = np.random.default_rng(3)
+    active, values = rng.random((300, 7)) < 0.6, rng.integers(-299, 300, (300, 20))
+    moved = np.where(rng.random(300) < 0.4, 300, np.arange(300)).astype(np.int32)
+    total = jnp.asarray(values[moved < 300].sum(axis=0), jnp.int32)
+    table = counts.list_rows(active, values.astype(np.int16))
+    found = counts.count_rows(table, jnp.asarray(moved), total)
+    expected = (active & (moved < 300)[:, None]).T.astype(int) @ values
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
