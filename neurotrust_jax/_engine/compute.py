@@ -173,7 +173,7 @@ def _on_meshes(request: _Request, meshes: list[Mesh], progress: Progress | None)
     spans = [slice(a, b) for a, b in itertools.pairwise(bounds) if a < b]
     own_budget = budget._replace(memory_limit=limit / len(spans))
     parts = [
-        request.of_part(x, probe.of_neurons(x.start, x.stop))._replace(budget=own_budget, mesh=mesh)
+        request.of_part(x, probe.of_neurons(x))._replace(budget=own_budget, mesh=mesh)
         for x, mesh in zip(spans, meshes, strict=False)
     ]
     return in_parts(

@@ -1,7 +1,8 @@
 """Map a function over blocks of neurons: within memory, over devices and processes, with a save.
 
-All blocks of a layer have one shape, so that everything is compiled once: the last one begins early
-enough to be as long as the others, and what it reads a second time is dropped.
+All blocks of a layer have one shape and about as many active samples, so that everything is
+compiled once: neurons are dealt to them by the number of samples on which they are active. A block
+that would be shorter reads a neuron of another one again, and drops what it finds of it.
 """
 
 from __future__ import annotations
@@ -52,14 +53,12 @@ class Span(NamedTuple):
 
     Attributes
     ----------
-    start, stop : int
-        It holds the neurons from ``start`` up to ``stop``.
+    neurons : numpy.ndarray [u] of int
     skip : int
-        The first of these belong to the block before.
+        So many at the beginning belong to another block.
     """
 
-    start: int
-    stop: int
+    neurons: np.ndarray
     skip: int
 
 
@@ -138,8 +137,8 @@ def read_blocks(
 
 
 def _part(probe: Probe, span: Span) -> Probe:
-    whole = span.stop - span.start == probe.num_neurons
-    return probe if whole else probe.of_neurons(span.start, span.stop)
+    whole = len(span.neurons) == probe.num_neurons
+    return probe if whole else probe.of_neurons(span.neurons)
 
 
 def _options_of(options: BoundOptions, span: Span) -> BoundOptions:
@@ -147,8 +146,7 @@ def _options_of(options: BoundOptions, span: Span) -> BoundOptions:
     if options.activation_range is None:
         return options
     low, high = (
-        x if np.ndim(x) == 0 else np.asarray(x)[span.start : span.stop]
-        for x in options.activation_range
+        x if np.ndim(x) == 0 else np.asarray(x)[span.neurons] for x in options.activation_range
     )
     return options._replace(activation_range=(low, high))
 
@@ -179,24 +177,27 @@ def _spans(task: Task, probe: Probe, limit: float | None, checkpoint: Checkpoint
     """The blocks of a layer; the memory that was free at first decides, however much is now."""
     number = probe.num_neurons
     if task.metric.joint:  # it reads all neurons together
-        return [Span(0, number, 0)]
+        return [Span(np.arange(number), 0)]
 
-    def make() -> tuple[np.ndarray]:
-        spans = blocks_of(number, probe.num_concepts, task.num_replicates, limit)
-        return (np.asarray(spans),)
+    def make() -> tuple[np.ndarray, ...]:
+        active = np.asarray(probe.active_rate)
+        spans = blocks_of(active, probe.num_concepts, task.num_replicates, limit)
+        return tuple(np.array(x) for x in zip(*spans, strict=True))
 
-    (table,) = checkpoint.piece("blocks", make)
-    return [Span(*map(int, row)) for row in table]
+    neurons, skip = checkpoint.piece("blocks", make)
+    return [Span(x, int(y)) for x, y in zip(neurons, skip, strict=True)]
 
 
 def blocks_of(
-    num_neurons: int, num_concepts: int, num_replicates: int, limit: float | None
+    active: np.ndarray, num_concepts: int, num_replicates: int, limit: float | None
 ) -> list[Span]:
     """Divide neurons into blocks of one length whose replicates fit into memory.
 
     Parameters
     ----------
-    num_neurons, num_concepts, num_replicates : int
+    active : numpy.ndarray [U]
+        Share of the samples on which each neuron is active.
+    num_concepts, num_replicates : int
     limit : float or None
         Bytes for a block; by default half of what is free.
     """
@@ -204,10 +205,14 @@ def blocks_of(
     pairs = min(num_concepts, MAX_CANDIDATES)
     fit = int(SHARE * limit / (4 * COPIES * pairs * num_replicates))
     most = min(max(fit, LEAST), MOST)
-    blocks = -(-num_neurons // most)
-    length = -(-num_neurons // blocks)
-    starts = [min(i * length, num_neurons - length) for i in range(blocks)]
-    return [Span(a, a + length, i * length - a) for i, a in enumerate(starts)]
+    blocks = -(-len(active) // most)
+    length = -(-len(active) // blocks)
+    order = np.argsort(-active, kind="stable")
+    dealt = [np.sort(order[i::blocks]) for i in range(blocks)]
+    short = [length - len(x) for x in dealt]
+    return [
+        Span(np.append(order[len(order) - s :], x), s) for x, s in zip(dealt, short, strict=True)
+    ]
 
 
 class BlockProgress:
@@ -280,11 +285,14 @@ def saved(checkpoint: Checkpoint, name: str, read: Callable[[], Record]) -> Reco
 
 
 def joined(records: Sequence[Record], spans: Sequence[Span]) -> Record:
-    """One record of all neurons: arrays one after the other, plain values of the first block."""
+    """One record of all neurons: arrays in their order, plain values of the first block."""
     if len(records) == 1:
         return records[0]
+    order = np.argsort(np.concatenate([x.neurons[x.skip :] for x in spans]))
     return {
-        name: np.concatenate([x[name][span.skip :] for x, span in zip(records, spans, strict=True)])
+        name: np.concatenate(
+            [x[name][span.skip :] for x, span in zip(records, spans, strict=True)]
+        )[order]
         if isinstance(value, np.ndarray)
         else value
         for name, value in records[0].items()

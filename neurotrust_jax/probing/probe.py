@@ -228,14 +228,15 @@ class Probe:
             groups=groups,
         )
 
-    def of_neurons(self, start: int, stop: int) -> Probe:
-        """The probe of the neurons from ``start`` up to ``stop``."""
-        f, some = self.activations, slice(start, stop)
+    def of_neurons(self, some: slice | np.ndarray) -> Probe:
+        """The probe of some neurons: from one to another, or of these numbers in their order."""
+        f = self.activations
+        names = np.array(self.neuron_names, dtype=object)[some]
         return replace(
             self,
-            activations=f.between(start, stop) if isinstance(f, SparseColumns) else f[:, some],
+            activations=f.of_columns(some) if isinstance(f, SparseColumns) else f[:, some],
             thresholds=self.thresholds[some],
-            neuron_names=self.neuron_names[some],
+            neuron_names=tuple(names.tolist()),
         )
 
     def of_concepts(self, columns: np.ndarray) -> Probe:
@@ -258,7 +259,7 @@ class Probe:
         width = max(1, ENTRIES // self.num_samples)
         for start in range(0, self.num_neurons, width):
             stop = min(start + width, self.num_neurons)
-            part = self.of_neurons(start, stop)
+            part = self.of_neurons(slice(start, stop))
             dense = jax.device_put(f.dense(start, stop))
             yield slice(start, stop), replace(part, activations=dense)
 

@@ -61,15 +61,15 @@ class SparseColumns:
         """The same values in another type."""
         return SparseColumns(self.values.astype(dtype), self.rows, self.starts, self.num_rows)
 
-    def between(self, start: int, stop: int) -> SparseColumns:
-        """The columns from ``start`` up to ``stop``."""
-        first, last = self.starts[start], self.starts[stop]
-        return SparseColumns(
-            self.values[first:last],
-            self.rows[first:last],
-            self.starts[start : stop + 1] - first,
-            self.num_rows,
-        )
+    def of_columns(self, some: slice | np.ndarray) -> SparseColumns:
+        """Some columns: from one to another, without a copy, or of these numbers."""
+        first, last = self.starts[:-1][some], self.starts[1:][some]
+        starts = np.append(0, np.cumsum(last - first))
+        if isinstance(some, slice):
+            stored: Any = slice(first[0], last[-1]) if len(first) else slice(0)
+        else:
+            stored = np.arange(starts[-1]) + np.repeat(first - starts[:-1], last - first)
+        return SparseColumns(self.values[stored], self.rows[stored], starts, self.num_rows)
 
     def places(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of some of the stored values, by their places in store."""

@@ -239,7 +239,7 @@ def blocks_of_neurons(
             continue
         for start in range(0, part.num_neurons, width):
             stop = min(start + width, part.num_neurons)
-            yield slice(some.start + start, some.start + stop), part.of_neurons(start, stop)
+            yield slice(some.start + start, some.start + stop), part.of_neurons(slice(start, stop))
 
 
 def _pairs(num_folds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

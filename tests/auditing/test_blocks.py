@@ -14,7 +14,7 @@ OPTIONS = {"num_replicates": 60, "num_permutations": 39, "num_splits": 4}
 
 @pytest.fixture(scope="module")
 def probe():
-    """A layer of 23 neurons in three blocks of 8, of which the last begins a neuron early."""
+    """A layer of 23 neurons in three blocks of 8, of which the last reads one again."""
     rng = np.random.default_rng(0)
     concepts = rng.random((240, 5)) < 0.3
     effect = rng.uniform(0, 3, 23)
@@ -32,17 +32,20 @@ def short_blocks(monkeypatch):
 @pytest.mark.parametrize(("number", "limit"), [(1, None), (512, 1e12), (513, 1e12), (5000, 1e9),
                                                (130, 1e3), (33_000, 4e9)])  # fmt: skip
 def test_blocks_of_one_length_cover_every_neuron_once(number, limit):
-    spans = blocks.blocks_of(number, 256, 1000, limit)
-    assert len({x.stop - x.start for x in spans}) == 1
-    assert spans[0].stop - spans[0].start <= blocks.MOST
-    covered = [u for x in spans for u in range(x.start + x.skip, x.stop)]
-    assert covered == list(range(number))
+    active = 0.3 / (1 + np.random.default_rng(0).permutation(number))
+    spans = blocks.blocks_of(active, 256, 1000, limit)
+    assert len({len(x.neurons) for x in spans}) == 1
+    assert len(spans[0].neurons) <= blocks.MOST
+    covered = np.concatenate([x.neurons[x.skip :] for x in spans])
+    assert sorted(covered.tolist()) == list(range(number))
+    # the rows to read are shared out evenly, but for those of the most active neurons
+    rows = [np.sort(active[x.neurons])[::-1][4:].sum() for x in spans]
+    assert number < 513 or max(rows) < 1.1 * min(rows)
 
 
 def test_blocks_are_shorter_where_memory_is_short():
     def length(limit, concepts=256, replicates=1000):
-        start, stop, _ = blocks.blocks_of(51_200, concepts, replicates, limit)[0]
-        return stop - start
+        return len(blocks.blocks_of(np.ones(51_200), concepts, replicates, limit)[0].neurons)
 
     assert length(1e12) == blocks.MOST
     assert length(1e6) == blocks.LEAST
@@ -89,7 +92,8 @@ def test_an_interrupted_audit_goes_on_with_the_next_block(
         # less memory is free now; the blocks stay as they were
         patch.setattr(blocks, "MOST", 5)
         again = nt.audit(KEY, probe, **OPTIONS, checkpoint=tmp_path)
-    assert read == ["0", "15"]  # the first two blocks came from the folder
+    # the first two blocks came from the folder; the third reads the dead neuron again
+    assert read == ["0", "20"]
     same_fields(again, whole)
     # another level is another audit
     with monkeypatch.context() as patch:

@@ -98,7 +98,9 @@ def test_a_replicate_depends_on_the_key_and_its_number_alone(metric):
     for ids in (np.arange(7), np.arange(20, 33)):
         np.testing.assert_allclose(shared.replicates(KEY)(ids)[0], whole[ids], rtol=1e-6)
     for u in range(3):
-        alone = shared_null.prepare_shared_null(probe.of_neurons(u, u + 1), nt.METRICS[metric])
+        alone = shared_null.prepare_shared_null(
+            probe.of_neurons(slice(u, u + 1)), nt.METRICS[metric]
+        )
         (found,) = alone.replicates(KEY)(np.arange(40))
         expected = whole[:, shared.patterns.of_neuron[u]]
         np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)

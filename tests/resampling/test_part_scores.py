@@ -122,7 +122,9 @@ def test_blocks_of_neurons_read_the_same_halves(metric):
     readers = [lambda x: (x.similarity, x.label), lambda x: x.differences._asdict()]
     every = read_halves(KEY, probe, metric, SPLITS, readers, num_deals=DEALS)
     parts = draw_parts(KEY, probe, SPLITS, DEALS)
-    blocks = [read_block(parts, probe.of_neurons(u, u + 2), metric, readers) for u in (0, 2, 4)]
+    blocks = [
+        read_block(parts, probe.of_neurons(slice(u, u + 2)), metric, readers) for u in (0, 2, 4)
+    ]
     for one, *others in zip(every, *blocks, strict=True):
         joined = jax.tree.map(lambda *x: np.concatenate(x), *others)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6), joined, one)

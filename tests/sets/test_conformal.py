@@ -186,7 +186,7 @@ def test_each_class_has_its_own_quantile():
     assert (size[clear] == 1).all()
     alone = [
         nt.conformal_sets(KEY, p, alpha=0.2, num_splits=8).size
-        for p in (probe.of_neurons(0, 20), probe.of_neurons(20, 40))
+        for p in (probe.of_neurons(slice(20)), probe.of_neurons(slice(20, 40)))
     ]
     np.testing.assert_array_equal(size, np.concatenate(alone))
     together = np.asarray(nt.conformal_sets(KEY, probe, alpha=0.2, num_splits=8).size)
