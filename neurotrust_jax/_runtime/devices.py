@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any
@@ -13,6 +12,8 @@ import numpy as np
 from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from .threads import in_threads
 
 __all__ = [
     "added",
@@ -59,8 +60,7 @@ def at_once(function: Callable[[int], Any], meshes: list[Mesh]) -> list[Any]:
         with jax.default_device(meshes[i].devices.flat[0]):
             return function(i)
 
-    with ThreadPoolExecutor(len(meshes)) as pool:
-        return list(pool.map(run, range(len(meshes))))
+    return in_threads(run, range(len(meshes)), len(meshes))
 
 
 @lru_cache(maxsize=128)

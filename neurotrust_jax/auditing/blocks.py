@@ -8,8 +8,8 @@ that would be shorter reads a neuron of another one again, and drops what it fin
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from .._runtime.checkpoint import Checkpoint, fingerprint
 from .._runtime.chunks import StageProgress
 from .._runtime.devices import gathered
 from .._runtime.memory import free_memory
+from .._runtime.threads import in_threads
 from ..metrics.scores import similarity
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
@@ -44,8 +45,10 @@ __all__ = [
 
 MOST = 512  # neurons of a block; more gain nothing
 LEAST = 64
-SHARE = 0.25  # of the memory that may be taken by the replicates of a block's near ties
+SHARE = 0.5  # of the memory that is free, which an audit takes
+OF_REPLICATES = 0.25  # of what a block may take, for the replicates of its near ties
 COPIES = 3  # of these, while sets are made from them
+COLUMNS = 16  # bytes for each value of a block's neurons and of the concepts
 
 
 class Span(NamedTuple):
@@ -68,12 +71,15 @@ class Division(NamedTuple):
     Attributes
     ----------
     spans : list of Span
+    at_once : int
+        So many are read at the same time, by threads or devices.
     memory_limit : float or None
         Bytes for a block.
     checkpoint : Checkpoint
     """
 
     spans: list[Span]
+    at_once: int
     memory_limit: float | None
     checkpoint: Checkpoint
 
@@ -87,15 +93,30 @@ def divide(task: Task, probe: Probe, mesh: Mesh | None) -> Division:
         If the memory limit is too low for a block.
     """
     checkpoint = _checkpoint(task, probe)
-    at_once = 1 if mesh is None else max(len(mesh.local_devices), 1)
-    limit = None if task.memory_limit is None else task.memory_limit / at_once
-    spans = _spans(task, probe, limit, checkpoint)
+    limit = SHARE * free_memory() if task.memory_limit is None else task.memory_limit
+    at_once = _at_once(task, probe, limit, mesh)
+    spans = _spans(task, probe, limit / at_once, checkpoint)
+    at_once = min(at_once, len(spans))
     one = _part(probe, spans[0])
     elsewhere = float(probe.activations.nbytes - one.activations.nbytes)
     room_for(one, task.num_replicates, task.memory_limit, None, elsewhere=elsewhere)
-    if limit is not None:
-        limit -= elsewhere / at_once
-    return Division(spans, limit, checkpoint)
+    alone = task.memory_limit is None and at_once == 1
+    return Division(spans, at_once, None if alone else (limit - elsewhere) / at_once, checkpoint)
+
+
+def _at_once(task: Task, probe: Probe, limit: float, mesh: Mesh | None) -> int:
+    """How many blocks are read at the same time.
+
+    Much of a block keeps one core busy, so a CPU reads as many at a time as it has cores, where
+    they fit into memory.
+    """
+    if mesh is not None:
+        return max(len(mesh.local_devices), 1)
+    if jax.default_backend() != "cpu":
+        return 1
+    rows = COLUMNS * (probe.num_concepts + MOST) * probe.num_samples
+    each = rows + MOST // 2 * _of_replicates(probe.num_concepts, task.num_replicates)
+    return max(1, min(os.cpu_count() or 1, int(limit / each)))
 
 
 def read_blocks(
@@ -118,7 +139,7 @@ def read_blocks(
     progress : callable or None
         Called as ``progress(stage, done, total)``.
     """
-    spans, limit, checkpoint = division
+    spans, at_once, limit, checkpoint = division
     task = replace(task, memory_limit=limit)
     if len(spans) > 1:
         # what is finished of a block is not worth a file of its own
@@ -133,7 +154,7 @@ def read_blocks(
         name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"
         return saved(checkpoint, name, lambda: read_block(own, part, scores, report.of_block(i)))
 
-    return joined(map_blocks(read, len(spans), mesh), spans)
+    return joined(map_blocks(read, len(spans), mesh, at_once), spans)
 
 
 def _part(probe: Probe, span: Span) -> Probe:
@@ -173,7 +194,7 @@ def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
     )  # fmt: skip
 
 
-def _spans(task: Task, probe: Probe, limit: float | None, checkpoint: Checkpoint) -> list[Span]:
+def _spans(task: Task, probe: Probe, limit: float, checkpoint: Checkpoint) -> list[Span]:
     """The blocks of a layer; the memory that was free at first decides, however much is now."""
     number = probe.num_neurons
     if task.metric.joint:  # it reads all neurons together
@@ -189,7 +210,7 @@ def _spans(task: Task, probe: Probe, limit: float | None, checkpoint: Checkpoint
 
 
 def blocks_of(
-    active: np.ndarray, num_concepts: int, num_replicates: int, limit: float | None
+    active: np.ndarray, num_concepts: int, num_replicates: int, limit: float
 ) -> list[Span]:
     """Divide neurons into blocks of one length whose replicates fit into memory.
 
@@ -198,12 +219,10 @@ def blocks_of(
     active : numpy.ndarray [U]
         Share of the samples on which each neuron is active.
     num_concepts, num_replicates : int
-    limit : float or None
-        Bytes for a block; by default half of what is free.
+    limit : float
+        Bytes for a block.
     """
-    limit = 0.5 * free_memory() if limit is None else limit
-    pairs = min(num_concepts, MAX_CANDIDATES)
-    fit = int(SHARE * limit / (4 * COPIES * pairs * num_replicates))
+    fit = int(limit / _of_replicates(num_concepts, num_replicates))
     most = min(max(fit, LEAST), MOST)
     blocks = -(-len(active) // most)
     length = -(-len(active) // blocks)
@@ -213,6 +232,12 @@ def blocks_of(
     return [
         Span(np.append(order[len(order) - s :], x), s) for x, s in zip(dealt, short, strict=True)
     ]
+
+
+def _of_replicates(num_concepts: int, num_replicates: int) -> float:
+    """Bytes for each neuron of a block, by what the replicates of its near ties take."""
+    pairs = min(num_concepts, MAX_CANDIDATES)
+    return 4 * COPIES * pairs * num_replicates / OF_REPLICATES
 
 
 class BlockProgress:
@@ -246,7 +271,9 @@ class BlockProgress:
         return report
 
 
-def map_blocks(read: Callable[[int], Record], number: int, mesh: Mesh | None) -> list[Record]:
+def map_blocks(
+    read: Callable[[int], Record], number: int, mesh: Mesh | None, at_once: int
+) -> list[Record]:
     """The records of all blocks, in their order.
 
     Parameters
@@ -258,9 +285,11 @@ def map_blocks(read: Callable[[int], Record], number: int, mesh: Mesh | None) ->
     mesh : jax.sharding.Mesh or None
         Devices that take the blocks in turn, each one at a time. They may belong to several
         processes, all of which get all records.
+    at_once : int
+        Number of blocks at the same time without a mesh.
     """
-    if mesh is None:
-        return [read(i) for i in range(number)]
+    if mesh is None:  # the first one alone, as it compiles what all of them use
+        return [read(0), *in_threads(read, range(1, number), min(at_once, number - 1))]
     devices = list(mesh.devices.flat)
     owner = [devices[i % len(devices)] for i in range(number)]
     local = [d for d in devices if d.process_index == jax.process_index()]
@@ -270,9 +299,8 @@ def map_blocks(read: Callable[[int], Record], number: int, mesh: Mesh | None) ->
             return {i: read(i) for i in range(number) if owner[i] == device}
 
     own: dict[int, Record] = {}
-    with ThreadPoolExecutor(max(len(local), 1)) as pool:
-        for found in pool.map(on, local):
-            own |= found
+    for found in in_threads(on, local, len(local)):
+        own |= found
     if len({d.process_index for d in devices}) == 1:
         return [own[i] for i in range(number)]
     everywhere = gathered({i: _packed(x) for i, x in own.items()})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from .._runtime.threads import in_threads
 from ..probing.groups import number_groups
 from ..probing.probe import Probe
 
@@ -103,8 +103,7 @@ def draw_ranks(key: Array, ids: np.ndarray, num_samples: int) -> np.ndarray:
         bits = np.random.SFC64(np.random.SeedSequence([*words, number]))
         row[:] = np.random.Generator(bits).permutation(num_samples)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(draw, ranks, ids.tolist()))
+    in_threads(lambda i: draw(ranks[i], int(ids[i])), range(len(ids)), os.cpu_count() or 1)
     return ranks
 
 

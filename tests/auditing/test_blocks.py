@@ -1,5 +1,8 @@
 """An audit reads a layer in blocks of neurons: the numbers, the memory and what is saved."""
 
+import os
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -12,8 +15,7 @@ KEY = jax.random.key(0)
 OPTIONS = {"num_replicates": 60, "num_permutations": 39, "num_splits": 4}
 
 
-@pytest.fixture(scope="module")
-def probe():
+def make_layer():
     """A layer of 23 neurons in three blocks of 8, of which the last reads one again."""
     rng = np.random.default_rng(0)
     concepts = rng.random((240, 5)) < 0.3
@@ -23,13 +25,18 @@ def probe():
     return nt.make_probe(activations, concepts, top_fraction=0.2)
 
 
+@pytest.fixture(scope="module")
+def probe():
+    return make_layer()
+
+
 @pytest.fixture
 def short_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "MOST", 9)
     monkeypatch.setattr(blocks, "LEAST", 4)
 
 
-@pytest.mark.parametrize(("number", "limit"), [(1, None), (512, 1e12), (513, 1e12), (5000, 1e9),
+@pytest.mark.parametrize(("number", "limit"), [(1, 1e12), (512, 1e12), (513, 1e12), (5000, 1e9),
                                                (130, 1e3), (33_000, 4e9)])  # fmt: skip
 def test_blocks_of_one_length_cover_every_neuron_once(number, limit):
     active = 0.3 / (1 + np.random.default_rng(0).permutation(number))
@@ -62,6 +69,24 @@ def test_division_into_blocks_has_no_effect(probe, metric, request):
     same_fields(nt.audit(KEY, probe, metric, **OPTIONS), whole, tolerance=2e-6)
 
 
+@pytest.mark.both_precisions
+def test_blocks_read_at_the_same_time_are_those_read_one_by_one(short_blocks, monkeypatch):
+    """Also where the caller alone, and not the whole program, asks for double precision."""
+    probe, found = make_layer(), []
+    for cores in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        found.append(nt.audit(KEY, probe, **OPTIONS))
+    assert found[0].similarity.dtype == jax.dtypes.canonicalize_dtype(float)
+    same_fields(*found)
+
+
+def test_as_many_blocks_at_a_time_as_fit_into_memory(probe, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    task = SimpleNamespace(num_replicates=1000)
+    at_once = [blocks._at_once(task, probe, x * 2**30, None) for x in (0.01, 0.2, 100)]
+    assert at_once[0] == 1 < at_once[1] < at_once[2] == 8
+
+
 def test_progress_adds_up_over_blocks(probe, short_blocks):
     told = []
     nt.audit(KEY, probe, **OPTIONS, progress=lambda *x: told.append(x))
@@ -76,6 +101,7 @@ def test_an_interrupted_audit_goes_on_with_the_next_block(
     probe, short_blocks, tmp_path, monkeypatch
 ):
     whole = nt.audit(KEY, probe, **OPTIONS)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # one block after the other
     read = []
 
     def spied(task, part, scores, progress, _read=blocks.read_block):
