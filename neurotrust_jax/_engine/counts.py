@@ -13,7 +13,8 @@ equal ones.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -137,26 +138,36 @@ def _joined(pieces: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
     return tuple(steps)
 
 
-def count_rows(listed: CountTable, moved: Array, total: Array | None = None) -> Array:
+def count_rows(
+    listed: CountTable, place: Callable[[Any], Array], rows: Any = None, total: Array | None = None
+) -> Array:
     """Sums of the table over the rows of each list, [V, D] of int32.
 
-    Row i has the place of row ``moved[i]`` in the table, or none where that is n. ``total`` [D] is
-    the sum of all rows then, unless it is as before.
+    Parameters
+    ----------
+    listed : CountTable
+    place : callable
+        ``place(i)`` gives the rows of the table that stand for some of ``rows``; n for none, as
+        also for n itself.
+    rows : Array, or pytree of Array [blocks, length, width], optional
+        What is known of the listed rows. Default: ``listed.rows``.
+    total : Array [D] of int32, optional
+        Sum of the table over all rows, unless it is as before.
     """
-    num_samples, num_columns = moved.shape[0], listed.total.shape[0]
-    where = jnp.append(moved, jnp.asarray(num_samples, moved.dtype))
+    num_columns = listed.total.shape[0]
     narrow = jnp.uint8 if listed.table.dtype == jnp.uint8 else jnp.int32
     none = jnp.zeros((listed.rows.shape[2], listed.table.shape[1]), narrow)
 
-    def block(pieces: Array) -> Array:
+    def block(pieces: Any) -> Array:
         def burst(i: Array, found: Array) -> Array:
-            for rows in where[lax.dynamic_slice_in_dim(pieces, i * BURST, BURST)]:
-                found = found + listed.table[rows].astype(narrow)
+            some = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, i * BURST, BURST), pieces)
+            for at in place(some):
+                found = found + listed.table[at].astype(narrow)
             return found
 
-        return lax.fori_loop(0, pieces.shape[0] // BURST, burst, none)
+        return lax.fori_loop(0, listed.rows.shape[1] // BURST, burst, none)
 
-    found = lax.map(block, listed.rows).reshape(-1, listed.table.shape[1])
+    found = lax.map(block, listed.rows if rows is None else rows).reshape(-1, listed.table.shape[1])
     for which in listed.joined:
         found = jnp.pad(found, ((0, 1), (0, 0)))
         found = sum(found[which[:, i]].astype(jnp.int32) for i in range(BURST))

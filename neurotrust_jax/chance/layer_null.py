@@ -16,7 +16,7 @@ from .._runtime.chunks import Progress, in_chunks
 from ..metrics.metric import Metric
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
-from .permutations import Layout, draw_rows
+from .permutations import Layout, draw_units
 from .permuted_statistics import Statistic, permuted_statistic
 from .shared_null import SharedNull, prepare_shared_null
 from .tie_patterns import MOST_BLOCKS
@@ -150,11 +150,11 @@ def _null_of_each(
     null: list[Any] = []
     for i, part in enumerate(parts):
         done_before = checkpoint_for(checkpoint, key, part, metric.name, *jax.tree.leaves(layout))
-        statistic = permuted_statistic(part, metric)
+        statistic = permuted_statistic(part, metric, layout)
 
         def run(ids: Array, statistic: Statistic = statistic) -> tuple[Array]:
-            rows = draw_rows(key, ids, layout, num_units=num_units)
-            return _replicates(rows, statistic, metric=metric)
+            begin = draw_units(key, ids, layout, num_units=num_units)
+            return _replicates(begin, layout, statistic, metric=metric)
 
         def report_progress(done: int, total: int, before: int = i) -> None:
             if progress is not None:
@@ -165,6 +165,8 @@ def _null_of_each(
 
 
 @partial(jax.jit, static_argnames="metric")
-def _replicates(rows: Array, statistic: Statistic, *, metric: Metric) -> tuple[Array]:
-    """Statistics of the permutations that give each row those concepts, one by one, [b, U]."""
-    return (lax.map(lambda x: statistic.best(x, metric), rows),)
+def _replicates(
+    begin: Array, layout: Layout, statistic: Statistic, *, metric: Metric
+) -> tuple[Array]:
+    """Statistics of the permutations that :func:`draw_units` gave, one by one, [b, U]."""
+    return (lax.map(lambda x: statistic.best(x, layout, metric), begin),)

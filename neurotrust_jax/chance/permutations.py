@@ -17,7 +17,7 @@ from .._runtime.threads import in_threads
 from ..probing.groups import number_groups
 from ..probing.probe import Probe
 
-__all__ = ["Layout", "PowerWarning", "draw_ranks", "draw_rows", "layout_of"]
+__all__ = ["Layout", "PowerWarning", "draw_ranks", "draw_units", "layout_of", "rows_of"]
 
 
 class PowerWarning(UserWarning):
@@ -73,11 +73,12 @@ class Layout(NamedTuple):
     blocks: Blocks | None
 
 
-def draw_rows(key: Array, ids: Array, layout: Layout, *, num_units: int) -> Array:
-    """Row whose concepts each row gets in the permutations ``ids``, [b, n] of int32.
+def draw_units(key: Array, ids: Array, layout: Layout, *, num_units: int) -> Array:
+    """Where the unit begins whose concepts each unit gets in permutations, [b, G] of int32.
 
-    Units are put in the order of 64 random bits each, drawn from ``fold_in(key, id)``. On a CPU by
-    NumPy, which sorts ten times faster.
+    These are places in the order of units, see :class:`Blocks`; without blocks, rows. Units are put
+    in the order of 64 random bits each, drawn from ``fold_in(key, id)``. On a CPU by NumPy, which
+    sorts ten times faster.
     """
     bits = _bits(key, ids, num_units=num_units)
     if jax.default_backend() == "cpu":
@@ -86,7 +87,7 @@ def draw_rows(key: Array, ids: Array, layout: Layout, *, num_units: int) -> Arra
         drawn = jax.device_put(np.argsort(code, axis=1, kind="stable").astype(np.int32))
     else:
         drawn = _ascending(bits)
-    return drawn if layout == Layout(None, None) else _rows(drawn, layout)
+    return drawn if layout == Layout(None, None) else _places(drawn, layout)
 
 
 def draw_ranks(key: Array, ids: np.ndarray, num_samples: int) -> np.ndarray:
@@ -120,9 +121,18 @@ def _ascending(bits: Array) -> Array:
     return lax.sort((bits[0], bits[1], unit), dimension=1, num_keys=2)[2]
 
 
+def rows_of(begin: Array, layout: Layout) -> Array:
+    """Row whose concepts each row gets in a permutation from :func:`draw_units`, [n] of int32."""
+    if layout.blocks is None:
+        return begin
+    unit, position, rows, _ = layout.blocks
+    place = begin[unit] + position
+    return place if rows is None else rows[place]
+
+
 @jax.jit
-def _rows(drawn: Array, layout: Layout) -> Array:
-    """Rows from the units in the order drawn."""
+def _places(drawn: Array, layout: Layout) -> Array:
+    """Where the units begin that are given in the order drawn."""
 
     def one(drawn: Array) -> Array:
         if layout.kinds is not None:
@@ -130,11 +140,7 @@ def _rows(drawn: Array, layout: Layout) -> Array:
             # the stable sort leaves the units of each kind in the random order drawn
             by_kind = drawn[jnp.argsort(kind[drawn], stable=True)]
             drawn = jnp.zeros_like(drawn).at[slots].set(by_kind, unique_indices=True)
-        if layout.blocks is None:
-            return drawn
-        unit, position, rows, start = layout.blocks
-        place = start[drawn][unit] + position
-        return place if rows is None else rows[place]
+        return drawn if layout.blocks is None else layout.blocks.start[drawn]
 
     return lax.map(one, drawn)
 

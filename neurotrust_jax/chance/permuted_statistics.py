@@ -29,6 +29,7 @@ from ..probing.active_rows import list_active
 from ..probing.probe import Probe, Side
 from ..probing.sparse_columns import SparseColumns
 from ..schemes import MULTINOMIAL
+from .permutations import Layout, rows_of
 
 __all__ = ["Statistic", "permuted_statistic", "rare_concepts"]
 
@@ -43,8 +44,12 @@ class ByScores(NamedTuple):
     labels: Side
     weights: Array
 
-    def best(self, rows: Array, metric: Metric) -> Array:
-        """Largest similarity over the concepts, NaN if none is defined, [U]."""
+    def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
+        """Largest similarity over the concepts, NaN if none is defined, [U].
+
+        ``begin`` [G] is a permutation from :func:`draw_units`.
+        """
+        rows = rows_of(begin, layout)
         moved = jax.tree.map(lambda x: x[rows], self.labels)
         # what is prepared of the labels may hold row numbers (a sorted order)
         scores = metric.score((self.neurons, metric.prepare_concepts(moved)), self.weights)
@@ -52,15 +57,30 @@ class ByScores(NamedTuple):
 
 
 class ByCounts(NamedTuple):
-    """Neurons and concepts of 0 and 1 under one weight: rows are counted."""
+    """Neurons and concepts of 0 and 1 under one weight: rows are counted.
+
+    Attributes
+    ----------
+    weight : Array []
+    table : CountTable
+        Its table in the order of units.
+    unit, position : Array [blocks, length, width] of int32
+        Unit of each listed row, and the row's place in it; one unit beyond the last fills up.
+    """
 
     weight: Array
     table: CountTable
+    unit: Array
+    position: Array
 
-    def best(self, rows: Array, metric: Metric) -> Array:
+    def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
         """As :meth:`ByScores.best`."""
-        margins = len(rows), self.table.length, self.table.total
-        count = count_rows(self.table, rows)
+        num_samples = len(self.table.table) - 1
+        margins = num_samples, self.table.length, self.table.total
+        begin = jnp.append(begin, jnp.asarray(num_samples, begin.dtype))
+        # only the places of listed rows are computed, not those of all samples
+        of_rows = self.unit, self.position
+        count = count_rows(self.table, lambda x: begin[x[0]] + x[1], of_rows)
         return jnp.nanmax(similarity_of_counts(metric, self.weight, *margins, count), axis=1)
 
 
@@ -91,10 +111,10 @@ class ByProduct(NamedTuple):
     fixed: Fixed
     concepts: Array
 
-    def best(self, rows: Array, metric: Metric) -> Array:
+    def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
         """As :meth:`ByScores.best`."""
         sums, weighted, defined = self.fixed
-        moved = self.concepts[rows]
+        moved = self.concepts[rows_of(begin, layout)]
         product = jnp.matmul(weighted.T, moved, precision=lax.Precision.HIGHEST)
         return jnp.nanmax(metric.value(sums._replace(FC=product), defined), axis=1)
 
@@ -108,9 +128,10 @@ class ByRanks(NamedTuple):
     fixed: Fixed
     table: CountTable
 
-    def best(self, rows: Array, metric: Metric) -> Array:
+    def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
         """As :meth:`ByScores.best`."""
         sums, _, defined = self.fixed
+        rows = rows_of(begin, layout)
         num_samples = len(rows)
         # the row of ranks that each row of a concept meets
         met = jnp.zeros_like(rows).at[rows].set(jnp.arange(num_samples, dtype=rows.dtype))
@@ -118,7 +139,8 @@ class ByRanks(NamedTuple):
         if metric.concept_view == "rank":
             scale = scale / 2  # the rank of 0 and 1, centred, is half of them
 
-        both = count_rows(self.table, met).T.astype(sums.S.dtype) * scale
+        met = jnp.append(met, jnp.asarray(num_samples, met.dtype))
+        both = count_rows(self.table, lambda x: met[x]).T.astype(sums.S.dtype) * scale
         return jnp.nanmax(metric.value(sums._replace(FC=both), defined), axis=1)
 
 
@@ -128,21 +150,21 @@ class ByRanksAndProduct(NamedTuple):
     rare: ByRanks
     common: ByProduct
 
-    def best(self, rows: Array, metric: Metric) -> Array:
+    def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
         """As :meth:`ByScores.best`."""
-        of_rare = self.rare.best(rows, metric)
-        return jnp.fmax(self.common.best(rows, metric), of_rare)
+        of_rare = self.rare.best(begin, layout, metric)
+        return jnp.fmax(self.common.best(begin, layout, metric), of_rare)
 
 
 Statistic = ByScores | ByCounts | ByProduct | ByRanks | ByRanksAndProduct
 
 
-def permuted_statistic(probe: Probe, metric: Metric) -> Statistic:
+def permuted_statistic(probe: Probe, metric: Metric, layout: Layout) -> Statistic:
     """How the statistic of a permutation is computed quickest."""
     if countable(probe, metric):
         sparse = isinstance(probe.activations, SparseColumns)
         on = list_active(probe) if sparse else probe.neurons.present
-        return ByCounts(probe.weights[0], list_rows(on, probe.labels.present))
+        return _by_counts(probe.weights[0], list_rows(on, probe.labels.present), layout)
     neurons, labels = metric.prepare_neurons(probe.neurons), probe.labels
     if metric.finalise is None:
         return ByScores(neurons, labels, probe.weights)
@@ -160,6 +182,19 @@ def permuted_statistic(probe: Probe, metric: Metric) -> Statistic:
         return by_ranks
     by_product = ByProduct(fixed.of_concepts(common), concepts[:, common])
     return ByRanksAndProduct(by_ranks, by_product)
+
+
+def _by_counts(weight: Array, listed: CountTable, layout: Layout) -> ByCounts:
+    """Look up the unit of each listed row, and put the table into the order of units."""
+    if layout.blocks is None:
+        return ByCounts(weight, listed, listed.rows, jnp.zeros_like(listed.rows))
+    unit, position, rows, start = layout.blocks
+    if rows is not None:
+        table = np.asarray(listed.table)[np.append(rows, len(rows))]
+        listed = listed._replace(table=jax.device_put(table))
+    at = np.asarray(listed.rows)
+    own = np.append(unit, len(start))[at], np.append(position, 0)[at]
+    return ByCounts(weight, listed, *(jax.device_put(x.astype(np.int32)) for x in own))
 
 
 def rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:

@@ -169,7 +169,8 @@ def _by_counts(
     def count(part: tuple[Array, Array]) -> Array:
         inside, total = part
         moved = jnp.where(inside, every, num_samples)
-        return count_rows(listed, moved, total)
+        moved = jnp.append(moved, jnp.asarray(num_samples, moved.dtype))
+        return count_rows(listed, lambda i: moved[i], total=total)
 
     # all rows, one half of each split, and the quarters: in one loop, to compile it once
     chosen = [0, *range(1, 1 + halves, 2), *range(1 + halves, 1 + len(rows))]
@@ -196,7 +197,7 @@ def _by_counts(
 def _on_all(listed: CountTable, weight: Array, *, metric: Metric) -> Array:
     """Similarities on all samples from listed rows, [U, C]."""
     every = jnp.arange(len(listed.table) - 1, dtype=jnp.int32)
-    both = count_rows(listed, every)
+    both = count_rows(listed, lambda i: i)
     return similarity_of_counts(metric, weight, len(every), listed.length, listed.total, both)
 
 
