@@ -227,7 +227,8 @@ def test_only_its_own_unfinished_files_are_removed(files, tmp_path, monkeypatch)
     layer = runs.folder_name("one")
     ours = (
         ".unfinished-1-audit.json", ".unfinished-22-manifest.json",
-        f"{layer}/.unfinished-3-verdicts.png", f"{layer}/{CHUNKS}/ab/.unfinished-4-0.npz",
+        f"{layer}/.unfinished-3-verdicts.png", f"{layer}/.unfinished-8-audit.arrays.npz",
+        f"{layer}/{CHUNKS}/ab/.unfinished-4-0.npz",
     )  # fmt: skip
     chunk = f"{layer}/{CHUNKS}/ab/000-511.npz"
     others = (

@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,20 @@ import numpy as np
 
 from .text import FileError
 
-__all__ = ["Checkpoint", "cache_folder", "check_file", "check_folder", "fingerprint", "write_whole"]
+__all__ = [
+    "Checkpoint",
+    "cache_folder",
+    "check_file",
+    "check_folder",
+    "file_hash",
+    "fingerprint",
+    "save_arrays",
+    "whole_files",
+    "write_whole",
+]
 
 UNFINISHED = ".unfinished-"  # what a process that was killed may leave behind
+LEVEL = 1  # of deflate: sets are mostly zeros, and the numbers hardly shrink at any level
 
 _logger = logging.getLogger(__name__)
 
@@ -30,13 +43,38 @@ def cache_folder() -> Path:
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
     """Write a file atomically: under another name first, which is then replaced."""
-    part = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
-    try:
+    with whole_files(path) as (part,):
         write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def whole_files(*paths: Path) -> Iterator[list[Path]]:
+    """Give names to write files under; when all are written, the files get their own, in order."""
+    parts = [path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}") for path in paths]
+    try:
+        yield parts
+        for part, path in zip(parts, paths, strict=True):
+            part.replace(path)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
+    """Write an ``.npz`` file; the same arrays give the same bytes."""
+    # as np.savez, whose older versions leave the archive open when the disk is full
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", method, compresslevel=LEVEL) as archive:
+        for name, x in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, x, allow_pickle=False)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_folder(path: Path) -> Path:
@@ -142,13 +180,6 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             _logger.warning("%s can not be used, working it out again: %s", path, error)
         arrays = tuple(np.asarray(x) for x in make())
-
-        def write(part: Path) -> None:
-            # as np.savez, whose older versions leave the archive open when the disk is full
-            with zipfile.ZipFile(part, "w") as archive:
-                for i, x in enumerate(arrays):
-                    with archive.open(f"arr_{i}.npy", "w", force_zip64=True) as file:
-                        np.lib.format.write_array(file, x, allow_pickle=False)
-
-        write_whole(path, write)
+        named = {f"arr_{i}": x for i, x in enumerate(arrays)}
+        write_whole(path, partial(save_arrays, arrays=named))
         return arrays

@@ -8,7 +8,7 @@ the most similar one when the threshold is raised to the top of the activation.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import jax
 import numpy as np
@@ -65,7 +65,7 @@ class LabelFit:
     label_above: np.ndarray
     shares: tuple[float, ...]
 
-    @property
+    @cached_property
     def poor(self) -> np.ndarray:
         """Whether the label is missing from most of the neuron's most active units, [U] of bool.
 

@@ -1,10 +1,10 @@
 """Show an audit as a table, files, figures and a page."""
 
+from .audit_files import read_audit as read_audit
+from .audit_files import write_audit as write_audit
 from .curves import plot_coverage as plot_coverage
 from .curves import plot_probing_size as plot_probing_size
-from .files import read_audit as read_audit
-from .files import write_audit as write_audit
-from .files import write_descriptions as write_descriptions
+from .descriptions import write_descriptions as write_descriptions
 from .neuron_plots import most_active as most_active
 from .neuron_plots import plot_examples as plot_examples
 from .neuron_plots import plot_leading as plot_leading

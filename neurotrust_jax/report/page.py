@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import math
@@ -11,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -21,8 +24,8 @@ from .._runtime.text import visible
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
 from ..metrics.scores import Reason
-from .page_data import layer_data
-from .page_images import Examples, Pool, image_sheets, placed_examples
+from .page_data import BLOCK, detail_blocks, layer_table
+from .page_images import Examples, page_examples
 from .table import summary
 
 __all__ = ["write_page"]
@@ -40,7 +43,11 @@ def write_page(
 
     The page is for people: numbers are rounded to four significant digits, each neuron has at most
     twelve vote shares above 0.005, and long sets are cut with their size given. Everything is in
-    the file of :func:`write_audit`. Images are shrunk until all of them take at most six megabytes.
+    the files of :func:`write_audit`.
+
+    Images are shrunk until all of them take at most six megabytes. A page shows at most 65,536
+    examples, or fewer images if even the smallest take more: the first of every neuron, then the
+    second, and so on. Texts have half the context if they are more than half as many.
 
     Parameters
     ----------
@@ -70,15 +77,8 @@ def write_page(
         given = [None] * len(layers)
     if len(given) != len(layers):
         raise ValueError(f"examples are given for {len(given)} layers, audits for {len(layers)}")
-    pool = Pool()
-    shown = [placed_examples(x, audit, pool) for x, audit in zip(given, layers, strict=True)]
-    data = {
-        "verdicts": [_verdict(v) for v in Verdict],
-        "undefined": [r.text for r in Reason],
-        "layers": [layer_data(audit, top) for audit, top in zip(layers, shown, strict=True)],
-        "texts": pool.texts,
-        "images": image_sheets(pool.images),
-    }
+    shown, images = page_examples(given, layers)
+    packed = _packed(layers, shown, images)
     scripts = [_vendored("chart.umd.min.js"), _vendored("tabulator.min.js"), _own("page.js")]
     hashes = (hashlib.sha256(x.encode()).digest() for x in scripts)
     sources = " ".join(f"'sha256-{base64.b64encode(x).decode()}'" for x in hashes)
@@ -88,7 +88,7 @@ def write_page(
         "img-src data:; base-uri 'none'; form-action 'none'",
         styles=[Markup(_vendored("tabulator.min.css")), Markup(_own("page.css"))],
         scripts=[Markup(x) for x in scripts],
-        data=_inert(data),
+        data=Markup(packed),  # letters, digits and + / = : ; , alone
         layers=[_head(audit) for audit in layers],
         verdicts=[_verdict(v) for v in Verdict],
         manifest=list(_lines(manifest or {})),
@@ -99,10 +99,35 @@ def write_page(
     return path
 
 
-def _inert(data: Any) -> Markup:
-    """JSON that no HTML parser takes for markup."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(re.sub("[<>&]", lambda x: f"\\u{ord(x[0]):04x}", text))
+def _packed(
+    audits: list[Audit], examples: list[list[list[Any]] | None], images: dict[str, Any] | None
+) -> str:
+    """The data of the page in lines, which its script unpacks when it needs them.
+
+    A page opened from a disk must not read another file, not even one beside it: browsers forbid
+    it. So all data are in the page, but as text that costs the browser next to nothing until it is
+    used: JSON, compressed and in base64. The first line is the table of all layers; one follows for
+    each block of neurons, and one for each sheet of images, a data URI.
+    """
+    blocks = [list(detail_blocks(x, own)) for x, own in zip(audits, examples, strict=True)]
+    first = np.cumsum([1, *map(len, blocks)]).tolist()
+    sheets = images.pop("sheets") if images else []
+    table = {
+        "verdicts": [_verdict(v) for v in Verdict],
+        "undefined": [r.text for r in Reason],
+        "layers": [
+            {**layer_table(audit), "firstLine": line}
+            for audit, line in zip(audits, first, strict=False)
+        ],
+        "block": BLOCK,
+        "images": {**images, "firstLine": first[-1]} if images else None,
+    }
+    return "\n".join([*map(_pack, (table, *chain(*blocks))), *sheets])
+
+
+def _pack(content: Any) -> str:
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
 @cache

@@ -1,8 +1,14 @@
-"""The numbers of an audit as the page's script reads them: by column, one entry a neuron."""
+"""The numbers of an audit as the page's script reads them: by column, one entry a neuron.
+
+A wide layer has more numbers than a browser should read before it shows anything. So the columns of
+the table come first, for all neurons, since they are sorted and searched. What is shown of one
+neuron when it is opened lies in blocks of neurons, each of which is unpacked when it is needed.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,35 +16,49 @@ import numpy as np
 from .._runtime.text import visible
 from ..auditing.result import Audit
 
-__all__ = ["layer_data"]
+__all__ = ["BLOCK", "detail_blocks", "layer_table"]
 
+BLOCK = 512  # neurons
 DIGITS = 4  # significant ones of every number
 LEAST_SHARE, MOST_VOTES = 0.005, 12  # vote shares of a neuron that are shown
 MOST_IN_SET = 60  # concepts of a set that are named
 
 
-def layer_data(audit: Audit, examples: Any) -> dict[str, Any]:
-    """All that the page shows of a layer; ``examples`` as :func:`placed_examples` gives them."""
+def layer_table(audit: Audit) -> dict[str, Any]:
+    """What the page needs of a layer from the start."""
     return {
         "name": visible(audit.layer) or "layer",
         "metric": visible(audit.metric),
         "level": f"{1 - audit.alpha:.0%}",
-        "alpha": audit.alpha,
         "replicates": audit.num_replicates,
         "unitName": audit.unit_name,
-        "guarantee": visible(audit.intervals.guarantee),
         "concepts": [visible(x) for x in audit.concept_names],
         "positives": _numbers(audit.positives),
+        "shares": list(audit.fit.shares),
         "neurons": [visible(x) for x in audit.neuron_names],
-        "active": _numbers(audit.active_rate),
-        "examples": examples,
+        "label": _numbers(audit.label),
+        "similarity": _numbers(audit.similarity),
+        "lower": _numbers(audit.intervals.asymptotic_lower),
+        "upper": _numbers(audit.intervals.asymptotic_upper),
+        "probability": _numbers(audit.replication_probability),
+        "agreement": _numbers(audit.agreement),
+        "answers": _numbers(audit.answers),
+        "q": _numbers(audit.null.q_value) if audit.null else None,
         **_verdicts(audit),
-        **_labels(audit),
-        **_bounds(audit),
-        **_sets(audit),
-        **_votes(audit),
-        **_chance(audit),
     }
+
+
+def detail_blocks(audit: Audit, examples: list[list[Any]] | None) -> Iterator[dict[str, Any]]:
+    """What is shown of the neurons of each block; ``examples`` [U] has the examples of each."""
+    for start in range(0, len(audit.label), BLOCK):
+        block = slice(start, start + BLOCK)
+        yield {
+            "examples": examples[block] if examples else None,
+            **_labels(audit, block),
+            **_bounds(audit, block),
+            **_sets(audit, block),
+            **_votes(audit, block),
+        }
 
 
 def _verdicts(audit: Audit) -> dict[str, Any]:
@@ -59,75 +79,57 @@ def _verdicts(audit: Audit) -> dict[str, Any]:
     }
 
 
-def _labels(audit: Audit) -> dict[str, Any]:
+def _labels(audit: Audit, block: slice) -> dict[str, Any]:
     return {
-        "label": _numbers(audit.label),
-        "missing": _numbers(audit.reason),
-        "tied": _numbers(audit.tied),
-        "similarity": _numbers(audit.similarity),
-        "probability": _numbers(audit.replication_probability),
-        "answered": _numbers(audit.answer_probability),
-        "corrected": _numbers(audit.winners_curse.corrected),
-        "split": _numbers(audit.winners_curse.split),
-        "shares": list(audit.fit.shares),
-        "above": [_numbers(row) for row in audit.fit.label_above],
+        "missing": _numbers(audit.reason[block]),
+        "answered": _numbers(audit.answer_probability[block]),
+        "corrected": _numbers(audit.winners_curse.corrected[block]),
+        "split": _numbers(audit.winners_curse.split[block]),
+        "above": audit.fit.label_above[block].tolist(),
+        "p": _numbers(audit.null.p_value[block]) if audit.null else None,
+        "active": _numbers(audit.active_rate[block]),
     }
 
 
-def _bounds(audit: Audit) -> dict[str, Any]:
+def _bounds(audit: Audit, block: slice) -> dict[str, Any]:
     bounds, lead = audit.intervals, audit.leading
     return {
-        "lower": _numbers(bounds.asymptotic_lower),
-        "upper": _numbers(bounds.asymptotic_upper),
-        "sureLower": _numbers(bounds.lower),
-        "sureUpper": _numbers(bounds.upper),
-        "pairLower": _numbers(bounds.pair_lower),
-        "pairUpper": _numbers(bounds.pair_upper),
-        "regret": _numbers(audit.regret),
-        "certified": _numbers(audit.certified_set.sum(axis=1)),
+        "sureLower": _numbers(bounds.lower[block]),
+        "sureUpper": _numbers(bounds.upper[block]),
+        "pairLower": _numbers(bounds.pair_lower[block]),
+        "pairUpper": _numbers(bounds.pair_upper[block]),
+        "regret": _numbers(audit.regret[block]),
+        "certified": _numbers(audit.certified_set[block].sum(axis=1)),
         "width": lead.concept.shape[1],
         "leading": {
-            "concept": _numbers(lead.concept),
-            "similarity": _numbers(lead.similarity),
-            "lower": _numbers(lead.asymptotic_lower),
-            "upper": _numbers(lead.asymptotic_upper),
+            "concept": _numbers(lead.concept[block]),
+            "similarity": _numbers(lead.similarity[block]),
+            "lower": _numbers(lead.asymptotic_lower[block]),
+            "upper": _numbers(lead.asymptotic_upper[block]),
         },
     }
 
 
-def _sets(audit: Audit) -> dict[str, Any]:
-    num_neurons = len(audit.label)
+def _sets(audit: Audit, block: slice) -> dict[str, Any]:
+    neurons = range(len(audit.label))[block]
     return {
-        "answers": _numbers(audit.answers),
-        "set": [[int(c) for c in audit.set_members(u)[:MOST_IN_SET]] for u in range(num_neurons)],
-        "setSize": _numbers(audit.set_size),
-        "calibratedSize": _numbers(audit.calibrated_set.sum(axis=1)),
-        "numUntested": _numbers(audit.untested.sum(axis=1)),
+        "set": [audit.set_members(u)[:MOST_IN_SET].tolist() for u in neurons],
+        "setSize": _numbers(audit.concept_set[block].sum(axis=1)),
+        "calibratedSize": _numbers(audit.calibrated_set[block].sum(axis=1)),
+        "numUntested": _numbers(audit.untested[block].sum(axis=1)),
     }
 
 
-def _votes(audit: Audit) -> dict[str, Any]:
-    """Agreement, and the concepts of each neuron that win most replicates with their shares."""
-    share, stability = audit.vote_share, audit.stability
+def _votes(audit: Audit, block: slice) -> dict[str, Any]:
+    """The concepts of each neuron that win most replicates, with their shares."""
+    share = audit.vote_share[block]
     order = np.argsort(-share, axis=1, kind="stable")[:, :MOST_VOTES]
     voted = [
         [int(c) for c in row if own[c] > LEAST_SHARE] for row, own in zip(order, share, strict=True)
     ]
     return {
-        "agreement": _numbers(audit.agreement),
-        "agreementLower": _numbers(stability.top1_lower),
-        "agreementUpper": _numbers(stability.top1_upper),
         "voted": voted,
         "votes": [_numbers(own[row]) for row, own in zip(voted, share, strict=True)],
-    }
-
-
-def _chance(audit: Audit) -> dict[str, Any]:
-    null = audit.null
-    return {
-        "p": _numbers(null.p_value) if null else None,
-        "q": _numbers(null.q_value) if null else None,
-        "chance": _numbers(null.null_quantile) if null else None,
     }
 
 

@@ -1,10 +1,10 @@
-"""Examples on the page: distinct texts, and images as tiles of a few sheets."""
+"""Examples on the page: texts, and images as tiles of a few sheets."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +13,11 @@ from PIL import Image
 from .._runtime.text import visible
 from ..auditing.result import Audit
 
-__all__ = ["Examples", "Pool", "image_sheets", "placed_examples"]
+__all__ = ["Examples", "page_examples"]
 
 MOST_EXAMPLES = 12  # of a neuron
-CONTEXT, TOKEN = 160, 80  # characters of a text
+MOST = 65_536  # of all neurons
+CONTEXT, TOKEN = 160, 80  # characters of a text; half of the context where there are many
 ACROSS = 16  # tiles in a row of a sheet, and rows in a sheet
 BUDGET = 6_000_000  # characters of all sheets
 # how tiles are made, until all sheets are within the budget: largest side, and JPEG's quality
@@ -40,49 +41,89 @@ class Examples(NamedTuple):
     show: Callable[[int], np.ndarray | tuple[str, str, str]]
 
 
-class Pool:
-    """Distinct images and texts, and the place of each sample among them."""
+def page_examples(
+    examples: Sequence[Examples | None], audits: Sequence[Audit]
+) -> tuple[list[list[list[Any]] | None], dict[str, Any] | None]:
+    """The examples of each layer's neurons that a page has room for.
+
+    The first example of every neuron goes before the second of any, and those of the surest labels
+    before others.
+
+    Parameters
+    ----------
+    examples : sequence of Examples or None
+    audits : sequence of Audit
+
+    Returns
+    -------
+    list of list of list
+        For each layer, None or one entry for each neuron: a list of texts, each as three parts, and
+        of the numbers of images.
+    dict or None
+        The images, see :func:`image_sheets`.
+
+    Raises
+    ------
+    ValueError
+        If the examples do not fit the audits, or there is an image of another shape.
+    """
+    most = MOST // len(audits)
+    while True:
+        images = _Images()
+        shown = [
+            _chosen(x, audit, most, images) if x else None
+            for x, audit in zip(examples, audits, strict=True)
+        ]
+        sheets = image_sheets(images.distinct)
+        if sheets or not images.distinct:
+            return shown, sheets
+        most //= 2
+
+
+class _Images:
+    """Distinct images, and the number of each."""
 
     def __init__(self) -> None:
-        self.images: list[np.ndarray] = []
-        self.texts: list[list[str]] = []
-        self._places: dict[Any, int] = {}
+        self.distinct: list[np.ndarray] = []
+        self._numbers: dict[Any, int] = {}
 
-    def place(self, sample: np.ndarray | tuple[str, str, str]) -> int:
-        """Number of an image, or -1, -2, ... for a text."""
-        if isinstance(sample, tuple):
-            before, token, after = map(visible, sample)
-            text = [before[-CONTEXT:], token[:TOKEN], after[:CONTEXT]]
-            if tuple(text) not in self._places:
-                self.texts.append(text)
-                self._places[tuple(text)] = -len(self.texts)
-            return self._places[tuple(text)]
+    def number(self, sample: np.ndarray) -> int:
         image = _image(sample)
         key = image.shape, image.tobytes()
-        if key not in self._places:
-            self.images.append(image)
-            self._places[key] = len(self.images) - 1
-        return self._places[key]
+        if key not in self._numbers:
+            self._numbers[key] = len(self.distinct)
+            self.distinct.append(image)
+        return self._numbers[key]
 
 
-def placed_examples(examples: Examples | None, audit: Audit, pool: Pool) -> dict[str, Any] | None:
-    """Where the examples of each neuron are, after checking that they fit the audit."""
-    if examples is None:
-        return None
+def _chosen(examples: Examples, audit: Audit, most: int, images: _Images) -> list[list[Any]]:
+    """At most so many examples of a layer, by neuron."""
     top = np.asarray(examples.top)
     if top.ndim != 2 or len(top) != len(audit.label):
         raise ValueError(
             f"examples.top must have one row for each of {len(audit.label)} neurons, got shape "
             f"{top.shape}"
         )
-    rows = [[int(i) for i in row if i >= 0][:MOST_EXAMPLES] for row in top]
-    # in the order of the neurons, so that the images of one are on one sheet
-    samples = dict.fromkeys(i for row in rows for i in row)
-    return {
-        "top": rows,
-        "samples": list(samples),
-        "places": [pool.place(examples.show(i)) for i in samples],
-    }
+    top = top[:, :MOST_EXAMPLES]
+    ranked = audit.ranked
+    there = (top[ranked] >= 0).T.ravel()
+    kept = np.zeros(top.shape, bool)
+    kept[ranked] = (there & (np.cumsum(there) <= most)).reshape(top.shape[::-1]).T
+    context = CONTEXT if 2 * kept.sum() <= most else CONTEXT // 2
+    shown: dict[int, Any] = {}  # by sample; in the order of the neurons, whose images lie together
+    for i in map(int, top[kept]):
+        if i not in shown:
+            sample = examples.show(i)
+            if isinstance(sample, tuple):
+                shown[i] = _text(sample, context)
+            else:
+                shown[i] = images.number(sample)
+    return [[shown[int(i)] for i in row[own]] for row, own in zip(top, kept, strict=True)]
+
+
+def _text(sample: tuple[str, str, str], context: int) -> list[str]:
+    before, token, after = sample
+    return [visible(x) for x in (before[-context:], token[:TOKEN], after[:context])]
 
 
 def _image(values: np.ndarray) -> np.ndarray:
@@ -101,24 +142,27 @@ def _image(values: np.ndarray) -> np.ndarray:
 
 
 def image_sheets(images: list[np.ndarray]) -> dict[str, Any] | None:
-    """The images as tiles of a few sheets, small enough for all of them to fit."""
+    """The images as tiles of a few sheets; None if even the smallest tiles take too much."""
     if not images:
         return None
     native = max(max(image.shape[:2]) for image in images)
-    content: dict[str, Any] = {}
+    whole = ACROSS * ACROSS
+    groups = [images[start : start + whole] for start in range(0, len(images), whole)]
     for largest, quality in TILES:
         size = min(largest, native)
         step = size if quality is None else -(-size // 8) * 8  # whole blocks of JPEG
-        content = {"size": size, "step": step, "native": native, "across": ACROSS, "sheets": []}
-        for start in range(0, len(images), ACROSS * ACROSS):
-            content["sheets"].append(
-                _sheet(images[start : start + ACROSS * ACROSS], size, step, quality)
-            )
-            if sum(map(len, content["sheets"])) > BUDGET:
+        sheets: list[str] = []
+        for group in groups:
+            sheets.append(_sheet(group, size, step, quality))
+            # expect the others to be as large, but for the last
+            if sum(map(len, sheets)) * (len(groups) - 1) > BUDGET * len(sheets):
                 break
-        else:
-            return content
-    raise ValueError(f"{len(images):,} images are too many for a page; show fewer examples")
+        if len(sheets) == len(groups) and sum(map(len, sheets)) <= BUDGET:
+            return {
+                "size": size, "step": step, "across": ACROSS, "number": len(images),
+                "sheets": sheets,
+            }  # fmt: skip
+    return None
 
 
 def _sheet(images: list[np.ndarray], size: int, step: int, quality: int | None) -> str:

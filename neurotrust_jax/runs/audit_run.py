@@ -13,9 +13,10 @@ import jax
 from jax.experimental.multihost_utils import sync_global_devices
 from jax.sharding import Mesh
 
-from .._runtime.checkpoint import check_folder, write_whole
+from .._runtime.checkpoint import check_folder, file_hash, write_whole
 from .._runtime.chunks import StageProgress
 from .._runtime.devices import is_first
+from .._runtime.text import FileError
 from ..auditing.hierarchy import lineages
 from ..auditing.layer_audit import audit
 from ..auditing.result import Audit
@@ -35,7 +36,6 @@ from .examples import load_examples
 from .folder import CHUNKS, lock_folder, remove_unfinished
 from .inputs import Files, LayerData, join, load_layers
 from .manifest import (
-    file_hash,
     folder_name,
     make_manifest,
     manifest_table,
@@ -128,7 +128,7 @@ def audit_files(
                     memory_limit=memory_limit, mesh=mesh, progress=report_progress,
                 )  # fmt: skip
                 if first:
-                    write_whole(folder / "audit.json", partial(write_audit, result))
+                    write_audit(result, folder / "audit.json")
                     save_figures(result, folder)
                     manifest["done"][name] = file_hash(folder / "audit.json")
                     write_manifest(manifest, out)
@@ -165,11 +165,14 @@ def _check_layers(
 
 
 def _finished(folder: Path, expected_hash: str | None) -> Audit | None:
-    """The audit of a layer that an earlier run finished, if its file is unchanged."""
+    """The audit of a layer that an earlier run finished, if its two files are unchanged."""
     path = folder / "audit.json"
     if expected_hash is None or not path.is_file() or file_hash(path) != expected_hash:
         return None
-    return read_audit(path)
+    try:
+        return read_audit(path)
+    except FileError:  # its arrays are missing or changed
+        return None
 
 
 def _audit_layer(

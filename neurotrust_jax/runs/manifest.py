@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 
-from .._runtime.checkpoint import write_whole
+from .._runtime.checkpoint import file_hash, write_whole
 from .._runtime.chunks import StageProgress
 from .._runtime.text import FileError
 from ..probing.thresholds import DEFAULT_TOP_FRACTION
@@ -25,7 +25,6 @@ from .options import Options
 
 __all__ = [
     "FORMAT",
-    "file_hash",
     "folder_name",
     "make_manifest",
     "manifest_table",
@@ -152,9 +151,3 @@ def manifest_table(manifest: Mapping[str, Any]) -> dict[str, str]:
     rows |= {name: str(x) for name, x in manifest["options"].items()}
     rows |= {f"version of {name}": x for name, x in manifest["versions"].items()}
     return rows | {name: manifest[name] for name in ("device", "command", "date")}
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -422,7 +422,8 @@ def test_demo_runs_end_to_end(tmp_path):
     written = {path.name for path in tmp_path.iterdir() if path.is_file()}
     figures = {f"{x}.{y}" for x in ("replication", "intervals", "set_sizes", "verdicts")
                for y in ("png", "svg")}  # fmt: skip
-    assert written == {"report.html", "descriptions.csv", "audit.json", "examples.png"} | figures
+    files = {"report.html", "descriptions.csv", "audit.json", "audit.arrays.npz", "examples.png"}
+    assert written == files | figures
     result = report.read_audit(tmp_path / "audit.json")
     assert result.metric == "auroc"
     assert np.nanmean(result.agreement) > 0.5

@@ -1,5 +1,7 @@
 """The page holds what the audit says, is inert and offline, and works in a browser."""
 
+import base64
+import gzip
 import html
 import json
 import re
@@ -12,6 +14,7 @@ from builders import planted_probe
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
+from neurotrust_jax.report import page_images
 
 HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x00\x07 =cmd()'
 
@@ -25,10 +28,21 @@ def audited():
         )
 
 
+def unpacked(line):
+    return json.loads(gzip.decompress(base64.b64decode(line, validate=True)))
+
+
 def data_of(path):
+    """The table, the details of each layer by blocks, the sheets of images, and all of the page."""
     text = path.read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    return json.loads(found[1]), text
+    found = re.search(r'<script type="text/plain" id="data">(.*?)</script>', text, re.DOTALL)
+    lines = found[1].split("\n")
+    table = unpacked(lines[0])
+    for layer in table["layers"]:
+        count = -(-len(layer["neurons"]) // table["block"])
+        layer["details"] = [unpacked(x) for x in lines[layer["firstLine"] :][:count]]
+    sheets = lines[table["images"]["firstLine"] :] if table["images"] else []
+    return table, sheets, text
 
 
 def examples(count=7):
@@ -68,15 +82,16 @@ def many(audit, times, num_concepts=200):
 
 def test_what_is_said(audited, tmp_path):
     path = report.write_page(audited, tmp_path / "a.html", examples=examples(), title="My layer")
-    data, text = data_of(path)
+    data, _, text = data_of(path)
     (layer,) = data["layers"]
+    (details,) = layer["details"]
     np.testing.assert_allclose(layer["similarity"][:6], audited.similarity[:6], rtol=1e-3)
     assert layer["similarity"][6] is None
     assert [layer["concepts"][c] for c in layer["label"][:6]] == [
         audited.description(u) for u in range(6)
     ]
     for u in range(7):
-        assert sorted(layer["set"][u]) == np.flatnonzero(audited.concept_set[u]).tolist()
+        assert sorted(details["set"][u]) == np.flatnonzero(audited.concept_set[u]).tolist()
         assert data["verdicts"][layer["verdict"][u]]["name"] == nt.Verdict(audited.verdict[u]).text
     assert "<title>My layer</title>" in text
     np.testing.assert_allclose(
@@ -99,7 +114,7 @@ def test_nothing_in_names_runs_or_hides(audited, tmp_path):
     path = report.write_page(
         hostile, tmp_path / "a.html", examples=shown, title=HOSTILE, manifest={HOSTILE: HOSTILE}
     )
-    data, text = data_of(path)
+    data, _, text = data_of(path)
     assert text.count("<script") == 4  # the data, two libraries, and our own
     assert "alert(" in data["layers"][0]["concepts"][0]  # it is there as text
     assert "<b onclick" not in text
@@ -124,7 +139,65 @@ def test_a_large_layer_is_not_too_large_a_page(audited, tmp_path):
     shown = report.Examples(rng.integers(0, 6000, (2051, 6)), lambda row: images[row])
     path = report.write_page(large, tmp_path / "a.html", examples=shown)
     assert path.stat().st_size < 10e6
-    assert len(data_of(path)[0]["layers"][0]["neurons"]) == 2051
+    data, sheets, _ = data_of(path)
+    (layer,) = data["layers"]
+    assert len(layer["neurons"]) == 2051
+    assert [len(x["set"]) for x in layer["details"]] == [512, 512, 512, 512, 3]
+    assert data["images"]["number"] == len(np.unique(shown.top))
+    assert len(sheets) == -(-data["images"]["number"] // 256)
+    assert all(x.startswith("data:image/") for x in sheets)
+
+
+def test_details_of_every_block_are_those_of_its_neurons(audited, tmp_path):
+    large = many(audited, 100, num_concepts=9)  # 700 neurons
+    data, _, _ = data_of(report.write_page([large, audited], tmp_path / "a.html"))
+    for layer, audit in zip(data["layers"], (large, audited), strict=True):
+        for name, values in (
+            ("corrected", audit.winners_curse.corrected), ("sureLower", audit.lower),
+            ("regret", audit.regret), ("p", audit.null.p_value), ("active", audit.active_rate),
+            ("setSize", audit.set_size), ("answered", audit.answer_probability),
+        ):  # fmt: skip
+            found = [x for block in layer["details"] for x in block[name]]
+            shown = np.array([np.nan if x is None else float(x) for x in found])
+            np.testing.assert_allclose(shown, np.asarray(values, float), rtol=1e-3)
+        leading = [x for block in layer["details"] for x in block["leading"]["concept"]]
+        np.testing.assert_array_equal(leading, audit.leading.concept.ravel())
+        votes = [x for block in layer["details"] for x in block["voted"]]
+        assert [x[0] for x in votes if x] == [
+            row.argmax() for row in audit.vote_share if row.max() > 0.005
+        ]
+
+
+def test_where_there_are_many_examples_each_neuron_has_fewer(audited, tmp_path, monkeypatch):
+    texts = report.Examples(
+        np.where(np.arange(3) < 2, np.arange(21).reshape(7, 3), -1),
+        lambda row: ("b" * 300, str(row), "a" * 300),
+    )
+
+    def shown(most, given=texts):
+        monkeypatch.setattr(page_images, "MOST", most)
+        data, sheets, _ = data_of(report.write_page(audited, tmp_path / "a.html", examples=given))
+        return data["layers"][0]["details"][0]["examples"], sheets
+
+    found, _ = shown(28)
+    assert [[int(x[1]) for x in row] for row in found] == [[3 * u, 3 * u + 1] for u in range(7)]
+    assert {len(x[0]) for row in found for x in row} == {160}
+    found, _ = shown(10)  # the second of the three surest
+    assert {len(x[0]) for row in found for x in row} == {80}
+    counts = np.array([len(row) for row in found])
+    assert counts[audited.ranked].tolist() == [2, 2, 2, 1, 1, 1, 1]
+    # images that take too much: half of them, and half again
+    noise = np.random.default_rng(0).integers(0, 256, (21, 64, 64, 3), np.uint8)
+    images = report.Examples(np.arange(21).reshape(7, 3), lambda row: noise[row])
+    whole, sheets = shown(21, images)
+    assert [len(row) for row in whole] == [3] * 7
+    monkeypatch.setattr(page_images, "TILES", page_images.TILES[-1:])
+    budget = len(page_images.image_sheets(list(noise))["sheets"][0]) // 2
+    monkeypatch.setattr(page_images, "BUDGET", budget)
+    assert page_images.image_sheets(list(noise)) is None
+    fewer, sheets = shown(21, images)
+    assert 0 < sum(map(len, fewer)) < 21
+    assert sum(map(len, sheets)) <= budget
 
 
 def test_what_does_not_fit_is_refused(audited, tmp_path):
@@ -176,6 +249,29 @@ def test_in_a_browser(audited, tmp_path, browser, width):
     page.select_option("#verdict", "")
     expect(count).to_have_text("7 of 2,058 neurons")
 
+    # only the rows in view are drawn, by keys too, and details are those of any neuron
+    page.select_option("#layer", "0")
+    expect(count).to_have_text("2,051 of 2,058 neurons")
+    first = page.locator(".tabulator-row").first
+    expect(first).to_have_attribute("data-id", f"0-{large.ranked[0]}")
+    first.focus()
+    for _ in range(100):
+        page.keyboard.press("ArrowDown")
+    place = page.evaluate("document.activeElement.dataset.id")
+    assert place == f"0-{large.ranked[100]}"
+    assert page.locator(".tabulator-row").count() < 200
+    page.keyboard.press("Enter")
+    detail = page.locator("#detail")
+    for unit in (int(place[2:]), 2050, 1023, 1024):
+        page.evaluate(f"location.hash = 'n-0-{unit}'")
+        expect(detail.locator("h3")).to_contain_text(f"Neuron {unit}")
+        value = large.winners_curse.corrected[unit]
+        shown = "–" if np.isnan(value) else f"{float(f'{value:.4g}'):.3f}"
+        expect(detail).to_contain_text(f"corrected for choice{shown}")
+    page.get_by_role("button", name="Close").click()
+    page.select_option("#layer", "1")
+    expect(count).to_have_text("7 of 2,058 neurons")
+
     # the surest come first, whichever verdict does; a click on a title sorts by it when drawn
     order = [audited.neuron_names[u] for u in audited.ranked]
     units = page.locator(".tabulator-cell[tabulator-field=neuron]")
@@ -190,7 +286,6 @@ def test_in_a_browser(audited, tmp_path, browser, width):
     sort_by(page, "description")
     expect(labels).to_have_text(wanted)
     page.locator(".tabulator-row", has_text="concept, 2").press("Enter")
-    detail = page.locator("#detail")
     detail.wait_for(state="visible")
     assert "Neuron 2: concept, 2" in detail.inner_text()
     assert detail.locator(".tile").count() == 5

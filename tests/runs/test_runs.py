@@ -11,11 +11,13 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
 
+import fuzz
 import numpy as np
 import pytest
 from scipy import sparse
 
 from neurotrust_jax import report, runs
+from neurotrust_jax._runtime.checkpoint import file_hash
 from neurotrust_jax.cli import main
 from neurotrust_jax.cli.options import parse_bytes
 from neurotrust_jax.datasets import planted
@@ -107,6 +109,22 @@ def test_layers_from_disk(data, tmp_path):
     result = command(*other)
     assert result.exit_code == 2
     assert "holds another audit (concepts differ)" in " ".join(result.output.split())
+
+
+def test_a_finished_layer_needs_both_of_its_files_as_they_were(tmp_path):
+    path = report.write_audit(fuzz.small_audit(), tmp_path / "audit.json")
+    arrays, code = tmp_path / "audit.arrays.npz", file_hash(path)
+    assert audit_run._finished(tmp_path, code).layer == "block"
+    assert audit_run._finished(tmp_path, None) is None
+    assert audit_run._finished(tmp_path, code[::-1]) is None
+    kept = arrays.read_bytes()
+    arrays.write_bytes(kept + b"x")
+    assert audit_run._finished(tmp_path, code) is None
+    arrays.unlink()
+    assert audit_run._finished(tmp_path, code) is None
+    arrays.write_bytes(kept)
+    path.unlink()
+    assert audit_run._finished(tmp_path, code) is None
 
 
 @pytest.mark.slow

@@ -1,7 +1,20 @@
 "use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+(async () => {
   const byId = (id) => document.getElementById(id);
+  // Line by line as page.py packs it: the table, the details of blocks of neurons, and images.
+  const lines = byId("data").textContent.split("\n");
+  async function unpack(line) {
+    const text = atob(line);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
+  }
+  if (!window.DecompressionStream) {
+    byId("table").textContent = "The table needs a browser of 2023 or later; descriptions.csv beside this page has the same rows.";
+    return;
+  }
+  const data = await unpack(lines[0]);
   const none = "–";
 
   function make(tag, attributes, ...children) {
@@ -86,6 +99,14 @@
     const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
     if (step && row[step]) { event.preventDefault(); row[step].focus(); }
   });
+  // the table draws its rows again when its size changes; the row with the focus keeps it
+  let focused = "";
+  document.addEventListener("focusin", (event) => { focused = event.target.dataset.id || ""; });
+  table.on("renderComplete", () => {
+    if (!focused || document.activeElement !== document.body) return;
+    const element = byId("table").querySelector(`[data-id="${focused}"]`);
+    if (element) element.focus({ preventScroll: true });
+  });
   const count = (kept) => {
     byId("count").textContent = `${kept.toLocaleString("en")} of ${rows.length.toLocaleString("en")} neurons`;
   };
@@ -118,48 +139,46 @@
     const list = make("span", { class: "names" }, bdi(text), more);
     return members.length <= 12 ? list : make("details", {}, make("summary", {}, `${total} concepts`), list);
   }
-  function sample(place) {
-    if (place < 0) {
-      const [before, token, after] = data.texts[-place - 1];
+  // the details of neuron u of layer l, and its place among those of its block
+  const unpacked = new Map();
+  async function details(l, u) {
+    const line = data.layers[l].firstLine + Math.floor(u / data.block);
+    if (!unpacked.has(line)) unpacked.set(line, await unpack(lines[line]));
+    return [unpacked.get(line), u % data.block];
+  }
+  // a text in three parts, or the number of an image
+  function sample(example) {
+    if (Array.isArray(example)) {
+      const [before, token, after] = example;
       return make("div", { class: "snippet" }, before, make("mark", {}, token), after);
     }
-    const { size, step, across, sheets } = data.images;
+    const place = example;
+    const { size, step, across, number: total, firstLine } = data.images;
+    const sheet = Math.floor(place / (across * across));
     const inside = place % (across * across);
     const zoom = Math.max(1, Math.round(56 / size));
     const tile = make("span", { class: "tile", role: "img", "aria-label": "example" });
     tile.style.width = tile.style.height = `${size * zoom}px`;
-    const count = Math.min(across, lastOf(place) + 1);
-    tile.style.backgroundImage = `url(${sheets[Math.floor(place / (across * across))]})`;
+    const count = Math.min(across, total - sheet * across * across); // in a row of this sheet
+    tile.style.backgroundImage = `url(${lines[firstLine + sheet]})`;
     tile.style.backgroundSize = `${count * step * zoom}px auto`;
     tile.style.backgroundPosition = `${-(inside % across) * step * zoom}px ${-Math.floor(inside / across) * step * zoom}px`;
     return tile;
   }
-  // place, on its sheet, of the last image of the sheet that an image is on
-  function lastOf(place) {
-    const whole = data.images.across ** 2;
-    const sheet = Math.floor(place / whole);
-    return sheet < data.images.sheets.length - 1 ? whole - 1 : (numImages - 1) % whole;
-  }
-  let numImages = 0;
-  for (const layer of data.layers) {
-    for (const place of layer.examples ? layer.examples.places : []) numImages = Math.max(numImages, place + 1);
-  }
-
-  function leading(layer, u) {
-    const found = [];
-    for (let k = 0; k < layer.width; k++) {
-      const i = u * layer.width + k;
-      const concept = layer.leading.concept[i];
+  function leading(layer, found, i) {
+    const concepts = [];
+    for (let k = i * found.width; k < (i + 1) * found.width; k++) {
+      const concept = found.leading.concept[k];
       if (concept < 0) continue;
-      const vote = layer.voted[u].indexOf(concept);
-      found.push({
-        name: layer.concepts[concept], similarity: layer.leading.similarity[i],
-        lower: layer.leading.lower[i], upper: layer.leading.upper[i],
-        votes: vote < 0 ? 0 : layer.votes[u][vote], positives: layer.positives[concept],
-        kept: layer.set[u].includes(concept) ? "yes" : "no",
+      const vote = found.voted[i].indexOf(concept);
+      concepts.push({
+        name: layer.concepts[concept], similarity: found.leading.similarity[k],
+        lower: found.leading.lower[k], upper: found.leading.upper[k],
+        votes: vote < 0 ? 0 : found.votes[i][vote], positives: layer.positives[concept],
+        kept: found.set[i].includes(concept) ? "yes" : "no",
       });
     }
-    return found;
+    return concepts;
   }
   function draw(canvas, layer, concepts) {
     const short = (name) => (name.length > 26 ? `${name.slice(0, 25)}…` : name);
@@ -185,20 +204,23 @@
     });
   }
 
-  function show(id) {
+  async function show(id) {
     const row = rows.find((x) => x.id === id);
     const detail = byId("detail");
     if (chart) { chart.destroy(); chart = undefined; }
-    const before = current;
     current = row ? id : "";
     for (const element of byId("table").querySelectorAll(".tabulator-row")) {
       element.classList.toggle("shown", element.dataset.id === current);
     }
+    const opened = row && await details(row.l, row.u);
+    if (current !== (row ? id : "")) return; // another one was opened meanwhile
+    const before = !detail.hidden;
     document.querySelector(".split").classList.toggle("open", Boolean(row));
     detail.hidden = !row;
     if (!row) { if (before) table.redraw(true); return; }
     const { l, u } = row;
     const layer = data.layers[l];
+    const [found, i] = opened;
     const close = make("button", { class: "close", type: "button" }, "Close");
     close.addEventListener("click", () => {
       history.replaceState(null, "", location.pathname + location.search);
@@ -216,14 +238,13 @@
       make("p", {}, bdi(row.layer)),
       make("p", {}, dot, make("b", {}, verdict.name), ": ", bdi(row.reason)),
     );
-    if (row.description) detail.append(make("p", {}, "A fresh probing set gives this label with a probability of ", make("b", {}, chance(row.probability)), layer.answered[u] > layer.probability[u] ? `, the same answer with ${chance(layer.answered[u])}.` : "."));
+    if (row.description) detail.append(make("p", {}, "A fresh probing set gives this label with a probability of ", make("b", {}, chance(row.probability)), found.answered[i] > layer.probability[u] ? `, the same answer with ${chance(found.answered[i])}.` : "."));
     if (row.note) detail.append(make("p", { class: "note" }, bdi(row.note)));
-    if (layer.examples && layer.examples.top[u].length) {
-      const places = new Map(layer.examples.samples.map((x, i) => [x, layer.examples.places[i]]));
-      const tiles = make("div", { class: "tiles" }, ...layer.examples.top[u].map((x) => sample(places.get(x))));
+    if (found.examples && found.examples[i].length) {
+      const tiles = make("div", { class: "tiles" }, ...found.examples[i].map(sample));
       detail.append(make("h4", {}, "What activates it most"), tiles);
     }
-    const concepts = leading(layer, u);
+    const concepts = leading(layer, found, i);
     if (concepts.length) {
       const canvas = make("canvas", { role: "img", "aria-label": "Similarity and interval of the leading concepts; the table below has the numbers" });
       const holder = make("div", { class: "chart" }, canvas);
@@ -237,17 +258,17 @@
       detail.append(make("h4", {}, "Leading concepts"), holder, make("table", { class: "numbers" }, head, lines));
       draw(canvas, layer, concepts);
     } else {
-      detail.append(make("p", {}, `No label: ${data.undefined[layer.missing[u]]}.`));
+      detail.append(make("p", {}, `No label: ${data.undefined[found.missing[i]]}.`));
     }
     detail.append(
       make("h4", {}, `${layer.level} set`),
       facts([
-        ["concepts in it", names(layer, layer.set[u], layer.setSize[u])],
+        ["concepts in it", names(layer, found.set[i], found.setSize[i])],
         ["answers", String(layer.answers[u])],
-        ["for this neuron alone", `${layer.calibratedSize[u]} concepts, ${layer.numUntested[u]} of them untested`],
+        ["for this neuron alone", `${found.calibratedSize[i]} concepts, ${found.numUntested[i]} of them untested`],
       ]),
     );
-    const above = layer.shares.map((share, k) => [share, layer.above[u][k]]).filter(([, concept]) => concept >= 0);
+    const above = layer.shares.map((share, k) => [share, found.above[i][k]]).filter(([, concept]) => concept >= 0);
     if (above.length) {
       detail.append(
         make("h4", {}, "Label if only the top of the activation counts"),
@@ -260,15 +281,15 @@
       facts([
         ["similarity", number(layer.similarity[u])],
         ["interval, asymptotic", range(layer.lower[u], layer.upper[u])],
-        ...(typeof layer.pairLower[u] === "number" ? [["interval if no group counts for more", range(layer.pairLower[u], layer.pairUpper[u])]] : []),
-        ["interval for every sample size", make("span", {}, range(layer.sureLower[u], layer.sureUpper[u]), why ? ": " : "", bdi(why))],
-        ["corrected for choice", number(layer.corrected[u])],
-        ["on data that did not choose", number(layer.split[u])],
+        ...(typeof found.pairLower[i] === "number" ? [["interval if no group counts for more", range(found.pairLower[i], found.pairUpper[i])]] : []),
+        ["interval for every sample size", make("span", {}, range(found.sureLower[i], found.sureUpper[i]), why ? ": " : "", bdi(why))],
+        ["corrected for choice", number(found.corrected[i])],
+        ["on data that did not choose", number(found.split[i])],
         ["agreement", `${percent(layer.agreement[u])} of ${layer.replicates.toLocaleString("en")} resamples`],
-        ["another may be better by", number(layer.regret[u])],
-        ["certified set", `${layer.certified[u].toLocaleString("en")} of ${layer.concepts.length.toLocaleString("en")} concepts`],
-        ...(layer.p ? [["p-value, q-value", `${p(layer.p[u])}, ${p(layer.q[u])}`]] : []),
-        ["active on", typeof layer.active[u] === "number" ? `${(100 * layer.active[u]).toPrecision(2)}% of the samples` : none],
+        ["another may be better by", number(found.regret[i])],
+        ["certified set", `${found.certified[i].toLocaleString("en")} of ${layer.concepts.length.toLocaleString("en")} concepts`],
+        ...(found.p ? [["p-value, q-value", `${p(found.p[i])}, ${p(layer.q[u])}`]] : []),
+        ["active on", typeof found.active[i] === "number" ? `${(100 * found.active[i]).toPrecision(2)}% of the samples` : none],
       ]),
     );
     if (!before) table.redraw(true);
@@ -278,9 +299,9 @@
   }
   const fromHash = () => show(location.hash.startsWith("#n-") ? location.hash.slice(3) : "");
   window.addEventListener("hashchange", fromHash);
-  table.on("tableBuilt", () => {
+  table.on("tableBuilt", async () => {
     count(rows.length);
-    fromHash();
+    await fromHash();
     requestAnimationFrame(() => requestAnimationFrame(() => { document.body.dataset.ready = "true"; }));
   });
 })();

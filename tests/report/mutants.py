@@ -1,0 +1,24 @@
+"""Mutants of the files and the page of an audit, each with the tests that must see it."""
+
+from mutation import of
+
+MUTANTS = [
+    *of(
+        "report/audit_files.py",
+        ("_read_arrays", "file_hash(beside) != expected_hash", "not expected_hash",
+         "test_audit_files.py -k missing"),
+        ("_fields", "code[text]", "0", "test_audit.py::test_files_read_back"),
+        ("_array", "high >= below", "high > below", "test_hostile.py -k that_are_none"),
+    ),
+    *of(
+        "report/page.py",
+        ("_packed", "np.cumsum([1, *map(len, blocks)])", "np.cumsum([1, *map(len, blocks[::-1])])",
+         "test_page.py -k every_block"),
+    ),
+    *of(
+        "report/page_images.py",
+        ("_chosen", "np.cumsum(there) <= most", "np.cumsum(there) < most",
+         "test_page.py -k each_neuron_has_fewer"),
+        ("_chosen", "2 * kept.sum()", "kept.sum()", "test_page.py -k each_neuron_has_fewer"),
+    ),
+]  # fmt: skip
