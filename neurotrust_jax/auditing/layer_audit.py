@@ -189,9 +189,7 @@ def audit(
         neuron_names=judged.neuron_names,
         intervals=LabelIntervals(**_intervals(record)),
         leading=Leading(**part_of(record, "leading")),
-        stability=jax.device_get(
-            stability_of_votes(record["label"], record["vote_share"], num_replicates)
-        ),
+        stability=stability_of_votes(record["label"], record["vote_share"], num_replicates),
         set_guarantee=guarantee,
         winners_curse=WinnersCurse(
             record["similarity"], record["corrected"], record["split"], num_splits
