@@ -112,7 +112,7 @@ def test_the_map_lists_every_package_and_its_functions():
         for function in functions:
             package = importlib.import_module(f"neurotrust_jax.{name}")
             assert hasattr(package, function), f"{name}.{function}"
-    verbs = {name for name, x in vars(nt).items() if callable(x) and name.islower()}
+    verbs = {name for name in nt.__all__ if callable(getattr(nt, name)) and name.islower()}
     assert verbs <= {function for functions in table.values() for function in functions}
 
 

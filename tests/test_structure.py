@@ -1,12 +1,17 @@
 """The arrows between packages run one way, and the statistics stand without their shell."""
 
 import ast
+import importlib
 import inspect
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import neurotrust_jax as nt
+from neurotrust_jax.cli.demo import BUILT_IN
+from neurotrust_jax.tasks import TASKS
 
 PACKAGE = Path(nt.__file__).parent
 
@@ -92,6 +97,36 @@ def test_the_statistics_import_no_shell():
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
+def test_the_top_level_imports_each_name_at_its_first_use():
+    (checked,) = (
+        node for node in ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If)
+    )  # fmt: skip
+    homes = {alias.name: node.module for node in checked.body for alias in node.names}
+    assert homes == nt._HOME
+    assert set(nt.__all__) == set(homes) <= set(dir(nt))
+    for name, home in homes.items():
+        assert getattr(nt, name) is getattr(importlib.import_module(f"neurotrust_jax.{home}"), name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = nt.nothing
+
+
+def test_help_does_not_wait_for_jax():
+    code = (
+        "import sys\n"
+        "from neurotrust_jax.cli import app\n"
+        "for command in ([], ['audit'], ['check'], ['compare'], ['plan'], ['demo']):\n"
+        "    app([*command, '--help'], standalone_mode=False)\n"
+        "heavy = {'jax', 'scipy', 'flax', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_help_names_the_built_in_tasks():
+    assert list(BUILT_IN) == list(TASKS)
+
+
 def test_no_function_is_named_as_a_module():
     """A file of the command may be named as the function that it serves."""
     modules = {part for parts, _ in sources() if parts[1] != "cli" for part in parts[1:]}
@@ -99,15 +134,15 @@ def test_no_function_is_named_as_a_module():
     public = {
         name
         for door in doors
-        for name, value in vars(door).items()
-        if inspect.isfunction(value) and not name.startswith("_")
+        for name in dir(door)
+        if inspect.isfunction(getattr(door, name)) and not name.startswith("_")
     }
     assert len(public) > 30
     assert public & modules == set()
 
 
 def test_the_top_level_is_short():
-    verbs = [name for name, value in vars(nt).items() if callable(value) and name[0].islower()]
+    verbs = [name for name in nt.__all__ if callable(getattr(nt, name)) and name[0].islower()]
     assert 20 <= len(verbs) <= 32, verbs
 
 

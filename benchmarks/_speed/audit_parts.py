@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import neurotrust_jax as nt
+from neurotrust_jax._runtime.defaults import DEFAULT_MIN_POSITIVES
 from neurotrust_jax.auditing.prepared import bound_block, judge_concepts, prepare
-from neurotrust_jax.auditing.vocabulary import DEFAULT_MIN_POSITIVES
 from neurotrust_jax.chance.null import plan_permutations
 from neurotrust_jax.chance.permutations import draw_ranks, draw_rows
 from neurotrust_jax.faithfulness.wide_intervals import label_intervals

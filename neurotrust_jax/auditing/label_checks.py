@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from .._runtime.chunks import Progress
+from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.validation import check_count, check_share
 from ..faithfulness.bounds import intervals
 from ..files.labels import Claim, whole_number
@@ -21,7 +22,7 @@ from ..probing.construction import rare_concepts
 from ..probing.probe import LeftOut, Probe
 from ..resampling.bootstrapping import bootstrap
 from ..sets.set_rules import concept_sets
-from .vocabulary import DEFAULT_MIN_POSITIVES, judged_concepts
+from .vocabulary import judged_concepts
 
 __all__ = ["Finding", "Judged", "judge_labels", "match_labels", "match_neurons"]
 

@@ -11,6 +11,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from .._runtime.chunks import StageProgress
+from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.validation import check_count, check_share
 from ..chance.layer_null import LayerNull
 from ..chance.null import ByChance, PermutationPlan, PermutationTest, plan_permutations
@@ -34,7 +35,6 @@ from .hierarchy import lineages
 from .judging import judge_layer
 from .prepared import judge_concepts
 from .result import Audit, Leading, on_given_columns
-from .vocabulary import DEFAULT_MIN_POSITIVES
 
 __all__ = ["audit"]
 
@@ -189,9 +189,7 @@ def audit(
         neuron_names=judged.neuron_names,
         intervals=LabelIntervals(**_intervals(record)),
         leading=Leading(**part_of(record, "leading")),
-        stability=jax.device_get(
-            stability_of_votes(record["label"], record["vote_share"], num_replicates)
-        ),
+        stability=stability_of_votes(record["label"], record["vote_share"], num_replicates),
         set_guarantee=guarantee,
         winners_curse=WinnersCurse(
             record["similarity"], record["corrected"], record["split"], num_splits

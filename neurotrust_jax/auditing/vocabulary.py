@@ -14,9 +14,7 @@ from ..metrics.metric import Metric
 from ..probing.construction import enough_units
 from ..probing.probe import LeftOut, Probe
 
-__all__ = ["DEFAULT_MIN_POSITIVES", "judged_concepts", "left_out_text"]
-
-DEFAULT_MIN_POSITIVES = 10
+__all__ = ["judged_concepts", "left_out_text"]
 
 
 def judged_concepts(probe: Probe, metric: Metric, min_positives: int) -> np.ndarray:

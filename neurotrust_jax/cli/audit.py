@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import jax
 import typer
-from jax.sharding import Mesh
 
-from .._runtime.devices import is_first
-from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
+from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .compilation import keep_compiled_functions
 from .options import (
     ActivationRange,
@@ -31,6 +28,9 @@ from .options import (
     existing_file,
 )
 from .output import console, progress_bars
+
+if TYPE_CHECKING:
+    from jax.sharding import Mesh
 
 __all__ = ["audit_command"]
 
@@ -119,6 +119,7 @@ def audit_command(
     Writes report.html, descriptions.csv, audit.json, manifest.json and figures into the folder
     OUT. An interrupted run, started again, goes on where it stopped.
     """
+    from .._runtime.devices import is_first
     from ..report import neuron_table, summary
     from ..runs import Files, Options, audit_files
 
@@ -156,6 +157,8 @@ def audit_command(
 
 def _mesh_of_cluster() -> Mesh:
     """All devices of all processes of a cluster, which this process joins."""
+    import jax
+
     try:
         jax.distributed.initialize()
     except (ValueError, RuntimeError) as error:

@@ -13,9 +13,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.text import as_cell, visible
-from ..auditing.label_checks import Finding
-from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES, left_out_text
 from .compilation import keep_compiled_functions
 from .inputs import load_claims_and_probe
 from .options import (
@@ -173,6 +172,8 @@ def _lines(claims: Sequence[Claim], probe: Probe, judged: Judged) -> list[dict[s
 
 def _table(lines: list[dict[str, Any]], metric: str, rows: int) -> Table:
     """The labels with the worst findings."""
+    from ..auditing.label_checks import Finding
+
     table = Table(title=f"{len(lines):,} labels, {min(rows, len(lines))} shown, worst first")
     for name in ("neuron", "label", metric, "interval", "rank", "finding", "best as measured"):
         table.add_column(name, justify="left" if "l" in name else "right")
@@ -195,6 +196,9 @@ def _print_summary(
     lines: list[dict[str, Any]], judged: Judged, probe: Probe, min_positives: int
 ) -> None:
     """Print how many labels have each finding, and which concepts are too rare to be judged."""
+    from ..auditing.label_checks import Finding
+    from ..auditing.vocabulary import left_out_text
+
     counts = Counter(x["finding"] for x in lines)
     for finding in Finding:
         if counts[finding]:

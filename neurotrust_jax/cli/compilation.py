@@ -12,9 +12,6 @@ import platform
 import warnings
 from pathlib import Path
 
-import jax
-
-from .._runtime.checkpoint import cache_folder
 from .output import errors
 
 __all__ = ["keep_compiled_functions"]
@@ -30,6 +27,10 @@ def keep_compiled_functions() -> None:
     one, which is left as it is, and ``JAX_ENABLE_COMPILATION_CACHE=0`` keeps nothing. Where the
     folder can not be written, a line says so and the command compiles.
     """
+    import jax
+
+    from .._runtime.checkpoint import cache_folder
+
     given = jax.config.values
     if given["jax_compilation_cache_dir"] or not given["jax_enable_compilation_cache"]:
         return

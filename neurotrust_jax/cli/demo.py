@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from ..auditing.vocabulary import DEFAULT_MIN_POSITIVES
-from ..tasks import TASKS, get_task
+from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .compilation import keep_compiled_functions
 from .options import (
     Alpha,
@@ -32,7 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["demo_command"]
 
 
+# :data:`TASKS` by name; the help must not wait for what they import
+BUILT_IN = (
+    "digits-mlp", "digits-cnn", "glyphs-mlp", "glyphs-cnn", "python-transformer", "python-sae",
+)  # fmt: skip
+
+
 def _known_task(name: str) -> str:
+    from ..tasks import get_task
+
     try:
         return get_task(name).name
     except ValueError as error:
@@ -43,7 +50,7 @@ Task = Annotated[
     str,
     typer.Option(
         callback=_known_task,
-        help=f"Built-in data and the network to train on it: {', '.join(TASKS)}.",
+        help=f"Built-in data and the network to train on it: {', '.join(BUILT_IN)}.",
     ),
 ]
 

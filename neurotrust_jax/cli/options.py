@@ -10,10 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from .._runtime.checkpoint import check_file, check_folder
 from .._runtime.text import FileError
-from .._runtime.validation import check_seed
-from ..metrics.table import get_metric
 
 __all__ = [
     "ActivationRange",
@@ -43,6 +40,8 @@ BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 
 def known_metric(name: str | None) -> str | None:
     """The name of a metric, also where an alias is given."""
+    from ..metrics.table import get_metric
+
     try:
         return None if name is None else get_metric(name).name
     except ValueError as error:
@@ -51,6 +50,8 @@ def known_metric(name: str | None) -> str | None:
 
 def known_seed(value: int) -> int:
     """A seed in the range that gives a key of its own."""
+    from .._runtime.validation import check_seed
+
     try:
         return check_seed(value)
     except ValueError as error:
@@ -59,6 +60,8 @@ def known_seed(value: int) -> int:
 
 def writable_folder(path: Path) -> Path:
     """A folder that exists or can be made."""
+    from .._runtime.checkpoint import check_folder
+
     try:
         return check_folder(path)
     except FileError as error:
@@ -67,6 +70,8 @@ def writable_folder(path: Path) -> Path:
 
 def writable_file(path: Path | None) -> Path | None:
     """A file that can be written."""
+    from .._runtime.checkpoint import check_file
+
     try:
         return None if path is None else check_file(path)
     except FileError as error:

@@ -123,7 +123,8 @@ def plot_set_sizes(audit: Audit, ax: Axes) -> Axes:
     ours = np.sort(audit.set_size[labelled])
     alone = np.sort(audit.calibrated_set[labelled].sum(axis=1))
     rank = np.arange(1, len(ours) + 1)
-    ax.bar(rank, ours, color=BLUE, width=1, label="right on average over the layer")
+    edges = np.arange(len(ours) + 1) + 0.5
+    ax.stairs(ours, edges, fill=True, color=BLUE, label="right on average over the layer")
     ax.step(rank, alone, where="mid", color="#888888", lw=1.5, label="right for each neuron alone")
     ax.set(
         xlabel="neurons with a label, by size of the set",
@@ -219,8 +220,9 @@ def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         plot(figure.subplots())
-        figure.draw_without_rendering()  # lays it out, once for both files
-        figure.set_layout_engine("none")
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)  # once for both files
+        figure.set_layout_engine(None)  # with one, each file would be drawn twice
         for ending in ("png", "svg"):
             path = Path(folder) / f"{name}.{ending}"
             # the same audit gives the same file

@@ -7,12 +7,13 @@ and NaN where the data do not define them.
 from __future__ import annotations
 
 from functools import partial
+from statistics import NormalDist
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.scipy.special import ndtri
 from jax.typing import ArrayLike
 
 from .._runtime.validation import check_share
@@ -55,16 +56,22 @@ def fleiss_kappa(votes: ArrayLike, num_raters: int, *, where: ArrayLike | None =
     if num_raters < 1:
         raise ValueError(f"num_raters must be at least 1, got {num_raters}")
     used = jnp.ones(votes.shape[0], bool) if where is None else jnp.asarray(where, bool)
-    num_subjects = used.sum(dtype=jnp.int32)
-    pairs = jnp.where(used, agreeing_pairs(votes, num_raters), 0).sum()
+    return kappa_of_votes(votes, num_raters, used)
+
+
+def kappa_of_votes(votes: Any, num_raters: int, used: Any) -> Any:
+    """:func:`fleiss_kappa` of the subjects that are ``used`` [U], by NumPy or JAX as the arrays."""
+    xp = votes.__array_namespace__()
+    num_subjects = used.sum(dtype=xp.int32)
+    pairs = xp.where(used, agreeing_pairs(votes, num_raters), 0).sum()
     # whole numbers: rounding would leave 1 - chance just off 0 where all ratings are the same
-    whole = jnp.where(used[:, None], jnp.round(votes).astype(jnp.int32), 0)
-    ratings = whole.sum(axis=0, dtype=jnp.int32)
+    whole = xp.where(used[:, None], xp.round(votes).astype(xp.int32), 0)
+    ratings = whole.sum(axis=0, dtype=xp.int32)
     constant = (ratings == num_subjects * num_raters).any()
     subjects = num_subjects.astype(votes.dtype)
     chance = ((ratings.astype(votes.dtype) / subjects / num_raters) ** 2).sum()
-    kappa = (pairs / subjects - chance) / jnp.where(constant, 1, 1 - chance)
-    return jnp.where(constant, jnp.nan, kappa)
+    kappa = (pairs / subjects - chance) / xp.where(constant, 1, 1 - chance)
+    return xp.where(constant, xp.nan, kappa)
 
 
 @partial(jax.jit, static_argnames="alpha")
@@ -105,49 +112,51 @@ def nogueira(selected: ArrayLike, *, alpha: float = 0.05) -> tuple[Array, Array,
     return _nogueira(frequency, size, overlap, weight, constant, num_replicates, alpha)
 
 
-def nogueira_of_votes(share: Array, n: int, alpha: float) -> tuple[Array, Array, Array]:
+def nogueira_of_votes(share: Any, n: int, alpha: float) -> tuple[Any, Any, Any]:
     """:func:`nogueira` of the sets that hold the winner alone, from vote shares [U, C].
 
     Replicates with the same winner count alike, so that no array [B, U, C] is needed.
     """
+    xp = share.__array_namespace__()
     num_neurons, num_concepts = share.shape
-    none = jnp.zeros((1, num_neurons), share.dtype)  # replicates without a winner: an empty set
-    size = jnp.concatenate([jnp.full_like(share.T, 1 / num_concepts), none])
-    overlap = jnp.concatenate([share.T / num_concepts, none])
-    weight = jnp.concatenate([share.T, jnp.maximum(1 - share.sum(axis=1), 0)[None]])
+    none = xp.zeros((1, num_neurons), share.dtype)  # replicates without a winner: an empty set
+    size = xp.concatenate([xp.full_like(share.T, 1 / num_concepts), none])
+    overlap = xp.concatenate([share.T / num_concepts, none])
+    weight = xp.concatenate([share.T, xp.maximum(1 - share.sum(axis=1), 0)[None]])
     constant = (share == 0).all(axis=1) | (num_concepts == 1)
     return _nogueira(share, size, overlap, weight, constant, n, alpha)
 
 
 def _nogueira(
-    frequency: Array,
-    size: Array,
-    overlap: Array,
-    weight: Array,
-    constant: Array,
+    frequency: Any,
+    size: Any,
+    overlap: Any,
+    weight: Any,
+    constant: Any,
     n: int,
     alpha: float,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Any, Any, Any]:
     """Value and interval from distinct sets r on the first axis, each a share ``weight`` of n.
 
     ``frequency`` [..., C] is p_c, ``size`` [r, ...] the size of a set over C, and ``overlap``
     [r, ...] the mean over concepts of p_c where the set has c, else 0. ``constant`` [...] tells
     where every set is empty or every set is full.
     """
+    xp = frequency.__array_namespace__()
     mean_size = frequency.mean(axis=-1)
     spread = mean_size * (1 - mean_size)
     if n < 2:
-        undefined = jnp.full_like(spread, jnp.nan)
+        undefined = xp.full_like(spread, xp.nan)
         return undefined, undefined, undefined
-    spread = jnp.where(constant, jnp.nan, spread)
+    spread = xp.where(constant, xp.nan, spread)
     value = 1 - n / (n - 1) * (frequency * (1 - frequency)).mean(axis=-1) / spread
     # a set's influence on the value; its variance gives that of the value
     a, b = mean_size[None], size
     phi = (overlap - a * b + value[None] / 2 * (2 * a * b - a - b + 1)) / spread[None]
     centred = phi - (weight * phi).sum(axis=0)[None]
-    error = 2 * jnp.sqrt((weight * centred**2).sum(axis=0) / n)
-    half = -ndtri(jnp.asarray(alpha / 2, value.dtype)) * error
-    return value, jnp.clip(value - half, 0, 1), jnp.clip(value + half, 0, 1)
+    error = 2 * xp.sqrt((weight * centred**2).sum(axis=0) / n)
+    half = -NormalDist().inv_cdf(alpha / 2) * error
+    return value, xp.clip(value - half, 0, 1), xp.clip(value + half, 0, 1)
 
 
 @jax.jit
@@ -277,12 +286,13 @@ def _mid_ranks(x: Array) -> tuple[Array, Array]:
     return (below + upto + 1) / 2, upto - below
 
 
-def agreeing_pairs(votes: Array, num_raters: int) -> Array:
+def agreeing_pairs(votes: Any, num_raters: int) -> Any:
     """Share [U] of the pairs of distinct raters that agree, from votes [U, C]; NaN with one."""
+    xp = votes.__array_namespace__()
     if num_raters < 2:
-        return jnp.full(votes.shape[0], jnp.nan, votes.dtype)
+        return xp.full(votes.shape[0], xp.nan, votes.dtype)
     pairs = (votes / num_raters * ((votes - 1) / (num_raters - 1))).sum(axis=1)
-    return jnp.where((votes == num_raters).any(axis=1), 1, pairs)
+    return xp.where((votes == num_raters).any(axis=1), 1, pairs)
 
 
 def floating(values: ArrayLike) -> Array:

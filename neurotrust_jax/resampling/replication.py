@@ -229,22 +229,26 @@ class _Spread(NamedTuple):
     used: Array
     answers: Array
 
-    def features(self, scaled: Array, label: Array, share: int, split: Array | None) -> Array:
-        """Lead and rivals of the labels [P] of parts with similarities [P, C]."""
+    def features(self, scaled: Array, label: Array, share: np.ndarray, split: np.ndarray) -> Array:
+        """Lead and rivals of the labels [P] of parts with similarities [P, C].
+
+        ``share`` [P] is how many such parts make up the data, and ``split`` [P] the split that a
+        part is a half of, which tells nothing about it; -1 for none.
+        """
         apart, square, used, answers = self
-        tiny = 64 * float(jnp.finfo(apart.dtype).eps)
+        dtype = scaled.dtype
+        tiny = 64 * float(jnp.finfo(dtype).eps)
         at = jnp.maximum(label, 0)
         of_label = apart[:, at]  # [splits, P]
         together = jnp.matmul(of_label.T, apart, precision=lax.Precision.HIGHEST)
         size = square[at][:, None] + square[None, :]
-        total = size - 2 * together
-        number = used.sum().astype(scaled.dtype)[None]
-        if split is not None:
-            mine = of_label[split, jnp.arange(len(label), dtype=jnp.int32)]
-            total = total - (mine[:, None] - apart[split]) ** 2
-            number = number - used[split].astype(scaled.dtype)
+        own = of_label[split, np.arange(len(split), dtype=np.int32)]
+        own_square = jnp.where(split[:, None] >= 0, (own[:, None] - apart[split]) ** 2, 0)
+        total = size - 2 * together - own_square
+        number = used.sum().astype(dtype) - jnp.where(split >= 0, used[split].astype(dtype), 0)
         varies = total > tiny * size
-        error = jnp.sqrt(jnp.where(varies, share * total, 1) / jnp.maximum(number, 1)[:, None])
+        times = jnp.asarray(share[:, None], dtype)
+        error = jnp.sqrt(jnp.where(varies, times * total, 1) / jnp.maximum(number, 1)[:, None])
         lead = jnp.take_along_axis(scaled, at[:, None], axis=1) - scaled
         # without any spread, equal columns are no rivals, but what is never seen to vary may be
         clear = jnp.where((size > 0) | (lead > 0), jnp.inf, 0)
@@ -272,33 +276,36 @@ def _observe(
     """
     num_neurons, num_splits, _ = labels.shape
     num_concepts = whole.shape[1]
-    split = jnp.repeat(jnp.arange(num_splits, dtype=jnp.int32), 2)
+    numbers = num_halves, num_quarters, _ = 2 * num_splits, quarters[1][0].size, 1
+    share = np.repeat((2, 4, 1), numbers)
+    split = np.concatenate([np.arange(num_halves) // 2, np.full(num_quarters + 1, -1)])
+    split = split.astype(np.int32)
 
     def answer(label: Array) -> Array:
         return jnp.where(label >= 0, answers[jnp.maximum(label, 0)], -1)
 
     def neuron(own: tuple[Any, ...]) -> tuple[_Parts, _Parts, Array, Array, Array]:
         (used, scaled, apart), label, on_all, (on_quarters, dealt) = own
+        best = winner(on_all[None])
         measured = _Spread(apart, (apart**2).sum(axis=0), used, answers)
-        of_halves = measured.features(scaled.reshape(-1, num_concepts), label.reshape(-1), 2, split)
+        others = jnp.concatenate([on_quarters.reshape(-1, num_concepts), on_all[None]])
+        features = measured.features(
+            jnp.concatenate([scaled.reshape(-1, num_concepts), stable_scale(metric, others)]),
+            jnp.concatenate([label.reshape(-1), dealt.reshape(-1), best]), share, split,
+        )  # fmt: skip
         given = answer(label)
         agree = (given[:, 0] == given[:, 1]).astype(whole.dtype)
         agree = jnp.repeat(jnp.where(used, agree, jnp.nan), 2)
 
-        of_quarters = measured.features(
-            stable_scale(metric, on_quarters.reshape(-1, num_concepts)), dealt.reshape(-1), 4, None
-        )
         given = answer(dealt)
         same = (given[:, :, None] == given[:, None, :]).sum(axis=2) - 1
         others = (dealt >= 0).sum(axis=1, keepdims=True) - 1
         shares = same.astype(whole.dtype) / jnp.maximum(others, 1).astype(whole.dtype)
         shares = jnp.where((dealt >= 0) & (others > 0), shares, jnp.nan)
-
-        best = winner(on_all[None])
         return (
-            _Parts(of_halves, agree),
-            _Parts(of_quarters, shares.reshape(-1)),
-            measured.features(stable_scale(metric, on_all[None]), best, 1, None)[0],
+            _Parts(features[:num_halves], agree),
+            _Parts(features[num_halves:-1], shares.reshape(-1)),
+            features[-1],
             best[0],
             (label < 0).mean(dtype=whole.dtype),
         )

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
+from statistics import NormalDist
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
-from jax.scipy.special import ndtri
 from jax.typing import ArrayLike
 
 from .._runtime.validation import check_share
-from ..metrics.scores import at_concept
 from ..schemes import SCHEMES, Scheme, check_scheme
-from .agreement import agreeing_pairs, fleiss_kappa, floating, nogueira_of_votes
+from .agreement import agreeing_pairs, floating, kappa_of_votes, nogueira_of_votes
 from .bootstrapping import Bootstrap
 
 __all__ = ["Stability", "bagging_epsilon", "inflated_argmax", "stability", "stability_of_votes"]
@@ -145,34 +146,33 @@ def stability(boot: Bootstrap, *, alpha: float = 0.05, epsilon: float = 0.1) -> 
     >>> found.inflated_set.tolist()
     [[True, False, False], [False, True, False]]
     """
-    return stability_of_votes(
-        boot.label, boot.vote_share, boot.num_replicates, alpha=alpha, epsilon=epsilon
-    )
+    return _compiled(boot.label, boot.vote_share, boot.num_replicates, alpha=alpha, epsilon=epsilon)
 
 
-# Compiled on the arrays alone, so that another metric or scheme compiles nothing.
-@partial(jax.jit, static_argnames=("num_replicates", "alpha", "epsilon"))
+@np.errstate(divide="ignore", invalid="ignore")
 def stability_of_votes(
-    label: ArrayLike,
-    share: ArrayLike,
-    num_replicates: int,
-    *,
-    alpha: float = 0.05,
-    epsilon: float = 0.1,
+    label: Any, share: Any, num_replicates: int, *, alpha: float = 0.05, epsilon: float = 0.1
 ) -> Stability:
-    """As :func:`stability`, from labels [U] and vote shares [U, C] of some replicates."""
+    """As :func:`stability`, from labels [U] and vote shares [U, C] of some replicates.
+
+    NumPy arrays give NumPy arrays, which need no compilation.
+    """
     check_share(alpha, "alpha")
-    label, share = jnp.asarray(label), jnp.asarray(share)
+    xp = share.__array_namespace__()
     num_concepts = share.shape[1]
     labelled = label >= 0
 
-    def of_labelled(values: Array) -> Array:
-        return jnp.where(labelled, values, jnp.nan)
+    def of_labelled(values: Any) -> Any:
+        return xp.where(labelled, values, xp.nan)
 
-    votes = jnp.round(share * num_replicates)
-    agreeing = at_concept(votes, label)
+    def mean(values: Any) -> Any:
+        known = ~xp.isnan(values)
+        return xp.asarray(xp.where(known, values, 0).sum() / known.sum(dtype=values.dtype))
+
+    votes = xp.round(share * num_replicates)
+    agreeing = xp.take_along_axis(votes, xp.maximum(label, 0)[:, None], axis=1)[:, 0]
     # 1 exactly where all agree: compiled division by a constant may round
-    same = jnp.where(agreeing == num_replicates, 1, agreeing / num_replicates).astype(share.dtype)
+    same = xp.where(agreeing == num_replicates, 1, agreeing / num_replicates).astype(share.dtype)
     lower, upper = _wilson(same, num_replicates, alpha)
     value, value_lower, value_upper = (
         of_labelled(x) for x in nogueira_of_votes(share, num_replicates, alpha)
@@ -180,7 +180,7 @@ def stability_of_votes(
     same = of_labelled(same)
     pairwise = of_labelled(agreeing_pairs(votes, num_replicates))
     few = min(num_replicates, num_concepts) < 2  # one vote, or one choice, shows nothing
-    entropy = jnp.full_like(same, jnp.nan) if few else of_labelled(_normalised_entropy(share))
+    entropy = xp.full_like(same, xp.nan) if few else of_labelled(_normalised_entropy(share))
     return Stability(
         top1_agreement=same,
         top1_lower=of_labelled(lower),
@@ -190,33 +190,39 @@ def stability_of_votes(
         nogueira=value,
         nogueira_lower=value_lower,
         nogueira_upper=value_upper,
-        inflated_set=inflated_argmax(share, epsilon),
-        top1_agreement_layer=jnp.nanmean(same),
-        pairwise_agreement_layer=jnp.nanmean(pairwise),
-        normalised_entropy_layer=jnp.nanmean(entropy),
-        nogueira_layer=jnp.nanmean(value),
-        fleiss_kappa=fleiss_kappa(votes, num_replicates, where=labelled),
+        inflated_set=_inflated(share, epsilon),
+        top1_agreement_layer=mean(same),
+        pairwise_agreement_layer=mean(pairwise),
+        normalised_entropy_layer=mean(entropy),
+        nogueira_layer=mean(value),
+        fleiss_kappa=kappa_of_votes(votes, num_replicates, labelled),
         alpha=alpha,
         epsilon=epsilon,
     )
 
 
-def _wilson(share: Array, n: int, alpha: float) -> tuple[Array, Array]:
+def _wilson(share: Any, n: int, alpha: float) -> tuple[Any, Any]:
     """Interval of a binomial proportion (Wilson, 1927)."""
-    z2 = ndtri(jnp.asarray(alpha / 2, share.dtype)) ** 2
+    xp = share.__array_namespace__()
+    z2 = NormalDist().inv_cdf(alpha / 2) ** 2
     centre = share + z2 / (2 * n)
-    half = jnp.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
+    half = xp.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
     # the ends are 0 and 1 exactly where all replicates agree; rounding would miss them
-    low = jnp.where(share == 0, 0, (centre - half) / (1 + z2 / n))
-    high = jnp.where(share == 1, 1, (centre + half) / (1 + z2 / n))
+    low = xp.where(share == 0, 0, (centre - half) / (1 + z2 / n))
+    high = xp.where(share == 1, 1, (centre + half) / (1 + z2 / n))
     return low, high
 
 
-def _normalised_entropy(share: Array) -> Array:
+def _normalised_entropy(share: Any) -> Any:
     """Entropy [U] of the votes cast over the log of the number of concepts, in [0, 1]."""
+    xp = share.__array_namespace__()
     p = share / share.sum(axis=1, keepdims=True)  # NaN where no replicate has a winner
-    entropy = -jnp.where(p == 0, 0, p * jnp.log(jnp.where(p == 0, 1, p))).sum(axis=1)
-    return jnp.clip(entropy / math.log(share.shape[1]), 0, 1)
+    entropy = -xp.where(p == 0, 0, p * xp.log(xp.where(p == 0, 1, p))).sum(axis=1)
+    return xp.clip(entropy / math.log(share.shape[1]), 0, 1)
+
+
+# Compiled on the arrays alone, so that another metric or scheme compiles nothing.
+_compiled = jax.jit(stability_of_votes, static_argnames=("num_replicates", "alpha", "epsilon"))
 
 
 @partial(jax.jit, static_argnames="epsilon")
@@ -262,41 +268,53 @@ def inflated_argmax(weights: ArrayLike, epsilon: float) -> Array:
     w = floating(weights)
     if w.ndim < 1 or w.shape[-1] < 1:
         raise ValueError(f"weights must have shape [..., C], got {w.shape}")
+    return _inflated(w, epsilon)
+
+
+def _inflated(w: Any, epsilon: float) -> Any:
+    """:func:`inflated_argmax`, by NumPy or JAX as the array."""
     if not epsilon > 0:
         raise ValueError(f"epsilon must be above 0, got {epsilon}")
+    xp = w.__array_namespace__()
     num_labels, gap = w.shape[-1], epsilon / math.sqrt(2)
     # distances do not change with a shift, and from the top only small numbers are squared
     top = w.max(axis=-1, keepdims=True)
-    ordered = jnp.sort(w - top, axis=-1, descending=True)
-    place = jnp.broadcast_to(jnp.arange(num_labels), w.shape)
-    start = jnp.zeros_like(ordered[..., :1])
-    sums = jnp.concatenate([start, jnp.cumsum(ordered, axis=-1)], axis=-1)
-    squares = jnp.concatenate([start, jnp.cumsum(ordered**2, axis=-1)], axis=-1)
+    ordered = -xp.sort(top - w, axis=-1)
+    place = xp.broadcast_to(xp.arange(num_labels, dtype=xp.int32), w.shape)
+    start = xp.zeros_like(ordered[..., :1])
+    sums = xp.concatenate([start, xp.cumsum(ordered, axis=-1)], axis=-1)
+    squares = xp.concatenate([start, xp.cumsum(ordered**2, axis=-1)], axis=-1)
 
-    def largest(m: Array, prefix: Array, own: Array) -> Array:
+    def largest(m: Any, prefix: Any, own: Any) -> Any:
         """Sum over the m largest but label j, from sums over all."""
-        with_own = jnp.take_along_axis(prefix, jnp.minimum(m + 1, num_labels), axis=-1) - own
-        return jnp.where(m <= place, jnp.take_along_axis(prefix, m, axis=-1), with_own)
+        with_own = xp.take_along_axis(prefix, xp.minimum(m + 1, num_labels), axis=-1) - own
+        return xp.where(m <= place, xp.take_along_axis(prefix, m, axis=-1), with_own)
 
-    def mean(m: Array) -> Array:
+    def mean(m: Any) -> Any:
         """Where w_j and the m largest meet."""
         k = m.astype(w.dtype)
         return (ordered + largest(m, sums, ordered) + k * gap) / (k + 1)
 
-    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: int, bounds: tuple[Any, Any]) -> tuple[Any, Any]:
         low, high = bounds
-        m = jnp.maximum((low + high + 1) // 2, 1)
-        next_one = jnp.take_along_axis(ordered, jnp.where(m - 1 < place, m - 1, m), axis=-1)
+        m = xp.maximum((low + high + 1) // 2, 1)
+        next_one = xp.take_along_axis(ordered, xp.where(m - 1 < place, m - 1, m), axis=-1)
         capped = next_one + gap > mean(m - 1)
-        return jnp.where(capped, m, low), jnp.where(capped, high, m - 1)
+        return xp.where(capped, m, low), xp.where(capped, high, m - 1)
 
-    bounds = jnp.zeros_like(place), jnp.full_like(place, num_labels - 1)
-    m, _ = lax.fori_loop(0, (num_labels - 1).bit_length(), halve, bounds)
+    bounds = xp.zeros_like(place), xp.full_like(place, num_labels - 1)
+    steps = (num_labels - 1).bit_length()
+    if xp is jnp:
+        bounds = lax.fori_loop(0, steps, halve, bounds)
+    else:
+        for step in range(steps):
+            bounds = halve(step, bounds)
+    m, _ = bounds
     k, t = m.astype(w.dtype), mean(m)
     others = largest(m, squares, ordered**2) + 2 * gap * largest(m, sums, ordered) + k * gap**2
     inside = ordered**2 + others - (k + 1) * t**2 < epsilon**2
     # the larger of two weights is nearer to leading, so the set is all weights above its least
-    least = jnp.where(inside, ordered, jnp.inf).min(axis=-1, keepdims=True)
+    least = xp.where(inside, ordered, xp.inf).min(axis=-1, keepdims=True)
     return w - top >= least
 
 

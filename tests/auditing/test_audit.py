@@ -342,8 +342,9 @@ def test_figures_hold_what_they_say(audited, probe):
     shown = np.concatenate([c.get_offsets() for c in axes[0].collections])
     assert sorted(shown[:, 1]) == pytest.approx(sorted(audited.replication_probability[:6]))
     report.plot_set_sizes(audited, axes[1])
-    heights = [bar.get_height() for bar in axes[1].containers[0]]
-    assert heights == sorted(audited.set_size[:6])
+    heights, edges, _ = axes[1].patches[0].get_data()
+    assert heights.tolist() == sorted(audited.set_size[:6])
+    assert edges.tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]
     np.testing.assert_array_equal(
         axes[1].lines[0].get_ydata(), np.sort(audited.calibrated_set[:6].sum(axis=1))
     )

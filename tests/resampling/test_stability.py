@@ -12,6 +12,7 @@ import scipy.stats
 import sklearn.metrics
 
 import neurotrust_jax as nt
+from neurotrust_jax.resampling.stability_measures import stability_of_votes
 
 TOLERANCE = {"x32": 2e-5, "x64": 1e-10}
 PER_NEURON = (
@@ -92,11 +93,25 @@ def naive(winners, label, num_concepts, alpha):
     return (same / b, interval.low, interval.high, np.mean(pairs), entropy, *chance_corrected)
 
 
+def on_host(boot, **options):
+    """Stability by NumPy, as an audit measures it."""
+    label, share = np.asarray(boot.label), np.asarray(boot.vote_share)
+    found = stability_of_votes(label, share, boot.num_replicates, **options)
+    for value in jax.tree.leaves(found):
+        assert isinstance(value, np.ndarray)
+        assert value.dtype in (share.dtype, bool)
+    return found
+
+
+BY = {"jax": nt.stability, "numpy": on_host}
+
+
 @pytest.mark.both_precisions
 @pytest.mark.parametrize("alpha", [0.05, 0.3])
-def test_measures_of_a_bootstrap_equal_a_loop(alpha, precision):
+@pytest.mark.parametrize("by", BY)
+def test_measures_of_a_bootstrap_equal_a_loop(by, alpha, precision):
     boot, winners, label = random_boot(seed=0)
-    measured = nt.stability(boot, alpha=alpha)
+    measured = BY[by](boot, alpha=alpha)
     ours = np.stack([np.asarray(getattr(measured, name)) for name in PER_NEURON], axis=1)
     assert np.isnan(ours[2]).all()
     kept = np.flatnonzero(label >= 0)
@@ -120,15 +135,28 @@ def test_measures_come_out_of_jit(precision):
 
 
 @pytest.mark.both_precisions
-def test_perfect_agreement_is_one_exactly():
+@pytest.mark.parametrize("by", BY)
+def test_perfect_agreement_is_one_exactly(by):
     boot = boot_of(np.tile([0, 1, 2, 3], (49, 1)), [0, 1, 2, 3], 4)
-    measured = nt.stability(boot)
+    measured = BY[by](boot)
     for name in ("top1_agreement", "top1_upper", "pairwise_agreement"):
         assert (np.asarray(getattr(measured, name)) == 1).all()
     assert (np.asarray(measured.normalised_entropy) == 0).all()
     np.testing.assert_allclose(np.asarray(measured.nogueira_lower), 1, atol=1e-5)
     np.testing.assert_allclose(float(measured.fleiss_kappa), 1, rtol=1e-5)
     assert (np.asarray(measured.inflated_set) == np.eye(4, dtype=bool)).all()
+
+
+@pytest.mark.both_precisions
+def test_numpy_and_jax_find_the_same_inflated_sets(precision):
+    rng = np.random.default_rng(0)
+    votes = rng.multinomial(1000, rng.dirichlet(np.full(40, 0.2), 300))
+    share = np.asarray(jnp.asarray(votes / 1000, float))
+    label = share.argmax(axis=1).astype(np.int32)
+    for epsilon in (0.02, 0.1, 0.7):
+        ours = stability_of_votes(label, share, 1000, epsilon=epsilon).inflated_set
+        assert (ours == np.asarray(nt.inflated_argmax(share, epsilon))).all()
+        assert 1 < ours.sum(axis=1).mean() < 40
 
 
 def test_even_votes_are_unstable():
@@ -139,9 +167,10 @@ def test_even_votes_are_unstable():
     assert np.asarray(measured.inflated_set).all()
 
 
-def test_what_the_data_do_not_define_is_nan():
+@pytest.mark.parametrize("by", BY)
+def test_what_the_data_do_not_define_is_nan(by):
     def undefined(winners, label, num_concepts):
-        measured = nt.stability(boot_of(winners, label, num_concepts))
+        measured = BY[by](boot_of(winners, label, num_concepts))
         names = (*PER_NEURON, *(f"{name}_layer" for name in MEANS), "fleiss_kappa")
         values = {name: np.atleast_1d(np.asarray(getattr(measured, name))) for name in names}
         for name, value in values.items():
@@ -176,6 +205,8 @@ def test_options_out_of_range_raise():
         lambda: nt.stability(boot, alpha=0.0),
         lambda: nt.stability(boot, alpha=1.0),
         lambda: nt.stability(boot, epsilon=0.0),
+        lambda: on_host(boot, epsilon=0.0),
+        lambda: on_host(boot, alpha=0.0),
         lambda: nt.resampling.nogueira(ones, alpha=2.0),
         lambda: nt.resampling.nogueira(ones[0]),
         lambda: nt.resampling.jaccard(ones[0]),
