@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .._numerics.sums import TiledTotal, Tiling, column_total, tiled_total, tiling
+from .digits import digits_fit, digits_of_ranks
 from .draws import Drawn, exact_product, is_small
 from .row_index import RowLists
 
@@ -35,6 +36,9 @@ class NeuronView(NamedTuple):
         Whether the view takes one value only.
     hits : Array [k, C], or None
         Weight of the active rows with each concept, where groups are listed.
+    digits : tuple of Array [n + 1, b] of int8, or None
+        Digits of the view on all samples, in the order of the samples, times the weights and twice
+        their sum. None where these are no whole numbers, or where bytes are not quick.
     """
 
     terms: Callable[[Array | None], tuple[Array, Array]]
@@ -44,6 +48,7 @@ class NeuronView(NamedTuple):
     square: Array
     constant: Array
     hits: Array | None = None
+    digits: tuple[Array, ...] | None = None
 
 
 def read_neuron(lists: RowLists, v: Array, drawn: Drawn) -> NeuronView:
@@ -193,23 +198,52 @@ def _read_ranked(lists: RowLists, v: Array, drawn: Drawn) -> NeuronView:
         constant = jnp.where(base.weight > 0, listed <= 0, constant)
     corrections = None
     if place is not None:
-        corrections, squares = _tie_corrections(ordered, place, lowest + highest, rank, drawn)
+        corrections, squares = _tie_corrections(ordered, place, lowest + highest, drawn)
         square = square + squares
     terms = _terms(ordered, (first, last, place), weighted, drawn)
-    return NeuronView(terms, corrections, offset, jnp.zeros_like(total), square, constant)
+    view = NeuronView(terms, corrections, offset, jnp.zeros_like(total), square, constant)
+    if base is None and digits_fit(len(ordered.order), is_small(drawn.weights)):
+        view = view._replace(digits=_digits(ordered, None if place is not None else twice, drawn))
+    return view
+
+
+def _digits(ordered: _SortedWeights, twice: Array | None, drawn: Drawn) -> tuple[Array, ...]:
+    """The ``digits`` of a :class:`NeuronView` of which all rows are listed.
+
+    The order of the samples is the same for all neurons: no concept has to be reordered. ``twice``
+    is None where the ranks are those of untied samples.
+    """
+    size = ordered.order.shape[0]
+    # a place for the last row of weights too, which are 0
+    place = (
+        jnp.zeros(size + 1, jnp.int32)
+        .at[ordered.order]
+        .set(jnp.arange(size, dtype=jnp.int32), unique_indices=True)
+    )
+    weights = drawn.weights.astype(jnp.int32)
+    sums = ordered.up_to.before.dtype
+    # written once, since XLA would gather again for every digit
+    if twice is None:
+        up_to = lax.optimization_barrier(ordered.up_to.at(place, sums))
+        twice = 2 * up_to.astype(jnp.int32) - weights
+    else:
+        in_order = lax.optimization_barrier(twice.astype(jnp.int32))
+        twice = lax.optimization_barrier(in_order.at[place].get(mode="promise_in_bounds"))
+    weighted = weights * (twice - drawn.total.astype(jnp.int32))
+    return digits_of_ranks(weighted)
 
 
 def _tie_corrections(
-    ordered: _SortedWeights, place: Array, twice: Array, rank: Array, drawn: Drawn
+    ordered: _SortedWeights, place: Array, twice: Array, drawn: Drawn
 ) -> tuple[tuple[Array, Array], Array]:
-    """What the terms of the tied rows lack if ``rank`` takes them as untied, and their squares.
+    """What the terms of the tied rows lack that are ranked as if untied, and their squares.
 
     A few rows are corrected, because a scatter into the terms would copy the whole list.
     """
     size = ordered.order.shape[0]
     inside = jnp.minimum(place, size - 1)
     w, true = ordered.at(ordered.weights, inside), ordered.rank(twice, inside[:, None])
-    false = ordered.at(rank, inside)
+    false = ordered.rank(2 * ordered.up_to.at(inside, ordered.dtype) - w, inside[:, None])
     lacking = jnp.where((place < size)[:, None], w * (true - false), 0)
     end = drawn.weights.shape[0] - 1
     rows = jnp.where(place < size, ordered.order.at[inside].get(), end)

@@ -101,6 +101,11 @@ class RowIndex(NamedTuple):
     present: Array
     unit_weight: Array | None = None
 
+    @property
+    def ranks_all(self) -> bool:
+        """Whether all samples of some neurons are listed in order."""
+        return any(x.ties is not None and x.ties.below is None for x in self.lists)
+
 
 def rows_fit(probe: Probe, metric: Metric, scheme: Scheme) -> bool:
     """Whether a metric's replicates can be computed from listed rows.

@@ -18,6 +18,7 @@ from .._numerics.packing import Blocks, Steps
 from .._numerics.sums import Sums
 from ..metrics.table import Metric
 from .candidates import stable_scale
+from .digits import product_of_digits
 from .draws import Drawn, drawn_of, exact_product
 from .neuron_view import NeuronView, read_neuron
 from .room import NUM_PILOT
@@ -157,7 +158,10 @@ def _value(
         present = index.present.at[some[:, None], rows[None, :]].get(mode="promise_in_bounds")
         return exact_product(present, weighted, c.dtype)
 
-    if steps is None:
+    if steps is None and read.digits is not None:
+        present = index.present.at[some].get(mode="promise_in_bounds")
+        both = product_of_digits(present, read.digits, c.dtype) / (2 * drawn.total)
+    elif steps is None:
         both = product(*read.terms(None))
     else:
         both = lax.fori_loop(

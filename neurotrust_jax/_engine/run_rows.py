@@ -19,6 +19,7 @@ from .._runtime.devices import divided, on_host
 from ..metrics.table import Metric
 from ..probing.probe import Probe
 from .candidates import Candidates, may_matter
+from .digits import digits_fit
 from .draws import draw_chunk, pilot_and_chunks
 from .inputs import ReplicateInputs
 from .room import Room
@@ -27,6 +28,7 @@ from .rows import rows_replicates, rows_similarity, rows_spread
 
 __all__ = ["run_rows", "similarity_of_rows"]
 
+START_OF_DIGITS = 128  # cost of a block, in columns: the digits are packed again for each
 ROUNDING = 1e-5  # of a similarity, far above that of single precision
 
 
@@ -65,12 +67,16 @@ def run_rows(inputs: ReplicateInputs, pairs: Pairs, progress: Progress | None) -
     # a large group drawn several times would not fit into the few bits of a count
     single = probe.groups is None and bool((probe.weights == 1).all())
     scheme = inputs.draw.scheme
+    counts = single and scheme.whole_counts and scheme.small_counts
     pilot, chunk = pilot_and_chunks(
         inputs.draw, room.replicates, inputs.mesh, draw_chunk, index, probe.weights, probe.groups,
-        num_units=probe.num_units, counts=single and scheme.whole_counts and scheme.small_counts,
+        num_units=probe.num_units, counts=counts,
     )  # fmt: skip
     plan = _plan(inputs, pairs, pilot)
-    parts = with_steps(index, pack_pairs(plan.first, num_neurons, room.pairs))
+    by_digits = index.ranks_all and digits_fit(probe.num_samples, counts)
+    start_cost = START_OF_DIGITS if by_digits else None
+    packed = pack_pairs(plan.first, num_neurons, room.pairs, start_cost=start_cost)
+    parts = with_steps(index, packed)
     own = [part.find(plan.followed, num_concepts) for part in parts]
     places = pad_to_equal_length([place for _, place in own])
     num_followed = len(plan.followed[0])

@@ -127,17 +127,24 @@ def places_in_lists(lengths: np.ndarray) -> np.ndarray:
 
 
 def pack_pairs(
-    pairs: Pairs, num_neurons: int, room: int, like: PackedPairs | None = None
+    pairs: Pairs,
+    num_neurons: int,
+    room: int,
+    like: PackedPairs | None = None,
+    *,
+    start_cost: int | None = None,
 ) -> list[PackedPairs]:
     """Put pairs (sorted by neuron, then by concept) into parts of at most ``room`` places each.
 
     A part holds whole neurons, at least one; all parts have one shape, that of the part ``like``
-    if given and if every neuron's pairs fit into it.
+    if given and if every neuron's pairs fit into it. ``start_cost`` is what a block costs before
+    its first column, in columns; it follows from the processor unless given.
     """
     neuron, concept = pairs
     count = np.bincount(neuron, minlength=num_neurons)
     if like is None:
-        start_cost = START_ON_CPU if jax.default_backend() == "cpu" else START_ELSEWHERE
+        if start_cost is None:
+            start_cost = START_ON_CPU if jax.default_backend() == "cpu" else START_ELSEWHERE
         width = min(WIDTHS, key=lambda w: (-(-count // w)).sum() * (start_cost + w))
         most_neurons, least_blocks = num_neurons, 0
     else:

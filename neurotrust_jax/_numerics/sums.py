@@ -228,8 +228,8 @@ def tiled_total(x: Array, dtype: Any, tiling: Tiling) -> TiledTotal:
     through memory as they are. A tile's sum must fit into the type of ``x``; all of them are
     added up in ``dtype``.
     """
-    size, tile, slabs = tiling
-    if slabs:
+    tile = tiling.tile
+    if tiling.slabs:
         # sums of a tile's counts are exact in bfloat16 up to 256
         narrow = jnp.bfloat16 if x.dtype == jnp.uint8 else x.dtype
         up_to = jnp.tril(jnp.ones((tile, tile), narrow))
@@ -238,13 +238,31 @@ def tiled_total(x: Array, dtype: Any, tiling: Tiling) -> TiledTotal:
         ).reshape(x.shape)
         each = within[-tiling.tiles :].astype(dtype)
     else:
-        tiled = jnp.pad(x, ((0, tiling.tiles * tile - size), (0, 0))).reshape(-1, tile, x.shape[1])
-        rows = [tiled[:, 0]]
-        for j in range(1, tile):
-            rows.append(rows[-1] + tiled[:, j])
+        rows = _within_tiles(x, tile)
         within = jnp.stack(rows, axis=1).reshape(-1, x.shape[1])
-        each = rows[-1].astype(dtype)
+        each = rows[-1]
+        if jnp.issubdtype(x.dtype, jnp.integer):
+            return TiledTotal(within, _whole_before(each.astype(jnp.int32)).astype(dtype), tiling)
+        each = each.astype(dtype)
     return TiledTotal(within, running_total(each) - each, tiling)
+
+
+def _within_tiles(x: Array, tile: int) -> list[Array]:
+    """Sums up to the first, second ... row of every tile of ``x`` [rows, d]: [tiles, d] each."""
+    tiled = jnp.pad(x, ((0, -len(x) % tile), (0, 0))).reshape(-1, tile, x.shape[1])
+    rows = [tiled[:, 0]]
+    for j in range(1, tile):
+        rows.append(rows[-1] + tiled[:, j])
+    return rows
+
+
+def _whole_before(x: Array) -> Array:
+    """Sum of the rows of whole numbers ``x`` [rows, d] before each one, tile by tile."""
+    rows = _within_tiles(x, TILE)
+    before = jnp.stack([jnp.zeros_like(rows[0]), *rows[:-1]], axis=1)
+    if len(rows[0]) > 1:
+        before = before + _whole_before(rows[-1])[:, None]
+    return before.reshape(-1, x.shape[1])[: len(x)]
 
 
 def column_total(x: Array) -> Array:

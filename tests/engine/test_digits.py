@@ -1,0 +1,76 @@
+"""Products by digits are exact, and replicates of ranks by them are those of the plain formula."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import rankdata
+
+import neurotrust_jax as nt
+from neurotrust_jax._engine import digits, neuron_view
+from neurotrust_jax._numerics.sums import tiled_total, tiling
+
+
+def test_digits_hold_every_number_up_to_the_largest():
+    # all digits 127 make the largest positive number, which is nearer to 0 than the smallest
+    for number, largest in ((1, 127), (2, 32639), (3, 8355711)):
+        assert digits.digits_needed(largest) == number
+        assert digits.digits_needed(largest + 1) == number + 1
+        values = np.array([-largest, -largest + 1, -256, -129, -1, 0, 1, 127, largest], np.int32)
+        values = np.clip(values, -largest, largest)[:, None]
+        parts = digits.digits_of(jnp.asarray(values), number)
+        assert_array_equal(sum(np.asarray(x, int) * 256**k for k, x in enumerate(parts)), values)
+
+
+def test_a_product_of_digits_is_the_product_of_whole_numbers():
+    rng = np.random.default_rng(0)
+    present = rng.random((9, 301)) < 0.3
+    values = rng.integers(-300_000, 300_000, (301, 17)).astype(np.int32)
+    found = digits.product_of_digits(present, digits.digits_of(values, 3), jnp.float32)
+    # the sums have more than 24 bits: nothing but the last rounding may be lost
+    true = present.astype(np.int64) @ values.astype(np.int64)
+    assert_array_equal(found, true.astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 300, 5000])
+def test_sums_of_counts_by_tiles_are_exact(size):
+    counts = np.random.default_rng(size).poisson(1.0, (size, 3)).astype(np.uint8)
+    found = tiled_total(jnp.asarray(counts), jnp.uint16, tiling(size)).whole(jnp.int32)
+    stored = np.asarray(tiling(size).places())
+    assert_array_equal(
+        np.asarray(found)[stored < size], np.cumsum(counts, 0, int)[stored[stored < size]]
+    )
+
+
+@pytest.mark.parametrize("decimals", [6, 2, 1])  # no ties, a few, and many
+def test_replicates_of_ranks_by_digits_are_those_of_the_plain_formula(decimals, monkeypatch):
+    rng = np.random.default_rng(decimals)
+    n, num_neurons, num_concepts, number = 400, 5, 12, 40
+    concepts = rng.random((n, num_concepts)) < rng.uniform(0.05, 0.4, num_concepts)
+    activations = rng.standard_normal((n, num_neurons)).round(decimals)
+    probe = nt.make_probe(activations.astype(np.float32), concepts)
+    used = []
+
+    def watched(values):
+        used.append(values.shape)
+        return digits.digits_of_ranks(values)
+
+    monkeypatch.setattr(digits, "bytes_are_fast", lambda: True)
+    monkeypatch.setattr(neuron_view, "digits_of_ranks", watched)
+    key = jax.random.key(0)
+    jax.clear_caches()
+    boot = nt.bootstrap(key, probe, "auroc", num_replicates=number, strategy="screened")
+    jax.clear_caches()
+    if jax.default_backend() == "cpu":
+        assert used
+    weights = np.asarray(nt.resampling.bootstrap_weights(key, probe, num_replicates=number))
+    for b, w in enumerate(np.asarray(weights, np.int64)):
+        rows = np.repeat(np.arange(n), w)
+        c = concepts[rows].astype(float)
+        for u in range(num_neurons):
+            rank = rankdata(np.asarray(probe.activations)[rows, u])
+            m = c.sum(0)
+            true = (rank @ c - m * (m + 1) / 2) / (m * (n - m))
+            assert_allclose(boot.winning_similarity[b, u], np.nanmax(true), rtol=0, atol=1e-6)
+            assert true[boot.winners[b, u]] >= np.nanmax(true) - 1e-6
