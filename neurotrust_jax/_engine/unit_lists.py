@@ -7,6 +7,8 @@ active, in place of one over its active rows, and weights of groups in place of 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,13 +19,15 @@ from ..metrics.metric import Metric
 from ..metrics.unit_sums import sums_of_pairs
 from ..probing.active_rows import list_active
 from ..probing.probe import Probe
-from .row_index import RowIndex, RowLists, lengths_together
+from .row_index import RowIndex, RowLists
 
 __all__ = ["active_units"]
 
 SHARE = 0.8  # of the samples; as many groups are worth no sums
 ROOM = 2**26  # sums of concepts that all lists may hold
 ROOM_OF_ONE = 2**24  # the same, where all are of one length
+SHRINK = 4  # ratio of two lengths after each other
+LEAST = 16  # groups of the shortest lists
 
 
 def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
@@ -37,11 +41,11 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
     count = np.bincount(neuron, minlength=probe.num_neurons)
     every = np.arange(probe.num_neurons)
     # one size, where there is room for it, so that all blocks of a layer have the same shapes
-    size = min(1 << max(int(count.max(initial=1)) - 1, 0).bit_length(), num_units)
+    size = min(_power_of_two(int(count.max(initial=1))), num_units)
     sizes = [(every, size)]
     if size * probe.num_neurons * probe.num_concepts > ROOM_OF_ONE:
-        sizes = list(lengths_together(every, count, num_units, 2))
-    if sum(len(own) * size for own, size in sizes) * probe.num_concepts > ROOM:
+        sizes = list(_by_size(count, size))
+    if sum(_power_of_two(len(own)) * size for own, size in sizes) * probe.num_concepts > ROOM:
         return None
     weighted = probe.weights[:, None] * probe.present.astype(probe.weights.dtype)
     weight, hits = sums_of_pairs(weighted, probe.weights, rows, first)
@@ -51,6 +55,8 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
     for own, size in sizes:
         kind[own], place[own] = len(lists), np.arange(len(own))
         pairs = [np.arange(starts[u], starts[u + 1]) for u in own]
+        if len(sizes) > 1:  # lists of no group fill up, so that few shapes are compiled
+            pairs += [np.zeros(0, int)] * (_power_of_two(len(own)) - len(own))
         units = table_of([unit[x] for x in pairs], size, num_units)
         at = table_of(pairs, size, len(weight))
         lists.append(
@@ -64,3 +70,21 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
     of_units = (per_unit(x, probe.groups, num_units) for x in (weighted, probe.weights[:, None]))
     present, weights = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
     return RowIndex(tuple(lists), jax.device_put(kind), jax.device_put(place), present, weights)
+
+
+def _power_of_two(number: int) -> int:
+    """The smallest power of 2 from a number on."""
+    return 1 << max(number - 1, 0).bit_length()
+
+
+def _by_size(count: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Divide neurons by the length of their lists: which, and the size these are filled up to."""
+    while True:
+        smaller = size // SHRINK
+        last = smaller < LEAST
+        some = np.flatnonzero((count <= size) & (last | (count > smaller)))
+        if len(some):
+            yield some, size
+        if last:
+            return
+        size = smaller

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse import csr_array
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import active_units, row_index, unit_lists
+from neurotrust_jax._engine import active_units, unit_lists
 from neurotrust_jax.resampling.halves import draw_parts
 from neurotrust_jax.resampling.part_scores import score_parts
 
@@ -78,7 +78,7 @@ def test_sums_per_group_equal_a_loop():
 def test_parts_from_lists_of_several_lengths_equal_a_loop(monkeypatch):
     """Neurons of few and of many groups; a concept that is always there is undefined."""
     monkeypatch.setattr(unit_lists, "ROOM_OF_ONE", 0)
-    monkeypatch.setattr(row_index, "WASTE", 0)
+    monkeypatch.setattr(unit_lists, "LEAST", 1)
     probe, metric = grouped(True, False), nt.METRICS["iou"]
     assert len(active_units(probe, metric).lists) > 1
     parts = draw_parts(KEY, probe, 3, 1)
