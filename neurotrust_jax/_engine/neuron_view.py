@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from .._numerics.byte_products import digits_fit, digits_of_ranks
 from .._numerics.sums import TiledTotal, Tiling, column_total, tiled_total, tiling
-from .digits import digits_fit, digits_of_ranks
 from .draws import Drawn, exact_product, is_small
 from .row_index import RowLists
 

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from .._numerics.byte_products import MANY, product_of_digits
 from .._numerics.moments import standard_deviation
 from .._numerics.packing import Blocks, Steps
 from .._numerics.sums import Sums
 from ..metrics.table import Metric
 from .candidates import stable_scale
-from .digits import product_of_digits
 from .draws import Drawn, drawn_of, exact_product
 from .neuron_view import NeuronView, read_neuron
 from .room import NUM_PILOT
@@ -158,7 +158,7 @@ def _value(
         present = index.present.at[some[:, None], rows[None, :]].get(mode="promise_in_bounds")
         return exact_product(present, weighted, c.dtype)
 
-    if steps is None and read.digits is not None:
+    if steps is None and read.digits is not None and len(concept) >= MANY:
         present = index.present.at[some].get(mode="promise_in_bounds")
         both = product_of_digits(present, read.digits, c.dtype) / (2 * drawn.total)
     elif steps is None:

@@ -13,13 +13,13 @@ import jax
 import numpy as np
 from jax import Array
 
+from .._numerics.byte_products import MANY, digits_fit
 from .._numerics.packing import PackedPairs, Pairs, pack_pairs, pad_to_equal_length, pairs_where
 from .._runtime.chunks import Progress, Scattered, in_chunks
 from .._runtime.devices import divided, on_host
 from ..metrics.table import Metric
 from ..probing.probe import Probe
 from .candidates import Candidates, may_matter
-from .digits import digits_fit
 from .draws import draw_chunk, pilot_and_chunks
 from .inputs import ReplicateInputs
 from .room import Room
@@ -73,7 +73,8 @@ def run_rows(inputs: ReplicateInputs, pairs: Pairs, progress: Progress | None) -
         num_units=probe.num_units, counts=counts,
     )  # fmt: skip
     plan = _plan(inputs, pairs, pilot)
-    by_digits = index.ranks_all and digits_fit(probe.num_samples, counts)
+    many = len(plan.first[0]) >= MANY * num_neurons
+    by_digits = many and index.ranks_all and digits_fit(probe.num_samples, counts)
     start_cost = START_OF_DIGITS if by_digits else None
     packed = pack_pairs(plan.first, num_neurons, room.pairs, start_cost=start_cost)
     parts = with_steps(index, packed)

@@ -43,6 +43,7 @@ from .._engine import (
     rows_fit,
     similarity_of_counts,
 )
+from .._numerics.byte_products import by_bytes, whole_product
 from .._numerics.ranks import Ranking
 from .._numerics.sums import Sums, running_total, weighted_total
 from ..metrics.metric import Metric
@@ -253,7 +254,8 @@ def _by_ranks(
     width = 2 * -(-num_parts // (2 * steps))
     steps = -(-num_parts // width)
     filled = jnp.pad(rows, ((0, steps * width - num_parts), (0, 0)))
-    concepts = present.T.astype(unit.dtype)
+    by_digits = by_bytes(num_samples) and share.dtype == jnp.int32
+    concepts = present.T.astype(jnp.int8 if by_digits else unit.dtype)
     batch = None if jax.default_backend() == "cpu" else min(NEURONS, ranking.order.shape[1])
 
     def step(rows: Array) -> tuple[Array, Array, Sums]:
@@ -288,18 +290,22 @@ def _on_ranked_parts(
     """Similarities [P, C], labels [P], and crossed sums [P], of one neuron."""
     rows, columns, size, positives, defined = ranked
     order, first, last = ranking
-    dtype = concepts.dtype
+    dtype = unit.dtype
     total = running_total(columns[order])
     below = jnp.concatenate([jnp.zeros_like(total[:1]), total])
     # twice the rank among the part's own samples, less its mean
     centred = below[first] + below[last] - below[-1:]
     # written once, since XLA would gather it again for each of its uses
-    own = lax.optimization_barrier(jnp.where(rows, centred, 0).astype(dtype))
+    whole = lax.optimization_barrier(jnp.where(rows, centred, 0))
+    own = whole.astype(dtype)
     weighted = own if columns.dtype == jnp.int32 else share[:, None] * own
     total, positive = unit * size.astype(dtype), unit * positives.astype(dtype)
     step = 1 / jnp.where(size > 0, 2 * size, 1).astype(dtype)  # from these to the view of ranks
     # a CPU is slower with the ranks as the left factor, which it would turn first
-    product = jnp.matmul(concepts, weighted, precision=lax.Precision.HIGHEST).T
+    if columns.dtype == jnp.int32:
+        product = whole_product(concepts, whole, len(order), dtype).T
+    else:
+        product = jnp.matmul(concepts, weighted, precision=lax.Precision.HIGHEST).T
     fc = unit * step * product
     squares = (weighted * own).sum(axis=0)[:, None]  # 0 where all samples of a part tie
     ff = unit * step**2 * squares

@@ -26,26 +26,13 @@ UNITS = "test_unit_lists.py"
 PARTS_OF_LISTS = "test_unit_lists.py::test_parts_from_lists_of_several_lengths_equal_a_loop"
 PART_LOOP = "test_part_scores.py -k 'equals_a_loop and iou'"
 
-DIGITS = "test_digits.py"
-
 MUTANTS = [
-    *of(
-        "_engine/digits.py",
-        ("digits_needed", "127 * (256**number - 1) // 255", "128 * (256**number - 1) // 255",
-         f"{DIGITS}::test_digits_hold_every_number_up_to_the_largest"),
-        ("digits_of", "128 * (256**number - 1) // 255", "127 * (256**number - 1) // 255",
-         f"{DIGITS}::test_digits_hold_every_number_up_to_the_largest"),
-        ("product_of_digits", "highest + carry", "highest",
-         f"{DIGITS}::test_a_product_of_digits_is_the_product_of_whole_numbers"),
-        ("product_of_digits", "x + carry", "x",
-         f"{DIGITS}::test_a_product_of_digits_is_the_product_of_whole_numbers"),
-    ),
     *of(
         "_engine/neuron_view.py",
         ("_digits", "2 * up_to.astype(jnp.int32) - weights", "2 * up_to.astype(jnp.int32)",
-         "test_digits.py -k plain_formula"),
+         "test_byte_products.py -k plain_formula"),
         ("_digits", "ordered.up_to.before.dtype",
-         "ordered.up_to.within.dtype", "test_digits.py -k plain_formula"),
+         "ordered.up_to.within.dtype", "test_byte_products.py -k plain_formula"),
         ("_SortedWeights.around",
          "self.up_to.at(first, self.dtype) - self.at(self.weights, first)",
          "self.up_to.at(first, self.dtype)", rows("auroc")),

@@ -14,7 +14,24 @@ TWICE = "test_metrics.py::test_the_two_ways_to_rank_agree"
 TILES = "test_resampling.py::test_running_total_is_a_cumulative_sum"
 FOLDED = "test_comparison.py::test_cross_fitting_equals_a_loop_over_folds"
 
+DIGITS = "test_byte_products.py"
+
 MUTANTS = [
+    *of(
+        "_numerics/byte_products.py",
+        ("whole_product", "digits_of(values, digits_needed(largest))", "digits_of(values, 1)",
+         f"{DIGITS}::test_products_of_whole_numbers"),
+        ("by_bytes", "digits_needed(largest) < MOST_DIGITS", "digits_needed(largest) > 0",
+         f"{DIGITS}::test_products_of_whole_numbers"),
+        ("digits_needed", "127 * (256**number - 1) // 255", "128 * (256**number - 1) // 255",
+         f"{DIGITS}::test_digits_hold_every_number_up_to_the_largest"),
+        ("digits_of", "128 * (256**number - 1) // 255", "127 * (256**number - 1) // 255",
+         f"{DIGITS}::test_digits_hold_every_number_up_to_the_largest"),
+        ("product_of_digits", "highest + carry", "highest",
+         f"{DIGITS}::test_a_product_of_digits_is_the_product_of_whole_numbers"),
+        ("product_of_digits", "x + carry", "x",
+         f"{DIGITS}::test_a_product_of_digits_is_the_product_of_whole_numbers"),
+    ),
     *of(
         "_numerics/ranks.py",
         ("mid_ranks", "(low + high) / (2 * below[-1:])", "low / below[-1:]", loop("auroc")),
@@ -36,7 +53,7 @@ MUTANTS = [
          f"{WEIGHTS} -k [cosine"),
         ("tiled_total", "running_total(each) - each", "running_total(each)",
          "test_resampling.py::test_running_total_is_a_cumulative_sum"),
-        ("tiled_total", "rows[-1].astype(dtype)", "rows[-1]",
+        ("tiled_total", "_whole_before(each.astype(jnp.int32))", "_whole_before(each)",
          "test_resampling.py::test_running_total_is_a_cumulative_sum"),
         ("_row_by_row.compensated", "row - excess", "row - 0 * excess",
          "test_resampling.py::test_running_total_keeps_its_digits"),

@@ -8,7 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rankdata
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import digits, neuron_view
+from neurotrust_jax._engine import neuron_view, rows, run_rows
+from neurotrust_jax._numerics import byte_products as digits
 from neurotrust_jax._numerics.sums import tiled_total, tiling
 
 
@@ -43,10 +44,25 @@ def test_sums_of_counts_by_tiles_are_exact(size):
     )
 
 
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("largest", [100, 10_000, 32_639, 40_000])
+def test_products_of_whole_numbers(fast, largest, monkeypatch):
+    """Those of three digits are left to floating-point numbers, which round them."""
+    monkeypatch.setattr(digits, "bytes_are_fast", lambda: fast)
+    rng = np.random.default_rng(5)
+    a = rng.random((7, 300)) < 0.4
+    values = rng.integers(-largest, largest + 1, (300, 5)).astype(np.int32)
+    found = digits.whole_product(jnp.asarray(a), jnp.asarray(values), largest, jnp.float32)
+    assert digits.by_bytes(largest) == (fast and largest < 32_640)
+    assert found.dtype == jnp.float32
+    assert_allclose(found, a.astype(int) @ values, rtol=1e-6)
+
+
 @pytest.mark.parametrize("decimals", [6, 2, 1])  # no ties, a few, and many
 def test_replicates_of_ranks_by_digits_are_those_of_the_plain_formula(decimals, monkeypatch):
     rng = np.random.default_rng(decimals)
-    n, num_neurons, num_concepts, number = 400, 5, 12, 40
+    # of a shape that no other test has, since the way is chosen where it is compiled
+    n, num_neurons, num_concepts, number = 397 - decimals, 5, 12, 40
     concepts = rng.random((n, num_concepts)) < rng.uniform(0.05, 0.4, num_concepts)
     activations = rng.standard_normal((n, num_neurons)).round(decimals)
     probe = nt.make_probe(activations.astype(np.float32), concepts)
@@ -58,18 +74,18 @@ def test_replicates_of_ranks_by_digits_are_those_of_the_plain_formula(decimals, 
 
     monkeypatch.setattr(digits, "bytes_are_fast", lambda: True)
     monkeypatch.setattr(neuron_view, "digits_of_ranks", watched)
+    for module in (rows, run_rows):
+        monkeypatch.setattr(module, "MANY", 1)
     key = jax.random.key(0)
-    jax.clear_caches()
     boot = nt.bootstrap(key, probe, "auroc", num_replicates=number, strategy="screened")
-    jax.clear_caches()
     if jax.default_backend() == "cpu":
         assert used
     weights = np.asarray(nt.resampling.bootstrap_weights(key, probe, num_replicates=number))
     for b, w in enumerate(np.asarray(weights, np.int64)):
-        rows = np.repeat(np.arange(n), w)
-        c = concepts[rows].astype(float)
+        drawn = np.repeat(np.arange(n), w)
+        c = concepts[drawn].astype(float)
         for u in range(num_neurons):
-            rank = rankdata(np.asarray(probe.activations)[rows, u])
+            rank = rankdata(np.asarray(probe.activations)[drawn, u])
             m = c.sum(0)
             true = (rank @ c - m * (m + 1) / 2) / (m * (n - m))
             assert_allclose(boot.winning_similarity[b, u], np.nanmax(true), rtol=0, atol=1e-6)

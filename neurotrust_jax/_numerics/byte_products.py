@@ -12,12 +12,22 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
-__all__ = ["digits_fit", "digits_needed", "digits_of", "digits_of_ranks", "product_of_digits"]
+__all__ = [
+    "MANY",
+    "by_bytes",
+    "digits_fit",
+    "digits_needed",
+    "digits_of",
+    "digits_of_ranks",
+    "product_of_digits",
+    "whole_product",
+]
 
 BASE_BITS = 8
 MOST_DIGITS = 3  # more take as long as a product in single precision
+MANY = 64  # concepts of a neuron; for fewer, forming the digits takes longer than they save
 MOST_DRAWN = 32  # a sample is drawn as often with probability 1e-36
 
 
@@ -89,3 +99,18 @@ def product_of_digits(a: Array, digits: tuple[Array, ...], dtype: Any) -> Array:
     for x in reversed(carried):
         found = found * 2**BASE_BITS + x.astype(dtype)
     return found
+
+
+def by_bytes(largest: int) -> bool:
+    """Whether whole numbers up to ``largest`` are quicker to multiply with 0 and 1 by bytes."""
+    return digits_needed(largest) < MOST_DIGITS and bytes_are_fast()
+
+
+def whole_product(a: Array, values: Array, largest: int, dtype: Any) -> Array:
+    """Product of ``a`` [m, k] of 0 and 1 with whole numbers [k, b] up to ``largest``, in ``dtype``.
+
+    It is exact where :func:`by_bytes`, and else one of ``dtype``.
+    """
+    if by_bytes(largest):
+        return product_of_digits(a, digits_of(values, digits_needed(largest)), dtype)
+    return jnp.matmul(a.astype(dtype), values.astype(dtype), precision=lax.Precision.HIGHEST)
