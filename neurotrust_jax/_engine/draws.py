@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh
 
+from .._numerics.byte_products import bytes_are_fast, product_of_bytes
 from .._numerics.sums import column_total
 from .._runtime.devices import divided
 from ..schemes import Scheme, draw_all
@@ -137,10 +138,15 @@ def _concept_totals(present: Array, drawn: Array, dtype: Any) -> Array:
 
 
 def exact_product(a: Array, b: Array, dtype: Any) -> Array:
-    """Product of 0/1 and of weights: small counts are exact in bfloat16, where that is faster."""
+    """Product of 0/1 and of weights: small counts by bytes or in bfloat16, where that is faster.
+
+    Both are exact.
+    """
     wide = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
     if not (is_small(a) and is_small(b)):
         return wide(a.astype(dtype), b.astype(dtype))
+    if bytes_are_fast():
+        return product_of_bytes(a.astype(jnp.int8), b.astype(jnp.int8)).astype(dtype)
 
     def narrow(a: Array, b: Array) -> Array:
         a, b = a.astype(jnp.bfloat16), b.astype(jnp.bfloat16)

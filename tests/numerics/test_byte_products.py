@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rankdata
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import neuron_view, rows, run_rows
+from neurotrust_jax._engine import draws, neuron_view, rows, run_rows
 from neurotrust_jax._numerics import byte_products as digits
 from neurotrust_jax._numerics.sums import tiled_total, tiling
 
@@ -56,6 +56,16 @@ def test_products_of_whole_numbers(fast, largest, monkeypatch):
     assert digits.by_bytes(largest) == (fast and largest < 32_640)
     assert found.dtype == jnp.float32
     assert_allclose(found, a.astype(int) @ values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_products_of_small_counts_are_exact(fast, monkeypatch):
+    monkeypatch.setattr(draws, "bytes_are_fast", lambda: fast)
+    rng = np.random.default_rng(6)
+    a, b = rng.random((6, 5000)) < 0.9, rng.integers(0, 128, (5000, 4)).astype(np.uint8)
+    found = draws.exact_product(jnp.asarray(a), jnp.asarray(b), jnp.float32)
+    assert found.dtype == jnp.float32
+    assert_array_equal(found, a.astype(int) @ b)
 
 
 @pytest.mark.parametrize("decimals", [6, 2, 1])  # no ties, a few, and many
