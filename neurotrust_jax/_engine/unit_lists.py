@@ -14,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._numerics.packing import table_of
-from .._numerics.sums import per_unit
 from ..metrics.metric import Metric
-from ..metrics.unit_sums import sums_of_pairs
+from ..metrics.unit_sums import sums_of_pairs, totals_of_units
 from ..probing.active_rows import list_active
 from ..probing.probe import Probe
 from .row_index import RowIndex, RowLists
@@ -47,8 +46,8 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
         sizes = list(_by_size(count, size))
     if sum(_power_of_two(len(own)) * size for own, size in sizes) * probe.num_concepts > ROOM:
         return None
-    weighted = probe.weights[:, None] * probe.present.astype(probe.weights.dtype)
-    weight, hits = sums_of_pairs(weighted, probe.weights, rows, first)
+    c = probe.present.astype(probe.weights.dtype)
+    weight, hits = sums_of_pairs(c, probe.weights, rows, first)
     kind, place = (np.zeros(probe.num_neurons, np.int32) for _ in range(2))
     starts = np.append(0, np.cumsum(count))
     lists: list[RowLists] = []
@@ -67,8 +66,8 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
                 hits.at[at].get(mode="fill", fill_value=0),
             )
         )
-    of_units = (per_unit(x, probe.groups, num_units) for x in (weighted, probe.weights[:, None]))
-    present, weights = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
+    of_units = totals_of_units(c, probe.weights, probe.groups, num=num_units)
+    weights, present = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
     return RowIndex(tuple(lists), jax.device_put(kind), jax.device_put(place), present, weights)
 
 

@@ -22,7 +22,14 @@ from .._numerics.packing import round_up_shape
 from .._numerics.sums import Sums, per_unit, weighted_total
 from ..probing.active_rows import ActiveRows
 
-__all__ = ["UnitSums", "in_order", "sums_of_pairs", "sums_over_active", "unit_sums"]
+__all__ = [
+    "UnitSums",
+    "in_order",
+    "sums_of_pairs",
+    "sums_over_active",
+    "totals_of_units",
+    "unit_sums",
+]
 
 ROOM = 2**22  # numbers in the largest array of a block
 
@@ -79,16 +86,21 @@ def unit_sums(
     groups : Array [n] of int32
     num_groups : int
     """
-    weighted = weights[:, None] * c
-    of_groups = (per_unit(x, groups, num_groups) for x in (weights[:, None], weighted))
-    s, cs = of_groups
+    s, cs = totals_of_units(c, weights, groups, num=num_groups)
     group = np.asarray(groups)
     blocks = active.in_blocks(ROOM // c.shape[1], ROOM // max(num_groups, c.shape[1]))
     most_rows, most_neurons = _largest(blocks)
     for neurons, part in blocks:
         rows, pair, place = _pairs(part, group, num_groups, most_rows, most_neurons)
-        f, fc = _listed_totals(weighted, weights, rows, pair, num=most_rows)
+        f, fc = _listed_totals(c, weights, rows, pair, num=most_rows)
         yield neurons, UnitSums(s, cs, f, fc, place)
+
+
+@partial(jax.jit, static_argnames="num")
+def totals_of_units(c: Array, weights: Array, groups: Array, *, num: int) -> tuple[Array, Array]:
+    """Sums of the weights [G, 1] and of the weighted columns [G, C] over each group."""
+    s, cs = (per_unit(x, groups, num) for x in (weights[:, None], weights[:, None] * c))
+    return s, cs
 
 
 def in_order(found: list[tuple[np.ndarray, Any]]) -> Any:
@@ -136,17 +148,19 @@ def _padded(rows: np.ndarray, first: np.ndarray, size: int) -> tuple[Array, Arra
 
 @partial(jax.jit, static_argnames="num")
 def _listed_totals(
-    weighted: Array, weights: Array, rows: Array, to: Array, *, num: int
+    c: Array, weights: Array, rows: Array, to: Array, *, num: int
 ) -> tuple[Array, Array]:
     """Sums of the weights and of the weighted columns over listed rows, in ascending order."""
+    own = weights[rows]
     f, fc = (
-        jax.ops.segment_sum(x[rows], to, num, indices_are_sorted=True) for x in (weights, weighted)
+        jax.ops.segment_sum(x, to, num, indices_are_sorted=True)
+        for x in (own, own[:, None] * c[rows])
     )
     return f, fc
 
 
 def sums_of_pairs(
-    weighted: Array, weights: Array, rows: np.ndarray, first: np.ndarray
+    c: Array, weights: Array, rows: np.ndarray, first: np.ndarray
 ) -> tuple[Array, Array]:
     """Sums of the weights [P] and of the weighted columns [P, C] over lists of rows.
 
@@ -154,7 +168,7 @@ def sums_of_pairs(
     sums than lists.
     """
     num = round_up_shape(max(len(rows), 1))
-    return _listed_totals(weighted, weights, *_padded(rows, first, num), num=num)
+    return _listed_totals(c, weights, *_padded(rows, first, num), num=num)
 
 
 def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:
@@ -162,7 +176,6 @@ def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:
 
     ``c`` [n, C] is the concepts' view, ``weights`` [n] the weights of all samples.
     """
-    weighted = weights[:, None] * c
     blocks = active.in_blocks(ROOM // c.shape[1], ROOM // c.shape[1])
     most_rows, most_neurons = _largest(blocks)
     found = []
@@ -170,9 +183,7 @@ def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:
         short = most_rows - len(part.rows)
         rows = np.pad(part.rows, (0, short))
         to = np.pad(part.neuron.astype(np.int32), (0, short), constant_values=most_neurons)
-        f, fc = _listed_totals(
-            weighted, weights, *map(jax.device_put, (rows, to)), num=most_neurons
-        )
+        f, fc = _listed_totals(c, weights, *map(jax.device_put, (rows, to)), num=most_neurons)
         found.append((neurons, (f, fc)))
     f, fc = in_order(found)
     return Sums(

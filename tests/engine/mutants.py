@@ -63,8 +63,8 @@ MUTANTS = [
     ),
     *of(
         "_engine/unit_lists.py",
-        ("active_units", "probe.weights[:, None] * probe.present.astype(probe.weights.dtype)",
-         "probe.present.astype(probe.weights.dtype)", UNITS),
+        ("active_units", "sums_of_pairs(c, probe.weights, rows, first)",
+         "sums_of_pairs(c, jnp.ones_like(probe.weights), rows, first)", UNITS),
     ),
     *of(
         "_engine/draws.py",
