@@ -4,9 +4,9 @@ from mutation import of
 
 MUTANTS = [
     *of(
-        "report/audit_files.py",
+        "report/saved_audit.py",
         ("_read_arrays", "file_hash(beside) != expected_hash", "not expected_hash",
-         "test_audit_files.py -k missing"),
+         "test_saved_audit.py -k missing"),
         ("_fields", "code[text]", "0", "test_audit.py::test_files_read_back"),
         ("_array", "high >= below", "high > below", "test_hostile.py -k that_are_none"),
     ),
