@@ -7,9 +7,12 @@ from .neuron_plots import most_active as most_active
 from .neuron_plots import plot_examples as plot_examples
 from .neuron_plots import plot_leading as plot_leading
 from .neuron_plots import plot_snippets as plot_snippets
+from .one_neuron import Contender as Contender
+from .one_neuron import NeuronAudit as NeuronAudit
 from .page import write_page as write_page
 from .page_images import Examples as Examples
 from .plots import plot_intervals as plot_intervals
+from .plots import plot_layer as plot_layer
 from .plots import plot_replication as plot_replication
 from .plots import plot_set_sizes as plot_set_sizes
 from .plots import plot_verdicts as plot_verdicts

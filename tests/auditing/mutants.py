@@ -26,9 +26,12 @@ MUTANTS = [
          "at_read_them"),
     ),
     *of(
-        "auditing/result.py",
+        "auditing/given_columns.py",
         ("on_given_columns.given", "column[label]", "label",
          "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),
+    ),
+    *of(
+        "auditing/result.py",
         ("Audit.ranked", "-np.nan_to_num(x, nan=-np.inf)", "np.nan_to_num(x, nan=-np.inf)",
          "test_audit.py::test_ranked_puts_the_surest_of_the_best_verdict_first"),
     ),
