@@ -52,7 +52,7 @@ class AuditChanges:
     false_share: float
 
     def _in_short(self) -> str:
-        counts = ", ".join(f"{n:,} {text}" for text, n in self.counts.items())
+        counts = ", ".join(f"{n:,} {text}" for text, n in self.counts.items() if n)
         return f"of {len(self.changed):,} neurons: {counts}; {self.changed.sum():,} beyond noise"
 
     @property
@@ -101,11 +101,13 @@ class AuditChanges:
     def summary(self) -> str:
         """Counts, the neurons that changed, and the verdicts of both audits as a table."""
         first, second = visible(self.layers[0]) or "first", visible(self.layers[1]) or "second"
-        counts = ", ".join(f"{n:,} {text}" for text, n in self.counts.items())
+        same, another, gained, lost, none = self.counts.values()
         lines = [
-            f"{first} and {second}: of {len(self.changed):,} neurons {counts}.",
-            f"The labels of {self.changed.sum():,} neurons changed by more than the noise of the "
-            "probing sets explains (firm in both, and no concept in both sets).",
+            f"{same:,} of {len(self.changed):,} neurons have the same label in {first} and "
+            f"{second}, {another:,} another, {gained:,} gained one, {lost:,} lost one, {none:,} "
+            "have none in both.",
+            "Labels that changed by more than the noise of the probing sets explains (firm in "
+            f"both, and no concept in both sets): {self.changed.sum():,}.",
         ]
         names = [x if x is None else visible(x) for x in self.concept_names]
         for u in np.flatnonzero(self.changed)[:NAMED].tolist():
@@ -206,9 +208,10 @@ def _places(first: Sequence[str], second: Sequence[str], what: str, option: str)
     for ours, theirs, other in ((first, second, "second"), (second, first, "first")):
         known = set(theirs)
         if missing := [x for x in ours if x not in known]:
+            number = f"{len(missing):,} {what}s are" if missing[1:] else f"1 {what} is"
             some = ", ".join(map(repr, missing[:NAMED])) + (", ..." if missing[NAMED:] else "")
             raise ValueError(
-                f"{len(missing):,} {what}s are missing in the {other} audit: {some}; audit the "
+                f"{number} missing in the {other} audit: {some}; audit the "
                 f"same {what}s, by the same {option} of make_probe"
             )
     place = {name: i for i, name in enumerate(second)}

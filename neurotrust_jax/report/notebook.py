@@ -11,13 +11,12 @@ from html import escape
 
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
-from .one_neuron import NeuronAudit, cut
+from .one_neuron import LONGEST_FACT, NeuronAudit, cut
 from .table import range_text, summary, table_row
 
 __all__ = ["audit_html", "neuron_html"]
 
 ROWS = 10  # neurons that are shown
-LONGEST_SENTENCE = 500  # characters of the summary
 LONGEST_REASON = 160
 
 LINE = "1px solid rgba(128,128,128,.35)"
@@ -46,9 +45,9 @@ def audit_html(audit: Audit) -> str:
     return "".join(
         [
             OPEN,
-            f"<div><b>Audit of {_text(audit.title, LONGEST_SENTENCE)}</b></div>",
+            f"<div><b>Audit of {_text(audit.title, LONGEST_FACT)}</b></div>",
             _bar(audit, total),
-            f"<div>{_text(first, LONGEST_SENTENCE)}</div>",
+            f"<div>{_text(first, LONGEST_FACT)}</div>",
             _table(head, rows),
             f'<div style="opacity:.75">{len(shown):,} of {total:,} neurons, best first. '
             "audit.neuron(number or name) shows one, audit.to_pandas() gives all.</div>",
@@ -61,7 +60,7 @@ def audit_html(audit: Audit) -> str:
 def neuron_html(neuron: NeuronAudit) -> str:
     """Verdict, facts and leading concepts of one neuron."""
     facts = [
-        [f'<span style="white-space:nowrap">{_text(name)}</span>', _text(value, LONGEST_SENTENCE)]
+        [f'<span style="white-space:nowrap">{_text(name)}</span>', _text(value, LONGEST_FACT)]
         for name, value in neuron.facts()
     ]
     head = "leading concept", neuron.metric, f"{neuron.level} interval", "votes", "in set"
@@ -78,9 +77,9 @@ def neuron_html(neuron: NeuronAudit) -> str:
     return "".join(
         [
             OPEN,
-            f"<div><b>{_text(neuron.title(), LONGEST_SENTENCE)}</b></div>",
+            f"<div><b>{_text(neuron.title(), LONGEST_FACT)}</b></div>",
             f'<div style="margin:4px 0">{_chip(neuron.verdict)} '
-            f"{_text(neuron.reason, LONGEST_SENTENCE)}</div>",
+            f"{_text(neuron.reason, LONGEST_FACT)}</div>",
             _table((), facts),
             _table(head, rows) if rows else "",
             "</div>",
@@ -133,5 +132,5 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def _details(title: str, sentences: list[str]) -> str:
     if not sentences:
         return ""
-    lines = "".join(f"<div>{_text(x, LONGEST_SENTENCE)}</div>" for x in sentences)
+    lines = "".join(f"<div>{_text(x, LONGEST_FACT)}</div>" for x in sentences)
     return f"<details><summary>{title}</summary>{lines}</details>"

@@ -18,6 +18,7 @@ __all__ = ["Contender", "NeuronAudit", "one_neuron"]
 
 MOST_NAMED = 12  # concepts of a set that are named where a neuron is shown
 LONGEST = 60  # characters of a name there
+LONGEST_FACT = 500
 
 Bounds = tuple[float, float]
 
@@ -127,8 +128,8 @@ class NeuronAudit:
     unit_name: str
 
     def __repr__(self) -> str:
-        lines = [self.title(), f"  {self.verdict.text}: {visible(self.reason)}"]
-        lines += [f"  {name:<22}{visible(value)}" for name, value in self.facts()]
+        lines = [self.title(), f"  {self.verdict.text}: {cut(self.reason, LONGEST_FACT)}"]
+        lines += [f"  {name:<22}{cut(value, LONGEST_FACT)}" for name, value in self.facts()]
         if self.contenders:
             lines.append(
                 f"  {'leading concepts':<30}{self.metric:>10}  {self.level} interval  votes"
@@ -266,10 +267,8 @@ def _place(audit: Audit, neuron: int | str) -> int:
             raise ValueError(
                 f"{len(places)} neurons are named {neuron!r}; give the number of one: {places[:5]}"
             )
-        close = get_close_matches(neuron, names, n=3) or names[:3]
-        raise ValueError(
-            f"no neuron is named {neuron!r}; names are like {', '.join(map(repr, close))}"
-        )
+        close = map(repr, map(cut, get_close_matches(neuron, names, n=3) or names[:3]))
+        raise ValueError(f"no neuron is named {cut(neuron)!r}; names are like {', '.join(close)}")
     if isinstance(neuron, bool | np.bool) or not isinstance(neuron, int | np.integer):
         raise TypeError(f"neuron must be a number or a name, got {neuron!r}")
     if not 0 <= neuron < total:
