@@ -122,12 +122,9 @@ def test_a_change_is_firm_disjoint_and_of_a_shared_vocabulary(
     known[1] = judged
     old, new = members
     none = set()
-    first = made(
-        audits[0], [0, 0, -1, -1], [members[0], {0}, *no_set], [verdicts[0], 2, 3, 3], known
-    )
-    second = made(
-        audits[1], [1, -1, 4, -1], [members[1], set(), {4}, set()], [verdicts[1], 3, 1, 3]
-    )
+    labels = [0, 0, -1, -1], [1, -1, 4, -1]
+    first = made(audits[0], labels[0], [old, {0}, none, none], [verdicts[0], 2, 3, 3], known)
+    second = made(audits[1], labels[1], [new, none, {4}, none], [verdicts[1], 3, 1, 3])
     found = nt.compare_audits(first, second)
     assert found.changed.tolist() == [changed, False, False, False]
     assert found.shared.tolist() == [len(old & new), 0, 0, 0]
