@@ -149,6 +149,20 @@ class Audit:
     left_out : tuple of LeftOut
         Names of the concepts that are not judged with their numbers of sampling units, the most
         common first. Concepts that :func:`make_probe` left out are among them; they have no column.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((600, 8)) < 0.2
+    >>> activations = rng.normal(size=(600, 24)) + 4 * concepts[:, np.arange(24) % 8]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> audit = nt.audit(jax.random.key(0), probe, num_replicates=50, num_permutations=999)
+    >>> audit
+    Audit of 24 neurons x 8 concepts by iou: 24 certified
+    >>> audit.neuron("9").label, audit.neuron(9).concept_set
+    ('concept_1', ('concept_1',))
+    >>> audit.columns()["description"][:3]
+    ['concept_0', 'concept_1', 'concept_2']
     """
 
     layer: str = field(metadata=STATIC)

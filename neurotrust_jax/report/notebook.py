@@ -33,7 +33,8 @@ def audit_html(audit: Audit) -> str:
     total = len(audit.label)
     first, *rest = summary(audit).split("\n")
     shown = audit.ranked[:ROWS]
-    head = "neuron", "concept", "same label", audit.metric, "interval", "verdict"
+    level = f"{1 - audit.alpha:.0%}"
+    head = "neuron", "concept", "same label", audit.metric, f"{level} interval", "verdict"
     rows = []
     for u in shown:
         row = table_row(audit, u)
@@ -41,7 +42,7 @@ def audit_html(audit: Audit) -> str:
             row.between.lstrip(":") + "".join(cut(x, LONGEST_REASON) for x in row.reasons),
             2 * LONGEST_REASON,
         )
-        rows.append([*map(_text, row[:5]), judged])
+        rows.append([*map(_text, row[:4]), _whole(row.interval), judged])
     return "".join(
         [
             OPEN,
@@ -51,7 +52,15 @@ def audit_html(audit: Audit) -> str:
             _table(head, rows),
             f'<div style="opacity:.75">{len(shown):,} of {total:,} neurons, best first. '
             "audit.neuron(number or name) shows one, audit.to_pandas() gives all.</div>",
-            _details("Summary", rest),
+            _details(
+                "Summary and guarantees",
+                [
+                    *rest,
+                    f"Same label: {audit.replication_guarantee}.",
+                    f"Set: {audit.set_guarantee}.",
+                    f"Interval: {audit.intervals.asymptotic_guarantee}.",
+                ],
+            ),
             "</div>",
         ]
     )
@@ -59,16 +68,13 @@ def audit_html(audit: Audit) -> str:
 
 def neuron_html(neuron: NeuronAudit) -> str:
     """Verdict, facts and leading concepts of one neuron."""
-    facts = [
-        [f'<span style="white-space:nowrap">{_text(name)}</span>', _text(value, LONGEST_FACT)]
-        for name, value in neuron.facts()
-    ]
+    facts = [[_whole(name), _text(value, LONGEST_FACT)] for name, value in neuron.facts()]
     head = "leading concept", neuron.metric, f"{neuron.level} interval", "votes", "in set"
     rows = [
         [
             _text(x.concept),
             f"{x.similarity:.3f}",
-            range_text(*x.interval),
+            _whole(range_text(*x.interval)),
             f"{x.vote_share:.0%}",
             "yes" if x.in_set else "no",
         ]
@@ -89,6 +95,11 @@ def neuron_html(neuron: NeuronAudit) -> str:
 
 def _text(text: str, longest: int = 60) -> str:
     return escape(cut(text, longest))
+
+
+def _whole(text: str) -> str:
+    """Text that stays on one line."""
+    return f'<span style="white-space:nowrap">{_text(text)}</span>'
 
 
 def _chip(verdict: Verdict) -> str:
@@ -130,7 +141,5 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _details(title: str, sentences: list[str]) -> str:
-    if not sentences:
-        return ""
     lines = "".join(f"<div>{_text(x, LONGEST_FACT)}</div>" for x in sentences)
     return f"<details><summary>{title}</summary>{lines}</details>"

@@ -74,6 +74,7 @@ def test_a_notebook_shows_the_best_neurons_and_all_verdicts(audited):
         assert row[4] == "{:.2f} to {:.2f}".format(*bounds)
     for verdict, n in audited.verdict_counts.items():
         assert (f"{verdict.text}\xa0{n:,} ({n / 7:.0%})" in shown.text) == (n > 0)
+    assert table[0][4] == "90% interval"
     for line in audited.summary().split("\n"):
         assert line[:400] in shown.text
 
