@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .auditing import Verdict as Verdict
     from .auditing import audit as audit
     from .auditing import compare as compare
+    from .auditing import compare_audits as compare_audits
     from .auditing import label_fit as label_fit
     from .auditing import merge_answers as merge_answers
     from .chance import benjamini_hochberg as benjamini_hochberg
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from .shift import shift_bounds as shift_bounds
 
 _NAMES = {  # of each package, as above
-    "auditing": "Audit Labelling Verdict audit compare label_fit merge_answers",
+    "auditing": "Audit Labelling Verdict audit compare compare_audits label_fit merge_answers",
     "chance": "benjamini_hochberg permutation_test",
     "faithfulness": "certify generalization_gap intervals label_intervals required_samples",
     "files": "",

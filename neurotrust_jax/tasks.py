@@ -15,6 +15,7 @@ from jax import Array
 from . import datasets
 from ._runtime.checkpoint import cache_folder
 from ._runtime.chunks import StageProgress
+from ._runtime.short_repr import short_repr
 from .probing.construction import make_probe
 from .probing.probe import Probe
 
@@ -34,6 +35,7 @@ LANGUAGE_MODEL: dict[str, Any] = {"num_steps": 2400, "batch_size": 8, "learning_
 AUTOENCODER: dict[str, Any] = {"num_features": 1024, "k": 16, "num_steps": 3000}
 
 
+@short_repr
 class TrainedLayer(NamedTuple):
     """A layer of a trained network, and the samples held out from its training.
 

@@ -12,6 +12,7 @@ import unicodedata
 import warnings
 import zipfile
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -322,6 +323,39 @@ def test_a_terminal_shows_names_as_they_are():
     assert "[/b] ␛[2J" in text
     assert "[red]x[/b] [link=http://x.invalid]y[/link]" in text
     assert len(text) < 200_000  # the longest name is cut
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.found = set()
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.found |= {tag, *(f"{tag} {name}" for name, _ in attributes)}
+
+    def handle_comment(self, data):
+        self.found.add("comment")
+
+
+def test_a_notebook_shows_names_as_they_are():
+    audit = hostile()
+    plain = fuzz.small_audit(len(NAMES), len(NAMES))
+    ours = Tags(plain._repr_html_() + plain.neuron(0)._repr_html_()).found
+    assert "comment" not in ours
+    for html in (audit._repr_html_(), *(audit.neuron(u)._repr_html_() for u in range(len(NAMES)))):
+        assert Tags(html).found <= ours
+        assert is_inert(html)
+        assert "mathjax_ignore" in html  # no name is a formula
+        assert len(html) < 20_000
+    for u in range(len(NAMES)):
+        text = repr(audit.neuron(u))
+        assert is_inert(text.replace("\n", ""))
+        assert len(text) < 20_000
+    assert is_inert(repr(audit))
 
 
 @pytest.mark.parametrize(

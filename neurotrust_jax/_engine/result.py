@@ -13,11 +13,13 @@ from jax.sharding import Mesh
 
 from .._runtime.chunks import Progress
 from .._runtime.devices import at_once
+from .._runtime.short_repr import short_repr
 from .candidates import Candidates
 
 __all__ = ["Followed", "Replicates", "as_replicates", "in_parts"]
 
 
+@short_repr
 class Followed(NamedTuple):
     """The concepts that may be the most similar, and their replicates.
 
@@ -40,6 +42,7 @@ class Followed(NamedTuple):
     evidence: Array
 
 
+@short_repr
 class Replicates(NamedTuple):
     """The replicates of the labelling of a layer.
 

@@ -1,5 +1,7 @@
 """Audit a layer: statistics on its labels, and one verdict for each neuron."""
 
+from .changes import AuditChanges as AuditChanges
+from .changes import compare_audits as compare_audits
 from .comparison import Comparison as Comparison
 from .comparison import Difference as Difference
 from .comparison import Labelling as Labelling

@@ -15,6 +15,7 @@ from jax import Array
 
 from .._engine import Draw, Replicates, compute_replicates
 from .._runtime.chunks import Progress
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count, check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, check_joint
@@ -26,6 +27,7 @@ from ..schemes import Scheme, check_scheme
 __all__ = ["Comparison", "Difference", "Labelling", "compare"]
 
 
+@short_repr
 class Labelling(NamedTuple):
     """One of the two that are compared.
 
@@ -43,6 +45,7 @@ class Labelling(NamedTuple):
     label: np.ndarray | None = None
 
 
+@short_repr
 class Difference(NamedTuple):
     """A value of the first, of the second, their difference and its bounds; arrays [] or [U]."""
 
@@ -53,6 +56,7 @@ class Difference(NamedTuple):
     upper: np.ndarray
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """See :func:`compare`.

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from .._runtime.short_repr import short_repr
 from ..metrics.metric import Metric
 from ..metrics.scores import identify, similarity, winner
 from ..metrics.table import get_metric
@@ -27,6 +28,7 @@ SHARES = (0.5, 0.25, 0.1)  # of the samples on which a neuron is active
 FEWEST = 10  # active sampling units that a label needs
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("label", "top_units", "label_hits", "top_concept", "top_hits", "label_above"),

@@ -10,11 +10,14 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
+from .._runtime.short_repr import short_repr
+
 __all__ = ["Answers", "Lineages", "lineages", "merge_answers", "parents_in"]
 
 Lineages: TypeAlias = tuple[tuple[str, ...], ...]
 
 
+@short_repr
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Answers:

@@ -14,6 +14,7 @@ from jax import Array
 
 from .._runtime.chunks import Progress
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count, check_share
 from ..faithfulness.bounds import intervals
 from ..files.labels import Claim, whole_number
@@ -53,6 +54,7 @@ class Finding(StrEnum):
         return member
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Judged:
     """What the data say about given labels of the neurons of a layer; NumPy arrays.

@@ -31,10 +31,11 @@ from ..sets.rule import BoundOptions
 from .block import Record, Task, part_of
 from .blocks import divide, read_blocks
 from .fit import LabelFit
+from .given_columns import on_given_columns
 from .hierarchy import lineages
 from .judging import judge_layer
 from .prepared import judge_concepts
-from .result import Audit, Leading, on_given_columns
+from .result import Audit, Leading
 
 __all__ = ["audit"]
 

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from .._runtime.short_repr import short_repr
+from .._runtime.text import visible
 from ..chance.null import PermutationTest
 from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.scores import Reason
-from ..probing.probe import LeftOut, Probe
+from ..probing.probe import LeftOut
 from ..resampling.selection import WinnersCurse
 from ..resampling.stability_measures import Stability
 from .fit import LabelFit
 from .verdicts import Verdict
 from .vocabulary import left_out_text
 
-__all__ = ["Audit", "Leading", "on_given_columns"]
+if TYPE_CHECKING:
+    from ..report.one_neuron import NeuronAudit
+
+__all__ = ["Audit", "Leading"]
 
 LEADING = 8  # concepts of a neuron that an audit lists with their similarity
-INTERVALS = ("similarity", "lower", "upper", "asymptotic_lower", "asymptotic_upper")
 STATIC = {"static": True}  # fields that are no arrays
-MATRICES = ("certified_set", "concept_set", "calibrated_set", "untested", "vote_share")  # [U, C]
 
 
+@short_repr
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Leading:
@@ -52,10 +56,14 @@ class Leading:
     asymptotic_upper: np.ndarray
 
 
+@short_repr
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Audit:
     """What is known about the labels of one layer, as NumPy arrays.
+
+    A notebook shows its first neurons; :meth:`neuron` shows one of them, :meth:`summary` the layer
+    in sentences, :meth:`plot` in figures, :meth:`to_pandas` and :meth:`columns` give a table.
 
     Attributes
     ----------
@@ -141,6 +149,20 @@ class Audit:
     left_out : tuple of LeftOut
         Names of the concepts that are not judged with their numbers of sampling units, the most
         common first. Concepts that :func:`make_probe` left out are among them; they have no column.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> concepts = rng.random((600, 8)) < 0.2
+    >>> activations = rng.normal(size=(600, 24)) + 4 * concepts[:, np.arange(24) % 8]
+    >>> probe = nt.make_probe(activations, concepts, thresholds=2.0)
+    >>> audit = nt.audit(jax.random.key(0), probe, num_replicates=50, num_permutations=999)
+    >>> audit
+    Audit of 24 neurons x 8 concepts by iou: 24 certified
+    >>> audit.neuron("9").label, audit.neuron(9).concept_set
+    ('concept_1', ('concept_1',))
+    >>> audit.columns()["description"][:3]
+    ['concept_0', 'concept_1', 'concept_2']
     """
 
     layer: str = field(metadata=STATIC)
@@ -227,6 +249,84 @@ class Audit:
         """How many neurons got each verdict."""
         return {v: int((self.verdict == v).sum()) for v in Verdict}
 
+    @property
+    def title(self) -> str:
+        """What was audited, in a line."""
+        layer = f"layer {visible(self.layer[:60])}, " if self.layer else ""
+        return (
+            f"{layer}{len(self.label):,} neurons x {len(self.concept_names):,} concepts by "
+            f"{self.metric}"
+        )
+
+    def _in_short(self) -> str:
+        verdicts = ", ".join(f"{n:,} {v.text}" for v, n in self.verdict_counts.items() if n)
+        return f"of {self.title}: {verdicts}"
+
+    def _repr_html_(self) -> str:
+        from ..report.notebook import audit_html
+
+        return audit_html(self)
+
+    def summary(self) -> str:
+        """A few sentences on the whole layer, the most important first, one on each line."""
+        from ..report.table import summary
+
+        return summary(self)
+
+    def neuron(self, neuron: int | str) -> NeuronAudit:
+        """Everything about one neuron, as a text or in a notebook as a small page.
+
+        Parameters
+        ----------
+        neuron : int or str
+            Its number from 0 to U - 1 in the order of the audit, or its name.
+
+        Raises
+        ------
+        ValueError
+            If no neuron, or more than one, has that name, or the number is out of range.
+        TypeError
+            If it is neither a number nor a text.
+        """
+        from ..report.one_neuron import one_neuron
+
+        return one_neuron(self, neuron)
+
+    def columns(self) -> dict[str, Any]:
+        """The table of descriptions.csv, one entry for each neuron, by name of the column.
+
+        Numbers are NumPy arrays, NaN where undefined. Texts are lists of str, None where there is
+        no label, and ``set`` is a list of lists of names. ``pandas.DataFrame``,
+        ``polars.DataFrame`` and ``pyarrow.table`` take the dict as it is.
+        """
+        from ..report.columns import audit_columns
+
+        return audit_columns(self)
+
+    def to_pandas(self) -> Any:
+        """Return :meth:`columns` as a ``pandas.DataFrame``, which needs pandas to be installed.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        from ..report.columns import to_pandas
+
+        return to_pandas(self)
+
+    def plot(self) -> dict[str, Any]:
+        """Draw the layer as four figures in one, by ``matplotlib.pyplot``.
+
+        Returns
+        -------
+        dict of str to matplotlib.axes.Axes
+            ``verdicts``, ``intervals``, ``replication`` and ``set_sizes``.
+        """
+        from ..report.plots import plot_layer
+
+        return plot_layer(self)
+
     def description(self, neuron: int) -> str:
         """The label in words, empty where there is none."""
         label = self.label[neuron]
@@ -269,48 +369,3 @@ class Audit:
         """Why a neuron has no label, empty where it has one."""
         reason = Reason(int(self.reason[neuron]))
         return "" if reason is Reason.DEFINED else reason.text
-
-
-def on_given_columns(result: Audit, probe: Probe, judged: np.ndarray) -> Audit:
-    """Give an audit of the judged concepts the columns of all concepts of the probe.
-
-    Concepts that were not judged are in no set and win no replicate.
-    """
-    if judged.all():
-        return result
-    column = np.flatnonzero(judged)
-
-    def spread(values: Any) -> Any:
-        wide = np.zeros((len(values), len(judged)), values.dtype)
-        wide[:, column] = values
-        return wide
-
-    def given(label: np.ndarray) -> np.ndarray:
-        return np.where(label >= 0, column[label], -1).astype(label.dtype)
-
-    def padded(values: np.ndarray, fill: float) -> np.ndarray:
-        missing = min(LEADING, len(judged)) - values.shape[1]
-        return np.pad(values, ((0, 0), (0, missing)), constant_values=fill)
-
-    listed, fit = result.leading, result.fit
-    matrices: dict[str, Any] = {name: spread(getattr(result, name)) for name in MATRICES}
-    return replace(
-        result,
-        concept_names=probe.concept_names,
-        label=given(result.label),
-        leading=replace(
-            listed,
-            concept=padded(given(listed.concept), -1),
-            **{name: padded(getattr(listed, name), np.nan) for name in INTERVALS},
-        ),
-        intervals=replace(result.intervals, label=given(result.intervals.label)),
-        fit=replace(
-            fit,
-            label=given(fit.label),
-            top_concept=given(fit.top_concept),
-            label_above=given(fit.label_above),
-        ),
-        stability=replace(result.stability, inflated_set=spread(result.stability.inflated_set)),
-        positives=np.asarray(probe.positive_units),
-        **matrices,
-    )

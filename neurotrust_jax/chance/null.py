@@ -23,6 +23,7 @@ import numpy as np
 from jax import Array
 
 from .._runtime.chunks import Progress
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count, check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import check_scores, similarity
@@ -45,6 +46,7 @@ __all__ = [
 CHUNK = 64  # permutations of a compiled call
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=(
@@ -110,6 +112,14 @@ class PermutationTest:
     num_movable: int
     alpha: float
     metric: str
+
+    def _in_short(self) -> str:
+        explained = int(self.explained.sum())
+        return (
+            f"of {len(self.p_value):,} neurons by {self.metric}: {explained:,} have to do with "
+            f"some concept ({self.num_permutations:,} permutations, false discovery rate "
+            f"{self.alpha:g})"
+        )
 
 
 def permutation_test(

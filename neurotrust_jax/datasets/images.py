@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from .._runtime.short_repr import short_repr
 
+
+@short_repr
 class LabelledImages(NamedTuple):
     """Images whose concepts are known exactly.
 

@@ -7,7 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._runtime.short_repr import short_repr
 
+
+@short_repr
 class Planted(NamedTuple):
     """A dataset drawn from a known distribution, and the probabilities of that distribution.
 

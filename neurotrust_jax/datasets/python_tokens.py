@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._runtime.checkpoint import cache_folder
+from .._runtime.short_repr import short_repr
 from . import python_concepts, python_syntax
 from .python_concepts import (
     CONCEPTS,
@@ -42,6 +43,7 @@ PIECES = re.compile(r" ?[A-Z]?[a-z]+| ?[A-Z]+|\d|\n|[ \t]+|.", re.DOTALL)
 OTHER = "\ufffd"  # stands for any character that is not in the vocabulary
 
 
+@short_repr
 class LabelledTokens(NamedTuple):
     """Tokens of source files whose concepts are known exactly.
 

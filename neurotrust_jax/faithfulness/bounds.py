@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_share
 from ..metrics.interval_rules import IntervalRule, Share
 from ..metrics.metric import Metric
@@ -48,6 +49,7 @@ __all__ = [
 SIMULTANEOUS = ("none", "concepts", "all")
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("lower", "upper", "similarity", "reason"),

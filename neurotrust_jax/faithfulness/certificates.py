@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
@@ -23,6 +24,7 @@ __all__ = ["LOWER_SHARE", "Certificate", "certificate_from", "certificate_levels
 LOWER_SHARE = 0.25  # share of a certificate's alpha
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("label", "lower", "regret", "mask", "excludes_nothing", "positives"),

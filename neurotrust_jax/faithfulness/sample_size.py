@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._runtime.short_repr import short_repr
 from ..metrics.metric import Metric
 from ..metrics.planning import Floats, ProbingDesign
 from ..metrics.table import METRICS, get_metric
@@ -25,6 +26,7 @@ Ints: TypeAlias = np.int64 | NDArray[np.int64]
 MOST_SAMPLES = 2**53
 
 
+@short_repr
 class RequiredSamples(NamedTuple):
     """The size of a probing set.
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._runtime.short_repr import short_repr
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
 from ..metrics.table import get_metric
@@ -25,6 +26,7 @@ FEW = 10  # units in which neuron and concept meet
 LARGE = 4  # times the mean size of a group
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=(

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .._numerics.sums import Sums, weighted_sums
+from .._runtime.short_repr import short_repr
 from ..probing.probe import Side
 from . import ranked
 from .interval_rules import IntervalRule, same
@@ -42,6 +43,7 @@ class Ordering(NamedTuple):
     rule: IntervalRule
 
 
+@short_repr
 @dataclass(frozen=True)
 class Metric:
     """A similarity of neurons and concepts; higher is more alike.
@@ -115,6 +117,9 @@ class Metric:
     shift_rule: ShiftRule | None = None
     neuron_eval_name: str | None = None
     linear_in_products: bool = False
+
+    def _in_short(self) -> str:
+        return f"{self.name}: {self.summary}"
 
     def __post_init__(self) -> None:
         """Refuse pairs of samples in the rule of a metric that is no AUROC."""

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .._runtime.short_repr import short_repr
 from ..probing.probe import Side
 from .metric import Metric
 from .scores import score_prepared
@@ -25,6 +26,7 @@ __all__ = ["FREQUENCIES", "LabelTests", "label_tests"]
 FREQUENCIES = (0.499, 0.1, 0.01, 0.001, 0.0001)
 
 
+@short_repr
 class LabelTests(NamedTuple):
     """Mean change of a metric, over its range, when labels are damaged.
 

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from .._numerics.sums import Sums
+from .._runtime.short_repr import short_repr
 from ..probing.active_rows import list_active
 from ..probing.probe import Probe, Side
 from ..probing.sparse_columns import SparseColumns
@@ -41,6 +42,7 @@ class Reason(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
+@short_repr
 class Identification(NamedTuple):
     """The most similar concepts of each neuron.
 

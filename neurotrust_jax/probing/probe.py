@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from .._numerics.sums import weighted_total
+from .._runtime.short_repr import short_repr
 from .active_rows import list_active
 from .sparse_columns import SparseColumns
 
@@ -22,6 +23,7 @@ COLUMNS = 2048  # concepts at a time, where many would take too much memory as f
 ENTRIES = 2**24  # number of sparse activations written out at a time
 
 
+@short_repr
 class Side(NamedTuple):
     """One side of a probe, as the views of :mod:`.transforms` read it.
 
@@ -51,6 +53,7 @@ class LeftOut(NamedTuple):
     positives: int
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("activations", "concepts", "sample_weight", "thresholds", "groups"),
@@ -120,6 +123,14 @@ class Probe:
     concept_names: tuple[str, ...]
     neuron_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+
+    def _in_short(self) -> str:
+        units = "" if self.groups is None else f" in {self.num_units:,} groups"
+        return (
+            f"of {self.num_samples:,} samples{units}: {self.num_neurons:,} neurons "
+            f"({self.activations.dtype}) and {self.num_concepts:,} concepts "
+            f"({self.concepts.dtype}), thresholds {self.threshold_source}"
+        )
 
     @property
     def num_samples(self) -> int:

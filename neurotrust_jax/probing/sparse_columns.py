@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._runtime.host_arrays import as_host_array
+from .._runtime.short_repr import short_repr
 
 __all__ = ["SparseColumns", "dense_rows", "read_sparse"]
 
 
+@short_repr
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class SparseColumns:

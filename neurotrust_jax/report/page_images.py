@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from .._runtime.short_repr import short_repr
 from .._runtime.text import visible
 from ..auditing.result import Audit
 
@@ -24,6 +25,7 @@ BUDGET = 6_000_000  # characters of all sheets
 TILES = ((64, None), (64, 75), (48, 65), (32, 65), (24, 60), (16, 60))
 
 
+@short_repr
 class Examples(NamedTuple):
     """What activates the neurons of a layer most.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "plot_intervals",
+    "plot_layer",
     "plot_replication",
     "plot_set_sizes",
     "plot_verdicts",
@@ -204,6 +205,38 @@ def plot_votes(
     return ax
 
 
+def _plot_verdicts_of(audit: Audit, ax: Axes) -> Axes:
+    return plot_verdicts({audit.layer: audit.verdict_counts}, ax)
+
+
+FIGURES: dict[str, tuple[tuple[float, float], Callable[[Audit, Axes], Axes]]] = {
+    "verdicts": ((8, 1.6), _plot_verdicts_of),
+    "intervals": ((7, 4.5), plot_intervals),
+    "replication": ((7, 4.5), plot_replication),
+    "set_sizes": ((7, 4.5), plot_set_sizes),
+}
+"""Figures of a layer: the size of each in inches, and the function that draws it."""
+
+
+def plot_layer(audit: Audit) -> dict[str, Axes]:
+    """Draw verdicts, intervals, probabilities and set sizes as one figure of ``pyplot``.
+
+    Returns
+    -------
+    dict of str to Axes
+        ``verdicts``, ``intervals``, ``replication`` and ``set_sizes``.
+    """
+    from matplotlib import pyplot as plt
+
+    _, axes = plt.subplot_mosaic(
+        [["verdicts", "verdicts", "verdicts"], ["intervals", "replication", "set_sizes"]],
+        figsize=(15, 5.6), height_ratios=(1, 5), layout="constrained",
+    )  # fmt: skip
+    for name, (_, plot) in FIGURES.items():
+        plot(audit, axes[name])
+    return axes
+
+
 def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
     """Draw verdicts, intervals, agreements and set sizes, as PNG and SVG into a folder."""
     from matplotlib import rc_context
@@ -211,15 +244,10 @@ def save_figures(audit: Audit, folder: str | Path) -> list[Path]:
     from matplotlib.figure import Figure
 
     paths = []
-    for name, size, plot in (
-        ("verdicts", (8, 1.6), lambda ax: plot_verdicts({audit.layer: audit.verdict_counts}, ax)),
-        ("intervals", (7, 4.5), lambda ax: plot_intervals(audit, ax)),
-        ("replication", (7, 4.5), lambda ax: plot_replication(audit, ax)),
-        ("set_sizes", (7, 4.5), lambda ax: plot_set_sizes(audit, ax)),
-    ):
+    for name, (size, plot) in FIGURES.items():
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        plot(figure.subplots())
+        plot(audit, figure.subplots())
         if layout := figure.get_layout_engine():
             layout.execute(figure)  # once for both files
         figure.set_layout_engine(None)  # with one, each file would be drawn twice

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from rich.table import Table
 from rich.text import Text
@@ -10,7 +12,7 @@ from .._runtime.text import visible
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
 
-__all__ = ["neuron_table", "summary"]
+__all__ = ["Row", "chance_text", "neuron_table", "range_text", "summary", "table_row"]
 
 LONGEST = 200  # characters of a name or a reason
 NAMED = 3  # concepts of a set
@@ -112,31 +114,58 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     table.add_column("interval", justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     for u in shown:
-        verdict = Verdict(int(audit.verdict[u]))
+        row, verdict = table_row(audit, u), Verdict(int(audit.verdict[u]))
         judged = Text.assemble(
-            (verdict.text, verdict.style.terminal), " " if verdict is Verdict.AMBIGUOUS else ": ",
-            _plain(audit.verdict_reason[u]),
-        )  # fmt: skip
-        if audit.label[u] < 0:
-            table.add_row(_plain(audit.neuron_names[u]), *["-"] * 4, judged)
-            continue
-        if verdict is Verdict.AMBIGUOUS and audit.set_size[u] > 1:
-            judged.append(_plain(f" (or {_rivals(audit, u)})"))
-        if audit.fit.poor[u]:
-            judged.append(_plain(_fit(audit, u)))
-        low, high = audit.intervals.asymptotic_lower[u], audit.intervals.asymptotic_upper[u]
-        table.add_row(
-            _plain(audit.neuron_names[u]),
-            _plain(audit.description(u)),
-            _chance(audit.replication_probability[u]),
-            f"{audit.similarity[u]:.3f}",
-            "-" if np.isnan(low) else f"{low:.2f} to {high:.2f}",
-            judged,
+            (verdict.text, verdict.style.terminal), *map(_plain, (row.between, *row.reasons))
         )
+        table.add_row(*map(_plain, row[:2]), *row[2:5], judged)
     return table
 
 
-def _chance(value: float) -> str:
+class Row(NamedTuple):
+    """What a row of the table says of one neuron; a name or a reason may be of any length.
+
+    The verdict itself comes before ``between`` and ``reasons``.
+    """
+
+    neuron: str
+    concept: str
+    same_label: str
+    similarity: str
+    interval: str
+    between: str
+    reasons: list[str]
+
+
+def table_row(audit: Audit, neuron: int) -> Row:
+    """The words of one row, for the terminal and for notebooks."""
+    ambiguous = audit.verdict[neuron] == Verdict.AMBIGUOUS
+    name, reasons = audit.neuron_names[neuron], [audit.verdict_reason[neuron]]
+    between = " " if ambiguous else ": "
+    if audit.label[neuron] < 0:
+        return Row(name, "-", "-", "-", "-", between, reasons)
+    if ambiguous and audit.set_size[neuron] > 1:
+        reasons.append(f" (or {_rivals(audit, neuron)})")
+    if audit.fit.poor[neuron]:
+        reasons.append(_fit(audit, neuron))
+    bounds = audit.intervals
+    return Row(
+        name,
+        audit.description(neuron),
+        chance_text(audit.replication_probability[neuron]),
+        f"{audit.similarity[neuron]:.3f}",
+        range_text(bounds.asymptotic_lower[neuron], bounds.asymptotic_upper[neuron]),
+        between,
+        reasons,
+    )
+
+
+def range_text(low: float, high: float) -> str:
+    """An interval; a dash where it is undefined."""
+    return "-" if np.isnan(low) else f"{low:.2f} to {high:.2f}"
+
+
+def chance_text(value: float) -> str:
     """A probability in percent; 0 and 1 are shown as below 1% and above 99%."""
     if np.isnan(value):
         return "-"

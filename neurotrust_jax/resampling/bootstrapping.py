@@ -27,6 +27,7 @@ from .._engine import (
     compute_replicates,
 )
 from .._runtime.chunks import Progress
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count
 from ..metrics.metric import Metric
 from ..metrics.scores import check_scores
@@ -57,6 +58,7 @@ class StreamedData:
         return "units"
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=(
@@ -131,6 +133,14 @@ class Bootstrap:
     metric: str
     scheme: str
     definition: Metric | LabellingMethod
+
+    def _in_short(self) -> str:
+        neurons, concepts = self.similarity.shape
+        return (
+            f"of {neurons:,} neurons x {concepts:,} concepts by {self.metric}: "
+            f"{self.num_replicates:,} replicates ({self.scheme}) of "
+            f"{self.probe.num_units:,} {self.probe.unit_name}"
+        )
 
     @property
     def num_replicates(self) -> int:

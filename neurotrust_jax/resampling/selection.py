@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept
@@ -22,6 +23,7 @@ from .halves import OnHalves, read_halves
 __all__ = ["WinnersCurse", "corrected_similarity", "split_reader", "winners_curse"]
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("naive", "corrected", "split"),

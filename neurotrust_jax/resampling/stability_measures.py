@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_share
 from ..schemes import SCHEMES, Scheme, check_scheme
 from .agreement import agreeing_pairs, floating, kappa_of_votes, nogueira_of_votes
@@ -22,6 +23,7 @@ from .bootstrapping import Bootstrap
 __all__ = ["Stability", "bagging_epsilon", "inflated_argmax", "stability", "stability_of_votes"]
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._runtime.host_arrays import remedy
+from .._runtime.short_repr import short_repr
 from .._runtime.text import FileError
 from ..files.arrays import check_numbers, read_any, read_named
 from ..files.names import read_names
@@ -50,6 +51,7 @@ class Files:
         return found | {k: path for k, path in others.items() if path is not None}
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class LayerData:
     """The data of one layer as they were read; nothing is converted before a probe is made.

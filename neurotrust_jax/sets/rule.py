@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from .._runtime.short_repr import short_repr
 from ..faithfulness.bounds import Intervals, intervals_at
 from ..faithfulness.certificates import certificate_levels
 from ..metrics.table import Metric
@@ -30,6 +32,7 @@ __all__ = [
 TARGETS = ("best", "replication")
 
 
+@short_repr
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("mask", "untested", "score"),
@@ -69,6 +72,14 @@ class ConceptSets:
     target: str
     guarantee: str
     score: Array | None = None
+
+    def _in_short(self) -> str:
+        size, (neurons, concepts) = np.asarray(self.size), self.mask.shape
+        return (
+            f"of {neurons:,} neurons x {concepts:,} concepts ({self.method}, alpha {self.alpha:g}, "
+            f"target {self.target}): median size {np.median(size):g}, {(size == 1).sum():,} of one "
+            "concept"
+        )
 
     @property
     def size(self) -> Array:

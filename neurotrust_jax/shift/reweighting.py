@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from .._runtime.host_arrays import as_host_array
+from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count
 from ..probing.groups import number_groups
 from ..probing.probe import Probe
@@ -38,6 +39,7 @@ class ShiftWarning(UserWarning):
     """The probed data say little about the target."""
 
 
+@short_repr
 class ImportanceWeights(NamedTuple):
     """Density ratio of a target over the probing distribution, see :func:`importance_weights`.
 

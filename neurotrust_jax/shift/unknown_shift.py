@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .._numerics.sums import weighted_sums
+from .._runtime.short_repr import short_repr
 from ..faithfulness.bounds import intervals
 from ..metrics.metric import Metric
 from ..metrics.parts import combine
@@ -38,6 +39,7 @@ LARGEST = 1e6  # odds of a radius: beyond it no shift is meant
 BISECTIONS = 40
 
 
+@short_repr
 class ShiftBounds(NamedTuple):
     """Bounds on the target's similarity, see :func:`shift_bounds`.
 
@@ -194,6 +196,7 @@ def _moved(lower: Array, upper: Array, gamma: Array, shift: ShiftRule) -> tuple[
     return low, high
 
 
+@short_repr
 class RobustnessRadius(NamedTuple):
     """How large a shift each label withstands, see :func:`robustness_radius`.
 

@@ -26,11 +26,26 @@ MUTANTS = [
          "at_read_them"),
     ),
     *of(
-        "auditing/result.py",
+        "auditing/given_columns.py",
         ("on_given_columns.given", "column[label]", "label",
          "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),
+    ),
+    *of(
+        "auditing/result.py",
         ("Audit.ranked", "-np.nan_to_num(x, nan=-np.inf)", "np.nan_to_num(x, nan=-np.inf)",
          "test_audit.py::test_ranked_puts_the_surest_of_the_best_verdict_first"),
+    ),
+    *of(
+        "auditing/changes.py",
+        ("compare_audits", "in_first[theirs]", "theirs", "test_changes.py -k another_order"),
+        ("compare_audits", "second.concept_set[neurons][:, concepts]",
+         "second.concept_set[neurons]", "test_changes.py -k another_order"),
+        ("compare_audits", "shared == 0", "shared >= 0", "test_changes.py -k firm"),
+        ("compare_audits", "np.isin(verdict, FIRM).all(axis=0)", "np.isin(verdict, FIRM)[0]",
+         "test_changes.py -k firm"),
+        ("compare_audits", "judged[label].all(axis=0)", "True", "test_changes.py -k firm"),
+        ("AuditChanges.same_label", "self.label[0] >= 0", "True",
+         "test_changes.py -k firm"),
     ),
     *of(
         "auditing/fit.py",
