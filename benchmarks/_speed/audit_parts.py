@@ -8,7 +8,7 @@ import neurotrust_jax as nt
 from neurotrust_jax._runtime.defaults import DEFAULT_MIN_POSITIVES
 from neurotrust_jax.auditing.prepared import bound_block, judge_concepts, prepare
 from neurotrust_jax.chance.null import plan_permutations
-from neurotrust_jax.chance.permutations import draw_ranks, draw_rows
+from neurotrust_jax.chance.permutations import draw_ranks, draw_units, rows_of
 from neurotrust_jax.faithfulness.wide_intervals import label_intervals
 from neurotrust_jax.metrics.table import get_metric
 from neurotrust_jax.resampling.halves import draw_parts, read_parts
@@ -103,7 +103,10 @@ class AuditParts:
         plan = plan_permutations(self.probe, self.metric, self.num_permutations, None, 0.5)
         ids = np.arange(min(self.num_permutations, at_most))
         if plan.shared is None:
-            rows = draw_rows(self.null_key, jnp.asarray(ids), plan.layout, num_units=plan.num_units)
+            begin = draw_units(
+                self.null_key, jnp.asarray(ids), plan.layout, num_units=plan.num_units
+            )
+            rows = jax.vmap(lambda x: rows_of(x, plan.layout))(begin)
         else:
             # the sample of rank j, from the largest activation, meets the concepts drawn for it
             rows = np.argsort(draw_ranks(self.null_key, ids, self.probe.num_samples), axis=1)

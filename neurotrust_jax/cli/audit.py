@@ -116,7 +116,7 @@ def audit_command(
 ) -> None:
     """Say how far the labels of your neurons can be trusted, from arrays on disk.
 
-    Writes report.html, descriptions.csv, audit.json, manifest.json and figures into the folder
+    Writes report.html, descriptions.csv, audit.json with its arrays, manifest.json and figures into
     OUT. An interrupted run, started again, goes on where it stopped.
     """
     from .._runtime.devices import is_first

@@ -68,7 +68,7 @@ def demo_command(
 ) -> None:
     """Train a network on built-in data, label its neurons, and say how far to trust each label.
 
-    Writes report.html, descriptions.csv, audit.json and figures into the folder OUT.
+    Writes report.html, descriptions.csv, audit.json with its arrays, and figures into OUT.
     """
     import jax
 
