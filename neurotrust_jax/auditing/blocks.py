@@ -95,7 +95,7 @@ def divide(task: Task, probe: Probe, mesh: Mesh | None) -> Division:
     checkpoint = _checkpoint(task, probe)
     limit = SHARE * free_memory() if task.memory_limit is None else task.memory_limit
     at_once = _at_once(task, probe, limit, mesh)
-    spans = _spans(task, probe, limit / at_once, checkpoint)
+    spans = _spans(task, probe, limit / at_once, at_once, checkpoint)
     at_once = min(at_once, len(spans))
     one = _part(probe, spans[0])
     elsewhere = float(probe.activations.nbytes - one.activations.nbytes)
@@ -194,7 +194,9 @@ def _checkpoint(task: Task, probe: Probe) -> Checkpoint:
     )  # fmt: skip
 
 
-def _spans(task: Task, probe: Probe, limit: float, checkpoint: Checkpoint) -> list[Span]:
+def _spans(
+    task: Task, probe: Probe, limit: float, at_once: int, checkpoint: Checkpoint
+) -> list[Span]:
     """The blocks of a layer; the memory that was free at first decides, however much is now."""
     number = probe.num_neurons
     if task.metric.joint:  # it reads all neurons together
@@ -202,7 +204,7 @@ def _spans(task: Task, probe: Probe, limit: float, checkpoint: Checkpoint) -> li
 
     def make() -> tuple[np.ndarray, ...]:
         active = np.asarray(probe.active_rate)
-        spans = blocks_of(active, probe.num_concepts, task.num_replicates, limit)
+        spans = blocks_of(active, probe.num_concepts, task.num_replicates, limit, at_once)
         return tuple(np.array(x) for x in zip(*spans, strict=True))
 
     neurons, skip = checkpoint.piece("blocks", make)
@@ -210,7 +212,7 @@ def _spans(task: Task, probe: Probe, limit: float, checkpoint: Checkpoint) -> li
 
 
 def blocks_of(
-    active: np.ndarray, num_concepts: int, num_replicates: int, limit: float
+    active: np.ndarray, num_concepts: int, num_replicates: int, limit: float, at_once: int
 ) -> list[Span]:
     """Divide neurons into blocks of one length whose replicates fit into memory.
 
@@ -221,10 +223,12 @@ def blocks_of(
     num_concepts, num_replicates : int
     limit : float
         Bytes for a block.
+    at_once : int
+        As many blocks at least, where they are not too short then.
     """
     fit = int(limit / _of_replicates(num_concepts, num_replicates))
     most = min(max(fit, LEAST), MOST)
-    blocks = -(-len(active) // most)
+    blocks = max(-(-len(active) // most), min(at_once, len(active) // LEAST), 1)
     length = -(-len(active) // blocks)
     order = np.argsort(-active, kind="stable")
     dealt = [np.sort(order[i::blocks]) for i in range(blocks)]
@@ -288,8 +292,8 @@ def map_blocks(
     at_once : int
         Number of blocks at the same time without a mesh.
     """
-    if mesh is None:  # the first one alone, as it compiles what all of them use
-        return [read(0), *in_threads(read, range(1, number), min(at_once, number - 1))]
+    if mesh is None:  # what several of them need at the same time is compiled once
+        return in_threads(read, range(number), at_once)
     devices = list(mesh.devices.flat)
     owner = [devices[i % len(devices)] for i in range(number)]
     local = [d for d in devices if d.process_index == jax.process_index()]

@@ -40,7 +40,7 @@ def short_blocks(monkeypatch):
                                                (130, 1e3), (33_000, 4e9)])  # fmt: skip
 def test_blocks_of_one_length_cover_every_neuron_once(number, limit):
     active = 0.3 / (1 + np.random.default_rng(0).permutation(number))
-    spans = blocks.blocks_of(active, 256, 1000, limit)
+    spans = blocks.blocks_of(active, 256, 1000, limit, 2)
     assert len({len(x.neurons) for x in spans}) == 1
     assert len(spans[0].neurons) <= blocks.MOST
     covered = np.concatenate([x.neurons[x.skip :] for x in spans])
@@ -52,7 +52,7 @@ def test_blocks_of_one_length_cover_every_neuron_once(number, limit):
 
 def test_blocks_are_shorter_where_memory_is_short():
     def length(limit, concepts=256, replicates=1000):
-        return len(blocks.blocks_of(np.ones(51_200), concepts, replicates, limit)[0].neurons)
+        return len(blocks.blocks_of(np.ones(51_200), concepts, replicates, limit, 1)[0].neurons)
 
     assert length(1e12) == blocks.MOST
     assert length(1e6) == blocks.LEAST
