@@ -114,6 +114,7 @@ def _write(layer: TrainedLayer, result: Audit, out: Path) -> list[Path]:
     return [
         write_descriptions(result, out / "descriptions.csv"),
         write_audit(result, out / "audit.json"),
+        out / "audit.arrays.npz",
         write_page(result, out / "report.html", examples=Examples(top, _show(layer))),
         _draw_examples(layer, result, out / "examples.png"),
         *save_figures(result, out),
