@@ -24,7 +24,7 @@ from jax import Array, lax
 from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums
 from ..metrics.metric import Metric
-from ..probing.active_rows import ActiveRows
+from ..probing.active_rows import ActiveRows, as_lists
 from ..probing.probe import Probe
 
 __all__ = ["CountTable", "count_rows", "countable", "list_rows", "similarity_of_counts"]
@@ -103,8 +103,7 @@ def _lists(on: Array | np.ndarray | ActiveRows) -> tuple[ActiveRows, np.ndarray]
     on = np.asarray(on)
     others = on.sum(axis=0) > len(on) / 2
     column, rows = np.nonzero(np.ascontiguousarray((on ^ others).T))
-    lengths = np.bincount(column, minlength=on.shape[1])
-    return ActiveRows(rows.astype(np.int32), np.append(0, np.cumsum(lengths))), others
+    return as_lists(column, rows, on.shape[1]), others
 
 
 def _cost(lengths: np.ndarray, length: int, most: int) -> int:
@@ -134,7 +133,7 @@ def _joined(pieces: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
         pieces = np.diff(first)
         # so many are enough whatever the lengths, so that few shapes are compiled
         number = len(pieces) + number // BURST
-        steps.append(np.pad(table, ((0, number - len(table)), (0, 0)), constant_values=0))
+        steps.append(np.pad(table, ((0, number - len(table)), (0, 0))))
     return tuple(steps)
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from .._numerics.packing import places_in_lists
 from .sparse_columns import SparseColumns
 
 if TYPE_CHECKING:
     from .probe import Probe
 
-__all__ = ["ActiveRows", "list_active"]
+__all__ = ["ActiveRows", "as_lists", "list_active"]
 
 
 class ActiveRows(NamedTuple):
@@ -48,7 +49,7 @@ class ActiveRows(NamedTuple):
         """The lists of the given neurons, in their order."""
         lengths = self.lengths[neurons]
         starts = np.append(0, np.cumsum(lengths))
-        place = np.arange(starts[-1]) + np.repeat(self.starts[neurons] - starts[:-1], lengths)
+        place = np.repeat(self.starts[neurons], lengths) + places_in_lists(lengths)
         return ActiveRows(self.rows[place], starts)
 
     def in_groups(
@@ -93,7 +94,7 @@ def list_active(probe: Probe) -> ActiveRows:
     if isinstance(f, SparseColumns):
         return _of_stored(probe, f, used)
     neuron, rows = np.nonzero((np.asarray(probe.active) & used[:, None]).T)
-    return _as_lists(neuron, rows, probe.num_neurons)
+    return as_lists(neuron, rows, probe.num_neurons)
 
 
 def _of_stored(probe: Probe, f: SparseColumns, used: np.ndarray) -> ActiveRows:
@@ -105,7 +106,7 @@ def _of_stored(probe: Probe, f: SparseColumns, used: np.ndarray) -> ActiveRows:
         active, zero_active = f.values > thresholds[neuron], thresholds < 0
     if not zero_active.any():
         kept = active & used[f.rows]
-        return _as_lists(neuron[kept], f.rows[kept], len(thresholds))
+        return as_lists(neuron[kept], f.rows[kept], len(thresholds))
     # where the threshold lies below 0, what is not stored is active too
     lists = []
     for u, (first, last) in enumerate(itertools.pairwise(f.starts)):
@@ -120,6 +121,7 @@ def _of_stored(probe: Probe, f: SparseColumns, used: np.ndarray) -> ActiveRows:
     return ActiveRows(np.concatenate(lists).astype(np.int32), np.r_[0, np.cumsum(lengths)])
 
 
-def _as_lists(neuron: np.ndarray, rows: np.ndarray, num_neurons: int) -> ActiveRows:
+def as_lists(neuron: np.ndarray, rows: np.ndarray, num_neurons: int) -> ActiveRows:
+    """The lists of all neurons, from the neuron and the row of each entry in their order."""
     count = np.bincount(neuron, minlength=num_neurons)
     return ActiveRows(rows.astype(np.int32), np.r_[0, np.cumsum(count)])

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._numerics.packing import places_in_lists
 from .._runtime.host_arrays import as_host_array
 from .._runtime.short_repr import short_repr
 
@@ -70,7 +71,7 @@ class SparseColumns:
         if isinstance(some, slice):
             stored: Any = slice(first[0], last[-1]) if len(first) else slice(0)
         else:
-            stored = np.arange(starts[-1]) + np.repeat(first - starts[:-1], last - first)
+            stored = np.repeat(first, last - first) + places_in_lists(last - first)
         return SparseColumns(self.values[stored], self.rows[stored], starts, self.num_rows)
 
     def places(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -197,9 +197,9 @@ def _by_counts(
 @partial(jax.jit, static_argnames="metric")
 def _on_all(listed: CountTable, weight: Array, *, metric: Metric) -> Array:
     """Similarities on all samples from listed rows, [U, C]."""
-    every = jnp.arange(len(listed.table) - 1, dtype=jnp.int32)
+    size = len(listed.table) - 1
     both = count_rows(listed, lambda i: i)
-    return similarity_of_counts(metric, weight, len(every), listed.length, listed.total, both)
+    return similarity_of_counts(metric, weight, size, listed.length, listed.total, both)
 
 
 def _label_of(similarity: Array) -> Array:
