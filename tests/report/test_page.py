@@ -7,25 +7,14 @@ import json
 import re
 from dataclasses import fields, is_dataclass, replace
 
-import jax
 import numpy as np
 import pytest
-from builders import planted_probe
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.report import page_images
 
 HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x00\x07 =cmd()'
-
-
-@pytest.fixture(scope="module")
-def audited():
-    with jax.enable_x64(False):
-        probe = planted_probe(groups=np.arange(1500) // 5)
-        return nt.audit(
-            jax.random.key(0), probe, "iou", num_replicates=200, num_permutations=99, layer="block"
-        )
 
 
 def unpacked(line):

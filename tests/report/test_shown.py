@@ -6,26 +6,15 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import jax
 import matplotlib as mpl
 import numpy as np
 import pytest
-from builders import planted_probe
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
-
-
-@pytest.fixture(scope="module")
-def audited():
-    with jax.enable_x64(False):
-        probe = planted_probe(groups=np.arange(1500) // 5)
-        return nt.audit(
-            jax.random.key(0), probe, "iou", num_replicates=200, num_permutations=99, layer="block"
-        )
 
 
 class Cells(HTMLParser):
