@@ -71,6 +71,7 @@ def hostile():
 # ---------------------------------------------------------------------------------- into the house
 
 
+@pytest.mark.slow
 def test_no_mutated_file_breaks_the_law(tmp_path):
     """A small, fixed part of what ``python tests/fuzz.py`` does."""
     done = subprocess.run(

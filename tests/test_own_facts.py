@@ -60,6 +60,7 @@ def at_most_alpha(share, count):
     return share <= ALPHA + 4 * math.sqrt(ALPHA * (1 - ALPHA) / count)
 
 
+@pytest.mark.slow
 def test_intervals_and_certificates_of_an_own_metric_hold_at_small_samples():
     probe, truth = neurons(thresholds=0.5), scipy.stats.norm.cdf(0.5)
     found = nt.intervals(probe, informed(), alpha=ALPHA)
@@ -97,6 +98,7 @@ def test_an_own_metric_is_planned_for():
         nt.generalization_gap(bare(), 60, concept_frequency=0.4)
 
 
+@pytest.mark.slow
 def test_replicates_of_an_own_metric_are_screened():
     rng = np.random.default_rng(3)
     c = rng.random((3000, 30)) < np.linspace(0.3, 0.95, 30)

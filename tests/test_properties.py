@@ -256,6 +256,7 @@ def test_the_absence_of_a_concept_mirrors_it(metric, data):
     np.testing.assert_allclose(absent, MIRRORED[metric](present), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", COUNTS)
 @given(data=arrays(SMALL, binary=True), place=st.integers(0, 2))
 def test_another_concept_takes_votes_and_gives_none(metric, data, place):
@@ -270,6 +271,7 @@ def test_another_concept_takes_votes_and_gives_none(metric, data, place):
     assert (undefined >= (np.asarray(every.winners) < 0)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", PAIRWISE)
 @given(data=arrays(SMALL))
 def test_sparse_and_traced_scores_are_the_scores(metric, data):
@@ -281,6 +283,7 @@ def test_sparse_and_traced_scores_are_the_scores(metric, data):
     assert_same(traced(f, c, w), expected, metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", KINDS)
 @settings(max_examples=max(1, settings().max_examples // 4))
 @given(data=arrays(SMALL))
@@ -304,7 +307,9 @@ def test_single_precision_rounds_the_double(metric, data):
     assert_same(single, double, metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["iou", "balanced_accuracy", "auroc", "correlation"])
+@settings(max_examples=max(1, settings().max_examples // 4))
 @given(data=arrays(SMALL, binary=True), chunk_size=st.sampled_from([16, 50]))
 def test_every_way_gives_the_same_replicates(metric, data, chunk_size):
     """In chunks, on a mesh, from lists of rows, from sparse activations, and in passes."""

@@ -52,6 +52,7 @@ def test_example_prints_what_the_front_page_shows(front):
 EXAMPLES = [page for page in PAGES if page != FRONT and python_of(page)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", EXAMPLES, ids=lambda x: x.parent.name)
 def test_examples_of_the_folders_continue_that_of_the_front_page(front, page):
     scope = dict(front[0])

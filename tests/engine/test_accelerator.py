@@ -9,6 +9,7 @@ import neurotrust_jax as nt
 from neurotrust_jax._engine import row_index
 
 KEY = jax.random.key(0)
+SLOW = pytest.mark.slow  # variants that differ little from the others
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +34,12 @@ def tied(rectified):
     [
         ("iou", lambda: awkward_probe(weighted=False), {}),
         ("iou", awkward_probe, {"scheme": "poisson"}),
-        ("precision", lambda: tied(False), {"chunk_size": 7}),
-        ("simulation_auroc", lambda: awkward_probe(4), {}),
-        ("auroc", lambda: tied(False), {}),
+        pytest.param("precision", lambda: tied(False), {"chunk_size": 7}, marks=SLOW),
+        pytest.param("simulation_auroc", lambda: awkward_probe(4), {}, marks=SLOW),
+        pytest.param("auroc", lambda: tied(False), {}, marks=SLOW),
         ("auroc", lambda: tied(True), {"scheme": "poisson"}),
-        ("auroc", awkward_probe, {"scheme": "bayesian"}),
-        ("spearman", lambda: tied(False), {"scheme": "bayesian"}),
+        pytest.param("auroc", awkward_probe, {"scheme": "bayesian"}, marks=SLOW),
+        pytest.param("spearman", lambda: tied(False), {"scheme": "bayesian"}, marks=SLOW),
         ("spearman", lambda: awkward_probe(weighted=False), {}),
     ],
 )

@@ -95,8 +95,7 @@ def test_standard_error_is_that_of_differences(metric, weighted):
 
 @pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("metric", [*BINARY, "wpmi", "simulation_auroc"])
-@pytest.mark.parametrize("grouped", [True, False])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("grouped", "weighted"), [(True, False), (False, True)])
 def test_sparse_gives_what_dense_gives(metric, grouped, weighted):
     options = {} if grouped else {"groups": None}
     dense, sparse = probes(weighted=weighted, **options)

@@ -323,6 +323,7 @@ def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
     nt.winners_curse(KEY, boot, num_splits=3)
 
 
+@pytest.mark.slow
 def test_lists_passes_and_shifts_make_no_nan_and_leak_no_tracer(strict):
     probe = well_defined(binary=True)
     for metric, strategy in (("iou", "screened"), ("auroc", "rows")):

@@ -77,9 +77,9 @@ def test_what_is_stored_twice_is_added():
     [
         ("iou", "multinomial", True, False),
         ("auroc", "multinomial", False, False),
-        ("auroc", "bayesian", False, False),
+        pytest.param("auroc", "bayesian", False, False, marks=pytest.mark.slow),
         ("spearman", "poisson", True, True),
-        ("correlation", "multinomial", False, False),
+        pytest.param("correlation", "multinomial", False, False, marks=pytest.mark.slow),
     ],
 )
 def test_bootstrap_is_that_of_dense_activations(metric, scheme, grouped, weighted):

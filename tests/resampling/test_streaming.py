@@ -42,8 +42,13 @@ def chunked(*arrays, sizes=(700, 1, 1500, 333)):
     return chunks
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("metric", ["iou", "balanced_accuracy", "correlation", "cosine", "mad"])
+@pytest.mark.parametrize(
+    ("metric", "grouped"),
+    [
+        ("iou", False), ("iou", True), ("balanced_accuracy", False), ("correlation", True),
+        ("cosine", False), ("mad", True),
+    ],
+)  # fmt: skip
 def test_passes_give_the_bootstrap_of_all_rows(metric, grouped):
     f, c = data()
     groups = np.sort(np.random.default_rng(1).integers(0, 900, N)) if grouped else None

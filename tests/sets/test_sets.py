@@ -97,6 +97,7 @@ def test_calibrated_sets_equal_a_loop(metric, target):
     assert not np.asarray(found.untested).any()
 
 
+@pytest.mark.slow
 @pytest.mark.double
 @pytest.mark.parametrize("target", ["best", "replication"])
 def test_calibrated_sets_equal_a_loop_at_every_level(target):
@@ -169,6 +170,7 @@ def test_untested_concepts_meet_bounds_at_three_quarters_of_alpha(monkeypatch):
     np.testing.assert_allclose([x.alpha for x in levels], [0.05, 0.15])
 
 
+@pytest.mark.slow
 def test_a_label_at_the_top_of_the_range_is_judged_by_bounds():
     """Replicates of an AUROC of 1 do not vary; the set is the certificate's, and all is tested."""
     rng = np.random.default_rng(0)
@@ -233,6 +235,7 @@ def test_concepts_beyond_the_candidates_are_members_on_ample_evidence(monkeypatc
     assert np.asarray(found.mask)[beyond].all()
 
 
+@pytest.mark.slow
 def test_sets_say_what_they_promise():
     f, c = layer()
     fixed = nt.make_probe(f, c, thresholds=0.5)
@@ -299,6 +302,7 @@ def test_candidates_are_followed_and_the_others_are_far_behind():
     assert (every.max(axis=2)[:, :, None] > every)[:, trailing].all()
 
 
+@pytest.mark.slow
 def test_what_trails_by_less_than_six_errors_is_followed():
     """Errors of 0.1 and 0.1 add up to 0.2: a lead of 1.1 is near, one of 1.3 is far."""
     shown = np.array([[2.0, 0.9, 0.7]])
@@ -383,6 +387,7 @@ def test_too_few_replicates_give_full_sets_and_say_so():
         nt.concept_sets(boot, alpha=0.2)
 
 
+@pytest.mark.slow
 def test_black_boxes_have_calibrated_sets_and_no_certificates():
     probe = nt.make_probe(*layer(), top_fraction=0.2)
 

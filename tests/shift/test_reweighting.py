@@ -70,6 +70,7 @@ def test_logistic_regression_is_that_of_scikit_learn():
     np.testing.assert_allclose(ours, np.r_[theirs.coef_[0], theirs.intercept_], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weighted_estimates_reach_the_target_and_others_do_not():
     """Precision of a neuron for a concept whose relation moves along a feature."""
     target, plain, weighted = [], [], []
