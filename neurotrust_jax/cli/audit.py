@@ -27,7 +27,7 @@ from .options import (
     check_share,
     existing_file,
 )
-from .output import answer, console, layer_facts, progress_bars
+from .output import answer, console, errors, layer_facts, progress_bars
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -144,7 +144,7 @@ def audit_command(
                 mesh=mesh, force=force, progress=progress if first else None,
             )  # fmt: skip
     except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on where this one stopped.")
+        errors.print("Interrupted. The same command goes on where this one stopped.")
         raise
     if not first:
         return

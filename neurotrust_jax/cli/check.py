@@ -132,6 +132,7 @@ def _about_file(path: Path, layer: str | None, first_neuron: int) -> str:
         claims = claims_of_layer(claims, layer, path)
     layers = {x.layer for x in claims}
     scored = sum(np.isfinite(x.similarity) for x in claims)
+    answer(labels=len(claims), layers=len(layers), with_similarity=int(scored))
     most = Counter(x.description for x in claims).most_common(3)
     shared = ", ".join(f"{name!r} {count} times" for name, count in most)
     return (

@@ -99,7 +99,7 @@ def _from_manifest(path: Path) -> dict[str, Any]:
 
 def _unknown(key: str, names: Mapping[str, str], command: str) -> str:
     known = [name.replace("_", "-") for name in names]
-    near = get_close_matches(key.replace("_", "-"), known, n=1, cutoff=0.5)
+    near = get_close_matches(key.replace("_", "-"), known, n=1, cutoff=0.7)
     remedy = f"did you mean {near[0]!r}?" if near else f"{command} --help lists them"
     return f"{visible(key)[:80]!r} is no option of {command}; {remedy}"
 

@@ -37,7 +37,8 @@ def merge_command(
 
     OUT then holds what one audit of all layers would have written. The runs must have the same
     concepts, groups, options and version. Sets, probabilities and false discovery rates are those
-    of each layer by itself, as in one audit of all layers.
+    of each layer by itself, as in one audit of all layers. Runs of parts of one layer get names, as
+    in first=OUT1 second=OUT2, and stay layers of the report.
     """
     from ..report import neuron_table
     from ..runs import merge_runs, saved_audits

@@ -139,7 +139,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] == FORMAT and _is_whole(content):
             return dict(content)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise FileError(
             f"{path.parent}: has no {path.name}; give a folder that neurotrust audit wrote"
         ) from None
@@ -233,4 +233,5 @@ def manifest_table(manifest: Mapping[str, Any]) -> dict[str, str]:
     rows = {name: f"{x['file']}, sha256 {x['sha256']}" for name, x in manifest["inputs"].items()}
     rows |= {name: str(x) for name, x in manifest["options"].items()}
     rows |= {f"version of {name}": x for name, x in manifest["versions"].items()}
-    return rows | {name: manifest[name] for name in ("device", "command", "date")}
+    others = ("calibration", "device", "command", "date")
+    return rows | {name: manifest[name] for name in others if name in manifest}

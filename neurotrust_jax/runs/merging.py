@@ -36,6 +36,10 @@ from .saved_runs import saved_audits
 __all__ = ["merge_runs"]
 
 OF_A_LAYER = ("activations", "thresholds")  # inputs that may differ between the runs
+CALIBRATION = (
+    "sets, probabilities and false discovery rates are those of each of these layers by itself, "
+    "also where several of them are parts of one"
+)
 
 
 class _Run(NamedTuple):
@@ -89,6 +93,8 @@ def merge_runs(
         _check_same(found[0], run)
     audits = _distinct(found)
     manifest = _merged(found, audits)
+    if any(name for name, _ in named):  # they may be parts of one layer
+        manifest["calibration"] = CALIBRATION
     shown = _examples(found, examples)
     read_earlier(out / "manifest.json", manifest, force)
     out.mkdir(parents=True, exist_ok=True)

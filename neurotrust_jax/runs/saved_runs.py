@@ -30,11 +30,13 @@ def saved_audits(out: Path) -> list[Path]:
     """
     if out.is_file():
         return [out]
-    if (out / "audit.json").is_file():
-        return [out / "audit.json"]
     if not out.exists():
         raise FileError(f"{out}: does not exist; give a folder that neurotrust audit wrote")
-    done = read_manifest(out / "manifest.json")["done"]
-    if not done:
+    if not (out / "manifest.json").exists() and (out / "audit.json").is_file():  # of a demo
+        return [out / "audit.json"]
+    manifest = read_manifest(out / "manifest.json")
+    if not manifest["done"]:
         raise FileError(f"{out}: no layer of this run is done; start the same audit again")
-    return [out / folder_name(layer) / "audit.json" for layer in done]
+    if len(manifest["layers"]) == 1:
+        return [out / "audit.json"]
+    return [out / folder_name(layer) / "audit.json" for layer in manifest["done"]]
