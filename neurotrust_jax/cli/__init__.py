@@ -94,7 +94,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # the terminal may lack characters of a name
     try:
-        app()
+        app(prog_name="neurotrust")
     except (ValueError, ImportError, OSError) as error:
         _refuse(str(error))
     except (MemoryError, RuntimeError) as error:

@@ -154,13 +154,11 @@ def _is_whole(content: Mapping[str, Any]) -> bool:
     """Whether a manifest has all entries that are read again, of the right kinds."""
     dicts = all(isinstance(content[k], dict) for k in ("inputs", "options", "versions", "done"))
     lists = all(isinstance(content[k], list) for k in ("layers", "chosen_layers"))
-    files = all(
-        isinstance(x[k], str) for x in content["inputs"].values() for k in ("path", "sha256")
-    )
-    plain = isinstance(content["num_samples"], int) and isinstance(
-        content["options"]["metric"], str
-    )
-    return dicts and lists and files and plain
+    texts = [content["thresholds"], content["device"], content["options"]["metric"]]
+    texts += [x[k] for x in content["inputs"].values() for k in ("path", "sha256")]
+    texts += [*content["layers"], *content["chosen_layers"], *content["versions"].values()]
+    whole = all(isinstance(x, str) for x in texts) and isinstance(content["num_samples"], int)
+    return dicts and lists and whole
 
 
 def options_given(path: Path) -> dict[str, Any]:
