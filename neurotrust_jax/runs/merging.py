@@ -93,7 +93,8 @@ def merge_runs(
         _check_same(found[0], run)
     audits = _distinct(found)
     manifest = _merged(found, audits)
-    if any(name for name, _ in named):  # they may be parts of one layer
+    before = any("calibration" in run.manifest for run in found)
+    if before or any(name for name, _ in named):  # layers may be parts of one
         manifest["calibration"] = CALIBRATION
     shown = _examples(found, examples)
     read_earlier(out / "manifest.json", manifest, force)

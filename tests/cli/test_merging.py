@@ -112,6 +112,9 @@ def test_runs_with_names_stay_layers_of_their_own_and_the_page_says_so(files):
         assert ours.layer == name
         np.testing.assert_array_equal(ours.null.q_value, theirs.null.q_value)
     assert "are those of each of these layers by itself" in (files / "o/report.html").read_text()
+    audit(["second"], "c", "--concepts", "concepts.npy")
+    assert command("merge", "c", "o", "--out", "again").exit_code == 0
+    assert manifest(files / "again")["calibration"] == manifest(files / "o")["calibration"]
     (files / "x=a").mkdir()  # a folder of exactly that name goes first
     assert "x=a: has no manifest.json" in command("merge", "x=a", "y=b", "--out", "p").output
 
