@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax.cli.demo import BUILT_IN
+from neurotrust_jax.cli.completion import BUILT_IN_TASKS, METRIC_NAMES
+from neurotrust_jax.metrics import METRICS
 from neurotrust_jax.tasks import TASKS
 
 PACKAGE = Path(nt.__file__).parent
@@ -118,7 +119,8 @@ def test_help_does_not_wait_for_jax():
     code = (
         "import sys\n"
         "from neurotrust_jax.cli import app\n"
-        "for command in ([], ['audit'], ['check'], ['compare'], ['plan'], ['demo']):\n"
+        "commands = 'audit', 'check', 'compare', 'demo', 'merge', 'plan', 'show'\n"
+        "for command in ([], *([x] for x in commands)):\n"
         "    app([*command, '--help'], standalone_mode=False)\n"
         "heavy = {'jax', 'scipy', 'flax', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -126,8 +128,9 @@ def test_help_does_not_wait_for_jax():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_help_names_the_built_in_tasks():
-    assert list(BUILT_IN) == list(TASKS)
+def test_help_and_completion_know_the_metrics_and_the_built_in_tasks():
+    assert list(BUILT_IN_TASKS) == list(TASKS)
+    assert list(METRIC_NAMES) == list(METRICS)
 
 
 def test_no_function_is_named_as_a_module():

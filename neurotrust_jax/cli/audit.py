@@ -27,7 +27,7 @@ from .options import (
     check_share,
     existing_file,
 )
-from .output import console, progress_bars
+from .output import answer, console, errors, layer_facts, progress_bars
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -121,7 +121,7 @@ def audit_command(
     """
     from .._runtime.devices import is_first
     from ..report import neuron_table, summary
-    from ..runs import Files, Options, audit_files
+    from ..runs import Files, Options, audit_files, saved_audits
 
     start = time.perf_counter()
     keep_compiled_functions()
@@ -144,7 +144,7 @@ def audit_command(
                 mesh=mesh, force=force, progress=progress if first else None,
             )  # fmt: skip
     except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on where this one stopped.")
+        errors.print("Interrupted. The same command goes on where this one stopped.")
         raise
     if not first:
         return
@@ -153,6 +153,10 @@ def audit_command(
             console.print(neuron_table(result, rows=rows))
         console.print(f"\n{summary(result)}\n", highlight=False, markup=False)
     _print_end(out, time.perf_counter() - start)
+    answer(
+        out=out, layers=[layer_facts(x) for x in found], page=out / "report.html",
+        descriptions=out / "descriptions.csv", audits=saved_audits(out),
+    )  # fmt: skip
 
 
 def _mesh_of_cluster() -> Mesh:

@@ -31,7 +31,7 @@ from .options import (
     existing_file,
     refuse_idle,
 )
-from .output import console, number, progress_bars
+from .output import answer, console, number, progress_bars
 
 if TYPE_CHECKING:
     from ..auditing.label_checks import Judged
@@ -119,6 +119,7 @@ def check_command(
     _print_summary(lines, judged, probe, min_positives)
     if out is not None:
         _write_findings(lines, out)
+        answer(out=out)
         console.print(f"Wrote {out}.", highlight=False, markup=False)
 
 
@@ -131,6 +132,7 @@ def _about_file(path: Path, layer: str | None, first_neuron: int) -> str:
         claims = claims_of_layer(claims, layer, path)
     layers = {x.layer for x in claims}
     scored = sum(np.isfinite(x.similarity) for x in claims)
+    answer(labels=len(claims), layers=len(layers), with_similarity=int(scored))
     most = Counter(x.description for x in claims).most_common(3)
     shared = ", ".join(f"{name!r} {count} times" for name, count in most)
     return (
@@ -200,6 +202,7 @@ def _print_summary(
     from ..auditing.vocabulary import left_out_text
 
     counts = Counter(x["finding"] for x in lines)
+    answer(labels=len(lines), findings={str(x): counts[x] for x in Finding})
     for finding in Finding:
         if counts[finding]:
             console.print(f"{counts[finding]:>6,} {finding}: {finding.text}", highlight=False)

@@ -22,7 +22,7 @@ from .options import (
     existing_file,
     refuse_idle,
 )
-from .output import console, number, progress_bars
+from .output import answer, console, number, progress_bars
 
 if TYPE_CHECKING:
     from ..auditing.comparison import Comparison
@@ -161,6 +161,10 @@ def _print(
             f"{x.lower:+.3f} to {x.upper:+.3f}" if known else "-",
         )  # fmt: skip
     console.print(table)
+    answer(
+        similarity=found.similarity._asdict(), stability=found.stability._asdict(),
+        shared_resamples=found.shared, cross_fitted=cross_fitted, same_label=found.same_label,
+    )  # fmt: skip
     if found.neurons is not None:
         apart = (found.neurons.lower > 0) | (found.neurons.upper < 0)
         console.print(

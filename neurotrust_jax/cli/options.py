@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from .._runtime.text import FileError
+from .completion import complete_metric
 
 __all__ = [
     "ActivationRange",
@@ -35,11 +36,14 @@ __all__ = [
     "refuse_idle",
 ]
 
+SHARED = ("config", "quiet", "as_json")  # options that all commands have
 BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 
 
-def known_metric(name: str | None) -> str | None:
-    """The name of a metric, also where an alias is given."""
+def known_metric(ctx: typer.Context, name: str | None) -> str | None:
+    """The name of a metric, also where an alias is given; the shell's completion asks nothing."""
+    if ctx.resilient_parsing:
+        return name
     from ..metrics.table import get_metric
 
     try:
@@ -48,8 +52,10 @@ def known_metric(name: str | None) -> str | None:
         raise typer.BadParameter(str(error)) from None
 
 
-def known_seed(value: int) -> int:
+def known_seed(ctx: typer.Context, value: int) -> int:
     """A seed in the range that gives a key of its own."""
+    if ctx.resilient_parsing:
+        return value
     from .._runtime.validation import check_seed
 
     try:
@@ -58,8 +64,10 @@ def known_seed(value: int) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
-def writable_folder(path: Path) -> Path:
+def writable_folder(ctx: typer.Context, path: Path) -> Path:
     """A folder that exists or can be made."""
+    if ctx.resilient_parsing:
+        return path
     from .._runtime.checkpoint import check_folder
 
     try:
@@ -68,8 +76,10 @@ def writable_folder(path: Path) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
-def writable_file(path: Path | None) -> Path | None:
+def writable_file(ctx: typer.Context, path: Path | None) -> Path | None:
     """A file that can be written."""
+    if ctx.resilient_parsing:
+        return path
     from .._runtime.checkpoint import check_file
 
     try:
@@ -106,7 +116,8 @@ def refuse_idle(ctx: typer.Context, names: Iterable[str], needed: str) -> None:
     """Refuse options that have no effect without another one."""
     for name in names:
         source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        given = source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
+        if given and name not in SHARED:
             raise typer.BadParameter(
                 f"has no effect without {needed}; leave it out",
                 param_hint=f"--{name.replace('_', '-')}",
@@ -121,11 +132,18 @@ def existing_file(text: str) -> Any:
 Metric = Annotated[
     str,
     typer.Option(
-        callback=known_metric, help="Similarity metric; neurotrust_jax.METRICS lists them."
+        callback=known_metric,
+        autocompletion=complete_metric,
+        help="Similarity metric; neurotrust_jax.METRICS lists them.",
     ),
 ]
 OptionalMetric = Annotated[
-    str | None, typer.Option(callback=known_metric, help="Metric of the second side.")
+    str | None,
+    typer.Option(
+        callback=known_metric,
+        autocompletion=complete_metric,
+        help="Metric of the second side.",
+    ),
 ]
 NumReplicates = Annotated[int, typer.Option(min=1, help="Number of bootstrap replicates.")]
 NumPermutations = Annotated[
@@ -142,7 +160,10 @@ Alpha = Annotated[
 Seed = Annotated[
     int, typer.Option(callback=known_seed, help="Seed of all random draws, from 0 to 2**32 - 1.")
 ]
-OutFolder = Annotated[Path, typer.Option(callback=writable_folder, help="Folder for the results.")]
+OutFolder = Annotated[
+    Path,
+    typer.Option(callback=writable_folder, metavar="FOLDER", help="Folder for the results."),
+]
 OutFile = Annotated[
     Path | None, typer.Option(callback=writable_file, help="File for the findings, .csv.")
 ]
