@@ -15,7 +15,7 @@ from .errors import file_errors
 __all__ = ["read_rows", "read_text"]
 
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-LONGEST_TEXT = 2**31  # bytes of a compressed file once it is unpacked
+LONGEST_TEXT = 2**28  # bytes of a compressed file once it is unpacked
 SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # a first line by which Excel names it
 
 
@@ -27,7 +27,7 @@ def read_text(path: str | Path) -> str:
     Raises
     ------
     FileError
-        If the file is missing, is in another encoding, or unpacks to more than 2 GiB.
+        If the file is missing, is in another encoding, or unpacks to more than 256 MiB.
     """
     path = Path(path)
     with file_errors(path):
@@ -35,7 +35,7 @@ def read_text(path: str | Path) -> str:
             with gzip.open(path) as file:
                 data = file.read(LONGEST_TEXT + 1)
             if len(data) > LONGEST_TEXT:
-                raise FileError(f"{path}: unpacks to more than 2 GiB; unpack and divide it")
+                raise FileError(f"{path}: unpacks to more than 256 MiB; unpack and divide it")
         else:
             data = path.read_bytes()
         try:

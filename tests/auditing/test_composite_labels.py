@@ -123,5 +123,7 @@ def test_few_or_undefined_labels_show_no_shift():
     label = np.arange(12) - 1
     assert find_shift(np.eye(12), label) == -1
     assert find_shift(np.eye(11), label[:11]) == 0
+    own_best = np.eye(12) + 0.5 * np.eye(12, k=1)  # the neuron before comes second
+    assert find_shift(own_best, np.arange(12)) == 0
     assert find_shift(np.full((12, 12), NAN), label) == 0
     assert find_shift(np.ones((12, 12)), label) == 0

@@ -152,6 +152,12 @@ def test_separators_and_encodings(tmp_path, encoding, separator, end):
         assert [line for line, _ in read_rows(path)] == [i + 1 + bool(first) for i in range(3)]
 
 
+def test_a_quoted_header_does_not_decide_what_separates(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text('unit,label,"a; b; c; d"\n0,dog,x\n')
+    assert facts(read_labels(path)) == [("", "0", "dog")]
+
+
 def test_numbers():
     found = [number(x) for x in ("0.5", "0,5", "-,5", "1e-3", "1,2,3", "", "x")]
     np.testing.assert_array_equal(found, [0.5, 0.5, -0.5, 1e-3, NAN, NAN, NAN])
