@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..files.label_formats import Claim
-from ..files.labels import whole_number
 from ..metrics.metric import Metric
 from ..metrics.table import METRICS, get_metric
 from ..probing.probe import Probe, compute_dtype
@@ -102,28 +101,29 @@ def with_weighted_sums(probe: Probe, claims: Sequence[Claim]) -> Probe:
     )
 
 
-def feature_groups(claims: Sequence[Claim], num_neurons: int) -> dict[str, list[int]]:
-    """The features of each group that is labelled, by the group's name.
+def feature_groups(claims: Sequence[Claim], neuron_names: Sequence[str]) -> dict[str, list[int]]:
+    """The columns of the features of each group that is labelled, by the group's name.
 
-    Empty unless a label belongs to several features at once. Then a label of a single feature is
-    that of a group of one.
+    Empty unless a label belongs to several features at once, whose names are joined by commas. Then
+    a label of a single feature is that of a group of one.
 
     Raises
     ------
     ValueError
         If a group names a feature that the layer does not have.
     """
-    if not any("," in x.neuron for x in claims):
+    column = {name: i for i, name in enumerate(neuron_names)}
+    if not any("," in x.neuron and x.neuron not in column for x in claims):
         return {}
     groups = {}
     for claim in claims:
-        features = [whole_number(x) for x in claim.neuron.split(",")]
-        known = [x for x in features if x is not None and 0 <= x < num_neurons]
+        features = [column.get(x) for x in claim.neuron.split(",")]
+        known = [x for x in features if x is not None]
         if len(known) < len(features):
             raise ValueError(
                 f"there is a label of the features {claim.neuron!r}, but the activations have "
-                f"{num_neurons} features, counted from 0; if the file counts from 1, set "
-                "first_neuron=1 (--first-neuron 1)"
+                f"{len(column)} features, named {neuron_names[0]!r} to {neuron_names[-1]!r}; if "
+                "the file counts from 1, set first_neuron=1 (--first-neuron 1)"
             )
         groups[claim.neuron] = known
     return groups

@@ -148,7 +148,7 @@ def _load(
     check_weighted(claims, options.metric)
     # The layer may be named in the labels only, if the activations hold a single layer.
     data = load_layer(files, options, layer, any_name=any(x.layer for x in claims))
-    groups = feature_groups(claims, data.activations.shape[1])
+    groups = feature_groups(claims, [str(u) for u in range(data.activations.shape[1])])
     if not groups:
         return claims, with_weighted_sums(data.probe(), claims)
     if files.thresholds is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from .._runtime.text import FileError
@@ -90,14 +91,15 @@ def find_format(records: Sequence[Record], path: object) -> LabelFormat:
     """
     if not records:
         raise FileError(f"{path}: holds no labels")
-    there = set.intersection(*(set(x.cells) for x in records))
+    kinds = {tuple(x.cells): x.cells.keys() for x in records}  # few: a table has one
+    there = set.intersection(*map(set, kinds.values()))
     found = next((x for x in LABEL_FORMATS if set(x.keys) <= there), None)
-    return found or _table_format(records, path)
+    return found or _table_format(records, list(dict.fromkeys(chain.from_iterable(kinds))), path)
 
 
-def _table_format(records: Sequence[Record], path: object) -> LabelFormat:
-    """The format of a table whose columns have known names."""
-    column = {meaning: _find_column(meaning, records, path) for meaning in COLUMNS}
+def _table_format(records: Sequence[Record], names: list[str], path: object) -> LabelFormat:
+    """The format of a table with columns of these names, some of which are known."""
+    column = {meaning: _find_column(meaning, records, names, path) for meaning in COLUMNS}
 
     def make_claim(record: Record) -> Claim:
         layer, neuron, description, similarity = (
@@ -110,18 +112,19 @@ def _table_format(records: Sequence[Record], path: object) -> LabelFormat:
     return LabelFormat(f"A table of {', '.join(keys)}", keys, make_claim)
 
 
-def _find_column(meaning: str, records: Sequence[Record], path: object) -> str | None:
+def _find_column(
+    meaning: str, records: Sequence[Record], names: list[str], path: object
+) -> str | None:
     """Name of the column with this meaning: the first of several that agree."""
-    there = dict.fromkeys(name for x in records for name in x.cells)
-    found = [name for name in COLUMNS[meaning] if name in there]
+    found = [name for name in COLUMNS[meaning] if name in names]
     if not found and meaning in ("neuron", "description"):
         raise FileError(
             f"{path}: has no column for the {meaning} (known: {', '.join(COLUMNS[meaning])}); it "
-            f"has {', '.join(there)}"
+            f"has {', '.join(names)}"
         )
     if len(found) > 1 and found[-1] == "index":  # pandas numbers its rows in this column
         found.pop()
-    for x in records:
+    for x in records if len(found) > 1 else ():
         for other in found[1:]:
             if x.cells.get(other) != x.cells.get(found[0]):
                 raise FileError(

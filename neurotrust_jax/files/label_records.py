@@ -66,9 +66,10 @@ def read_records(path: str | Path) -> list[Record]:
                 f"{path}: line {line} has {len(row)} cells for {len(names)} columns; quote a cell "
                 "that holds a comma, a semicolon or a tab"
             )
+    place = f"{path}: line "
     return [
         Record(
-            f"{path}: line {line}",
+            f"{place}{line}",
             {name: from_cell(x.strip()) for name, x in zip(names, row, strict=True) if name},
         )
         for line, row in body

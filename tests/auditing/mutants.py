@@ -69,7 +69,7 @@ MUTANTS = [
          "weights[column[name], k] += abs(weight)", SUMS),
         ("join_features", "part.min(axis=1)", "part.max(axis=1)",
          "test_composite_labels.py::test_a_group_is_active_where_all_of_its_features_are"),
-        ("feature_groups", "0 <= x < num_neurons", "0 <= x <= num_neurons",
+        ("feature_groups", "len(known) < len(features)", "not known",
          "test_composite_labels.py::test_groups_that_there_are_not"),
     ),
     *of(

@@ -83,7 +83,7 @@ def test_metrics_that_a_factor_or_a_constant_would_change_are_refused(metric):
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 def test_a_group_is_active_where_all_of_its_features_are(form):
     f = np.maximum(np.random.default_rng(1).normal(size=(50, 6)), 0)
-    groups = feature_groups([Claim("", x, "a", NAN) for x in ("4", "0,5", "3,1,2")], 6)
+    groups = feature_groups([Claim("", x, "a", NAN) for x in ("4", "0,5", "3,1,2")], "012345")
     assert groups == {"4": [4], "0,5": [0, 5], "3,1,2": [3, 1, 2]}
     joined = join_features(form(f), groups)
     for g, features in enumerate(groups.values()):
@@ -91,10 +91,11 @@ def test_a_group_is_active_where_all_of_its_features_are(form):
 
 
 def test_groups_that_there_are_not(probe):
-    assert feature_groups([Claim("", "7", "a", NAN), Claim("", "x", "a", NAN)], 2) == {}
+    assert feature_groups([Claim("", "7", "a", NAN), Claim("", "x", "a", NAN)], "01") == {}
+    assert feature_groups([Claim("", "0,1", "a", NAN)], ["0,1", "2"]) == {}
     for name in ("1,2", "0,x", "-1,0"):
         with pytest.raises(ValueError, match=rf"'{name}', but the activations have 2 features"):
-            feature_groups([Claim("", name, "a", NAN)], 2)
+            feature_groups([Claim("", name, "a", NAN)], "01")
     with pytest.raises(ValueError, match="groups of features are judged by neurotrust check only"):
         match_labels([Claim("", "0,1", "dog", NAN)], probe)
 
