@@ -205,7 +205,7 @@ def find_shift(similarity: np.ndarray | Array, label: np.ndarray) -> int:
     Then the similarity of most labels is larger at that neighbour than at their neuron and at the
     other neighbour. If the order of the neurons means nothing, a label fits the one neighbour
     better than the other with probability 1/2 at most, so the number that do is compared with a
-    binomial one, at a level of 0.001 for each side. At least three quarters of them must.
+    binomial one, at a level of 0.001 for each side.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def find_shift(similarity: np.ndarray | Array, label: np.ndarray) -> int:
     for step in (-1, 1):
         lead = at[step] - np.fmax(at[0], at[-step])
         better, compared = int((lead > 0).sum()), int((np.nan_to_num(lead) != 0).sum())
-        if better >= 0.75 * compared > 0 and bdtrc(better - 1, compared, 0.5) <= 0.001:
+        if better and bdtrc(better - 1, compared, 0.5) <= 0.001:
             return step
     return 0
 

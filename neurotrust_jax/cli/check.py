@@ -38,7 +38,6 @@ from .output import console, number, progress_bars
 if TYPE_CHECKING:
     from ..auditing.label_checks import Judged
     from ..files.label_formats import Claim
-    from ..metrics.metric import Metric as MetricObject
     from ..probing.probe import Probe
     from ..runs import Files, Options
 
@@ -160,9 +159,7 @@ def _load(
     return claims, replace(joined.probe(), neuron_names=tuple(groups))
 
 
-def _warn_of_shift(
-    probe: Probe, metric: str | MetricObject, label: np.ndarray, first_neuron: int
-) -> None:
+def _warn_of_shift(probe: Probe, metric: str, label: np.ndarray, first_neuron: int) -> None:
     """Ask whether the file counts from another number, if most labels fit a neighbour better."""
     from ..auditing.label_checks import find_shift
     from ..metrics.scores import similarity
