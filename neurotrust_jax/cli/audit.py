@@ -23,6 +23,7 @@ from .options import (
     OutFolder,
     Rows,
     Seed,
+    Split,
     TopFraction,
     check_share,
     existing_file,
@@ -66,15 +67,6 @@ TopOfActive = Annotated[
         callback=check_share,
         help="Label the top of the activation: of the samples on which a neuron is active, only "
         "this most active share counts.",
-    ),
-]
-Split = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        max=0.9,
-        help="Share of samples (or groups) set aside for the thresholds, so that bounds for fixed "
-        "thresholds hold; 0 sets none aside. Default 0.2 if thresholds come from the data.",
     ),
 ]
 Distributed = Annotated[

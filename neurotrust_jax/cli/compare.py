@@ -38,7 +38,7 @@ OtherConcepts = Annotated[
     Path | None, existing_file("Other concepts, or the concepts of the other probing set.")
 ]
 Labels = Annotated[
-    Path | None, existing_file("Labels of an explainer, .csv or .tsv; see neurotrust check.")
+    Path | None, existing_file("Labels of an explainer, in a format that neurotrust check reads.")
 ]
 OtherLabels = Annotated[Path | None, existing_file("Labels of another explainer.")]
 Layer = Annotated[

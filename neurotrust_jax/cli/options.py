@@ -28,6 +28,7 @@ __all__ = [
     "OutFolder",
     "Rows",
     "Seed",
+    "Split",
     "TopFraction",
     "check_positive",
     "check_share",
@@ -173,6 +174,15 @@ TopFraction = Annotated[
     typer.Option(
         callback=check_share,
         help="Share of samples on which each neuron is active. Default 0.05.",
+    ),
+]
+Split = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Share of samples (or groups) set aside for the thresholds, so that bounds for fixed "
+        "thresholds hold; 0 sets none aside. Default 0.2 if thresholds come from the data.",
     ),
 ]
 FirstNeuron = Annotated[

@@ -1,9 +1,7 @@
-"""Text from files: names, rows of a table, parents of concepts."""
+"""Text from files: names and parents of concepts."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,9 @@ from .._runtime.text import FileError
 from .arrays import choose_array, read_any
 from .errors import file_errors
 from .numpy_files import STRINGS
+from .tables import read_rows
 
-__all__ = ["is_text", "read_hierarchy", "read_names", "read_rows"]
+__all__ = ["is_text", "read_hierarchy", "read_names"]
 
 
 def read_names(path: str | Path) -> list[str]:
@@ -58,39 +57,6 @@ def _strings(array: Any, path: Path) -> list[str]:
 def is_text(x: Any) -> bool:
     r"""Whether it is a string that can be written; JSON can state half of a character, "\ud800"."""
     return isinstance(x, str) and not any("\ud800" <= c <= "\udfff" for c in x)
-
-
-def read_rows(path: str | Path) -> list[tuple[int, list[str]]]:
-    """Read the rows of a table, each with the number of the line on which it begins.
-
-    Cells are separated by tabs in a .tsv or .tab file and where the first row holds a tab, else by
-    commas. Rows without any text are left out.
-
-    Raises
-    ------
-    FileError
-        If the file is missing, is not UTF-8 text, or its quotes do not match.
-    """
-    path = Path(path)
-    with file_errors(path), path.open(newline="", encoding="utf-8-sig") as file:
-        text = file.read()
-    lines = io.StringIO(text, newline="")
-    first = next((x for x in lines if x.strip()), "")
-    lines.seek(0)
-    tabs = path.suffix.lower() in (".tsv", ".tab") or "\t" in first
-    rows = csv.reader(lines, delimiter="\t" if tabs else ",", strict=True)
-    found, line = [], 1
-    try:
-        for row in rows:
-            if any(cell.strip() for cell in row):
-                found.append((line, row))
-            line = rows.line_num + 1
-    except csv.Error as error:
-        raise FileError(
-            f"{path}: line {line} can not be read: {error}; quote a cell that begins with a "
-            "quote, and double the quotes in it"
-        ) from None
-    return found
 
 
 def read_hierarchy(path: str | Path) -> dict[str, str]:
