@@ -68,7 +68,7 @@ def judged(here, monkeypatch):
 
     def run(arguments):
         told = io.StringIO()
-        with redirect_stdout(told), pytest.MonkeyPatch.context() as patch:
+        with redirect_stderr(told), pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.argv", ["neurotrust", "check", *arguments.split()])
             with pytest.raises(Captured) as found:
                 main()
