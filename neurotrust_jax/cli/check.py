@@ -33,7 +33,7 @@ from .options import (
     existing_file,
     refuse_idle,
 )
-from .output import answer, console, number, progress_bars
+from .output import answer, console, errors, number, progress_bars
 
 if TYPE_CHECKING:
     from ..auditing.label_checks import Judged
@@ -171,7 +171,7 @@ def _warn_of_shift(probe: Probe, metric: str, label: np.ndarray, first_neuron: i
     if step:
         start = first_neuron - step
         remedy = f"give --first-neuron {start}" if start >= 0 else "raise the numbers in it by 1"
-        console.print(
+        errors.print(
             f"Warning: most labels fit the neuron {'before' if step < 0 else 'after'} theirs "
             f"better than their own; if the file does not count from {first_neuron}, {remedy}.",
             highlight=False, markup=False, soft_wrap=True,

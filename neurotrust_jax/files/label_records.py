@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._runtime.text import FileError, from_cell
+from .arrays import FORMATS
 from .errors import file_errors
 from .names import is_text
 from .tables import read_rows, read_text
@@ -50,6 +51,11 @@ def read_records(path: str | Path) -> list[Record]:
     path = Path(path)
     if path.is_dir():
         return _of_folder(path)
+    if any(path.suffix.lower() in x.suffixes for x in FORMATS):
+        raise FileError(
+            f"{path}: holds arrays; give labels as a table or .json, and activations, such as a "
+            "latent cache, by --activations"
+        )
     if _kind(path) in JSON:
         return list(_of_json(path))
     rows = read_rows(path)

@@ -68,7 +68,7 @@ def judged(here, monkeypatch):
 
     def run(arguments):
         told = io.StringIO()
-        with redirect_stdout(told), pytest.MonkeyPatch.context() as patch:
+        with redirect_stderr(told), pytest.MonkeyPatch.context() as patch:
             patch.setattr("sys.argv", ["neurotrust", "check", *arguments.split()])
             with pytest.raises(Captured) as found:
                 main()
@@ -135,7 +135,7 @@ def test_labels_that_fit_a_neighbour_raise_a_question(here, judged):
         (f"falcon.csv {ARRAYS} --thresholds t.npy", "--thresholds: are of single features, and "
          "falcon.csv labels groups of them; leave it out"),
         (f"linear.csv {ARRAYS}", "metric='iou' can not judge; give one of simulation_auroc"),
-        (f"f.npy {ARRAYS}", "f.npy: can not be read"),
+        (f"f.npy {ARRAYS}", "f.npy: holds arrays; give labels as a table or .json"),
     ],
 )  # fmt: skip
 def test_what_is_refused(here, arguments, message):
