@@ -66,6 +66,7 @@ __all__ = [
     "parts_reader",
     "probability_of",
     "replication_probability",
+    "replication_trend",
 ]
 
 FEWEST_NEURONS = 20
@@ -165,6 +166,33 @@ def replication_probability(
     >>> bool(probability[:15].min() > 0.95), bool(probability[15:].mean() < 0.5)
     (True, True)
     """
+    found = _replication(key, probe, metric, num_splits, answers)
+    return jnp.asarray(found.probability)
+
+
+def replication_trend(
+    key: Array,
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    num_splits: int = 40,
+    answers: Any = None,
+) -> Trend:
+    """How the probability of replication grows with the probing set: a forecast for larger ones.
+
+    Arguments, errors and warnings are those of :func:`replication_probability`, and so is the cost.
+
+    Returns
+    -------
+    Trend
+        Its method ``probability(num_units)`` gives the probabilities for larger probing sets.
+    """
+    return _replication(key, probe, metric, num_splits, answers).trend
+
+
+def _replication(
+    key: Array, probe: Probe, metric: str | Metric, num_splits: int, answers: Any
+) -> Replication:
     num_splits = check_count(num_splits, "num_splits", least=2)
     metric = get_metric(metric)
     check_key(key)
@@ -175,8 +203,8 @@ def replication_probability(
     )
     found = probability_of(observed, probe)
     if found.shortage:
-        warnings.warn(found.shortage, CoverageWarning, stacklevel=2)
-    return jnp.asarray(found.probability)
+        warnings.warn(found.shortage, CoverageWarning, stacklevel=3)
+    return found
 
 
 def deals_for(num_splits: int) -> int:

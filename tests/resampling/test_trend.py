@@ -9,25 +9,9 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 import neurotrust_jax as nt
-from neurotrust_jax.metrics.table import get_metric
-from neurotrust_jax.resampling.halves import read_halves
-from neurotrust_jax.resampling.replication import (
-    answer_numbers,
-    deals_for,
-    parts_reader,
-    probability_of,
-)
-from neurotrust_jax.resampling.trend import Trend
+from neurotrust_jax.resampling import Trend, replication_trend
 
-
-def replication(probe, metric="iou", num_splits=20, seed=0):
-    """The calibration of a probe, with its trend."""
-    metric = get_metric(metric)
-    reader = parts_reader(metric, answer_numbers(None, probe.num_concepts))
-    (observed,) = read_halves(
-        jax.random.key(seed), probe, metric, num_splits, [reader], num_deals=deals_for(num_splits)
-    )
-    return probability_of(observed, probe)
+SPLITS = 20
 
 
 def a_trend(**changes):
@@ -82,10 +66,11 @@ def test_starts_from_the_probability_of_replication(metric):
     c = rng.random((400, 12)) < 0.2
     f = rng.normal(size=(400, 30)) + c @ (1.5 * rng.random((12, 30)) ** 3)
     probe = nt.make_probe(f, c, thresholds=1.0)
-    found = replication(probe, metric)
-    now = found.trend.probability(probe.num_units)
+    key = jax.random.key(3)
+    now = replication_trend(key, probe, metric, num_splits=SPLITS).probability(probe.num_units)
     assert np.nanstd(now) > 0.05
-    np.testing.assert_allclose(now, found.probability, atol=2e-6)
+    expected = nt.replication_probability(key, probe, metric, num_splits=SPLITS)
+    np.testing.assert_allclose(now, expected, atol=2e-6)
 
 
 def planted(seed, n, strength, rate):
@@ -98,21 +83,22 @@ def planted(seed, n, strength, rate):
 @pytest.mark.slow
 def test_forecasts_come_true():
     """From n to 4 n, by what pairs of probing sets of 4 n agree on; no growth is the control."""
-    metric = "iou"
     n, num_sets, num_neurons, times = 400, 8, 120, 4
     world = np.random.default_rng(6)
     strength = 1.5 * world.random((20, num_neurons)) * (world.random((20, num_neurons)) < 0.3)
     rate = np.where(np.arange(20) % 3 == 0, 0.05, 0.2)
     forecast, now, labels, reliable, later = [], [], [], [], []
     for seed in range(num_sets):
-        found = replication(planted(seed, n, strength, rate), metric, seed=seed)
-        ahead = found.trend.probability(times * n)
+        key = jax.random.key(seed)
+        trend = replication_trend(key, planted(seed, n, strength, rate), num_splits=SPLITS)
+        before, ahead = trend.probability([n, times * n])
+        now.append(np.nanmean(before))
         forecast.append(np.nanmean(ahead))
         reliable.append((ahead >= 0.9).mean())
-        now.append(np.nanmean(found.probability))
         large = planted(100 + seed, times * n, strength, rate)
-        labels.append(np.asarray(nt.identify(large, metric).concept[:, 0]))
-        later.append((replication(large, metric, seed=seed).probability >= 0.9).mean())
+        labels.append(np.asarray(nt.identify(large).concept[:, 0]))
+        again = nt.replication_probability(key, large, num_splits=SPLITS)
+        later.append((np.asarray(again) >= 0.9).mean())
     same = (np.array(labels)[:, None] == np.array(labels)).mean(axis=2)
     agreement = (same.sum(axis=1) - 1) / (num_sets - 1)  # of each large set with the others
 
@@ -135,6 +121,7 @@ def test_nothing_is_promised_where_neurons_mean_nothing():
     probability = []
     for seed in range(4):
         probe = planted(seed, 400, np.zeros((20, 120)), rng.uniform(0.1, 0.3, 20))
-        probability.append(replication(probe, seed=seed).trend.probability(3200))
+        trend = replication_trend(jax.random.key(seed), probe, num_splits=SPLITS)
+        probability.append(trend.probability(3200))
     assert np.mean(np.array(probability) >= 0.9) < 0.01
     assert np.mean(probability) < 0.3
