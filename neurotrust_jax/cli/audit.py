@@ -14,6 +14,7 @@ from .compilation import keep_compiled_functions
 from .options import (
     ActivationRange,
     Alpha,
+    ChannelAxis,
     LargestUnit,
     MemoryLimit,
     Metric,
@@ -21,6 +22,7 @@ from .options import (
     NumPermutations,
     NumReplicates,
     OutFolder,
+    Pool,
     Rows,
     Seed,
     TopFraction,
@@ -38,10 +40,16 @@ Activations = Annotated[
     list[Path],
     existing_file(
         "Activations [n, U]: .npy, .npz (also a SciPy sparse matrix), .pt, .safetensors. Several "
-        "files, or several arrays in a file, are several layers."
+        "files, or several arrays in a file, are several layers. Feature maps [n, c, h, w] and "
+        "token vectors [n, t, d] need --pool."
     ),
 ]
-Concepts = Annotated[Path, existing_file("Concepts [n, C]: 0/1 or probabilities.")]
+Concepts = Annotated[
+    Path,
+    existing_file(
+        "Concepts [n, C]: 0/1 or probabilities; with --pool none also [n, h, w, C] of positions."
+    ),
+]
 Names = Annotated[
     Path | None, existing_file("Names of the concepts: one per line, .json, or strings in .npy.")
 ]
@@ -95,6 +103,8 @@ def audit_command(
     names: Names = None,
     layer: Layers = None,
     groups: Groups = None,
+    pool: Pool = None,
+    channel_axis: ChannelAxis = None,
     examples: ExampleFile = None,
     hierarchy: Hierarchy = None,
     thresholds: Thresholds = None,
@@ -135,7 +145,8 @@ def audit_command(
         metric=metric, alpha=alpha, num_replicates=num_replicates,
         num_permutations=num_permutations, activation_range=activation_range,
         largest_unit=largest_unit, min_positives=min_positives, top_fraction=top_fraction,
-        top_of_active=top_of_active, split=split, seed=seed,
+        top_of_active=top_of_active, split=split, pool=pool,
+        channel_axis=channel_axis, seed=seed,
     )  # fmt: skip
     try:
         with progress_bars() as progress:

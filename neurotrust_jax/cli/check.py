@@ -20,12 +20,14 @@ from .inputs import load_claims_and_probe
 from .options import (
     ActivationRange,
     Alpha,
+    ChannelAxis,
     FirstNeuron,
     LargestUnit,
     Metric,
     MinPositives,
     NumReplicates,
     OutFile,
+    Pool,
     Rows,
     Seed,
     existing_file,
@@ -68,6 +70,8 @@ def check_command(
     layer: Layer = None,
     first_neuron: FirstNeuron = 0,
     groups: Groups = None,
+    pool: Pool = None,
+    channel_axis: ChannelAxis = None,
     thresholds: Thresholds = None,
     metric: Metric = "iou",
     activation_range: ActivationRange = None,
@@ -102,9 +106,8 @@ def check_command(
     inputs = (descriptions, *files.all().values())
     if out is not None and out.exists() and any(out.samefile(path) for path in inputs):
         raise typer.BadParameter(f"{out} would overwrite what is read", param_hint="--out")
-    claims, probe = load_claims_and_probe(
-        descriptions, first_neuron, layer, files, Options(metric=metric, split=0, seed=seed)
-    )
+    options = Options(metric=metric, split=0, pool=pool, channel_axis=channel_axis, seed=seed)
+    claims, probe = load_claims_and_probe(descriptions, first_neuron, layer, files, options)
     label = match_labels(claims, probe)
     with progress_bars() as progress:
         judged = judge_labels(

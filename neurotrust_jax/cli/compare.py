@@ -13,9 +13,11 @@ from .compilation import keep_compiled_functions
 from .inputs import load_claims_and_probe
 from .options import (
     Alpha,
+    ChannelAxis,
     FirstNeuron,
     Metric,
     OptionalMetric,
+    Pool,
     Rows,
     Seed,
     TopFraction,
@@ -68,6 +70,8 @@ def compare_command(
     other_names: OtherNames = None,
     groups: Groups = None,
     other_groups: OtherGroups = None,
+    pool: Pool = None,
+    channel_axis: ChannelAxis = None,
     top_fraction: TopFraction = None,
     metric: Metric = "iou",
     num_replicates: NumReplicates = 200,
@@ -109,7 +113,10 @@ def compare_command(
         (first, layer, metric, labels),
         (second, other_layer or layer, other_metric or metric, other_labels),
     ):
-        options = Options(metric=by, split=0, seed=seed, top_fraction=top_fraction)
+        options = Options(
+            metric=by, split=0, seed=seed, top_fraction=top_fraction, pool=pool,
+            channel_axis=channel_axis,
+        )  # fmt: skip
         any_name = files is second and not other_layer
         claims, probe = load_claims_and_probe(
             path, first_neuron, chosen, files, options, any_name=any_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -15,6 +15,7 @@ from .._runtime.text import FileError
 __all__ = [
     "ActivationRange",
     "Alpha",
+    "ChannelAxis",
     "FirstNeuron",
     "LargestUnit",
     "MemoryLimit",
@@ -25,6 +26,7 @@ __all__ = [
     "OptionalMetric",
     "OutFile",
     "OutFolder",
+    "Pool",
     "Rows",
     "Seed",
     "TopFraction",
@@ -159,6 +161,21 @@ FirstNeuron = Annotated[
     typer.Option(
         min=0,
         help="Number of the first neuron in files of labels: 1 in Network Dissection's own files.",
+    ),
+]
+Pool = Annotated[
+    Literal["max", "mean", "none"] | None,
+    typer.Option(
+        help="How to make a matrix of feature maps [n, c, h, w] or token vectors [n, t, d]: the "
+        "largest or mean activation of each image or document, or none: positions are samples, "
+        "and their image or document is the group unless --groups gives others.",
+    ),
+]
+ChannelAxis = Annotated[
+    int | None,
+    typer.Option(
+        help="Axis of the neurons in what --pool pools: -1 for [n, h, w, c], as in Flax. Default 1 "
+        "of [n, c, h, w] and -1 of [n, t, d].",
     ),
 ]
 LargestUnit = Annotated[

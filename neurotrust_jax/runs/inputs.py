@@ -17,6 +17,7 @@ from ..probing.construction import make_probe, rows_aside, split_thresholds
 from ..probing.probe import Probe
 from ..probing.thresholds import DEFAULT_TOP_FRACTION
 from .options import Options
+from .positions import Positions, pool_layer, positions_as_samples, spread
 
 __all__ = ["Files", "LayerData", "join", "load_layer", "load_layers"]
 
@@ -28,9 +29,10 @@ class Files:
     Attributes
     ----------
     activations : tuple of Path
-        Matrices [n, U] of one layer or of several.
+        Matrices [n, U] of one layer or of several; with the option ``pool`` also feature maps
+        [n, c, h, w] and token vectors [n, t, d].
     concepts : Path
-        One matrix [n, C].
+        One matrix [n, C]; where positions are samples, also [n, h, w, C] or [n * h * w, C].
     names, groups, thresholds, hierarchy, examples : Path, optional
         Names of the concepts; group of each sample [n]; threshold of each neuron [U], for one
         layer; parents of concepts; the samples themselves.
@@ -64,6 +66,11 @@ class LayerData:
     groups : array [n], or None
     thresholds : array [U], or None
     options : Options
+    positions_each : int
+        Number of samples of each image or document: its positions where they are samples, else 1.
+    largest_unit : float, or None
+        The largest weight that a group can have: as the options say, or the number of positions
+        where groups are images.
     """
 
     activations: Any
@@ -72,6 +79,8 @@ class LayerData:
     groups: np.ndarray | None
     thresholds: np.ndarray | None
     options: Options
+    positions_each: int = 1
+    largest_unit: float | None = None
 
     @property
     def split_share(self) -> float:
@@ -223,48 +232,83 @@ def _check_thresholds(files: Files, options: Options) -> None:
 
 
 def _layers(files: Files, options: Options, found: dict[str, _Matrix]) -> dict[str, LayerData]:
-    concepts = _read_concepts(files)
+    positions = positions_as_samples({k: (x.path, x.values) for k, x in found.items()}, options)
+    concepts = _read_concepts(files, positions)
     names = read_names(files.names) if files.names else None
     if names is not None and len(names) != concepts.shape[1]:
         raise FileError(
             f"{files.names}: holds {len(names)} names for the {concepts.shape[1]} concepts of "
             f"{files.concepts}; give the names of these"
         )
-    groups = read_vector(files.groups, len(concepts), "groups", strings=True)
-    for layer, matrix in found.items():
-        others = "; choose those that are layers (--layer)" if len(found) > 1 else ""
-        _check_activations(matrix, layer, len(concepts), files.concepts, others)
+    groups = _read_groups(files, len(concepts), positions)
+    others = "; choose those that are layers (--layer)" if len(found) > 1 else ""
+    matrices = {
+        layer: _read_matrix(x, layer, positions, len(concepts), files.concepts, options, others)
+        for layer, x in found.items()
+    }
     thresholds = None
     if files.thresholds:
         if len(found) > 1:
             raise FileError(
                 f"{files.thresholds}: thresholds belong to one layer; choose it by --layer"
             )
-        (matrix,) = found.values()
-        thresholds = read_vector(files.thresholds, matrix.values.shape[1], "thresholds")
+        (matrix,) = matrices.values()
+        thresholds = read_vector(files.thresholds, matrix.shape[1], "thresholds")
+    each, largest = 1, options.largest_unit
+    if positions is not None:
+        each = positions.num_positions
+        if files.groups is None and largest is None:
+            largest = float(each)
     return {
-        layer: LayerData(x.values, concepts, names, groups, thresholds, options)
-        for layer, x in found.items()
+        layer: LayerData(x, concepts, names, groups, thresholds, options, each, largest)
+        for layer, x in matrices.items()
     }
 
 
-def _read_concepts(files: Files) -> np.ndarray:
+def _read_concepts(files: Files, positions: Positions | None) -> np.ndarray:
     concepts = read_named(files.concepts, "concepts")
-    if getattr(concepts, "ndim", 0) != 2:
-        raise FileError(f"{files.concepts}: concepts must be [n, C], got {np.shape(concepts)}")
-    return np.asarray(concepts.todense()) if hasattr(concepts, "todense") else concepts
-
-
-def _check_activations(
-    matrix: _Matrix, layer: str, num_samples: int, concepts: Path, others: str
-) -> None:
-    shape = tuple(matrix.values.shape)
-    if len(shape) != 2 or shape[0] != num_samples or 0 in shape:
+    if hasattr(concepts, "todense"):
+        concepts = np.asarray(concepts.todense())
+    if positions is not None:
+        return spread(concepts, positions, concepts.shape[-1:], f"{files.concepts}: concepts")
+    if concepts.ndim != 2:
         raise FileError(
-            f"{matrix.path}: layer {layer!r} must be [n, U] with the n = {num_samples} samples "
+            f"{files.concepts}: concepts must be [n, C], got {list(concepts.shape)}"
+            + ("; concepts of positions need --pool none" if concepts.ndim > 2 else "")
+        )
+    return concepts
+
+
+def _read_groups(files: Files, n: int, positions: Positions | None) -> np.ndarray | None:
+    """The group of each sample; by default the image or document where positions are samples."""
+    if positions is None:
+        return read_vector(files.groups, n, "groups", strings=True)
+    if files.groups is None:
+        return positions.groups
+    groups = np.asarray(read_named(files.groups, "groups", strings=True))
+    return spread(groups, positions, (), f"{files.groups}: groups")
+
+
+def _read_matrix(
+    matrix: _Matrix,
+    layer: str,
+    positions: Positions | None,
+    num_samples: int,
+    concepts: Path,
+    options: Options,
+    others: str,
+) -> Any:
+    """The activations of a layer, [n, U], of as many samples as there are rows of concepts."""
+    path, shape = matrix.path, tuple(matrix.values.shape)
+    # With pool "none" the concepts were fitted to the positions of the layers already.
+    is_matrix = len(shape) == 2 or (options.pool is not None and len(shape) > 2)
+    if not is_matrix or 0 in shape or (positions is None and shape[0] != num_samples):
+        raise FileError(
+            f"{path}: layer {layer!r} must be [n, U] with the n = {num_samples} samples "
             f"of {concepts}, got {shape}{remedy(shape, 'x')}{others}"
         )
-    check_numbers(matrix.values, matrix.name, matrix.path)
+    check_numbers(matrix.values, matrix.name, path)
+    return pool_layer(path, layer, matrix.values, options)
 
 
 def read_vector(

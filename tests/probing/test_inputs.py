@@ -198,16 +198,13 @@ def test_sparse_concepts_are_written_out(wrap, dtype):
 
 def test_arrays_of_more_axes_are_refused_with_what_to_do():
     images, text = np.zeros((4, 3, 2, 5)), np.zeros((4, 6, 3))
-    with pytest.raises(ValueError, match=r"got \[4, 3, 2, 5\]; of \[n, c, h, w\] pool") as error:
+    with pytest.raises(ValueError, match=r"got \[4, 3, 2, 5\]; pool its positions: neurotrust_jax"):
         nt.make_probe(images, C[:4])
-    assert "activations.mean(axis=(2, 3))" in str(error.value)
-    assert "np.moveaxis(activations, 1, -1).reshape(-1, 3)" in str(error.value)
-    assert "groups=np.repeat(np.arange(4), 10)" in str(error.value)
     for call in (
         lambda: nt.make_probe(text, C[:4]),
         lambda: nt.bootstrap_stream(KEY, [(text, C[:4])], thresholds=0.0),
     ):
-        with pytest.raises(ValueError, match=r"activations.reshape\(-1, 3\) with groups=np.rep"):
+        with pytest.raises(ValueError, match=r"pool_activations\(activations, how\), or --pool"):
             call()
 
 

@@ -15,6 +15,12 @@ MUTANTS = [
          "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
     ),
     *of(
+        "runs/positions.py",
+        ("spread", "np.repeat(np.asarray(values), positions.num_positions, axis=0)",
+         "np.concatenate([np.asarray(values)] * positions.num_positions)",
+         "test_positions.py::test_concepts_of_images_and_of_positions"),
+    ),
+    *of(
         "cli/output.py",
         ("log_line", "seconds * (total - done) / (done - first)",
          "seconds * (total - done) / done", "test_command.py::test_a_line_of_the_log"),
