@@ -19,6 +19,8 @@ from .options import (
     MemoryLimit,
     Metric,
     MinPositives,
+    NeuronNames,
+    Neurons,
     NumPermutations,
     NumReplicates,
     OutFolder,
@@ -39,9 +41,10 @@ __all__ = ["audit_command"]
 Activations = Annotated[
     list[Path],
     existing_file(
-        "Activations [n, U]: .npy, .npz (also a SciPy sparse matrix), .pt, .safetensors. Several "
-        "files, or several arrays in a file, are several layers. Feature maps [n, c, h, w] and "
-        "token vectors [n, t, d] need --pool."
+        "Activations [n, U]: .npy, .npz (also a SciPy sparse matrix), .pt, .safetensors, .h5, "
+        ".parquet; FILE:ENTRY is one array of a file. Several files, or several arrays in a file, "
+        "are several layers; row shards (acts-00000-of-00004.npy) are one. Feature maps "
+        "[n, c, h, w] and token vectors [n, t, d] need --pool."
     ),
 ]
 Concepts = Annotated[
@@ -58,7 +61,10 @@ Layers = Annotated[
 ]
 Groups = Annotated[
     Path | None,
-    existing_file("Group of each sample [n]; samples of one group are not independent."),
+    existing_file(
+        "Group of each sample [n], numbers or strings, also lines of .txt or FILE:COLUMN of .csv; "
+        "samples of one group are not independent."
+    ),
 ]
 ExampleFile = Annotated[
     Path | None,
@@ -102,6 +108,8 @@ def audit_command(
     out: OutFolder,
     names: Names = None,
     layer: Layers = None,
+    neurons: Neurons = None,
+    neuron_names: NeuronNames = None,
     groups: Groups = None,
     pool: Pool = None,
     channel_axis: ChannelAxis = None,
@@ -139,7 +147,7 @@ def audit_command(
     first = is_first(mesh)
     files = Files(
         tuple(activations), concepts, names=names, groups=groups, thresholds=thresholds,
-        hierarchy=hierarchy, examples=examples,
+        hierarchy=hierarchy, examples=examples, neuron_names=neuron_names, neurons=neurons,
     )  # fmt: skip
     options = Options(
         metric=metric, alpha=alpha, num_replicates=num_replicates,

@@ -25,6 +25,8 @@ from .options import (
     LargestUnit,
     Metric,
     MinPositives,
+    NeuronNames,
+    Neurons,
     NumReplicates,
     OutFile,
     Pool,
@@ -68,6 +70,8 @@ def check_command(
     concepts: Concepts = None,
     names: Names = None,
     layer: Layer = None,
+    neurons: Neurons = None,
+    neuron_names: NeuronNames = None,
     first_neuron: FirstNeuron = 0,
     groups: Groups = None,
     pool: Pool = None,
@@ -102,7 +106,10 @@ def check_command(
     from ..runs import Files, Options
 
     keep_compiled_functions()
-    files = Files((activations,), concepts, names=names, groups=groups, thresholds=thresholds)
+    files = Files(
+        (activations,), concepts, names=names, groups=groups, thresholds=thresholds,
+        neuron_names=neuron_names, neurons=neurons,
+    )  # fmt: skip
     inputs = (descriptions, *files.all().values())
     if out is not None and out.exists() and any(out.samefile(path) for path in inputs):
         raise typer.BadParameter(f"{out} would overwrite what is read", param_hint="--out")

@@ -88,6 +88,7 @@ def compare_command(
 
     from ..auditing.comparison import Labelling, compare
     from ..auditing.label_checks import match_labels
+    from ..files.entries import same_input
     from ..runs import Files, Options
 
     others = other_activations, other_concepts, other_metric, labels, other_labels, other_layer
@@ -97,7 +98,7 @@ def compare_command(
         )
     if labels is None and other_labels is None:
         refuse_idle(ctx, ["first_neuron"], "--labels or --other-labels")
-    if other_concepts is None or other_concepts.samefile(concepts):
+    if other_concepts is None or same_input(other_concepts, concepts):
         refuse_idle(ctx, ["other_names", "other_groups"], "--other-concepts")
         other_groups = groups
     elif other_groups is None:

@@ -32,9 +32,10 @@ from ..report import (
     write_descriptions,
     write_page,
 )
+from .activations import join
 from .examples import load_examples
 from .folder import CHUNKS, lock_folder, remove_unfinished
-from .inputs import Files, LayerData, join, load_layers
+from .inputs import Files, LayerData, load_layers
 from .manifest import (
     folder_name,
     make_manifest,
