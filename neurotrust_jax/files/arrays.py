@@ -76,10 +76,11 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
     .safetensors.index.json   the tensors of all files that the index lists
     .h5, .hdf5                datasets by their path, which stay on disk until they are used
     .parquet                  one matrix of all columns of numbers, named ""; or columns of lists
-                              of one length by name; and columns of strings by name
+                              of one length by name
     ========================  ====================================================================
 
-    :func:`register_format` adds others. What is no array, such as notes beside it, is passed over.
+    :func:`register_format` adds others. What is no array of numbers, such as notes and texts
+    beside it, is passed over.
 
     Parameters
     ----------
@@ -103,7 +104,8 @@ def read_arrays(path: str | Path) -> dict[str, Any]:
         If its format needs a package that is not installed.
     """
     path = Path(path)
-    found = read_any(path)
+    every = read_any(path)
+    found = {name: x for name, x in every.items() if x.dtype.kind not in STRINGS} or every
     for name, array in found.items():
         check_numbers(array, name, path)
     return found

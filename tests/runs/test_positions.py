@@ -138,3 +138,20 @@ def test_options_of_pooling_reach_the_audit(saved, monkeypatch):
         runs.Options(channel_axis=2)
     with pytest.raises(ValueError, match=r"pool must be .*, got 'sum'"):
         runs.Options(pool="sum")
+
+
+def test_the_number_of_positions_is_the_largest_unit_of_the_audit(saved, tmp_path, monkeypatch):
+    seen = []
+
+    def end(key, probe, metric, *, largest_unit, **options):
+        seen.append((largest_unit, probe.num_units))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neurotrust_jax.runs.audit_run.audit", end)
+    paths = saved(maps=MAPS, concepts=OF_IMAGES)
+    for i, given in enumerate((None, 50.0)):
+        options = runs.Options(split=0, pool="none", min_positives=0, largest_unit=given)
+        files = runs.Files((paths["maps"],), paths["concepts"])
+        with pytest.raises(KeyboardInterrupt):
+            runs.audit_files(files, tmp_path / str(i), options)
+    assert seen == [(H * W, N), (50, N)]
