@@ -560,6 +560,30 @@ def loaders() -> list[Loader]:
                             are_numbers, (bent_tensors,)))  # fmt: skip
     except ImportError:
         pass
+    try:
+        import h5py
+
+        def write(path: Path) -> None:
+            with h5py.File(path, "w") as file:
+                file["a"] = matrix
+                file.create_dataset("b/c", data=matrix, compression="gzip", chunks=(2, 2))
+                file["names"] = ["x", "y"]
+
+        # Numbers are read when they are used.
+        found.append(Loader("read_arrays .h5", {"a.h5": saved(write, "a.h5")},
+                            lambda p: {k: np.asarray(x) for k, x in read_arrays(p).items()},
+                            are_numbers))  # fmt: skip
+    except ImportError:
+        pass
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import write_table
+
+        table = pa.table({"a": [1.0, 2.0], "b": [True, False], "c": ["x", "y"]})
+        data = saved(lambda p: write_table(table, p), "a.parquet")
+        found.append(Loader("read_arrays .parquet", {"a.parquet": data}, read_arrays, are_numbers))
+    except ImportError:
+        pass
     return found
 
 
