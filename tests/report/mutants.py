@@ -39,6 +39,8 @@ MUTANTS = [
         "report/page_images.py",
         ("_chosen", "np.cumsum(there) <= most", "np.cumsum(there) < most",
          "test_page.py -k each_neuron_has_fewer"),
-        ("_chosen", "2 * kept.sum()", "kept.sum()", "test_page.py -k each_neuron_has_fewer"),
+        ("_chosen", "x * kept.sum()", "2 * x * kept.sum()",
+         "test_page.py -k each_neuron_has_fewer"),
+        ("_text", "2 * context", "context", "test_page.py -k without_context"),
     ),
 ]  # fmt: skip
