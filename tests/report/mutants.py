@@ -21,6 +21,8 @@ MUTANTS = [
     ),
     *of(
         "report/notebook.py",
+        ("changes_html", "np.flatnonzero(changes.changed)", "np.flatnonzero(~changes.changed)",
+         "test_changes.py -k notebook"),
         ("_text", "escape(cut(text, longest))", "cut(text, longest)",
          "test_hostile.py -k a_notebook_shows"),
     ),
