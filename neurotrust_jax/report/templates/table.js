@@ -21,7 +21,7 @@ class WindowedTable {
     [this.above, this.body, this.below] = ["", "rows", ""].map((name) => make("tbody", { class: name }));
     for (const body of [this.above, this.below]) {
       body.setAttribute("aria-hidden", "true");
-      body.append(make("tr", {}, make("td", { colspan: columns.length })));
+      body.append(make("tr", {}, make("td", {}))); // a wider cell would add a column where some are hidden
     }
     this.table = make("table", { "aria-label": caption }, make("thead", {}, this.head), this.above, this.body, this.below);
     this.empty = make("p", { class: "hint" }, "No neuron fits.");
