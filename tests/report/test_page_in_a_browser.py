@@ -235,6 +235,14 @@ def test_the_print_is_white_whole_and_without_controls(audited, tmp_path, browse
         expect(rows(page)).not_to_have_count(PRINTED)
         assert rows(page).count() < 60
         assert page.evaluate(f"[{colour}.backgroundColor, {colour}.color]") == dark
+        # a real print does what was tried by hand above
+        page.evaluate(
+            "addEventListener('beforeprint', () => {"
+            " window.printed = document.querySelectorAll('.rows tr').length })"
+        )
+        page.pdf()
+        assert page.evaluate("window.printed") == PRINTED
+        assert rows(page).count() < 60
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
