@@ -17,7 +17,7 @@ from .names import is_text
 __all__ = ["read_examples", "snippet"]
 
 CONTROL = {c: None for c in range(32)} | {127: None} | str.maketrans(ON_ONE_LINE)
-WIDTH = 60  # characters shown before and after a token
+WIDTH = 2001  # characters before and after a token: one more than a page shows, which marks the cut
 
 
 def read_examples(
@@ -121,9 +121,9 @@ def snippet(pieces: Any, groups: np.ndarray, row: int, width: int) -> tuple[str,
     """
     low, high = (int(np.searchsorted(groups, groups[row], side)) for side in ("left", "right"))
     parts = (
-        "".join(pieces[max(low, row - width) : row]),
+        "".join(pieces[max(low, row - width) : row])[-width:],
         pieces[row],
-        "".join(pieces[row + 1 : min(high, row + 1 + width)]),
+        "".join(pieces[row + 1 : min(high, row + 1 + width)])[:width],
     )
     before, token, after = (x.translate(CONTROL) for x in parts)
-    return before[-width:], token.strip() or token, after[:width]
+    return before, token.strip() or token, after
