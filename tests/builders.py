@@ -1,7 +1,10 @@
 """Data, probes and comparisons that several files of tests share."""
 
+import io
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields, is_dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -22,6 +25,31 @@ TOLERANCE = {"x32": 2e-5, "x64": 1e-10}
 LONG_SUMS = ("soft_wpmi", "wpmi_topk")  # sums of up to 100 logarithms as large as 16
 RANGE = (-4.0, 6.0)
 GROUPS = np.random.default_rng(1).permutation(np.repeat(np.arange(40), 3))
+
+
+class Result(NamedTuple):
+    exit_code: int
+    output: str
+    stdout: str
+
+
+def command(*arguments):
+    """Run the command in this process, as a shell would."""
+    from neurotrust_jax.cli import main
+
+    class Shown(io.StringIO):
+        def write(self, text):
+            told.write(text)
+            return super().write(text)
+
+    told, shown, code = io.StringIO(), Shown(), 0
+    with redirect_stdout(shown), redirect_stderr(told), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["neurotrust", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    return Result(code, told.getvalue(), shown.getvalue())
 
 
 def tied_data(seed=0, n=160, num_neurons=3, num_concepts=4, binary=False):

@@ -400,7 +400,7 @@ def is_audit(found: Any) -> bool:
 def are_claims(found: Any) -> bool:
     """Labels with their neurons."""
     return isinstance(found, list) and all(
-        are_texts(list(x[:3])) and isinstance(x.similarity, float) for x in found
+        are_texts([*x[:3], *x.alternatives]) and isinstance(x.similarity, float) for x in found
     )
 
 
@@ -490,6 +490,10 @@ def loaders() -> list[Loader]:
     npy = saved(lambda p: np.save(p, matrix), "a.npy")
     npz = saved(lambda p: np.savez_compressed(p, one=matrix, two=matrix[:, :2]), "a.npz")
     labels = 'layer,unit,description,similarity\nl,1,a dog,0.5\nl,2,"cats, dogs",\nl,3,x,-1e3\n'
+    explanations = [
+        {"modelId": "m", "layer": "l", "index": str(i), "description": f"a {i}", "score": 0.5}
+        for i in range(3)
+    ]
     texts = '"one"\n{"text": "two"}\n"three"\n"four"\n"five"\n'
     tokens = '["a", "b "]\n{"tokens": ["c", " d", "e"]}\n'
     images = saved(lambda p: np.save(p, np.zeros((5, 4, 4, 3), np.uint8)), "a.npy")
@@ -520,6 +524,15 @@ def loaders() -> list[Loader]:
                lambda p: read_examples(p, 5), are_examples, (bent_json,)),
         Loader("read_labels", {"a.csv": labels.encode(), "b.tsv": labels.replace(
                ",", "\t").encode()}, read_labels, are_claims, (bent_table,)),
+        Loader("read_labels .json", {
+            "a.json": json.dumps(explanations).encode(), "b.json": b'{"0": "a dog", "1": "cat"}',
+            "c.jsonl": "\n".join(map(json.dumps, explanations)).encode(),
+        }, read_labels, are_claims, (bent_json,)),
+        Loader("read_labels .csv", {
+            "a.csv": b"group,concept_set_words\n\"1,2\",\"[('a', 0.5), ('b', 1e-3)]\"\n3,[]\n",
+            "b.csv": b"unit,weight0,concept0,weight1,concept1\n0,0.5,a,-1,b\n1,2,c,0,0\n",
+            "c.csv": b"Neuron ID;Label 1;Label 2\n0;a;b\n1;c; \n",
+        }, read_labels, are_claims, (bent_table,)),
         *audit_loaders(),
         Loader("runs manifest", {"manifest.json": json.dumps(MANIFEST, indent=1).encode()},
                lambda p: read_earlier(p, MANIFEST, False), is_kept, (bent_json,)),
@@ -547,6 +560,30 @@ def loaders() -> list[Loader]:
         data = saved(lambda p: save_file({"a": matrix, "b": matrix[:2].copy()}, p), "a.safetensors")
         found.append(Loader("read_arrays .safetensors", {"a.safetensors": data}, read_arrays,
                             are_numbers, (bent_tensors,)))  # fmt: skip
+    except ImportError:
+        pass
+    try:
+        import h5py
+
+        def write(path: Path) -> None:
+            with h5py.File(path, "w") as file:
+                file["a"] = matrix
+                file.create_dataset("b/c", data=matrix, compression="gzip", chunks=(2, 2))
+                file["names"] = ["x", "y"]
+
+        # Numbers are read when they are used.
+        found.append(Loader("read_arrays .h5", {"a.h5": saved(write, "a.h5")},
+                            lambda p: {k: np.asarray(x) for k, x in read_arrays(p).items()},
+                            are_numbers))  # fmt: skip
+    except ImportError:
+        pass
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import write_table
+
+        table = pa.table({"a": [1.0, 2.0], "b": [True, False], "c": ["x", "y"]})
+        data = saved(lambda p: write_table(table, p), "a.parquet")
+        found.append(Loader("read_arrays .parquet", {"a.parquet": data}, read_arrays, are_numbers))
     except ImportError:
         pass
     return found

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import neurotrust_jax as nt
-from neurotrust_jax.cli.demo import BUILT_IN
+from neurotrust_jax.cli.completion import BUILT_IN_TASKS, METRIC_NAMES
+from neurotrust_jax.metrics import METRICS
 from neurotrust_jax.tasks import TASKS
 
 PACKAGE = Path(nt.__file__).parent
@@ -34,8 +35,8 @@ FLOORS = (
     {"__main__"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
-# An audit shows itself: its methods import the report when they are called.
-DOOR = ("auditing", "report", "neurotrust_jax.auditing.result")
+# An audit and a comparison show themselves: their methods import the report when they are called.
+DOORS = {("auditing", "report", f"neurotrust_jax.auditing.{x}") for x in ("result", "changes")}
 SHELL = {"flax", "matplotlib", "pandas", "optax", "orbax", "jinja2", "typer", "rich", "PIL"}
 STATISTICS = [name for names in FLOORS[: FLOORS.index({"report"})] for name in names]
 
@@ -80,7 +81,7 @@ def test_every_package_stands_on_a_floor():
 def test_arrows_run_one_way():
     found = set(arrows())
     assert ("metrics", "probing") in {x[:2] for x in found}
-    assert upward(found) == {DOOR}
+    assert upward(found) == DOORS
     assert upward({("probing", "metrics", "a module"), ("sets", "chance", "another")})
 
 
@@ -118,7 +119,8 @@ def test_help_does_not_wait_for_jax():
     code = (
         "import sys\n"
         "from neurotrust_jax.cli import app\n"
-        "for command in ([], ['audit'], ['check'], ['compare'], ['plan'], ['demo']):\n"
+        "commands = 'audit', 'check', 'compare', 'demo', 'merge', 'plan', 'show'\n"
+        "for command in ([], *([x] for x in commands)):\n"
         "    app([*command, '--help'], standalone_mode=False)\n"
         "heavy = {'jax', 'scipy', 'flax', 'matplotlib', 'jinja2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -126,8 +128,9 @@ def test_help_does_not_wait_for_jax():
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_help_names_the_built_in_tasks():
-    assert list(BUILT_IN) == list(TASKS)
+def test_help_and_completion_know_the_metrics_and_the_built_in_tasks():
+    assert list(BUILT_IN_TASKS) == list(TASKS)
+    assert list(METRIC_NAMES) == list(METRICS)
 
 
 def test_no_function_is_named_as_a_module():

@@ -12,6 +12,7 @@ from .hierarchy import Answers as Answers
 from .hierarchy import merge_answers as merge_answers
 from .label_checks import Finding as Finding
 from .label_checks import Judged as Judged
+from .label_checks import find_shift as find_shift
 from .label_checks import judge_labels as judge_labels
 from .label_checks import match_labels as match_labels
 from .layer_audit import audit as audit

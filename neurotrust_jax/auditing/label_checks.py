@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 from jax import Array
+from scipy.special import bdtrc
 
 from .._runtime.chunks import Progress
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count, check_share
 from ..faithfulness.bounds import intervals
-from ..files.labels import Claim, whole_number
+from ..files.label_formats import Claim
+from ..files.labels import whole_number
 from ..metrics.table import Metric, get_metric
 from ..probing.construction import rare_concepts
 from ..probing.probe import LeftOut, Probe
@@ -25,7 +27,7 @@ from ..resampling.bootstrapping import bootstrap
 from ..sets.set_rules import concept_sets
 from .vocabulary import judged_concepts
 
-__all__ = ["Finding", "Judged", "judge_labels", "match_labels", "match_neurons"]
+__all__ = ["Finding", "Judged", "find_shift", "judge_labels", "match_labels", "match_neurons"]
 
 
 class Finding(StrEnum):
@@ -118,8 +120,7 @@ def match_neurons(claims: Sequence[Claim], probe: Probe) -> list[int]:
             raise ValueError(
                 f"there is a label of neuron {claim.neuron!r}, but the activations have "
                 f"{probe.num_neurons} neurons, named {probe.neuron_names[0]!r} to "
-                f"{probe.neuron_names[-1]!r}; if the file counts from 1, set first_neuron=1 "
-                "(--first-neuron 1)"
+                f"{probe.neuron_names[-1]!r}; {_remedy(claim, claims, probe)}"
             )
         if u in first:
             names = [f"{x.neuron!r}" + f" of layer {x.layer!r}" * bool(x.layer)
@@ -133,11 +134,25 @@ def match_neurons(claims: Sequence[Claim], probe: Probe) -> list[int]:
     return list(first)
 
 
+def _remedy(claim: Claim, claims: Sequence[Claim], probe: Probe) -> str:
+    if "," in claim.neuron:
+        return "labels of groups of features are judged by neurotrust check only"
+    numbers = [whole_number(x.neuron) or 0 for x in claims]
+    counts = min(numbers) == 1 and max(numbers) == probe.num_neurons
+    because = (
+        f"the file counts from 1 to {probe.num_neurons}"
+        if counts
+        else ("if the file counts from 1")
+    )
+    return f"{because}, set first_neuron=1 (--first-neuron 1)"
+
+
 def match_labels(claims: Sequence[Claim], probe: Probe) -> np.ndarray:
     """Find the concept that is claimed for each neuron of a probe.
 
     A description matches the concept of exactly that name. If there is none, it matches the one
-    concept of the same words, whatever their case, hyphens, underscores and spaces.
+    concept of the same words, whatever their case, hyphens, underscores and spaces; else the
+    concept whose name is the claim's ``concept_id``.
 
     Parameters
     ----------
@@ -153,8 +168,8 @@ def match_labels(claims: Sequence[Claim], probe: Probe) -> np.ndarray:
     Raises
     ------
     ValueError
-        If a claim is about a neuron that the probe does not have, two are about one neuron, or a
-        description matches several concepts.
+        If a claim is about a neuron that the probe does not have, two are about one neuron, a
+        description matches several concepts, or a label is a weighted sum without a column.
     """
     exact = {name: i for i, name in enumerate(probe.concept_names)}
     loose: dict[str, list[int]] = {}
@@ -170,13 +185,57 @@ def match_labels(claims: Sequence[Claim], probe: Probe) -> np.ndarray:
                 f"the label {text!r} of neuron {claim.neuron!r} may be the concept {names}; write "
                 "it as one of them"
             )
-        label[u] = alike[0] if alike else -1
+        if not alike and claim.weights and all(name in exact for name, _ in claim.weights):
+            raise ValueError(
+                f"the label of neuron {claim.neuron!r} is a weighted sum of concepts and needs a "
+                "column; add it by with_weighted_sums (the command check does)"
+            )
+        label[u] = alike[0] if alike else exact.get(claim.concept_id, -1)
     return label
 
 
 def _words(text: str) -> str:
     same = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(re.split(r"[\s_-]+", same.strip()))
+
+
+def find_shift(similarity: np.ndarray | Array, label: np.ndarray) -> int:
+    """Find out whether labels are about the neuron before or after the one that they name.
+
+    Then the similarity of most labels is larger at that neighbour than at their neuron and at the
+    other neighbour. If the order of the neurons means nothing, a label fits the one neighbour
+    better than the other with probability 1/2 at most, so the number that do is compared with a
+    binomial one, at a level of 0.001 for each side.
+
+    Parameters
+    ----------
+    similarity : array [U, C]
+        Of neurons in the order in which they are counted.
+    label : array [U] of int
+        Column of the concept claimed for each neuron, -1 for none.
+
+    Returns
+    -------
+    int
+        -1 for the neuron before (the labels count from 1, the neurons from 0), 1 for the one after,
+        0 for neither. It takes at least ten labels to find a shift.
+
+    Examples
+    --------
+    >>> from neurotrust_jax.auditing import find_shift
+    >>> label = np.arange(12) - 1  # each neuron has the label of the one before
+    >>> find_shift(np.eye(12), label)
+    -1
+    """
+    similarity = np.asarray(similarity)
+    neurons = 1 + np.flatnonzero(label[1:-1] >= 0)  # those with two neighbours
+    at = {step: similarity[neurons + step, label[neurons]] for step in (-1, 0, 1)}
+    for step in (-1, 1):
+        lead = at[step] - np.fmax(at[0], at[-step])
+        better, compared = int((lead > 0).sum()), int((np.nan_to_num(lead) != 0).sum())
+        if better and bdtrc(better - 1, compared, 0.5) <= 0.001:
+            return step
+    return 0
 
 
 def judge_labels(

@@ -13,16 +13,18 @@ from .compilation import keep_compiled_functions
 from .inputs import load_claims_and_probe
 from .options import (
     Alpha,
+    ChannelAxis,
     FirstNeuron,
     Metric,
     OptionalMetric,
+    Pool,
     Rows,
     Seed,
     TopFraction,
     existing_file,
     refuse_idle,
 )
-from .output import console, number, progress_bars
+from .output import answer, console, number, progress_bars
 
 if TYPE_CHECKING:
     from ..auditing.comparison import Comparison
@@ -38,7 +40,7 @@ OtherConcepts = Annotated[
     Path | None, existing_file("Other concepts, or the concepts of the other probing set.")
 ]
 Labels = Annotated[
-    Path | None, existing_file("Labels of an explainer, .csv or .tsv; see neurotrust check.")
+    Path | None, existing_file("Labels of an explainer, in a format that neurotrust check reads.")
 ]
 OtherLabels = Annotated[Path | None, existing_file("Labels of another explainer.")]
 Layer = Annotated[
@@ -68,6 +70,8 @@ def compare_command(
     other_names: OtherNames = None,
     groups: Groups = None,
     other_groups: OtherGroups = None,
+    pool: Pool = None,
+    channel_axis: ChannelAxis = None,
     top_fraction: TopFraction = None,
     metric: Metric = "iou",
     num_replicates: NumReplicates = 200,
@@ -84,6 +88,7 @@ def compare_command(
 
     from ..auditing.comparison import Labelling, compare
     from ..auditing.label_checks import match_labels
+    from ..files.entries import same_input
     from ..runs import Files, Options
 
     others = other_activations, other_concepts, other_metric, labels, other_labels, other_layer
@@ -93,7 +98,7 @@ def compare_command(
         )
     if labels is None and other_labels is None:
         refuse_idle(ctx, ["first_neuron"], "--labels or --other-labels")
-    if other_concepts is None or other_concepts.samefile(concepts):
+    if other_concepts is None or same_input(other_concepts, concepts):
         refuse_idle(ctx, ["other_names", "other_groups"], "--other-concepts")
         other_groups = groups
     elif other_groups is None:
@@ -109,7 +114,10 @@ def compare_command(
         (first, layer, metric, labels),
         (second, other_layer or layer, other_metric or metric, other_labels),
     ):
-        options = Options(metric=by, split=0, seed=seed, top_fraction=top_fraction)
+        options = Options(
+            metric=by, split=0, seed=seed, top_fraction=top_fraction, pool=pool,
+            channel_axis=channel_axis,
+        )  # fmt: skip
         any_name = files is second and not other_layer
         claims, probe = load_claims_and_probe(
             path, first_neuron, chosen, files, options, any_name=any_name
@@ -161,6 +169,10 @@ def _print(
             f"{x.lower:+.3f} to {x.upper:+.3f}" if known else "-",
         )  # fmt: skip
     console.print(table)
+    answer(
+        similarity=found.similarity._asdict(), stability=found.stability._asdict(),
+        shared_resamples=found.shared, cross_fitted=cross_fitted, same_label=found.same_label,
+    )  # fmt: skip
     if found.neurons is not None:
         apart = (found.neurons.lower > 0) | (found.neurons.upper < 0)
         console.print(

@@ -12,6 +12,7 @@ import typer
 
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .compilation import keep_compiled_functions
+from .completion import BUILT_IN_TASKS, complete_task
 from .options import (
     Alpha,
     Metric,
@@ -22,7 +23,7 @@ from .options import (
     Rows,
     Seed,
 )
-from .output import console, progress_bars
+from .output import answer, console, layer_facts, progress_bars
 
 if TYPE_CHECKING:
     from ..auditing.result import Audit
@@ -31,13 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["demo_command"]
 
 
-# :data:`TASKS` by name; the help must not wait for what they import
-BUILT_IN = (
-    "digits-mlp", "digits-cnn", "glyphs-mlp", "glyphs-cnn", "python-transformer", "python-sae",
-)  # fmt: skip
-
-
-def _known_task(name: str) -> str:
+def _known_task(ctx: typer.Context, name: str) -> str:
+    if ctx.resilient_parsing:
+        return name
     from ..tasks import get_task
 
     try:
@@ -50,7 +47,8 @@ Task = Annotated[
     str,
     typer.Option(
         callback=_known_task,
-        help=f"Built-in data and the network to train on it: {', '.join(BUILT_IN)}.",
+        autocompletion=complete_task,
+        help=f"Built-in data and the network to train on it: {', '.join(BUILT_IN_TASKS)}.",
     ),
 ]
 
@@ -92,6 +90,10 @@ def demo_command(
     console.print(neuron_table(result, rows=rows))
     console.print("\n" + summary(result), highlight=False)
     written = _write(layer, result, out)
+    answer(
+        out=out, layers=[layer_facts(result)], task=layer.achieved,
+        page=out / "report.html", audits=[out / "audit.json"],
+    )  # fmt: skip
     console.print(
         f"\nWrote {', '.join(path.name for path in written)} to {out} "
         f"in {time.perf_counter() - start:.0f} s. Open {out / 'report.html'} in a browser.",

@@ -1,4 +1,4 @@
-"""Labels and the layer that they belong to, as the commands check and compare read them."""
+"""Labels and the layer that they belong to, as the command compare reads them."""
 
 from __future__ import annotations
 

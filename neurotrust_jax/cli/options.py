@@ -5,28 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
 
 from .._runtime.text import FileError
+from .completion import complete_metric
 
 __all__ = [
     "ActivationRange",
     "Alpha",
+    "ChannelAxis",
     "FirstNeuron",
     "LargestUnit",
     "MemoryLimit",
     "Metric",
     "MinPositives",
+    "NeuronNames",
+    "Neurons",
     "NumPermutations",
     "NumReplicates",
     "OptionalMetric",
     "OutFile",
     "OutFolder",
+    "Pool",
     "Rows",
     "Seed",
+    "Split",
     "TopFraction",
     "check_positive",
     "check_share",
@@ -35,11 +41,14 @@ __all__ = [
     "refuse_idle",
 ]
 
+SHARED = ("config", "quiet", "as_json")  # options that all commands have
 BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 
 
-def known_metric(name: str | None) -> str | None:
-    """The name of a metric, also where an alias is given."""
+def known_metric(ctx: typer.Context, name: str | None) -> str | None:
+    """The name of a metric, also where an alias is given; the shell's completion asks nothing."""
+    if ctx.resilient_parsing:
+        return name
     from ..metrics.table import get_metric
 
     try:
@@ -48,8 +57,10 @@ def known_metric(name: str | None) -> str | None:
         raise typer.BadParameter(str(error)) from None
 
 
-def known_seed(value: int) -> int:
+def known_seed(ctx: typer.Context, value: int) -> int:
     """A seed in the range that gives a key of its own."""
+    if ctx.resilient_parsing:
+        return value
     from .._runtime.validation import check_seed
 
     try:
@@ -58,8 +69,10 @@ def known_seed(value: int) -> int:
         raise typer.BadParameter(str(error)) from None
 
 
-def writable_folder(path: Path) -> Path:
+def writable_folder(ctx: typer.Context, path: Path) -> Path:
     """A folder that exists or can be made."""
+    if ctx.resilient_parsing:
+        return path
     from .._runtime.checkpoint import check_folder
 
     try:
@@ -68,8 +81,10 @@ def writable_folder(path: Path) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
-def writable_file(path: Path | None) -> Path | None:
+def writable_file(ctx: typer.Context, path: Path | None) -> Path | None:
     """A file that can be written."""
+    if ctx.resilient_parsing:
+        return path
     from .._runtime.checkpoint import check_file
 
     try:
@@ -106,26 +121,46 @@ def refuse_idle(ctx: typer.Context, names: Iterable[str], needed: str) -> None:
     """Refuse options that have no effect without another one."""
     for name in names:
         source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        given = source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
+        if given and name not in SHARED:
             raise typer.BadParameter(
                 f"has no effect without {needed}; leave it out",
                 param_hint=f"--{name.replace('_', '-')}",
             )
 
 
+def existing_path(text: str) -> Path:
+    """A file that exists, or an entry of one: ``FILE:ENTRY``."""
+    from ..files.entries import split_entry
+
+    file, _ = split_entry(text)
+    if not file.is_file():
+        raise typer.BadParameter(
+            f"{text} is a folder; give a file" if file.is_dir() else f"{text} does not exist"
+        )
+    return Path(text)
+
+
 def existing_file(text: str) -> Any:
     """An option for a file that must exist; brackets in the text are no markup."""
-    return typer.Option(exists=True, dir_okay=False, help=escape(text))
+    return typer.Option(parser=existing_path, metavar="FILE", help=escape(text))
 
 
 Metric = Annotated[
     str,
     typer.Option(
-        callback=known_metric, help="Similarity metric; neurotrust_jax.METRICS lists them."
+        callback=known_metric,
+        autocompletion=complete_metric,
+        help="Similarity metric; neurotrust_jax.METRICS lists them.",
     ),
 ]
 OptionalMetric = Annotated[
-    str | None, typer.Option(callback=known_metric, help="Metric of the second side.")
+    str | None,
+    typer.Option(
+        callback=known_metric,
+        autocompletion=complete_metric,
+        help="Metric of the second side.",
+    ),
 ]
 NumReplicates = Annotated[int, typer.Option(min=1, help="Number of bootstrap replicates.")]
 NumPermutations = Annotated[
@@ -142,7 +177,10 @@ Alpha = Annotated[
 Seed = Annotated[
     int, typer.Option(callback=known_seed, help="Seed of all random draws, from 0 to 2**32 - 1.")
 ]
-OutFolder = Annotated[Path, typer.Option(callback=writable_folder, help="Folder for the results.")]
+OutFolder = Annotated[
+    Path,
+    typer.Option(callback=writable_folder, metavar="FOLDER", help="Folder for the results."),
+]
 OutFile = Annotated[
     Path | None, typer.Option(callback=writable_file, help="File for the findings, .csv.")
 ]
@@ -154,11 +192,50 @@ TopFraction = Annotated[
         help="Share of samples on which each neuron is active. Default 0.05.",
     ),
 ]
+Split = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.9,
+        help="Share of samples (or groups) set aside for the thresholds, so that bounds for fixed "
+        "thresholds hold; 0 sets none aside. Default 0.2 if thresholds come from the data.",
+    ),
+]
 FirstNeuron = Annotated[
     int,
     typer.Option(
         min=0,
         help="Number of the first neuron in files of labels: 1 in Network Dissection's own files.",
+    ),
+]
+NeuronNames = Annotated[
+    Path | None,
+    existing_file(
+        "Names of the neurons, such as the ids of SAE features: one per line, .json, or strings or "
+        "whole numbers in .npy."
+    ),
+]
+Neurons = Annotated[
+    Path | None,
+    existing_file("Take these neurons only: their names, or numbers from 0 if they have none."),
+]
+Pool = Annotated[
+    Literal["max", "mean", "none"] | None,
+    typer.Option(
+        help=escape(
+            "How to make a matrix of feature maps [n, c, h, w] or token vectors [n, t, d]: the "
+            "largest or mean activation of each image or document, or none: positions are samples, "
+            "and their image or document is the group unless --groups gives others."
+        ),
+    ),
+]
+ChannelAxis = Annotated[
+    int | None,
+    typer.Option(
+        help=escape(
+            "Axis of the neurons in what --pool pools: -1 for [n, h, w, c], as in Flax. Default 1 "
+            "of [n, c, h, w] and -1 of [n, t, d]."
+        ),
     ),
 ]
 LargestUnit = Annotated[

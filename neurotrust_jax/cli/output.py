@@ -1,14 +1,17 @@
-"""What the commands print: the console, progress bars, cells of tables."""
+"""What the commands print: the console, progress bars, cells of tables, one JSON object."""
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -22,8 +25,18 @@ from rich.progress import (
 
 if TYPE_CHECKING:
     from .._runtime.chunks import StageProgress
+    from ..auditing.result import Audit
 
-__all__ = ["console", "errors", "log_line", "number", "progress_bars"]
+__all__ = [
+    "answer",
+    "console",
+    "errors",
+    "layer_facts",
+    "log_line",
+    "number",
+    "output_mode",
+    "progress_bars",
+]
 
 SECONDS = 10.0  # between two lines of the log
 
@@ -31,10 +44,77 @@ console = Console()
 errors = Console(stderr=True)
 
 
+@dataclass
+class _Mode:
+    """How the present command prints, and what it has to say as JSON."""
+
+    quiet: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def output_mode(command: str, *, quiet: bool = False, as_json: bool = False) -> Iterator[None]:
+    """Run a command quietly, or so that it prints one JSON object: what it gave :func:`answer`.
+
+    Nothing is printed as JSON if the command fails.
+    """
+    _mode.quiet, _mode.facts = quiet, {}
+    console.quiet = quiet or as_json
+    start = time.perf_counter()
+    try:
+        yield
+        if as_json:
+            seconds = round(time.perf_counter() - start, 3)
+            content = {"command": command, **_plain(_mode.facts), "seconds": seconds}
+            sys.stdout.write(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    finally:
+        _mode.quiet, _mode.facts = False, {}
+        console.quiet = False
+
+
+def answer(**facts: Any) -> None:
+    """State what ``--json`` prints: numbers, texts, paths, and lists and dicts of them."""
+    _mode.facts.update(facts)
+
+
+def layer_facts(audit: Audit) -> dict[str, Any]:
+    """What ``--json`` says of a layer."""
+    return {
+        "layer": audit.layer,
+        "metric": audit.metric,
+        "neurons": len(audit.label),
+        "concepts": audit.num_judged,
+        "samples": audit.num_samples,
+        "verdicts": {verdict.text: count for verdict, count in audit.verdict_counts.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can write it: NaN and infinity as null, NumPy's numbers as Python's."""
+    if isinstance(value, dict):
+        return {str(k): _plain(x) for k, x in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 @contextmanager
 def progress_bars() -> Iterator[StageProgress]:
-    """Show the progress of each stage: as bars on a terminal, else as lines on standard error."""
-    with _bars() if console.is_terminal else _log() as progress:
+    """Show the progress of each stage: as bars on a terminal, else as lines on standard error.
+
+    A quiet command shows none.
+    """
+    if _mode.quiet:
+        yield lambda stage, done, total: None
+        return
+    with _bars() if console.is_terminal and not console.quiet else _log() as progress:
         yield progress
 
 

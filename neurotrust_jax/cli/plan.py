@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from .options import Metric, check_positive, check_share
-from .output import console
+from .output import answer, console
 
 __all__ = ["plan_command"]
 
@@ -101,9 +101,15 @@ def _errors(
     table.add_column("samples", justify="right")
     for rate in rates:
         table.add_column(f"concept in {rate:.2%}", justify="right")
+    lines = []
     for n in num_samples:
         gaps = generalization_gap(metric, n, concept_frequency=np.array(rates), **design)
         table.add_row(f"{n:,}", *(f"{x:.3f}" for x in np.atleast_1d(gaps)))
+        lines += [
+            {"samples": n, "concept_frequency": rate, "error": gap}
+            for rate, gap in zip(rates, np.atleast_1d(gaps), strict=True)
+        ]
+    answer(metric=metric, plan=lines)
     return table
 
 
@@ -122,9 +128,13 @@ def _sizes(
     table = Table(title=f"samples for {goal} ({metric}, {scope})", title_justify="left")
     for name in ("concept in", "samples", "of these with it"):
         table.add_column(name, justify="right")
+    lines = []
     for rate in rates:
         found = required_samples(metric, error, margin=margin, concept_frequency=rate, **design)
-        table.add_row(f"{rate:.2%}", f"{int(found.samples):,}", f"{int(found.positives):,}")
+        counts = {"samples": int(found.samples), "positives": int(found.positives)}
+        table.add_row(f"{rate:.2%}", *(f"{x:,}" for x in counts.values()))
+        lines.append({"concept_frequency": rate, **counts})
+    answer(metric=metric, plan=lines)
     return table
 
 

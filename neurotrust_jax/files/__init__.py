@@ -12,7 +12,7 @@ from .arrays import read_arrays as read_arrays
 from .arrays import register_format as register_format
 from .examples import read_examples as read_examples
 from .formats import FileFormat as FileFormat
-from .labels import Claim as Claim
+from .label_formats import Claim as Claim
 from .labels import read_labels as read_labels
 from .names import read_hierarchy as read_hierarchy
 from .names import read_names as read_names

@@ -32,9 +32,10 @@ from ..report import (
     write_descriptions,
     write_page,
 )
-from .examples import load_examples
+from .activations import join
+from .examples import load_examples, save_examples
 from .folder import CHUNKS, lock_folder, remove_unfinished
-from .inputs import Files, LayerData, join, load_layers
+from .inputs import Files, LayerData, load_layers
 from .manifest import (
     folder_name,
     make_manifest,
@@ -44,7 +45,7 @@ from .manifest import (
 )
 from .options import Options
 
-__all__ = ["audit_files"]
+__all__ = ["audit_files", "write_layer", "write_reports"]
 
 
 def audit_files(
@@ -105,7 +106,11 @@ def audit_files(
     found = load_layers(files, options, layers)
     thresholds, examples_of = _check_layers(found, files, hierarchy, report_progress)
     manifest = make_manifest(files, options, sorted(found), report_progress)
-    manifest["thresholds"] = thresholds
+    manifest |= {
+        "thresholds": thresholds,
+        "chosen_layers": list(layers),
+        "num_samples": len(next(iter(found.values())).concepts),
+    }
     manifest["done"] = read_earlier(out / "manifest.json", manifest, force).get("done", {})
     first = is_first(mesh)
     out.mkdir(parents=True, exist_ok=True)
@@ -124,20 +129,22 @@ def audit_files(
             result = _finished(folder, manifest["done"].get(name))
             if result is None:
                 result = _audit_layer(
-                    probe, options, folder, layer=name, hierarchy=hierarchy,
-                    memory_limit=memory_limit, mesh=mesh, progress=report_progress,
+                    probe, options, folder, layer=name, largest_unit=layer.largest_unit,
+                    hierarchy=hierarchy,
+                    memory_limit=memory_limit, mesh=mesh,
+                    progress=report_progress,
                 )  # fmt: skip
                 if first:
-                    write_audit(result, folder / "audit.json")
-                    save_figures(result, folder)
+                    write_layer(result, folder)
                     manifest["done"][name] = file_hash(folder / "audit.json")
                     write_manifest(manifest, out)
             audits.append(result)
             if first:
                 shutil.rmtree(folder / CHUNKS, ignore_errors=True)
                 examples.append(examples_of(probe) if examples_of else None)
+                save_examples(examples[-1], folder)
         if first:
-            _write_reports(audits, examples, manifest, out)
+            write_reports(audits, examples, manifest, out)
         return audits
 
 
@@ -180,6 +187,7 @@ def _audit_layer(
     options: Options,
     folder: Path,
     *,
+    largest_unit: float | None,
     layer: str,
     hierarchy: Mapping[str, str] | None,
     memory_limit: float | None,
@@ -192,14 +200,21 @@ def _audit_layer(
         jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
         num_replicates=options.num_replicates, num_permutations=options.num_permutations,
         scheme=options.scheme, method=options.method, activation_range=options.activation_range,
-        largest_unit=options.largest_unit, hierarchy=hierarchy,
+        largest_unit=largest_unit, hierarchy=hierarchy,
         min_positives=options.min_positives, layer=layer, memory_limit=memory_limit, mesh=mesh,
         checkpoint=folder / CHUNKS,
         progress=lambda stage, done, total: progress(join(layer, stage), done, total),
     )  # fmt: skip
 
 
-def _write_reports(
+def write_layer(audit: Audit, folder: Path) -> None:
+    """Write what is of one layer alone: everything about it, and its figures."""
+    folder.mkdir(exist_ok=True)
+    write_audit(audit, folder / "audit.json")
+    save_figures(audit, folder)
+
+
+def write_reports(
     audits: list[Audit], examples: list[Examples | None], manifest: dict[str, Any], out: Path
 ) -> None:
     """Write what covers all layers, and mark the manifest as complete."""

@@ -19,7 +19,7 @@ CHUNKS = UNFINISHED + "chunks"  # the finished chunks of a layer, until all of i
 # a file of an audit that was not written to its end
 UNFINISHED_FILE = re.compile(
     re.escape(UNFINISHED)
-    + r"\d+-(manifest\.json|audit\.(json|arrays\.npz)|descriptions\.csv|report\.html"
+    + r"\d+-(manifest\.json|audit\.(json|arrays\.npz)|examples\.npy|descriptions\.csv|report\.html"
     + r"|\w+\.(png|svg))"
 )
 

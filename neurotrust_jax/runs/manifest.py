@@ -19,7 +19,9 @@ import jax
 from .._runtime.checkpoint import file_hash, write_whole
 from .._runtime.chunks import StageProgress
 from .._runtime.text import FileError
-from ..probing.thresholds import DEFAULT_TOP_FRACTION
+from ..files.arrays import files_behind
+from ..files.entries import split_entry
+from ..probing.thresholds import DEFAULT_SPLIT, DEFAULT_TOP_FRACTION
 from .inputs import Files
 from .options import Options
 
@@ -28,7 +30,9 @@ __all__ = [
     "folder_name",
     "make_manifest",
     "manifest_table",
+    "options_given",
     "read_earlier",
+    "read_manifest",
     "write_manifest",
 ]
 
@@ -47,12 +51,10 @@ def make_manifest(
     files: Files, options: Options, layers: list[str], report_progress: StageProgress
 ) -> dict[str, Any]:
     """Describe a run: a hash of every file, options, layers, versions, device and command."""
-    inputs, paths = {}, files.all()
+    inputs, paths = {}, files.entries()
     for i, (name, path) in enumerate(paths.items()):
         report_progress("reading files", i, len(paths))
-        inputs[name] = {
-            "file": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path),
-        }  # fmt: skip
+        inputs[name] = _describe_input(path)
     report_progress("reading files", len(paths), len(paths))
     top_fraction = options.top_fraction
     if top_fraction is None and files.thresholds is None:
@@ -73,6 +75,20 @@ def make_manifest(
         "done": {},
         "complete": False,
     }
+
+
+def _describe_input(path: Path) -> dict[str, Any]:
+    """The name, size and hash of a file; of shards, of all of them together."""
+    (file, entry), parts = split_entry(path), files_behind(path)
+    codes = [file_hash(part) for part in parts]
+    code = codes[0]
+    if len(parts) > 1:
+        code = hashlib.sha256(" ".join(codes).encode()).hexdigest()
+    found = {
+        "file": file.name, "path": str(path.absolute()),
+        "bytes": sum(x.stat().st_size for x in parts), "sha256": code,
+    }  # fmt: skip
+    return found | ({"entry": entry} if entry else {})
 
 
 def write_manifest(manifest: Mapping[str, Any], out: Path) -> None:
@@ -124,6 +140,84 @@ def read_earlier(path: Path, manifest: Mapping[str, Any], force: bool) -> dict[s
     return dict(earlier)
 
 
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest of a run.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] == FORMAT and _is_whole(content):
+            return dict(content)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileError(
+            f"{path.parent}: has no {path.name}; give a folder that neurotrust audit wrote"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    raise FileError(
+        f"{path}: is not the manifest of an audit; give one that neurotrust audit wrote"
+    )
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Whether a manifest has all entries that are read again, of the right kinds."""
+    dicts = all(isinstance(content[k], dict) for k in ("inputs", "options", "versions", "done"))
+    lists = all(isinstance(content[k], list) for k in ("layers", "chosen_layers"))
+    texts = [content["thresholds"], content["device"], content["options"]["metric"]]
+    texts += [x[k] for x in content["inputs"].values() for k in ("path", "sha256")]
+    texts += [*content["layers"], *content["chosen_layers"], *content["versions"].values()]
+    whole = all(isinstance(x, str) for x in texts) and isinstance(content["num_samples"], int)
+    return dicts and lists and whole
+
+
+def options_given(path: Path) -> dict[str, Any]:
+    """The options of ``neurotrust audit`` that give the run of a manifest again.
+
+    What was taken by default is left out, so that it follows from the other options again. Options
+    that change no number, such as the memory limit, are no part of a manifest.
+
+    Parameters
+    ----------
+    path : Path
+        The manifest.
+
+    Returns
+    -------
+    dict
+        By the names of the options; files by their paths.
+
+    Raises
+    ------
+    FileError
+        If it is no manifest, or has an option that only Python can set.
+    """
+    manifest = read_manifest(path)
+    found: dict[str, Any] = {"activations": []}
+    for name, entry in manifest["inputs"].items():
+        if name.startswith("activations "):
+            found["activations"].append(entry["path"])
+        else:
+            found[name] = entry["path"]
+    if manifest["chosen_layers"]:
+        found["layer"] = manifest["chosen_layers"]
+    defaults = asdict(Options()) | {"split": DEFAULT_SPLIT, "top_fraction": DEFAULT_TOP_FRACTION}
+    given = {k: x for k, x in manifest["options"].items() if x is not None and x != defaults.get(k)}
+    metric = Options(metric=manifest["options"]["metric"])
+    if not given.get("split") and not metric.split_share("thresholds" in found):
+        given.pop("split", None)
+    for name in ("scheme", "method"):
+        if name in given:
+            raise FileError(
+                f"{path}: {name}={given[name]!r} can be set in Python only; call "
+                "neurotrust_jax.runs.audit_files"
+            )
+    return found | given
+
+
 def _differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
     """Names of inputs and options that differ, and the version of this package."""
     differ = [
@@ -141,13 +235,18 @@ def _differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
 
 def comparable(entry: Any) -> Any:
     """An entry in the form in which two manifests compare: a file by its hash, not its name."""
-    entry = list(entry) if isinstance(entry, tuple) else entry  # JSON has no tuples
-    return entry["sha256"] if isinstance(entry, dict) else entry
+    if isinstance(entry, dict):
+        return [entry["sha256"], entry.get("entry", "")]
+    return list(entry) if isinstance(entry, tuple) else entry  # JSON has no tuples
 
 
 def manifest_table(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The manifest as a table of two columns."""
-    rows = {name: f"{x['file']}, sha256 {x['sha256']}" for name, x in manifest["inputs"].items()}
+    rows = {}
+    for name, x in manifest["inputs"].items():
+        entry = f":{x['entry']}" if "entry" in x else ""
+        rows[name] = f"{x['file']}{entry}, sha256 {x['sha256']}"
     rows |= {name: str(x) for name, x in manifest["options"].items()}
     rows |= {f"version of {name}": x for name, x in manifest["versions"].items()}
-    return rows | {name: manifest[name] for name in ("device", "command", "date")}
+    others = ("calibration", "device", "command", "date")
+    return rows | {name: manifest[name] for name in others if name in manifest}

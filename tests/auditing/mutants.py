@@ -15,6 +15,12 @@ SAME_LABELS = "test_comparison.py::test_labels_given_are_those_of_all_replicates
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
 SHARES = "test_comparison.py::test_shares_are_of_the_neurons_that_have_a_label"
+SUMS = "test_composite_labels.py::test_a_weighted_sum_has_the_similarity_of_the_plain_sum"
+WRONG = (
+    "test_composite_labels.py::test_labels_that_are_merely_wrong_are_hardly_ever_taken_for_shifted"
+)
+SHIFTED = "test_composite_labels.py::test_labels_of_the_neuron_before_or_after_are_found"
+SHIFTLESS = "test_composite_labels.py::test_few_or_undefined_labels_show_no_shift"
 
 MUTANTS = [
     *of(
@@ -56,9 +62,25 @@ MUTANTS = [
         ("LabelFit.poor", "2 * self.label_hits", "self.label_hits", "test_fit.py -k poor"),
     ),
     *of(
+        "auditing/composite_labels.py",
+        ("with_weighted_sums", "concepts @ weights - low", "concepts @ weights", SUMS),
+        ("with_weighted_sums", "high - low", "high", SUMS),
+        ("with_weighted_sums", "weights[column[name], k] += weight",
+         "weights[column[name], k] += abs(weight)", SUMS),
+        ("join_features", "part.min(axis=1)", "part.max(axis=1)",
+         "test_composite_labels.py::test_a_group_is_active_where_all_of_its_features_are"),
+        ("feature_groups", "len(known) < len(features)", "not known",
+         "test_composite_labels.py::test_groups_that_there_are_not"),
+    ),
+    *of(
         "auditing/label_checks.py",
         ("match_labels", "text in exact", "None in exact",
          "test_published.py::test_an_exact_name_comes_before_a_loose_one"),
+        ("find_shift", "np.fmax(at[0], at[-step])", "at[0]", WRONG),
+        ("find_shift", "np.fmax(at[0], at[-step])", "at[-step]", SHIFTLESS),
+        ("find_shift", "better - 1", "better", SHIFTLESS),
+        ("find_shift", "bdtrc(better - 1, compared, 0.5) <= 0.001", "True", SHIFTLESS),
+        ("find_shift", "neurons + step", "neurons - step", SHIFTED),
     ),
     *of(
         "auditing/comparison.py",

@@ -29,7 +29,7 @@ def probe():
         (
             "layer,unit,val correlation,weight0,concept0,weight1,concept1,bias,sim correlation",
             "layer4,7,0.33,2.18,lab coat,1.1,clothing,0.39,0.17",
-            Claim("layer4", "7", "lab coat", np.nan),
+            Claim("layer4", "7", "2.18 lab coat + 1.1 clothing", 0.33),
         ),
         ("unit,description,sim correlation", "7,dog,0.1", Claim("", "7", "dog", np.nan)),
     ],
@@ -80,7 +80,8 @@ def test_units_counted_from_one(tmp_path, probe):
     path.write_text(
         "unit,category,label,score\n" + "".join(f"{u},x,a c-0,1\n" for u in range(1, 8))
     )
-    with pytest.raises(ValueError, match=r"label of neuron '7', but .*--first-neuron 1"):
+    message = r"label of neuron '7', but .*; the file counts from 1 to 7, set .*--first-neuron 1"
+    with pytest.raises(ValueError, match=message):
         match_labels(read_labels(path), probe)
     claims = read_labels(path, first_neuron=1)
     assert [x.neuron for x in claims] == [str(u) for u in range(7)]

@@ -8,12 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from typing import NamedTuple
+from contextlib import redirect_stdout
 
 import fuzz
 import numpy as np
 import pytest
+from builders import command
 from scipy import sparse
 
 from neurotrust_jax import report, runs
@@ -27,23 +27,6 @@ from neurotrust_jax.runs.examples import load_examples
 from neurotrust_jax.runs.manifest import comparable, make_manifest
 
 QUICK = ["--num-replicates", "60", "--num-permutations", "19", "--rows", "2"]
-
-
-class Result(NamedTuple):
-    exit_code: int
-    output: str
-
-
-def command(*arguments):
-    """Run the command in this process, as a shell would."""
-    told, code = io.StringIO(), 0
-    with redirect_stdout(told), redirect_stderr(told), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["neurotrust", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-    return Result(code, told.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -497,6 +480,7 @@ def test_help_keeps_what_stands_in_brackets(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert "Activations [n, U]: .npy" in command("audit", "--help").output
     assert "images [n, H, W(, 3)]" in command("audit", "--help").output
+    assert "feature maps [n, c, h, w] or" in command("audit", "--help").output
     assert "python-sae" in command("demo", "--help").output
 
 
