@@ -39,6 +39,8 @@ class Forecast:
         Expected number of neurons to which two such probing sets give the same label.
     reliable : [m] of int
         Neurons to which they do so with probability 1 - alpha at least.
+    units_now : int
+        Sampling units of the audit.
     num_neurons : int
     alpha : float
     unit_name : str
@@ -60,6 +62,7 @@ class Forecast:
     num_units: np.ndarray
     expected: np.ndarray
     reliable: np.ndarray
+    units_now: int = field(metadata=STATIC)
     num_neurons: int = field(metadata=STATIC)
     alpha: float = field(metadata=STATIC)
     unit_name: str = field(metadata=STATIC)
@@ -89,6 +92,7 @@ def forecast(audit: Audit, num_units: ArrayLike | None = None) -> Forecast:
         num_units=sizes,
         expected=probability.sum(axis=1),
         reliable=(probability >= 1 - audit.alpha).sum(axis=1),
+        units_now=trend.num_units,
         num_neurons=len(audit.label),
         alpha=audit.alpha,
         unit_name=audit.unit_name,

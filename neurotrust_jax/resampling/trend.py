@@ -89,7 +89,7 @@ class Trend:
             raise ValueError(
                 f"num_units must lie between {n:,}, the number of the audit, and "
                 f"{FARTHEST_SIZE * n:,}, {FARTHEST_SIZE} times that, got {sizes[outside][0]:,.0f}; "
-                "for a larger one audit a larger pilot set first"
+                "to look further, audit a larger probing set first"
             )
         found = np.full((*sizes.shape, len(self.lead)), np.nan)
         labelled = ~np.isnan(self.lead)
