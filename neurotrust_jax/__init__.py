@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .probing import Probe as Probe
     from .probing import array_chunks as array_chunks
     from .probing import make_probe as make_probe
+    from .probing import pool_activations as pool_activations
     from .probing import split_thresholds as split_thresholds
     from .resampling import bootstrap as bootstrap
     from .resampling import bootstrap_black_box as bootstrap_black_box
@@ -55,7 +56,7 @@ _NAMES = {  # of each package, as above
     "faithfulness": "certify generalization_gap intervals label_intervals required_samples",
     "files": "",
     "metrics": "METRICS Metric identify similarity six_sum_metric",
-    "probing": "Probe array_chunks make_probe split_thresholds",
+    "probing": "Probe array_chunks make_probe pool_activations split_thresholds",
     "resampling": "bootstrap bootstrap_black_box bootstrap_stream inflated_argmax "
     "replication_probability stability winners_curse",
     "schemes": "",

@@ -57,6 +57,7 @@ from neurotrust_jax.probing.probe import LeftOut
 from neurotrust_jax.report import read_audit, write_audit
 from neurotrust_jax.resampling.selection import WinnersCurse
 from neurotrust_jax.resampling.stability_measures import Stability
+from neurotrust_jax.resampling.trend import Trend
 from neurotrust_jax.runs.manifest import FORMAT, read_earlier
 
 MOST_SECONDS = 2.0  # of the processor
@@ -430,6 +431,7 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         similarity=one, tied=np.ones(num_neurons, int), reason=np.zeros(num_neurons, np.int32),
         set_guarantee="some of it", replication_guarantee="likely",
         replication_probability=one, answer_probability=one,
+        trend=Trend(50, one, one, one / 2, one[:1].repeat(3), np.array([0.3, 0.4, 0.5])),
         intervals=LabelIntervals(
             label=np.arange(num_neurons) % 3, guarantee="all of it",
             lower=one / 2, upper=np.where(one > 0.5, np.inf, one),
@@ -558,6 +560,30 @@ def loaders() -> list[Loader]:
         data = saved(lambda p: save_file({"a": matrix, "b": matrix[:2].copy()}, p), "a.safetensors")
         found.append(Loader("read_arrays .safetensors", {"a.safetensors": data}, read_arrays,
                             are_numbers, (bent_tensors,)))  # fmt: skip
+    except ImportError:
+        pass
+    try:
+        import h5py
+
+        def write(path: Path) -> None:
+            with h5py.File(path, "w") as file:
+                file["a"] = matrix
+                file.create_dataset("b/c", data=matrix, compression="gzip", chunks=(2, 2))
+                file["names"] = ["x", "y"]
+
+        # Numbers are read when they are used.
+        found.append(Loader("read_arrays .h5", {"a.h5": saved(write, "a.h5")},
+                            lambda p: {k: np.asarray(x) for k, x in read_arrays(p).items()},
+                            are_numbers))  # fmt: skip
+    except ImportError:
+        pass
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import write_table
+
+        table = pa.table({"a": [1.0, 2.0], "b": [True, False], "c": ["x", "y"]})
+        data = saved(lambda p: write_table(table, p), "a.parquet")
+        found.append(Loader("read_arrays .parquet", {"a.parquet": data}, read_arrays, are_numbers))
     except ImportError:
         pass
     return found

@@ -97,18 +97,10 @@ def remedy(shape: tuple[int, ...], name: str) -> str:
     """How to make a matrix of an array of this shape, as the end of a message."""
     if len(shape) == 1:
         return f"; use {name}[:, None] for a single column"
-    if len(shape) == 3:
-        n, t, d = shape
+    if len(shape) in (3, 4, 5):
         return (
-            f"; of [n, t, d] pool the t positions ({name}.max(axis=1)), or take each as a sample: "
-            f"{name}.reshape(-1, {d}) with groups=np.repeat(np.arange({n}), {t})"
-        )
-    if len(shape) == 4:
-        n, c, h, w = shape
-        return (
-            f"; of [n, c, h, w] pool the positions ({name}.mean(axis=(2, 3))), or take each as a "
-            f"sample: np.moveaxis({name}, 1, -1).reshape(-1, {c}) with "
-            f"groups=np.repeat(np.arange({n}), {h * w})"
+            f"; pool its positions: neurotrust_jax.pool_activations({name}, how), or --pool, with "
+            '"max" or "mean", or "none" to take each position as a sample'
         )
     return ""
 

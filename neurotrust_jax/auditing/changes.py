@@ -16,6 +16,7 @@ from .verdicts import Verdict
 __all__ = ["AuditChanges", "compare_audits"]
 
 NAMED = 5  # missing names in a message, and changed neurons in the summary
+NAME = 60  # characters of a layer's name in a sentence
 FIRM = Verdict.CERTIFIED, Verdict.STABLE
 
 
@@ -23,6 +24,9 @@ FIRM = Verdict.CERTIFIED, Verdict.STABLE
 @dataclass(frozen=True, eq=False)
 class AuditChanges:
     """See :func:`compare_audits`. NumPy arrays in the order of the first audit.
+
+    A notebook shows the neurons that changed; :meth:`to_pandas` and :meth:`columns` give a table of
+    all, and :meth:`summary` a text.
 
     Attributes
     ----------
@@ -98,17 +102,41 @@ class AuditChanges:
             "changed": self.changed,
         }
 
-    def summary(self) -> str:
-        """Counts, the neurons that changed, and the verdicts of both audits as a table."""
-        first, second = visible(self.layers[0]) or "first", visible(self.layers[1]) or "second"
+    def to_pandas(self) -> Any:
+        """Return :meth:`columns` as a ``pandas.DataFrame``, which needs pandas to be installed.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        from ..report.columns import to_pandas
+
+        return to_pandas(self)
+
+    def _repr_html_(self) -> str:
+        from ..report.notebook import changes_html
+
+        return changes_html(self)
+
+    def sentences(self) -> tuple[str, str]:
+        """How many labels are the same, and how many changed by more than noise explains."""
+        first, second = (
+            visible(layer[:NAME]) or place
+            for layer, place in zip(self.layers, ("first", "second"), strict=True)
+        )
         same, another, gained, lost, none = self.counts.values()
-        lines = [
+        return (
             f"{same:,} of {len(self.changed):,} neurons have the same label in {first} and "
             f"{second}, {another:,} another, {gained:,} gained one, {lost:,} lost one, {none:,} "
             "have none in both.",
             "Labels that changed by more than the noise of the probing sets explains (firm in "
             f"both, and no concept in both sets): {self.changed.sum():,}.",
-        ]
+        )
+
+    def summary(self) -> str:
+        """Counts, the neurons that changed, and the verdicts of both audits as a table."""
+        lines = list(self.sentences())
         names = [x if x is None else visible(x) for x in self.concept_names]
         for u in np.flatnonzero(self.changed)[:NAMED].tolist():
             before, after = self.label[:, u].tolist()

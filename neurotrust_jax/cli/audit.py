@@ -14,13 +14,17 @@ from .compilation import keep_compiled_functions
 from .options import (
     ActivationRange,
     Alpha,
+    ChannelAxis,
     LargestUnit,
     MemoryLimit,
     Metric,
     MinPositives,
+    NeuronNames,
+    Neurons,
     NumPermutations,
     NumReplicates,
     OutFolder,
+    Pool,
     Rows,
     Seed,
     Split,
@@ -38,11 +42,18 @@ __all__ = ["audit_command"]
 Activations = Annotated[
     list[Path],
     existing_file(
-        "Activations [n, U]: .npy, .npz (also a SciPy sparse matrix), .pt, .safetensors. Several "
-        "files, or several arrays in a file, are several layers."
+        "Activations [n, U]: .npy, .npz (also a SciPy sparse matrix), .pt, .safetensors, .h5, "
+        ".parquet; FILE:ENTRY is one array of a file. Several files, or several arrays in a file, "
+        "are several layers; row shards (acts-00000-of-00004.npy) are one. Feature maps "
+        "[n, c, h, w] and token vectors [n, t, d] need --pool."
     ),
 ]
-Concepts = Annotated[Path, existing_file("Concepts [n, C]: 0/1 or probabilities.")]
+Concepts = Annotated[
+    Path,
+    existing_file(
+        "Concepts [n, C]: 0/1 or probabilities; with --pool none also [n, h, w, C] of positions."
+    ),
+]
 Names = Annotated[
     Path | None, existing_file("Names of the concepts: one per line, .json, or strings in .npy.")
 ]
@@ -51,7 +62,10 @@ Layers = Annotated[
 ]
 Groups = Annotated[
     Path | None,
-    existing_file("Group of each sample [n]; samples of one group are not independent."),
+    existing_file(
+        "Group of each sample [n], numbers or strings, also lines of .txt or FILE:COLUMN of .csv; "
+        "samples of one group are not independent."
+    ),
 ]
 ExampleFile = Annotated[
     Path | None,
@@ -86,7 +100,11 @@ def audit_command(
     out: OutFolder,
     names: Names = None,
     layer: Layers = None,
+    neurons: Neurons = None,
+    neuron_names: NeuronNames = None,
     groups: Groups = None,
+    pool: Pool = None,
+    channel_axis: ChannelAxis = None,
     examples: ExampleFile = None,
     hierarchy: Hierarchy = None,
     thresholds: Thresholds = None,
@@ -121,13 +139,14 @@ def audit_command(
     first = is_first(mesh)
     files = Files(
         tuple(activations), concepts, names=names, groups=groups, thresholds=thresholds,
-        hierarchy=hierarchy, examples=examples,
+        hierarchy=hierarchy, examples=examples, neuron_names=neuron_names, neurons=neurons,
     )  # fmt: skip
     options = Options(
         metric=metric, alpha=alpha, num_replicates=num_replicates,
         num_permutations=num_permutations, activation_range=activation_range,
         largest_unit=largest_unit, min_positives=min_positives, top_fraction=top_fraction,
-        top_of_active=top_of_active, split=split, seed=seed,
+        top_of_active=top_of_active, split=split, pool=pool,
+        channel_axis=channel_axis, seed=seed,
     )  # fmt: skip
     try:
         with progress_bars() as progress:

@@ -20,12 +20,16 @@ from .compilation import keep_compiled_functions
 from .options import (
     ActivationRange,
     Alpha,
+    ChannelAxis,
     FirstNeuron,
     LargestUnit,
     Metric,
     MinPositives,
+    NeuronNames,
+    Neurons,
     NumReplicates,
     OutFile,
+    Pool,
     Rows,
     Seed,
     Split,
@@ -69,8 +73,12 @@ def check_command(
     concepts: Concepts = None,
     names: Names = None,
     layer: Layer = None,
+    neurons: Neurons = None,
+    neuron_names: NeuronNames = None,
     first_neuron: FirstNeuron = 0,
     groups: Groups = None,
+    pool: Pool = None,
+    channel_axis: ChannelAxis = None,
     thresholds: Thresholds = None,
     top_fraction: TopFraction = None,
     split: Split = None,
@@ -92,7 +100,7 @@ def check_command(
         raise typer.BadParameter("--activations and --concepts go together")
     if activations is None or concepts is None:
         idle = set(ctx.params) - {"descriptions", "layer", "first_neuron"}
-        refuse_idle(ctx, sorted(idle), "--activations and --concepts")
+        refuse_idle(ctx, sorted(idle), "without --activations and --concepts")
         text = _about_file(descriptions, layer, first_neuron)
         console.print(text, highlight=False, markup=False)
         return
@@ -103,11 +111,17 @@ def check_command(
     from ..runs import Files, Options
 
     keep_compiled_functions()
-    files = Files((activations,), concepts, names=names, groups=groups, thresholds=thresholds)
+    files = Files(
+        (activations,), concepts, names=names, groups=groups, thresholds=thresholds,
+        neuron_names=neuron_names, neurons=neurons,
+    )  # fmt: skip
     inputs = (descriptions, *files.all().values())
     if out is not None and out.exists() and any(out.samefile(path) for path in inputs):
         raise typer.BadParameter(f"{out} would overwrite what is read", param_hint="--out")
-    options = Options(metric=metric, top_fraction=top_fraction, split=split, seed=seed)
+    options = Options(
+        metric=metric, top_fraction=top_fraction, split=split, pool=pool,
+        channel_axis=channel_axis, seed=seed,
+    )  # fmt: skip
     claims, probe = _load(descriptions, first_neuron, layer, files, options)
     label = match_labels(claims, probe)
     _warn_of_shift(probe, metric, label, first_neuron)
@@ -148,7 +162,8 @@ def _load(
     check_weighted(claims, options.metric)
     # The layer may be named in the labels only, if the activations hold a single layer.
     data = load_layer(files, options, layer, any_name=any(x.layer for x in claims))
-    groups = feature_groups(claims, [str(u) for u in range(data.activations.shape[1])])
+    numbers = [str(u) for u in range(data.activations.shape[1])]
+    groups = feature_groups(claims, data.neuron_names or numbers)
     if not groups:
         return claims, with_weighted_sums(data.probe(), claims)
     if files.thresholds is not None:
@@ -156,8 +171,10 @@ def _load(
             f"are of single features, and {path} labels groups of them; leave it out",
             param_hint="--thresholds",
         )
-    joined = replace(data, activations=join_features(data.activations, groups))
-    return claims, replace(joined.probe(), neuron_names=tuple(groups))
+    joined = replace(
+        data, activations=join_features(data.activations, groups), neuron_names=list(groups)
+    )
+    return claims, joined.probe()
 
 
 def _warn_of_shift(probe: Probe, metric: str, label: np.ndarray, first_neuron: int) -> None:

@@ -13,9 +13,11 @@ from .compilation import keep_compiled_functions
 from .inputs import load_claims_and_probe
 from .options import (
     Alpha,
+    ChannelAxis,
     FirstNeuron,
     Metric,
     OptionalMetric,
+    Pool,
     Rows,
     Seed,
     TopFraction,
@@ -68,6 +70,8 @@ def compare_command(
     other_names: OtherNames = None,
     groups: Groups = None,
     other_groups: OtherGroups = None,
+    pool: Pool = None,
+    channel_axis: ChannelAxis = None,
     top_fraction: TopFraction = None,
     metric: Metric = "iou",
     num_replicates: NumReplicates = 200,
@@ -84,6 +88,7 @@ def compare_command(
 
     from ..auditing.comparison import Labelling, compare
     from ..auditing.label_checks import match_labels
+    from ..files.entries import same_input
     from ..runs import Files, Options
 
     others = other_activations, other_concepts, other_metric, labels, other_labels, other_layer
@@ -92,9 +97,9 @@ def compare_command(
             "give --other-activations, --other-metric or another option of the second side"
         )
     if labels is None and other_labels is None:
-        refuse_idle(ctx, ["first_neuron"], "--labels or --other-labels")
-    if other_concepts is None or other_concepts.samefile(concepts):
-        refuse_idle(ctx, ["other_names", "other_groups"], "--other-concepts")
+        refuse_idle(ctx, ["first_neuron"], "without --labels or --other-labels")
+    if other_concepts is None or same_input(other_concepts, concepts):
+        refuse_idle(ctx, ["other_names", "other_groups"], "without --other-concepts")
         other_groups = groups
     elif other_groups is None:
         _refuse_groups_of_others(groups)
@@ -109,7 +114,10 @@ def compare_command(
         (first, layer, metric, labels),
         (second, other_layer or layer, other_metric or metric, other_labels),
     ):
-        options = Options(metric=by, split=0, seed=seed, top_fraction=top_fraction)
+        options = Options(
+            metric=by, split=0, seed=seed, top_fraction=top_fraction, pool=pool,
+            channel_axis=channel_axis,
+        )  # fmt: skip
         any_name = files is second and not other_layer
         claims, probe = load_claims_and_probe(
             path, first_neuron, chosen, files, options, any_name=any_name

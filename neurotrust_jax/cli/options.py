@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -16,16 +16,20 @@ from .completion import complete_metric
 __all__ = [
     "ActivationRange",
     "Alpha",
+    "ChannelAxis",
     "FirstNeuron",
     "LargestUnit",
     "MemoryLimit",
     "Metric",
     "MinPositives",
+    "NeuronNames",
+    "Neurons",
     "NumPermutations",
     "NumReplicates",
     "OptionalMetric",
     "OutFile",
     "OutFolder",
+    "Pool",
     "Rows",
     "Seed",
     "Split",
@@ -113,21 +117,31 @@ def parse_bytes(text: str) -> int:
     return int(float(size) * (1024 if binary else 1000) ** power)
 
 
-def refuse_idle(ctx: typer.Context, names: Iterable[str], needed: str) -> None:
-    """Refuse options that have no effect without another one."""
+def refuse_idle(ctx: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options that have no effect, such as those "without --concepts"."""
     for name in names:
         source = ctx.get_parameter_source(name)
         given = source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
         if given and name not in SHARED:
-            raise typer.BadParameter(
-                f"has no effect without {needed}; leave it out",
-                param_hint=f"--{name.replace('_', '-')}",
-            )
+            flag = next(x.opts[0] for x in ctx.command.params if x.name == name)
+            raise typer.BadParameter(f"has no effect {why}; leave it out", param_hint=flag)
+
+
+def existing_path(text: str) -> Path:
+    """A file that exists, or an entry of one: ``FILE:ENTRY``."""
+    from ..files.entries import split_entry
+
+    file, _ = split_entry(text)
+    if not file.is_file():
+        raise typer.BadParameter(
+            f"{text} is a folder; give a file" if file.is_dir() else f"{text} does not exist"
+        )
+    return Path(text)
 
 
 def existing_file(text: str) -> Any:
     """An option for a file that must exist; brackets in the text are no markup."""
-    return typer.Option(exists=True, dir_okay=False, help=escape(text))
+    return typer.Option(parser=existing_path, metavar="FILE", help=escape(text))
 
 
 Metric = Annotated[
@@ -190,6 +204,36 @@ FirstNeuron = Annotated[
     typer.Option(
         min=0,
         help="Number of the first neuron in files of labels: 1 in Network Dissection's own files.",
+    ),
+]
+NeuronNames = Annotated[
+    Path | None,
+    existing_file(
+        "Names of the neurons, such as the ids of SAE features: one per line, .json, or strings or "
+        "whole numbers in .npy."
+    ),
+]
+Neurons = Annotated[
+    Path | None,
+    existing_file("Take these neurons only: their names, or numbers from 0 if they have none."),
+]
+Pool = Annotated[
+    Literal["max", "mean", "none"] | None,
+    typer.Option(
+        help=escape(
+            "How to make a matrix of feature maps [n, c, h, w] or token vectors [n, t, d]: the "
+            "largest or mean activation of each image or document, or none: positions are samples, "
+            "and their image or document is the group unless --groups gives others."
+        ),
+    ),
+]
+ChannelAxis = Annotated[
+    int | None,
+    typer.Option(
+        help=escape(
+            "Axis of the neurons in what --pool pools: -1 for [n, h, w, c], as in Flax. Default 1 "
+            "of [n, c, h, w] and -1 of [n, t, d]."
+        ),
     ),
 ]
 LargestUnit = Annotated[

@@ -17,11 +17,11 @@ from .names import is_text
 __all__ = ["read_examples", "snippet"]
 
 CONTROL = {c: None for c in range(32)} | {127: None} | str.maketrans(ON_ONE_LINE)
-WIDTH = 60  # characters shown before and after a token
+WIDTH = 2001  # characters before and after a token: one more than a page shows, which marks the cut
 
 
 def read_examples(
-    path: str | Path, num_samples: int
+    path: str | Path, num_samples: int, positions: int = 1
 ) -> tuple[Callable[[int], Any], np.ndarray | None]:
     """Read the samples: images, texts, or the tokens of texts.
 
@@ -34,6 +34,9 @@ def read_examples(
     path : path
     num_samples : int
         Number n of samples that the file must hold.
+    positions : int
+        Number of samples that are positions of one image or text: the file may hold n / positions
+        images or texts instead, each of which is shown for all of its positions.
 
     Returns
     -------
@@ -50,7 +53,7 @@ def read_examples(
     """
     path = Path(path)
     if path.suffix.lower() != ".jsonl":
-        return _images(path, num_samples), None
+        return _images(path, num_samples, positions), None
     with file_errors(path):
         text = path.read_text(encoding="utf-8-sig")
         lines = [_parse_line(x, i) for i, x in enumerate(text.split("\n"), 1) if x.strip()]
@@ -58,9 +61,8 @@ def read_examples(
         x.get("tokens", x.get("text")) if isinstance(x, dict) else x for x in lines
     ]
     if all(is_text(x) for x in values):
-        if len(values) != num_samples:
-            raise FileError(f"{path}: holds {len(values)} texts for {num_samples} samples")
-        return lambda row: ("", values[row], ""), None
+        each = _samples_each(path, len(values), "texts", num_samples, positions)
+        return lambda row: ("", values[row // each], ""), None
     if not all(isinstance(x, list) and all(is_text(t) for t in x) for x in values):
         raise FileError(f"{path}: each line must be a text, or a list of tokens")
     lengths = [len(x) for x in values]
@@ -71,13 +73,22 @@ def read_examples(
     return lambda row: snippet(pieces, groups, row, WIDTH), groups
 
 
-def _images(path: Path, num_samples: int) -> Callable[[int], np.ndarray]:
+def _samples_each(path: Path, count: int, what: str, num_samples: int, positions: int) -> int:
+    """Number of samples that each image or text of a file stands for."""
+    if count == num_samples:
+        return 1
+    if count * positions != num_samples:
+        images = f" ({num_samples // positions} times {positions})" if positions > 1 else ""
+        raise FileError(f"{path}: holds {count} {what} for {num_samples} samples{images}")
+    return positions
+
+
+def _images(path: Path, num_samples: int, positions: int) -> Callable[[int], np.ndarray]:
     images = read_named(path, "images")
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise FileError(f"{path}: images must be [n, H, W] or [n, H, W, 1|3], got {images.shape}")
-    if len(images) != num_samples:
-        raise FileError(f"{path}: holds {len(images)} images for {num_samples} samples")
-    return lambda row: np.asarray(images[row])
+    each = _samples_each(path, len(images), "images", num_samples, positions)
+    return lambda row: np.asarray(images[row // each])
 
 
 def _parse_line(text: str, line: int) -> Any:
@@ -110,9 +121,9 @@ def snippet(pieces: Any, groups: np.ndarray, row: int, width: int) -> tuple[str,
     """
     low, high = (int(np.searchsorted(groups, groups[row], side)) for side in ("left", "right"))
     parts = (
-        "".join(pieces[max(low, row - width) : row]),
+        "".join(pieces[max(low, row - width) : row])[-width:],
         pieces[row],
-        "".join(pieces[row + 1 : min(high, row + 1 + width)]),
+        "".join(pieces[row + 1 : min(high, row + 1 + width)])[:width],
     )
     before, token, after = (x.translate(CONTROL) for x in parts)
-    return before[-width:], token.strip() or token, after[:width]
+    return before, token.strip() or token, after

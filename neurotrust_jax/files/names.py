@@ -3,46 +3,107 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .._runtime.text import FileError
-from .arrays import choose_array, read_any
+from .arrays import choose_array, is_array_file, read_any
+from .entries import split_entry
 from .errors import file_errors
 from .numpy_files import STRINGS
 from .tables import read_rows
 
-__all__ = ["is_text", "read_hierarchy", "read_names"]
+__all__ = ["is_text", "is_text_file", "read_hierarchy", "read_names", "read_texts"]
+
+TABLES = (".csv", ".tsv", ".tab")
+NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 def read_names(path: str | Path) -> list[str]:
-    """Read names: one per line, a list of strings in a .json file, or an array of strings.
+    """Read names: one per line, a list or ``{id: name}`` in a .json file, or an array.
 
-    An array comes from a .npy file, or from a .npz file in which it is the only one or is called
-    "names". It may hold strings or bytes.
+    An array comes from a file of arrays in which it is the only one, is called "names", or is
+    chosen by ``FILE:ENTRY``. It may hold strings or bytes, or the whole numbers of neurons.
 
     Raises
     ------
     FileError
-        If the file is missing, is not UTF-8 text, or holds something else.
+        If the file is missing, is not UTF-8 text, holds something else, or lacks an id from 0 to
+        the last.
     """
     path = Path(path)
-    if path.suffix.lower() in (".npy", ".npz"):
+    if is_array_file(path):
         return _strings(choose_array(read_any(path), "names", path)[1], path)
     with file_errors(path):
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() != ".json":
-            names = text.split("\n")  # Unicode knows other line ends, which may be part of a name
-            while names and not names[-1].strip():
-                names.pop()
-            return names
+            return _lines(text)
         found = json.loads(text)
+    if isinstance(found, dict):
+        found = _by_number(found, path)
     if not isinstance(found, list) or not all(is_text(x) for x in found):
-        raise FileError(f"{path}: must be a list of strings")
+        raise FileError(f"{path}: must be a list of strings, or strings by their number")
     return found
 
 
+def _lines(text: str) -> list[str]:
+    """The lines of a text, without empty ones at its end."""
+    lines = text.split("\n")  # Unicode knows other line ends, which may be part of a name
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def _by_number(found: dict[str, Any], path: Path) -> list[Any]:
+    """The values of ``{"0": name, "1": name}``, in the order of the numbers."""
+    if not all(NUMBER.fullmatch(key) for key in found):
+        key = next(key for key in found if not NUMBER.fullmatch(key))
+        raise FileError(
+            f"{path}: must be a list of strings, or strings by their number, got the key {key!r}"
+        )
+    numbered = {int(key): name for key, name in found.items()}
+    if sorted(numbered) != list(range(len(found))):
+        lost = next(i for i in range(len(found)) if i not in numbered)
+        raise FileError(f"{path}: must number its names from 0 without a gap; {lost} is missing")
+    return [numbered[i] for i in range(len(found))]
+
+
+def is_text_file(path: Path) -> bool:
+    """Whether :func:`read_texts` reads a file."""
+    return split_entry(path)[0].suffix.lower() in (".txt", *TABLES)
+
+
+def read_texts(path: str | Path) -> list[str]:
+    """Read one text per sample: the lines of a .txt file, or a column of a .csv or .tsv table.
+
+    The first line of a table names its columns. Of several, ``FILE:COLUMN`` chooses one.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, is not UTF-8 text, or has no such column.
+    """
+    file, entry = split_entry(path)
+    if file.suffix.lower() not in TABLES:
+        with file_errors(file):
+            return _lines(file.read_text(encoding="utf-8-sig"))
+    (_, header), *body = read_rows(file) or [(1, [])]
+    if not (entry in header if entry else len(header) == 1):
+        columns = ", ".join(map(repr, header))
+        raise FileError(f"{file}: has the columns {columns}; choose one by {file}:COLUMN")
+    place = header.index(entry) if entry else 0
+    for line, row in body:
+        if len(row) != len(header):
+            raise FileError(f"{file}: line {line} has {len(row)} cells for {len(header)} columns")
+    return [row[place] for _, row in body]
+
+
 def _strings(array: Any, path: Path) -> list[str]:
+    if array.ndim == 1 and array.dtype.kind in "iu":
+        return [str(x) for x in np.asarray(array).tolist()]
     if array.ndim != 1 or array.dtype.kind not in STRINGS:
         raise FileError(
             f"{path}: names must be strings of shape [C], got {array.dtype} {list(array.shape)}"

@@ -27,13 +27,40 @@ def _read_torch(path: Path) -> dict[str, Any]:
         # The format before PyTorch 1.6 states lengths, which would be allocated for a file on disk.
         source = io.BytesIO(path.read_bytes())
     found = torch.load(source, map_location="cpu", weights_only=True)
-    if isinstance(found, torch.Tensor):
-        found = {"": found}
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and isinstance(x, torch.Tensor) for name, x in found.items()
-    ):
-        raise FileError(f"{path}: must hold a tensor or a dict of tensors by name")
-    return {name: _as_array(x, torch, path) for name, x in found.items()}
+    tensors = nested_tensors(found, torch.Tensor, path)
+    return {name: _as_array(x, torch, path) for name, x in tensors.items()}
+
+
+def nested_tensors(found: Any, kind: Any, path: Path) -> dict[str, Any]:
+    """Tensors by their path in dicts and lists, such as "layers/3/mlp"; one alone is named "".
+
+    What is no tensor, or a single number beside others, is passed over.
+
+    Raises
+    ------
+    FileError
+        If there is no tensor, or two have the same path.
+    """
+    if isinstance(found, kind):
+        return {"": found}
+    tensors: dict[str, Any] = {}
+    seen: set[int] = set()  # a container can hold itself
+    waiting: list[tuple[str, Any]] = [("", found)]
+    while waiting:
+        name, x = waiting.pop()
+        if isinstance(x, kind):
+            if name in tensors:
+                raise FileError(f"{path}: holds two tensors {name!r}; rename one of its keys")
+            if x.ndim:
+                tensors[name] = x
+        elif isinstance(x, (dict, list, tuple)) and id(x) not in seen:
+            seen.add(id(x))
+            items = x.items() if isinstance(x, dict) else enumerate(x)
+            inside = [(f"{name}/{key}" if name else str(key), value) for key, value in items]
+            waiting += reversed(inside)
+    if not tensors:
+        raise FileError(f"{path}: must hold a tensor or a dict of tensors, which may be nested")
+    return tensors
 
 
 def _as_array(tensor: Any, torch: Any, path: Path) -> Any:

@@ -2,6 +2,8 @@
 
 from .construction import make_probe as make_probe
 from .construction import split_thresholds as split_thresholds
+from .pooling import Pooled as Pooled
+from .pooling import pool_activations as pool_activations
 from .probe import LeftOut as LeftOut
 from .probe import Probe as Probe
 from .probe import Side as Side

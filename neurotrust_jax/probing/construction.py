@@ -11,7 +11,15 @@ import numpy as np
 from jax import Array
 
 from .._runtime.validation import check_count, check_share
-from .inputs import as_activations, as_concepts, as_groups, as_names, as_thresholds, as_weights
+from .inputs import (
+    as_activations,
+    as_concepts,
+    as_groups,
+    as_names,
+    as_thresholds,
+    as_weights,
+    column_names,
+)
 from .probe import LeftOut, Probe, compute_dtype
 from .sparse_columns import SparseColumns
 from .thresholds import (
@@ -59,11 +67,14 @@ def make_probe(
     activations : array [n, U], or sparse matrix of SciPy or JAX
         Real, finite activations of U neurons. A float dtype is kept (float64 becomes float32
         unless JAX runs with x64); bool and integers become float32. A sparse matrix stays sparse:
-        what it does not store is 0. Denormal float32 numbers (below 1.2e-38) count as 0.
+        what it does not store is 0. Denormal float32 numbers (below 1.2e-38) count as 0. A data
+        frame names the neurons by its columns.
     concepts : array [n, C], or sparse matrix of SciPy or JAX
-        bool, 0/1 integers, or probabilities in [0, 1]. A sparse matrix is written out.
+        bool, 0/1 integers, or probabilities in [0, 1]. A sparse matrix is written out. A data frame
+        names the concepts by its columns.
     concept_names, neuron_names : sequence of str or bytes, optional
-        Distinct names, bytes as UTF-8; default ``concept_0``... and ``0``, ``1``...
+        Distinct names, bytes as UTF-8; default the columns of a data frame whose columns have
+        names, else ``concept_0``... and ``0``, ``1``...
     groups : array or sequence [n], optional
         Anything hashable per sample (document, image, code point; strings, tuples, None): equal
         ones are one group. Samples of one group are not independent; every resampling then draws
@@ -125,6 +136,8 @@ def make_probe(
     >>> probe.active.tolist()
     [[False, True], [True, False], [False, True], [True, False]]
     """
+    concept_names = column_names(concepts) if concept_names is None else concept_names
+    neuron_names = column_names(activations) if neuron_names is None else neuron_names
     f, c = as_activations(activations), as_concepts(concepts)
     n = f.shape[0]
     if c.shape[0] != n:

@@ -24,6 +24,7 @@ __all__ = [
     "as_names",
     "as_thresholds",
     "as_weights",
+    "column_names",
 ]
 
 
@@ -131,6 +132,15 @@ def as_names(names: Sequence[Any] | None, size: int, name: str, prefix: str) -> 
     if count > 1:
         raise ValueError(f"{name} must be distinct; {commonest!r} appears more than once")
     return result
+
+
+def column_names(values: Any) -> list[str] | None:
+    """Names of the columns of a data frame; None without names, or where they only count."""
+    columns = getattr(values, "columns", None)
+    if columns is None or not hasattr(values, "to_numpy"):
+        return None
+    columns = list(columns)
+    return None if columns == list(range(len(columns))) else [str(x) for x in columns]
 
 
 @partial(jax.jit, static_argnames="valid")

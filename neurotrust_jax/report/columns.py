@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..auditing.changes import AuditChanges
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
 
@@ -69,8 +70,8 @@ def audit_columns(audit: Audit, block: slice = ALL) -> dict[str, Any]:
     }
 
 
-def to_pandas(audit: Audit) -> Any:
-    """Make a ``pandas.DataFrame`` of :func:`audit_columns`.
+def to_pandas(result: Audit | AuditChanges) -> Any:
+    """Make a ``pandas.DataFrame`` of the columns of an audit or of a comparison.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def to_pandas(audit: Audit) -> Any:
         raise ImportError(
             "to_pandas needs pandas, which is not installed: pip install pandas, or use columns()"
         ) from error
-    return DataFrame(audit_columns(audit))
+    return DataFrame(result.columns())
 
 
 def _names(audit: Audit, label: np.ndarray) -> list[str | None]:

@@ -1,4 +1,4 @@
-"""An audit, or one of its neurons, as the HTML that a notebook shows.
+"""An audit, one of its neurons, or a comparison of two, as the HTML that a notebook shows.
 
 Text from outside is escaped and cut. There is no style sheet and no script: all styles are inline,
 and colours of text and lines follow the notebook, so that they read on light and dark backgrounds.
@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+import numpy as np
+
+from ..auditing.changes import AuditChanges
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
 from .one_neuron import LONGEST_FACT, NeuronAudit, cut
 from .table import range_text, summary, table_row
 
-__all__ = ["audit_html", "neuron_html"]
+__all__ = ["audit_html", "changes_html", "neuron_html"]
 
 ROWS = 10  # neurons that are shown
 LONGEST_REASON = 160
@@ -88,6 +91,44 @@ def neuron_html(neuron: NeuronAudit) -> str:
             f"{_text(neuron.reason, LONGEST_FACT)}</div>",
             _table((), facts),
             _table(head, rows) if rows else "",
+            "</div>",
+        ]
+    )
+
+
+def changes_html(changes: AuditChanges) -> str:
+    """How many labels changed, which ones by more than noise, and the verdicts of both audits."""
+    total, changed = len(changes.changed), np.flatnonzero(changes.changed)
+    first, second = (x or name for x, name in zip(changes.layers, ("first", "second"), strict=True))
+    names = changes.concept_names
+    rows = [
+        [
+            _text(changes.neuron_names[u]),
+            *(_text(names[c]) for c in changes.label[:, u]),
+            *(f"{x:.3f}" for x in changes.similarity[:, u]),
+            *(_chip(Verdict(int(v))) for v in changes.verdict[:, u]),
+        ]
+        for u in changed[:ROWS]
+    ]
+    pair = "before", "after"
+    head = "neuron", *(f"{x} {y}" for x in ("label", "similarity", "verdict") for y in pair)
+    cells = [
+        [_chip(v), *(f"{n:,}" for n in row)]
+        for v, row in zip(Verdict, changes.verdict_table.tolist(), strict=True)
+    ]
+    count, beyond = changes.sentences()
+    shown = (
+        f'<div style="opacity:.75">{len(rows):,} of {len(changed):,} changed neurons, in the order '
+        "of the first audit. changes.to_pandas() gives all neurons.</div>"
+    )
+    return "".join(
+        [
+            OPEN,
+            f"<div><b>{total:,} neurons, {_text(first)} and {_text(second)}</b></div>",
+            *(f"<div>{_text(x, LONGEST_FACT)}</div>" for x in (count, beyond)),
+            _table(head, rows) + shown if rows else "",
+            "<div>Verdicts before (rows) and after:</div>",
+            _table(("", *(v.text for v in Verdict)), cells),
             "</div>",
         ]
     )

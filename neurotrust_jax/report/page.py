@@ -30,6 +30,9 @@ from .table import summary
 
 __all__ = ["write_page"]
 
+# in the order in which they use each other
+SCRIPTS = ("elements.js", "table.js", "plot.js", "neuron.js", "page.js")
+
 
 def write_page(
     audits: Audit | Sequence[Audit],
@@ -47,7 +50,12 @@ def write_page(
 
     Images are shrunk until all of them take at most six megabytes. A page shows at most 65,536
     examples, or fewer images if even the smallest take more: the first of every neuron, then the
-    second, and so on. Texts have half the context if they are more than half as many.
+    second, and so on. A text has up to 2,000 characters before and after its token, or fewer where
+    there are many, down to 80; the page shows the nearest 160, and the others when asked.
+
+    The address ``page.html#layer/neuron`` opens a neuron by its name. The page follows the colour
+    scheme of the system, and prints its table (the first 1,000 rows that the filters keep) and the
+    opened neuron on white.
 
     Parameters
     ----------
@@ -79,15 +87,14 @@ def write_page(
         raise ValueError(f"examples are given for {len(given)} layers, audits for {len(layers)}")
     shown, images = page_examples(given, layers)
     packed = _packed(layers, shown, images)
-    scripts = [_vendored("chart.umd.min.js"), _vendored("tabulator.min.js"), _own("page.js")]
-    hashes = (hashlib.sha256(x.encode()).digest() for x in scripts)
-    sources = " ".join(f"'sha256-{base64.b64encode(x).decode()}'" for x in hashes)
+    script = "".join(map(_embeddable, SCRIPTS))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _environment().get_template("page.html").render(
         title=visible(title),
-        policy=f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; "
+        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
-        styles=[Markup(_vendored("tabulator.min.css")), Markup(_own("page.css"))],
-        scripts=[Markup(x) for x in scripts],
+        style=Markup(_embeddable("page.css")),
+        script=Markup(script),
         data=Markup(packed),  # letters, digits and + / = : ; , alone
         layers=[_head(audit) for audit in layers],
         verdicts=[_verdict(v) for v in Verdict],
@@ -141,19 +148,12 @@ def _environment() -> Environment:
     )
 
 
-def _own(name: str) -> str:
-    return _embeddable(files("neurotrust_jax.report") / "templates" / name)
-
-
-def _vendored(name: str) -> str:
-    text = _embeddable(files("neurotrust_jax.report") / "vendor" / name)
-    return re.sub(r"\s*(//|/\*)# sourceMappingURL=\S+( ?\*/)?\s*$", "\n", text)
-
-
-def _embeddable(path: Any) -> str:
-    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+def _embeddable(name: str) -> str:
+    """A file of the folder of templates, without what would end its element early."""
+    source = files("neurotrust_jax.report") / "templates" / name
+    text = source.read_text(encoding="utf-8").replace("\r\n", "\n")
     if re.search("</(script|style)|<!--", text, re.IGNORECASE):
-        raise ValueError(f"{path.name} can not be put into a page")
+        raise ValueError(f"{name} can not be put into a page")
     return text
 
 

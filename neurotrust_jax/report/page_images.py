@@ -13,12 +13,15 @@ from PIL import Image
 from .._runtime.short_repr import short_repr
 from .._runtime.text import visible
 from ..auditing.result import Audit
+from .one_neuron import cut
 
 __all__ = ["Examples", "page_examples"]
 
 MOST_EXAMPLES = 12  # of a neuron
 MOST = 65_536  # of all neurons
-CONTEXT, TOKEN = 160, 80  # characters of a text; half of the context where there are many
+# characters of a text before and after its token: the most at which all texts take no more than
+# the most examples with the fewest characters
+CONTEXTS, TOKEN = (2000, 1000, 500, 250, 160, 80), 80
 ACROSS = 16  # tiles in a row of a sheet, and rows in a sheet
 BUDGET = 6_000_000  # characters of all sheets
 # how tiles are made, until all sheets are within the budget: largest side, and JPEG's quality
@@ -111,7 +114,8 @@ def _chosen(examples: Examples, audit: Audit, most: int, images: _Images) -> lis
     there = (top[ranked] >= 0).T.ravel()
     kept = np.zeros(top.shape, bool)
     kept[ranked] = (there & (np.cumsum(there) <= most)).reshape(top.shape[::-1]).T
-    context = CONTEXT if 2 * kept.sum() <= most else CONTEXT // 2
+    fewest = CONTEXTS[-1]
+    context = next((x for x in CONTEXTS if x * kept.sum() <= fewest * most), fewest)
     shown: dict[int, Any] = {}  # by sample; in the order of the neurons, whose images lie together
     for i in map(int, top[kept]):
         if i not in shown:
@@ -124,8 +128,14 @@ def _chosen(examples: Examples, audit: Audit, most: int, images: _Images) -> lis
 
 
 def _text(sample: tuple[str, str, str], context: int) -> list[str]:
-    before, token, after = sample
-    return [visible(x) for x in (before[-context:], token[:TOKEN], after[:context])]
+    """The text before the token, the token and the text after it, with "…" where it is cut.
+
+    A sample without context is a text of its own, as long as a token with the text around it.
+    """
+    before, token, after = map(str, sample)
+    longest = TOKEN if before or after else 2 * context
+    start = before if len(before) <= context else f"…{before[-context:]}"
+    return [visible(start), visible(cut(token, longest)), visible(cut(after, context))]
 
 
 def _image(values: np.ndarray) -> np.ndarray:

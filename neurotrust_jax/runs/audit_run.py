@@ -32,9 +32,10 @@ from ..report import (
     write_descriptions,
     write_page,
 )
+from .activations import join
 from .examples import load_examples, save_examples
 from .folder import CHUNKS, lock_folder, remove_unfinished
-from .inputs import Files, LayerData, join, load_layers
+from .inputs import Files, LayerData, load_layers
 from .manifest import (
     folder_name,
     make_manifest,
@@ -128,8 +129,10 @@ def audit_files(
             result = _finished(folder, manifest["done"].get(name))
             if result is None:
                 result = _audit_layer(
-                    probe, options, folder, layer=name, hierarchy=hierarchy,
-                    memory_limit=memory_limit, mesh=mesh, progress=report_progress,
+                    probe, options, folder, layer=name, largest_unit=layer.largest_unit,
+                    hierarchy=hierarchy,
+                    memory_limit=memory_limit, mesh=mesh,
+                    progress=report_progress,
                 )  # fmt: skip
                 if first:
                     write_layer(result, folder)
@@ -184,6 +187,7 @@ def _audit_layer(
     options: Options,
     folder: Path,
     *,
+    largest_unit: float | None,
     layer: str,
     hierarchy: Mapping[str, str] | None,
     memory_limit: float | None,
@@ -196,7 +200,7 @@ def _audit_layer(
         jax.random.key(options.seed), probe, options.metric, alpha=options.alpha,
         num_replicates=options.num_replicates, num_permutations=options.num_permutations,
         scheme=options.scheme, method=options.method, activation_range=options.activation_range,
-        largest_unit=options.largest_unit, hierarchy=hierarchy,
+        largest_unit=largest_unit, hierarchy=hierarchy,
         min_positives=options.min_positives, layer=layer, memory_limit=memory_limit, mesh=mesh,
         checkpoint=folder / CHUNKS,
         progress=lambda stage, done, total: progress(join(layer, stage), done, total),

@@ -44,7 +44,7 @@ def load_examples(path: Path, layer: LayerData) -> Callable[[Probe], Examples]:
         If the file can not be used.
     """
     whole = layer.whole_probe()
-    show, groups = read_examples(path, whole.num_samples)
+    show, groups = read_examples(path, whole.num_samples, layer.positions_each)
     if groups is None and whole.groups is not None:
         groups = np.asarray(whole.groups)
     row = np.arange(whole.num_samples)

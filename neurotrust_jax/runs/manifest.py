@@ -19,6 +19,8 @@ import jax
 from .._runtime.checkpoint import file_hash, write_whole
 from .._runtime.chunks import StageProgress
 from .._runtime.text import FileError
+from ..files.arrays import files_behind
+from ..files.entries import split_entry
 from ..probing.thresholds import DEFAULT_SPLIT, DEFAULT_TOP_FRACTION
 from .inputs import Files
 from .options import Options
@@ -49,13 +51,10 @@ def make_manifest(
     files: Files, options: Options, layers: list[str], report_progress: StageProgress
 ) -> dict[str, Any]:
     """Describe a run: a hash of every file, options, layers, versions, device and command."""
-    inputs, paths = {}, files.all()
+    inputs, paths = {}, files.entries()
     for i, (name, path) in enumerate(paths.items()):
         report_progress("reading files", i, len(paths))
-        inputs[name] = {
-            "file": path.name, "path": str(path.absolute()), "bytes": path.stat().st_size,
-            "sha256": file_hash(path),
-        }  # fmt: skip
+        inputs[name] = _describe_input(path)
     report_progress("reading files", len(paths), len(paths))
     top_fraction = options.top_fraction
     if top_fraction is None and files.thresholds is None:
@@ -76,6 +75,20 @@ def make_manifest(
         "done": {},
         "complete": False,
     }
+
+
+def _describe_input(path: Path) -> dict[str, Any]:
+    """The name, size and hash of a file; of shards, of all of them together."""
+    (file, entry), parts = split_entry(path), files_behind(path)
+    codes = [file_hash(part) for part in parts]
+    code = codes[0]
+    if len(parts) > 1:
+        code = hashlib.sha256(" ".join(codes).encode()).hexdigest()
+    found = {
+        "file": file.name, "path": str(path.absolute()),
+        "bytes": sum(x.stat().st_size for x in parts), "sha256": code,
+    }  # fmt: skip
+    return found | ({"entry": entry} if entry else {})
 
 
 def write_manifest(manifest: Mapping[str, Any], out: Path) -> None:
@@ -222,13 +235,17 @@ def _differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any]) -> lis
 
 def comparable(entry: Any) -> Any:
     """An entry in the form in which two manifests compare: a file by its hash, not its name."""
-    entry = list(entry) if isinstance(entry, tuple) else entry  # JSON has no tuples
-    return entry["sha256"] if isinstance(entry, dict) else entry
+    if isinstance(entry, dict):
+        return [entry["sha256"], entry.get("entry", "")]
+    return list(entry) if isinstance(entry, tuple) else entry  # JSON has no tuples
 
 
 def manifest_table(manifest: Mapping[str, Any]) -> dict[str, str]:
     """The manifest as a table of two columns."""
-    rows = {name: f"{x['file']}, sha256 {x['sha256']}" for name, x in manifest["inputs"].items()}
+    rows = {}
+    for name, x in manifest["inputs"].items():
+        entry = f":{x['entry']}" if "entry" in x else ""
+        rows[name] = f"{x['file']}{entry}, sha256 {x['sha256']}"
     rows |= {name: str(x) for name, x in manifest["options"].items()}
     rows |= {f"version of {name}": x for name, x in manifest["versions"].items()}
     others = ("calibration", "device", "command", "date")

@@ -20,10 +20,10 @@ from .._runtime.checkpoint import check_folder, file_hash
 from .._runtime.text import FileError
 from ..auditing.result import Audit
 from ..report import Examples, read_audit
+from .activations import join
 from .audit_run import write_layer, write_reports
 from .examples import read_saved_examples, save_examples
 from .folder import lock_folder, remove_unfinished
-from .inputs import join
 from .manifest import (
     PACKAGE,
     comparable,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 from jax import Array
@@ -34,6 +35,12 @@ largest_unit, min_positives
         They are left out of the audit, so that bounds for fixed thresholds hold on the others.
         Default 0.2 if the metric reads thresholds and no file gives them, else 0. Above 0 it
         excludes thresholds from a file.
+    pool : {"max", "mean", "none"}, optional
+        How to make a matrix of feature maps [n, c, h, w] or token vectors [n, t, d], see
+        :func:`neurotrust_jax.pool_activations`. With "none" positions are samples, and groups
+        are images or documents unless a file gives others.
+    channel_axis : int, optional
+        The axis of the neurons in feature maps; only with ``pool``.
     seed : int
         From 0 to 2**32 - 1.
 
@@ -55,6 +62,8 @@ largest_unit, min_positives
     top_fraction: float | None = None
     top_of_active: float | None = None
     split: float | None = None
+    pool: Literal["max", "mean", "none"] | None = None
+    channel_axis: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,6 +82,13 @@ largest_unit, min_positives
             raise ValueError(
                 f"split={self.split:g} sets samples aside for thresholds, which {metric.name} does "
                 "not read; leave it out"
+            )
+        if self.pool not in (None, "max", "mean", "none"):
+            raise ValueError(f'pool must be "max", "mean" or "none", got {self.pool!r}')
+        if self.channel_axis is not None and self.pool is None:
+            raise ValueError(
+                f"channel_axis={self.channel_axis} has no effect without pool (--pool); leave it "
+                "out, or say how to pool"
             )
         for name in ("top_fraction", "top_of_active"):
             if (share := getattr(self, name)) is not None:

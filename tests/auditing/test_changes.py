@@ -1,5 +1,6 @@
 """What changed between two audits: neuron by neuron, and seldom by noise alone."""
 
+import re
 from dataclasses import replace
 
 import jax
@@ -79,6 +80,42 @@ def test_real_changes_are_found(effect, audits):
     assert "->" in found.summary()
 
 
+@pytest.mark.slow
+def test_effects_of_middling_strength():
+    """Between noise and the obvious: at each strength few false changes, and more true ones.
+
+    Every neuron has a first concept and a rival of half or 0.9 of its strength. A tenth of the
+    neurons is what the rule allows each audit to get wrong.
+    """
+    strengths, pairs, rng = (0.15, 0.25, 0.35, 0.5), 3, np.random.default_rng(5)
+    effect = np.zeros((4, 30, COUNT))
+    for strength, rows in zip(strengths, effect, strict=True):
+        for u, row in enumerate(rows):
+            first, rival = rng.choice(COUNT, 2, replace=False)
+            row[first], row[rival] = strength, strength * (0.5 if u % 2 else 0.9)
+    effect = effect.reshape(120, COUNT)
+    moved = np.roll(effect, 1, axis=1)  # to another first concept, with another rival
+
+    def shares(other, seed):
+        """Shares that changed, and whose labels differ: of each strength (rows), by rival."""
+        found = [
+            nt.compare_audits(audit(*layer(i, effect)), audit(*layer(seed + i, other)))
+            for i in range(10, 10 + pairs)
+        ]
+        values = np.array([(x.changed, ~x.same_label) for x in found]).mean(axis=0)
+        return values.reshape(2, 4, 15, 2).mean(axis=2)
+
+    false, differ = shares(effect, 10)
+    power, _ = shares(moved, 20)
+    assert differ[0].mean() > 0.2  # the control: labels alone differ far more often
+    assert (false.mean(axis=1) <= 0.1).all()
+    near, far = power.T
+    assert far[-1] > 0.5  # where the rival is far behind; a near one is in the set, and rightly
+    assert (np.diff(far) > 0).all()
+    assert (near <= far + 0.1).all()
+    assert (power[1:].mean(axis=1) > false[1:].mean(axis=1) + 0.05).all()
+
+
 def test_an_audit_agrees_with_itself_in_another_order(audits):
     ours, rng = audits[0], np.random.default_rng(1)
     neurons, concepts = rng.permutation(120), rng.permutation(COUNT)
@@ -140,6 +177,40 @@ def test_a_change_is_firm_disjoint_and_of_a_shared_vocabulary(
         f"{int(changed)} beyond noise"
     )
     assert ("  a: concept 0 -> concept 1" in found.summary()) == changed
+
+
+def test_changes_in_a_notebook_and_as_a_table(audits):
+    pandas = pytest.importorskip("pandas")
+    none = set()
+    first = made(audits[0], [0, 0, 2, -1], [{0}, {0}, {2}, none], [1, 0, 2, 3])
+    second = made(audits[1], [1, 1, 2, -1], [{1}, {3}, {2}, none], [0, 1, 2, 3])
+    names = ("<b>&", *first.concept_names[1:])
+    first, second = (replace(x, concept_names=names) for x in (first, second))
+    found = nt.compare_audits(replace(first, layer=""), second)
+    assert found.changed.tolist() == [True, True, False, False]
+    table = found.to_pandas()
+    assert isinstance(table, pandas.DataFrame)
+    assert list(table) == list(found.columns())
+    assert table["changed"].tolist() == found.changed.tolist()
+    assert table["new_description"].isna().tolist() == [False, False, False, True]
+
+    shown = found._repr_html_()
+    changed, verdicts = (
+        [re.findall("<t[dh][^>]*>(.*?)</t[dh]>", row) for row in x.split("<tr>")[1:]]
+        for x in re.findall("<table.*?</table>", shown)
+    )
+    text = [[re.sub("<.*?>", "", cell) for cell in row] for row in changed]
+    assert text[1:] == [
+        ["a", "&lt;b&gt;&amp;", "concept 1", "0.500", "0.500", "stable", "certified"],
+        ["b", "&lt;b&gt;&amp;", "concept 1", "0.400", "0.400", "certified", "stable"],
+    ]
+    assert [[int(n) for n in row[1:]] for row in verdicts[1:]] == found.verdict_table.tolist()
+    assert "4 neurons, first and step 2" in shown
+    assert all(x in shown for x in found.sentences())
+    same = nt.compare_audits(first, first)._repr_html_()
+    assert same.count("<table") == 1  # of verdicts alone
+    many = replace(found, changed=np.ones(4, bool), layers=("x" * 10**5,) * 2)
+    assert len(many._repr_html_()) < 20_000
 
 
 def test_missing_names_are_refused(audits):

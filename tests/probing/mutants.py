@@ -51,6 +51,17 @@ MUTANTS = [
         ("threshold_at", "values[last + 1]", "values[last]", "test_fit.py -k leave"),
     ),
     *of(
+        "probing/pooling.py",
+        ("_positions_as_samples", "np.repeat(np.arange(x.shape[0]), positions)",
+         "np.tile(np.arange(x.shape[0]), positions)",
+         "test_pooling.py::test_positions_are_samples_of_the_group_of_their_image"),
+        ("_positions_as_samples", "(jnp if isinstance(x, Array) else np).moveaxis(x, axis, -1)",
+         "np.swapaxes(x, axis, -1)",
+         "test_pooling.py::test_positions_are_samples_of_the_group_of_their_image"),
+        ("_pool_block", "block.mean(axis=axes, dtype=np.float64)", "block.mean(axis=axes)",
+         "test_pooling.py::test_types_that_a_mean_would_lose"),
+    ),
+    *of(
         "probing/construction.py",
         ("enough_units", "units >= min_positives", "units > min_positives",
          "test_vocabulary.py::test_at_the_bound_a_concept_is_judged"),

@@ -198,16 +198,13 @@ def test_sparse_concepts_are_written_out(wrap, dtype):
 
 def test_arrays_of_more_axes_are_refused_with_what_to_do():
     images, text = np.zeros((4, 3, 2, 5)), np.zeros((4, 6, 3))
-    with pytest.raises(ValueError, match=r"got \[4, 3, 2, 5\]; of \[n, c, h, w\] pool") as error:
+    with pytest.raises(ValueError, match=r"got \[4, 3, 2, 5\]; pool its positions: neurotrust_jax"):
         nt.make_probe(images, C[:4])
-    assert "activations.mean(axis=(2, 3))" in str(error.value)
-    assert "np.moveaxis(activations, 1, -1).reshape(-1, 3)" in str(error.value)
-    assert "groups=np.repeat(np.arange(4), 10)" in str(error.value)
     for call in (
         lambda: nt.make_probe(text, C[:4]),
         lambda: nt.bootstrap_stream(KEY, [(text, C[:4])], thresholds=0.0),
     ):
-        with pytest.raises(ValueError, match=r"activations.reshape\(-1, 3\) with groups=np.rep"):
+        with pytest.raises(ValueError, match=r"pool_activations\(activations, how\), or --pool"):
             call()
 
 
@@ -398,3 +395,19 @@ def test_weights_of_all_sizes_do_no_harm():
     tenth = np.full(40, 0.1, np.float32)
     traced = jax.jit(lambda w: nt.make_probe(F, C, sample_weight=w, thresholds=0).sample_weight)
     np.testing.assert_array_equal(traced(tenth), tenth)
+
+
+def test_columns_of_a_data_frame_are_names():
+    pd = pytest.importorskip("pandas")
+    f, c = pd.DataFrame(F), pd.DataFrame(C, columns=[f"c {i}" for i in range(C.shape[1])])
+    groups = pd.Series([f"document {i // 2}" for i in range(len(F))])
+    probe = nt.make_probe(f, c, groups=groups)
+    assert probe.concept_names == tuple(c.columns)
+    assert probe.neuron_names == tuple(map(str, range(F.shape[1])))  # columns that only count
+    assert probe.num_groups == groups.nunique()
+    f.columns = [f"unit {i}" for i in range(F.shape[1])]
+    assert nt.make_probe(f, c).neuron_names == tuple(f.columns)
+    names = [str(i) for i in range(C.shape[1])]
+    assert nt.make_probe(f, c, concept_names=names).concept_names == tuple(names)
+    np.testing.assert_array_equal(probe.activations, nt.make_probe(F, C).activations)
+    assert nt.make_probe(F, pd.DataFrame(C)).concept_names[0] == "concept_0"

@@ -8,7 +8,7 @@ from builders import planted_probe
 import neurotrust_jax as nt
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def audited():
     with jax.enable_x64(False):
         probe = planted_probe(groups=np.arange(1500) // 5)

@@ -21,6 +21,8 @@ MUTANTS = [
     ),
     *of(
         "report/notebook.py",
+        ("changes_html", "np.flatnonzero(changes.changed)", "np.flatnonzero(~changes.changed)",
+         "test_changes.py -k notebook"),
         ("_text", "escape(cut(text, longest))", "cut(text, longest)",
          "test_hostile.py -k a_notebook_shows"),
     ),
@@ -39,6 +41,8 @@ MUTANTS = [
         "report/page_images.py",
         ("_chosen", "np.cumsum(there) <= most", "np.cumsum(there) < most",
          "test_page.py -k each_neuron_has_fewer"),
-        ("_chosen", "2 * kept.sum()", "kept.sum()", "test_page.py -k each_neuron_has_fewer"),
+        ("_chosen", "x * kept.sum()", "2 * x * kept.sum()",
+         "test_page.py -k each_neuron_has_fewer"),
+        ("_text", "2 * context", "context", "test_page.py -k without_context"),
     ),
 ]  # fmt: skip

@@ -1,14 +1,15 @@
-"""The page holds what the audit says, is inert and offline, and works in a browser."""
+"""The page holds what the audit says, and is inert and offline."""
 
 import base64
 import gzip
 import html
 import json
 import re
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from pages import examples, many
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
@@ -32,41 +33,6 @@ def data_of(path):
         layer["details"] = [unpacked(x) for x in lines[layer["firstLine"] :][:count]]
     sheets = lines[table["images"]["firstLine"] :] if table["images"] else []
     return table, sheets, text
-
-
-def examples(count=7):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (40, 8, 8), np.uint8)
-    return report.Examples(rng.integers(0, 40, (count, 5)), lambda row: images[row])
-
-
-def many(audit, times, num_concepts=200):
-    """The same neurons again and again, and more concepts that no one is about."""
-
-    def wider(value, name):
-        if is_dataclass(value):
-            return replace(
-                value, **{f.name: wider(getattr(value, f.name), f.name) for f in fields(value)}
-            )
-        if not isinstance(value, np.ndarray) and not hasattr(value, "ndim"):
-            return value
-        value = np.asarray(value)
-        if value.ndim and value.shape[0] == 7:
-            value = np.concatenate([value] * times)
-        if value.ndim == 2 and value.shape[1] == 9:
-            value = np.pad(value, ((0, 0), (0, num_concepts - 9)))
-        return value
-
-    found = wider(audit, "")
-    return replace(
-        found,
-        neuron_names=tuple(map(str, range(7 * times))),
-        verdict_reason=audit.verdict_reason * times,
-        intervals=replace(found.intervals, why_wide=audit.intervals.why_wide * times),
-        judged=np.ones(num_concepts, bool),
-        concept_names=tuple(f"concept {i}" for i in range(num_concepts)),
-        positives=np.resize(audit.positives, num_concepts),
-    )
 
 
 def test_what_is_said(audited, tmp_path):
@@ -104,7 +70,7 @@ def test_nothing_in_names_runs_or_hides(audited, tmp_path):
         hostile, tmp_path / "a.html", examples=shown, title=HOSTILE, manifest={HOSTILE: HOSTILE}
     )
     data, _, text = data_of(path)
-    assert text.count("<script") == 4  # the data, two libraries, and our own
+    assert text.count("<script") == 2  # the data, and our own
     assert "alert(" in data["layers"][0]["concepts"][0]  # it is there as text
     assert "<b onclick" not in text
     assert "49" not in re.search("<title>(.*?)</title>", text)[1]
@@ -170,11 +136,13 @@ def test_where_there_are_many_examples_each_neuron_has_fewer(audited, tmp_path, 
 
     found, _ = shown(28)
     assert [[int(x[1]) for x in row] for row in found] == [[3 * u, 3 * u + 1] for u in range(7)]
-    assert {len(x[0]) for row in found for x in row} == {160}
+    assert {(x[0], x[2]) for row in found for x in row} == {("…" + "b" * 160, "a" * 159 + "…")}
     found, _ = shown(10)  # the second of the three surest
-    assert {len(x[0]) for row in found for x in row} == {80}
+    assert {(x[0], x[2]) for row in found for x in row} == {("…" + "b" * 80, "a" * 79 + "…")}
     counts = np.array([len(row) for row in found])
     assert counts[audited.ranked].tolist() == [2, 2, 2, 1, 1, 1, 1]
+    found, _ = shown(1000)  # all of a text, where there are few
+    assert {(x[0], x[2]) for row in found for x in row} == {("b" * 300, "a" * 300)}
     # images that take too much: half of them, and half again
     noise = np.random.default_rng(0).integers(0, 256, (21, 64, 64, 3), np.uint8)
     images = report.Examples(np.arange(21).reshape(7, 3), lambda row: noise[row])
@@ -189,6 +157,15 @@ def test_where_there_are_many_examples_each_neuron_has_fewer(audited, tmp_path, 
     assert sum(map(len, sheets)) <= budget
 
 
+def test_a_text_without_context_is_not_cut_as_a_token(audited, tmp_path):
+    whole = report.Examples(np.zeros((7, 1), int), lambda row: ("", "t" * 3000, ""))
+    longer = report.Examples(np.zeros((7, 1), int), lambda row: ("", "t" * 9000, ""))
+    token = report.Examples(np.zeros((7, 1), int), lambda row: ("b", "t" * 3000, ""))
+    for given, length in ((whole, 3000), (longer, 4000), (token, 80)):
+        data, _, _ = data_of(report.write_page(audited, tmp_path / "a.html", examples=given))
+        assert len(data["layers"][0]["details"][0]["examples"][0][0][1]) == length
+
+
 def test_what_does_not_fit_is_refused(audited, tmp_path):
     with pytest.raises(ValueError, match="at least one audit"):
         report.write_page([], tmp_path / "a.html")
@@ -201,89 +178,3 @@ def test_what_does_not_fit_is_refused(audited, tmp_path):
             audited, tmp_path / "a.html",
             examples=report.Examples(np.zeros((7, 1), int), lambda row: np.zeros((2, 2, 4))),
         )  # fmt: skip
-
-
-def sort_by(page, field):
-    """Click on a column's title, and wait until the rows that it brings are drawn."""
-    title = page.locator(f".tabulator-col[tabulator-field={field}]")
-    title.click()
-    page.wait_for_selector(f".tabulator-col[tabulator-field={field}]:not([aria-sort=none])")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [1280, 360])
-def test_in_a_browser(audited, tmp_path, browser, width):
-    expect = pytest.importorskip("playwright.sync_api").expect
-    expect.set_options(timeout=30_000)
-    large = many(audited, 293)
-    path = report.write_page([large, audited], tmp_path / "a.html", examples=[None, examples()])
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    said, asked = [], []
-    page.on("console", lambda x: said.append(x.text))
-    page.on("pageerror", lambda x: said.append(str(x)))
-    page.on("request", lambda x: asked.append(x.url))
-    page.goto(path.as_uri())
-    page.wait_for_selector("body[data-ready]")
-    count = page.locator("#count")
-    expect(count).to_have_text("2,058 of 2,058 neurons")
-    page.fill("#search", "concept, 3")
-    expect(count).to_have_text("1 of 2,058 neurons")
-    row = page.locator(".tabulator-row").first
-    assert "concept, 3" in row.inner_text()
-    page.fill("#search", "")
-    page.select_option("#layer", "1")
-    expect(count).to_have_text("7 of 2,058 neurons")
-    page.select_option("#verdict", "undecided")
-    expect(count).to_have_text("1 of 2,058 neurons")
-    page.select_option("#verdict", "")
-    expect(count).to_have_text("7 of 2,058 neurons")
-
-    # only the rows in view are drawn, by keys too, and details are those of any neuron
-    page.select_option("#layer", "0")
-    expect(count).to_have_text("2,051 of 2,058 neurons")
-    first = page.locator(".tabulator-row").first
-    expect(first).to_have_attribute("data-id", f"0-{large.ranked[0]}")
-    first.focus()
-    for _ in range(100):
-        page.keyboard.press("ArrowDown")
-    place = page.evaluate("document.activeElement.dataset.id")
-    assert place == f"0-{large.ranked[100]}"
-    assert page.locator(".tabulator-row").count() < 200
-    page.keyboard.press("Enter")
-    detail = page.locator("#detail")
-    for unit in (int(place[2:]), 2050, 1023, 1024):
-        page.evaluate(f"location.hash = 'n-0-{unit}'")
-        expect(detail.locator("h3")).to_contain_text(f"Neuron {unit}")
-        value = large.winners_curse.corrected[unit]
-        shown = "–" if np.isnan(value) else f"{float(f'{value:.4g}'):.3f}"
-        expect(detail).to_contain_text(f"corrected for choice{shown}")
-    page.get_by_role("button", name="Close").click()
-    page.select_option("#layer", "1")
-    expect(count).to_have_text("7 of 2,058 neurons")
-
-    # the surest come first, whichever verdict does; a click on a title sorts by it when drawn
-    order = [audited.neuron_names[u] for u in audited.ranked]
-    units = page.locator(".tabulator-cell[tabulator-field=neuron]")
-    expect(units).to_have_text(order)
-    kinds = [audited.verdict[int(u)] for u in order]
-    turned = sorted(range(7), key=lambda i: -kinds[i])  # of each verdict as before
-    sort_by(page, "verdict")
-    expect(units).to_have_text([order[i] for i in turned])
-
-    labels = page.locator(".tabulator-cell[tabulator-field=description]")
-    wanted = sorted(labels.all_inner_texts())
-    sort_by(page, "description")
-    expect(labels).to_have_text(wanted)
-    page.locator(".tabulator-row", has_text="concept, 2").press("Enter")
-    detail.wait_for(state="visible")
-    assert "Neuron 2: concept, 2" in detail.inner_text()
-    assert detail.locator(".tile").count() == 5
-    assert detail.locator("canvas").bounding_box()["height"] > 50
-    assert "#n-1-2" in page.url
-    # nothing is wider than the window
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    detail.get_by_role("button", name="Close").click()
-    detail.wait_for(state="hidden")
-    assert said == []
-    assert [x for x in asked if not x.startswith("data:")] == [path.as_uri()]
-    page.close()

@@ -15,6 +15,33 @@ MUTANTS = [
          "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
     ),
     *of(
+        "runs/positions.py",
+        ("spread", "np.repeat(np.asarray(values), positions.num_positions, axis=0)",
+         "np.concatenate([np.asarray(values)] * positions.num_positions)",
+         "test_positions.py::test_concepts_of_images_and_of_positions"),
+    ),
+    *of(
+        "runs/activations.py",
+        ("choose_neurons", "[place[name] for name in wanted]", "sorted(place[x] for x in wanted)",
+         "test_input_files.py::test_some_neurons_keep_their_numbers_or_names"),
+        ("_without_groups", "name != entry", "name == name",
+         "test_input_files.py::test_a_table_names_its_neurons_and_concepts"),
+    ),
+    *of(
+        "files/shards.py",
+        ("row_shards", "0 if 0 in shards else 1", "0",
+         "test_entries.py::test_row_shards_are_one_array_in_order"),
+        ("row_shards", "sorted(shards)", "shards",
+         "test_entries.py::test_row_shards_are_one_array_in_order"),
+        ("RowShards.__getitem__", "max(start - first, 0)", "max(start, 0)",
+         "test_entries.py::test_rows_of_shards_are_read_by_slices"),
+    ),
+    *of(
+        "files/names.py",
+        ("_by_number", "[numbered[i] for i in range(len(found))]", "list(found.values())",
+         "test_entries.py::test_names_by_their_number"),
+    ),
+    *of(
         "cli/output.py",
         ("log_line", "seconds * (total - done) / (done - first)",
          "seconds * (total - done) / done", "test_command.py::test_a_line_of_the_log"),

@@ -480,6 +480,7 @@ def test_help_keeps_what_stands_in_brackets(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert "Activations [n, U]: .npy" in command("audit", "--help").output
     assert "images [n, H, W(, 3)]" in command("audit", "--help").output
+    assert "feature maps [n, c, h, w] or" in command("audit", "--help").output
     assert "python-sae" in command("demo", "--help").output
 
 

@@ -1,0 +1,59 @@
+"""Wide audits, examples and open pages, which several files of tests share."""
+
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
+
+import numpy as np
+
+from neurotrust_jax import report
+
+
+def examples(count=7):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 8), np.uint8)
+    return report.Examples(rng.integers(0, 40, (count, 5)), lambda row: images[row])
+
+
+def many(audit, times, num_concepts=200):
+    """The same neurons again and again, and more concepts that no one is about."""
+
+    def wider(value, name):
+        if is_dataclass(value):
+            return replace(
+                value, **{f.name: wider(getattr(value, f.name), f.name) for f in fields(value)}
+            )
+        if not isinstance(value, np.ndarray) and not hasattr(value, "ndim"):
+            return value
+        value = np.asarray(value)
+        if value.ndim and value.shape[0] == 7:
+            value = np.concatenate([value] * times)
+        if value.ndim == 2 and value.shape[1] == 9:
+            value = np.pad(value, ((0, 0), (0, num_concepts - 9)))
+        return value
+
+    found = wider(audit, "")
+    return replace(
+        found,
+        neuron_names=tuple(map(str, range(7 * times))),
+        verdict_reason=audit.verdict_reason * times,
+        intervals=replace(found.intervals, why_wide=audit.intervals.why_wide * times),
+        judged=np.ones(num_concepts, bool),
+        concept_names=tuple(f"concept {i}" for i in range(num_concepts)),
+        positives=np.resize(audit.positives, num_concepts),
+    )
+
+
+@contextmanager
+def opened(browser, path, address="", **options):
+    """A tab that shows the page, and asks for no other file and reports no error until the end."""
+    page = browser.new_page(**{"viewport": {"width": 1280, "height": 800}, **options})
+    said, asked = [], []
+    page.on("console", lambda x: said.append(x.text))
+    page.on("pageerror", lambda x: said.append(str(x)))
+    page.on("request", lambda x: asked.append(x.url))
+    page.goto(path.as_uri() + address)
+    page.wait_for_selector("body[data-ready]")
+    yield page
+    assert said == []
+    assert {x.partition("#")[0] for x in asked if not x.startswith("data:")} == {path.as_uri()}
+    page.close()
