@@ -66,6 +66,12 @@ def summary(audit: Audit) -> str:
         f"Data: {data} and {audit.num_judged:,} concepts by {audit.metric} ({audit.thresholds}); "
         f"{labelled.sum():,} neurons have a label.",
     ]
+    if not np.isnan(audit.trend.agreement).any():
+        twice, fourfold = audit.forecast(audit.trend.num_units * np.array([2, 4])).reliable
+        lines.append(
+            f"More data: with twice as many {audit.unit_name} {twice:,} neurons would get the same "
+            f"label with that probability, with four times as many {fourfold:,} (a forecast)."
+        )
     if audit.fit.poor.any():
         lines.append(
             f"Fit: the label of {audit.fit.poor.sum():,} neurons is missing from most of the "
