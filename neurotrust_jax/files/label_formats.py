@@ -170,7 +170,7 @@ def _falcon(record: Record) -> Claim | None:
             f"[('dog', 0.3)]; it has {text[:60]!r}"
         )
     words.sort(key=lambda x: -x[1])
-    group = re.sub(r"\s", "", record.cells["group"])
+    group = re.sub(r"[\s()\[\]]", "", record.cells["group"])  # "1,2", "[1, 2]" or "(1, 2)"
     rest = tuple(word for word, _ in words[1:])
     return Claim(record.cells.get("layer", ""), group, *words[0], rest) if words else None
 

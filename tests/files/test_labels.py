@@ -205,6 +205,13 @@ def test_folders_without_labels(tmp_path):
         read_labels(tmp_path)
 
 
+@pytest.mark.parametrize("group", ["3,12", "[3, 12]", "(3, 12)"])
+def test_a_group_is_written_with_and_without_brackets(tmp_path, group):
+    path = tmp_path / "x.csv"
+    path.write_text(FALCON + f""""{group}","{group}","[('dog', 0.1)]",[]\n""")
+    assert read_labels(path)[0].neuron == "3,12"
+
+
 def test_features_of_a_group_count_from_one_too(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text(FALCON + """"3,12","3,12","[('dog', 0.1)]",[]\n""")
