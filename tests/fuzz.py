@@ -57,6 +57,7 @@ from neurotrust_jax.probing.probe import LeftOut
 from neurotrust_jax.report import read_audit, write_audit
 from neurotrust_jax.resampling.selection import WinnersCurse
 from neurotrust_jax.resampling.stability_measures import Stability
+from neurotrust_jax.resampling.trend import Trend
 from neurotrust_jax.runs.manifest import FORMAT, read_earlier
 
 MOST_SECONDS = 2.0  # of the processor
@@ -430,6 +431,7 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         similarity=one, tied=np.ones(num_neurons, int), reason=np.zeros(num_neurons, np.int32),
         set_guarantee="some of it", replication_guarantee="likely",
         replication_probability=one, answer_probability=one,
+        trend=Trend(50, one, one, one / 2, one[:1].repeat(3), np.array([0.3, 0.4, 0.5])),
         intervals=LabelIntervals(
             label=np.arange(num_neurons) % 3, guarantee="all of it",
             lower=one / 2, upper=np.where(one > 0.5, np.inf, one),

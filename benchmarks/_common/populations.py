@@ -58,14 +58,18 @@ class Population:
     def num_units(self):
         return len(self.rows) // self.size
 
-    def probe(self, rows=slice(None), columns=None, groups=None):
-        """A probe of some samples and neurons; by default of all samples and the live neurons."""
+    def probe(self, rows=slice(None), columns=None, groups=None, concepts=None):
+        """A probe of some samples, neurons and concepts.
+
+        By default these are all samples, the live neurons and all concepts.
+        """
+        chosen = np.arange(len(self.names)) if concepts is None else concepts
         columns = self.live if columns is None else columns
         return nt.make_probe(
             self.activations[rows][:, columns],
-            self.concepts[rows],
+            self.concepts[rows][:, chosen],
             thresholds=self.thresholds[columns],
-            concept_names=self.names,
+            concept_names=[self.names[c] for c in chosen],
             groups=groups,
         )
 

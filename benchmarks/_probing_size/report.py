@@ -35,6 +35,22 @@ def tables(found):
         ),
     )
     yield table(
+        "forecasts for larger probing sets, % of the neurons",
+        ("task", "metric", "n", "times", "same label now", "forecast", "happened", "off by at most",
+         "reliable now", "forecast", "happened", "off by at most"),
+        (
+            (
+                x["task"], x["metric"], f"{x['n']:,}", x["times"],
+                *(
+                    f"{100 * x[f'{kind}_{what}']:.0f}"
+                    for kind in ("same", "reliable")
+                    for what in ("now", "forecast", "happened", "worst")
+                ),
+            )
+            for x in found["forecast"]
+        ),
+    )  # fmt: skip
+    yield table(
         "whole files",
         ("task", "files", "taken as", "set holds the best", "interval holds", "tested",
          "untested", "agreement"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import jax
@@ -10,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from .._runtime.chunks import StageProgress
+from .._runtime.threads import in_threads
 from ..chance.null import PermutationPlan
 from ..faithfulness.wide_intervals import label_intervals
 from ..metrics.metric import Metric
@@ -28,7 +33,7 @@ from .result import Leading
 
 __all__ = ["Record", "Task", "part_of", "read_block"]
 
-STEPS = 3  # of the stage "judging" in a block
+STEPS = 4  # of the stage "judging" in a block
 
 Record = dict[str, Any]
 """What is known of some neurons: arrays [u, ...] by name, and plain values of the whole layer."""
@@ -56,6 +61,11 @@ class Task:
     memory_limit : float or None
     checkpoint : path or None
         Folder for the finished chunks of a block.
+    threads : int
+        So many parts of a block are read at the same time: bounds, replicates, halves, and chance.
+    first : {0, 2}
+        The part that is read first, bounds or halves. Blocks that are read at the same time begin
+        with different parts, so that each compiles what the other needs later.
     """
 
     metric: Metric
@@ -69,6 +79,8 @@ class Task:
     keys: tuple[Array, Array]
     memory_limit: float | None
     checkpoint: Any
+    threads: int = 1
+    first: int = 0
 
 
 def read_block(task: Task, probe: Probe, scores: Array, progress: StageProgress) -> Record:
@@ -85,16 +97,37 @@ def read_block(task: Task, probe: Probe, scores: Array, progress: StageProgress)
         Called as ``progress(stage, done, total)``.
     """
     data = prepare(probe, task.metric, scores)
-    bounds = bound_block(data, task.alpha, task.options)
+    bounds: Future[Bounds] = Future()
+    lock, judged = Lock(), itertools.count(1)
+
+    def of_bounds() -> Record:
+        try:
+            bounds.set_result(bound_block(data, task.alpha, task.options))
+        except BaseException as error:
+            bounds.set_exception(error)  # or the thread of the sets would wait for ever
+            raise
+        return _of_label(task, data, bounds.result())
+
+    def of_chance() -> Record:
+        if task.plan is None or task.plan.shared is not None:
+            return {}
+        return _of_chance(task, task.plan, data, progress)
+
+    def read(part: Callable[[], Record]) -> Record:
+        found = part()
+        with lock:
+            progress("judging", next(judged), STEPS)
+        return found
+
+    progress("judging", 0, STEPS)
+    parts = [
+        of_bounds, lambda: _of_replicates(task, data, bounds, progress),
+        lambda: _of_halves(task, data), of_chance,
+    ]  # fmt: skip
+    turned = parts[task.first :] + parts[: task.first]
     record: Record = {}
-    if task.plan is not None and task.plan.shared is None:
-        record |= _of_chance(task, task.plan, data, progress)
-    record |= _of_replicates(task, data, bounds, progress)
-    progress("judging", 1, STEPS)
-    record |= _of_halves(task, data)
-    progress("judging", 2, STEPS)
-    record |= _of_label(task, data, bounds)
-    progress("judging", STEPS, STEPS)
+    for found in in_threads(read, turned, task.threads):
+        record |= found
     return jax.device_get(record)
 
 
@@ -124,7 +157,7 @@ def _of_chance(
 
 
 def _of_replicates(
-    task: Task, data: PreparedBlock, bounds: Bounds, progress: StageProgress
+    task: Task, data: PreparedBlock, bounds: Future[Bounds], progress: StageProgress
 ) -> Record:
     boot = bootstrap(
         task.keys[0], data.probe, task.metric, num_replicates=task.num_replicates,
@@ -132,8 +165,7 @@ def _of_replicates(
         checkpoint=task.checkpoint,
         progress=lambda done, total: progress("resampling", done, total),
     )  # fmt: skip
-    progress("judging", 0, STEPS)
-    inputs = SetInputs(boot, task.alpha, "best", task.options, bounds.one_sided)
+    inputs = SetInputs(boot, task.alpha, "best", task.options, bounds.result().one_sided)
     sets = sets_by(SET_RULES["calibrated"], inputs)
     return {
         "scheme": boot.scheme,

@@ -73,6 +73,8 @@ class Division(NamedTuple):
     spans : list of Span
     at_once : int
         So many are read at the same time, by threads or devices.
+    threads : int
+        So many parts of a block are read at the same time.
     memory_limit : float or None
         Bytes for a block.
     checkpoint : Checkpoint
@@ -80,6 +82,7 @@ class Division(NamedTuple):
 
     spans: list[Span]
     at_once: int
+    threads: int
     memory_limit: float | None
     checkpoint: Checkpoint
 
@@ -96,19 +99,21 @@ def divide(task: Task, probe: Probe, mesh: Mesh | None) -> Division:
     limit = SHARE * free_memory() if task.memory_limit is None else task.memory_limit
     at_once = _at_once(task, probe, limit, mesh)
     spans = _spans(task, probe, limit / at_once, at_once, checkpoint)
-    at_once = min(at_once, len(spans))
+    blocks = min(at_once, len(spans))
+    threads = max(at_once // blocks, 1) if mesh is None else 1
     one = _part(probe, spans[0])
     elsewhere = float(probe.activations.nbytes - one.activations.nbytes)
     room_for(one, task.num_replicates, task.memory_limit, None, elsewhere=elsewhere)
     alone = task.memory_limit is None and at_once == 1
-    return Division(spans, at_once, None if alone else (limit - elsewhere) / at_once, checkpoint)
+    each = None if alone else (limit - elsewhere) / (blocks * threads)
+    return Division(spans, blocks, threads, each, checkpoint)
 
 
 def _at_once(task: Task, probe: Probe, limit: float, mesh: Mesh | None) -> int:
-    """How many blocks are read at the same time.
+    """How many blocks are read at the same time, or parts of the only one.
 
-    Much of a block keeps one core busy, so a CPU reads as many at a time as it has cores, where
-    they fit into memory.
+    Much of a block keeps one core busy, and so does compilation. A CPU reads as many at a time as
+    it has cores, where they fit into memory.
     """
     if mesh is not None:
         return max(len(mesh.local_devices), 1)
@@ -139,8 +144,8 @@ def read_blocks(
     progress : callable or None
         Called as ``progress(stage, done, total)``.
     """
-    spans, at_once, limit, checkpoint = division
-    task = replace(task, memory_limit=limit)
+    spans, at_once, threads, limit, checkpoint = division
+    task = replace(task, memory_limit=limit, threads=threads)
     if len(spans) > 1:
         # what is finished of a block is not worth a file of its own
         task = replace(task, checkpoint=None)
@@ -148,7 +153,8 @@ def read_blocks(
 
     def read(i: int) -> Record:
         part = _part(probe, spans[i])
-        own = replace(task, options=_options_of(task.options, spans[i]))
+        first = 2 * (i % min(at_once, 2))
+        own = replace(task, options=_options_of(task.options, spans[i]), first=first)
         scores = similarity(part, task.metric)
         # a metric of the user's own is known by what it gives
         name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from jax import Array
-from scipy.special import bdtrc
 
 from .._runtime.chunks import Progress
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
@@ -139,12 +138,10 @@ def _remedy(claim: Claim, claims: Sequence[Claim], probe: Probe) -> str:
         return "labels of groups of features are judged by neurotrust check only"
     numbers = [whole_number(x.neuron) or 0 for x in claims]
     counts = min(numbers) == 1 and max(numbers) == probe.num_neurons
-    because = (
-        f"the file counts from 1 to {probe.num_neurons}"
-        if counts
-        else ("if the file counts from 1")
-    )
-    return f"{because}, set first_neuron=1 (--first-neuron 1)"
+    why = "if the file counts from 1"
+    if counts:
+        why = f"the file counts from 1 to {probe.num_neurons}"
+    return f"{why}, set first_neuron=1 (--first-neuron 1)"
 
 
 def match_labels(claims: Sequence[Claim], probe: Probe) -> np.ndarray:
@@ -227,6 +224,8 @@ def find_shift(similarity: np.ndarray | Array, label: np.ndarray) -> int:
     >>> find_shift(np.eye(12), label)
     -1
     """
+    from scipy.special import bdtrc  # slow to import, and few need it
+
     similarity = np.asarray(similarity)
     neurons = 1 + np.flatnonzero(label[1:-1] >= 0)  # those with two neighbours
     at = {step: similarity[neurons + step, label[neurons]] for step in (-1, 0, 1)}

@@ -249,15 +249,15 @@ def _replication(record: Record, probe: Probe) -> dict[str, Any]:
     parts = [part_of(record, name) for name in ("parts", "answer_parts")]
     of_label, of_answer = (probability_of(tuple(x.values()), probe) if x else None for x in parts)
     assert of_label is not None
-    probability, shortage = of_label
-    guarantee = shortage or (
+    guarantee = of_label.shortage or (
         "probability that a fresh probing set of the same size gives the label, calibrated on "
         f"halves and quarters of the {probe.unit_name}, on average over the layer's neurons"
     )
     return {
-        "replication_probability": probability,
-        "answer_probability": (of_answer or of_label)[0],
+        "replication_probability": of_label.probability,
+        "answer_probability": (of_answer or of_label).probability,
         "replication_guarantee": guarantee,
+        "trend": (of_answer or of_label).trend,
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._runtime.short_repr import short_repr
 from .._runtime.text import visible
@@ -16,7 +17,9 @@ from ..metrics.scores import Reason
 from ..probing.probe import LeftOut
 from ..resampling.selection import WinnersCurse
 from ..resampling.stability_measures import Stability
+from ..resampling.trend import Trend
 from .fit import LabelFit
+from .forecast import Forecast, forecast
 from .verdicts import Verdict
 from .vocabulary import left_out_text
 
@@ -90,6 +93,8 @@ class Audit:
         Probability that it gives this label or another of the same tree of the hierarchy.
     replication_guarantee : str
         What these probabilities promise, or what is too small for a calibration.
+    trend : Trend
+        How the probability of the answer grows with the probing set, see :meth:`forecast`.
     intervals : LabelIntervals
         Intervals of the label's true similarity, of level 1 - alpha for all concepts of the neuron
         at once, which accounts for the choice of the label by its high similarity. There are three
@@ -183,6 +188,7 @@ class Audit:
     replication_probability: np.ndarray
     answer_probability: np.ndarray
     replication_guarantee: str = field(metadata=STATIC)
+    trend: Trend
     intervals: LabelIntervals
     leading: Leading
     regret: np.ndarray
@@ -291,6 +297,22 @@ class Audit:
         from ..report.one_neuron import one_neuron
 
         return one_neuron(self, neuron)
+
+    def forecast(self, num_units: ArrayLike | None = None) -> Forecast:
+        """How many labels larger probing sets would settle, see :class:`Forecast`.
+
+        Parameters
+        ----------
+        num_units : int or array of int, optional
+            Numbers of sampling units, from the present one to 8 times that. Default: the present
+            one and 2, 4 and 8 times that.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range, or halves or quarters of the probing set give no labels.
+        """
+        return forecast(self, num_units)
 
     def columns(self) -> dict[str, Any]:
         """The table of descriptions.csv, one entry for each neuron, by name of the column.

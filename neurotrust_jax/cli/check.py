@@ -100,7 +100,7 @@ def check_command(
         raise typer.BadParameter("--activations and --concepts go together")
     if activations is None or concepts is None:
         idle = set(ctx.params) - {"descriptions", "layer", "first_neuron"}
-        refuse_idle(ctx, sorted(idle), "--activations and --concepts")
+        refuse_idle(ctx, sorted(idle), "without --activations and --concepts")
         text = _about_file(descriptions, layer, first_neuron)
         console.print(text, highlight=False, markup=False)
         return

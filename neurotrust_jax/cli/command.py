@@ -30,13 +30,16 @@ GROUPS = {
         STATISTICS,
     ),
     **dict.fromkeys(
-        ("as_json", "config", "distributed", "force", "memory_limit", "out", "quiet", "rows"),
+        (
+            "as_json", "config", "distributed", "force", "memory_limit", "out", "plot", "quiet",
+            "rows",
+        ),
         OUTPUT,
     ),
     **dict.fromkeys(
         (
             "active_rate", "concept_frequency", "error", "kurtosis", "margin", "num_concepts",
-            "num_samples",
+            "num_samples", "num_units", "run",
         ),
         PLAN,
     ),

@@ -97,9 +97,9 @@ def compare_command(
             "give --other-activations, --other-metric or another option of the second side"
         )
     if labels is None and other_labels is None:
-        refuse_idle(ctx, ["first_neuron"], "--labels or --other-labels")
+        refuse_idle(ctx, ["first_neuron"], "without --labels or --other-labels")
     if other_concepts is None or same_input(other_concepts, concepts):
-        refuse_idle(ctx, ["other_names", "other_groups"], "--other-concepts")
+        refuse_idle(ctx, ["other_names", "other_groups"], "without --other-concepts")
         other_groups = groups
     elif other_groups is None:
         _refuse_groups_of_others(groups)

@@ -117,16 +117,14 @@ def parse_bytes(text: str) -> int:
     return int(float(size) * (1024 if binary else 1000) ** power)
 
 
-def refuse_idle(ctx: typer.Context, names: Iterable[str], needed: str) -> None:
-    """Refuse options that have no effect without another one."""
+def refuse_idle(ctx: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options that have no effect, such as those "without --concepts"."""
     for name in names:
         source = ctx.get_parameter_source(name)
         given = source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
         if given and name not in SHARED:
-            raise typer.BadParameter(
-                f"has no effect without {needed}; leave it out",
-                param_hint=f"--{name.replace('_', '-')}",
-            )
+            flag = next(x.opts[0] for x in ctx.command.params if x.name == name)
+            raise typer.BadParameter(f"has no effect {why}; leave it out", param_hint=flag)
 
 
 def existing_path(text: str) -> Path:

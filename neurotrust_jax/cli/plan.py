@@ -1,4 +1,4 @@
-"""``neurotrust plan``: the size of a probing set for an error, or the error for a size."""
+"""``neurotrust plan``: the size of a probing set for an error, or what a size gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from .options import Metric, check_positive, check_share
+from .forecast import Layers, Plot, Run, Units, print_forecast
+from .options import Metric, check_positive, check_share, refuse_idle
 from .output import answer, console
 
 __all__ = ["plan_command"]
@@ -60,6 +61,11 @@ NumSamples = Annotated[
 
 
 def plan_command(
+    ctx: typer.Context,
+    run: Run = None,
+    layer: Layers = None,
+    num_units: Units = None,
+    plot: Plot = None,
     metric: Metric = "iou",
     error: Error = None,
     margin: Margin = None,
@@ -70,7 +76,16 @@ def plan_command(
     alpha: Level = 0.05,
     num_samples: NumSamples = None,
 ) -> None:
-    """How large must a probing set be, or how large is the error of one?"""
+    """How large must a probing set be, how large is the error of one, or what would more give?
+
+    With --from, what the labels of a finished audit would gain from more data.
+    """
+    of_run = {"layer", "num_units", "plot"}
+    others = sorted(set(ctx.params) - of_run - {"run"})
+    refuse_idle(ctx, *((others, "with --from") if run else (sorted(of_run), "without --from")))
+    if run is not None:
+        print_forecast(run, layer or [], num_units, plot)
+        return
     if error is not None and margin is not None:
         raise typer.BadParameter("excludes --margin; leave one of them out", param_hint="--error")
     if num_samples and (error is not None or margin is not None):

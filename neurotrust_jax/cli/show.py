@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..auditing.result import Audit
     from ..report import NeuronAudit
 
-__all__ = ["show_command"]
+__all__ = ["chosen_layers", "show_command"]
 
 Out = Annotated[
     Path,
@@ -39,7 +39,7 @@ def show_command(out: Out, neuron: Neurons = None, layer: Layers = None, rows: R
     from ..report import neuron_table, read_audit, summary
     from ..runs import saved_audits
 
-    audits = _chosen([read_audit(path) for path in saved_audits(out)], layer or [], out)
+    audits = chosen_layers([read_audit(path) for path in saved_audits(out)], layer or [], out)
     if neuron:
         found = [x for name in neuron for x in find_neurons(audits, name)]
         answer(neurons=[asdict(x) | {"verdict": x.verdict.text} for x in found])
@@ -55,7 +55,7 @@ def show_command(out: Out, neuron: Neurons = None, layer: Layers = None, rows: R
         console.print(f"\n{summary(audit)}\n", highlight=False, markup=False)
 
 
-def _chosen(audits: list[Audit], layers: list[str], out: Path) -> list[Audit]:
+def chosen_layers(audits: list[Audit], layers: list[str], out: Path) -> list[Audit]:
     """The layers that are named, or all."""
     known = [audit.layer for audit in audits]
     for name in layers:

@@ -1,7 +1,9 @@
 """Show an audit as a table, files, figures and a page."""
 
 from .curves import plot_coverage as plot_coverage
+from .curves import plot_forecast as plot_forecast
 from .curves import plot_probing_size as plot_probing_size
+from .curves import save_forecasts as save_forecasts
 from .descriptions import write_descriptions as write_descriptions
 from .neuron_plots import most_active as most_active
 from .neuron_plots import plot_examples as plot_examples

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._runtime.checkpoint import write_whole
+from ..auditing.forecast import Forecast
 from ..metrics.table import METRICS
-from .drawing import BLUE, GREEN, GREY, ORANGE
+from .drawing import BLUE, GREEN, GREY, ORANGE, drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_coverage", "plot_probing_size"]
+__all__ = ["plot_coverage", "plot_forecast", "plot_probing_size", "save_forecasts"]
 
 SERIES = ((BLUE, "o"), (ORANGE, "X"), (GREEN, "s"), ("#E69F00", "D"), (GREY, "^"))
 
@@ -72,6 +76,64 @@ def plot_probing_size(
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def plot_forecast(forecast: Forecast, ax: Axes) -> Axes:
+    """How many labels larger probing sets settle, by the number of sampling units.
+
+    Parameters
+    ----------
+    forecast : Forecast
+        Of an audit, by :meth:`neurotrust_jax.Audit.forecast`.
+    ax : Axes
+    """
+    n, total = forecast.num_units, forecast.num_neurons
+    level = f"with {1 - forecast.alpha:.0%} probability"
+    for values, colour, marker, name in (
+        (forecast.expected, GREY, "s", "the same label, expected"),
+        (forecast.reliable, BLUE, "o", f"the same label {level}"),
+    ):
+        ax.plot(n, values, color=colour, marker=marker, ms=5, lw=1.5, label=name)
+    ax.set(
+        xscale="log", ylim=(0, 1.05 * total), ylabel=f"of {total:,} neurons",
+        xlabel=f"{forecast.unit_name} in the probing set; the audit had {forecast.units_now:,}",
+    )  # fmt: skip
+    ax.set_xticks(n, [f"{x:,}" for x in n.tolist()])
+    ax.minorticks_off()
+    ax.legend(frameon=False, loc="lower right")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def save_forecasts(forecasts: Mapping[str, Forecast], path: str | Path) -> Path:
+    """Draw the forecasts of several layers side by side into a file.
+
+    Parameters
+    ----------
+    forecasts : mapping of str to Forecast
+        By the name of the layer.
+    path : str or Path
+        Its ending chooses the format, such as ``.png`` or ``.svg``.
+
+    Raises
+    ------
+    ValueError
+        If the ending is no format that matplotlib can write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    path = Path(path)
+    figure = Figure(figsize=(5 * len(forecasts), 3.8), layout="constrained")
+    known = FigureCanvasAgg(figure).get_supported_filetypes()
+    ending = path.suffix.lower().lstrip(".")
+    if ending not in known:
+        raise ValueError(f"{path}: can not be drawn; end its name in one of {', '.join(known)}")
+    axes = figure.subplots(1, len(forecasts), squeeze=False)[0]
+    for ax, (layer, forecast) in zip(axes, forecasts.items(), strict=True):
+        plot_forecast(forecast, ax)
+        ax.set_title(drawable(layer), parse_math=False)
+    return write_whole(path, partial(figure.savefig, dpi=150, format=ending))
 
 
 def plot_coverage(

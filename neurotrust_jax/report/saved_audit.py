@@ -29,15 +29,17 @@ from ..metrics.scores import Reason
 from ..probing.probe import LeftOut
 from ..resampling.selection import WinnersCurse
 from ..resampling.stability_measures import Stability
+from ..resampling.trend import Trend
 
 __all__ = ["read_audit", "write_audit"]
 
-FORMAT = "neurotrust-audit-9"
+FORMAT = "neurotrust-audit-10"
 HASH = "arrays_sha256"  # the entry of the JSON that ties the arrays to it
 ENDING = ".arrays.npz"  # in place of .json; plain .npz might be the user's own activations
 PARTS = {
     "intervals": LabelIntervals,
     "leading": Leading,
+    "trend": Trend,
     "stability": Stability,
     "winners_curse": WinnersCurse,
     "fit": LabelFit,
@@ -233,6 +235,8 @@ def _shape(name: str, sizes: tuple[int, int], *, wide: bool) -> tuple[int, ...]:
         return num_neurons, len(SHARES)
     if name in ("positives", "judged"):
         return (num_concepts,)
+    if name in ("coefficients", "agreement"):
+        return (3,)
     if name == "fleiss_kappa" or name.endswith("_layer"):
         return ()
     return (num_neurons,)

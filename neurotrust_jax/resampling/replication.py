@@ -38,7 +38,6 @@ of sets twice as large (absence is geometric in the size), and the probability i
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -57,24 +56,43 @@ from ..metrics.scores import check_joint, winner
 from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from .halves import Differences, OnHalves, read_halves
+from .logistic import fit, intercept, log_odds, logistic
+from .trend import DAMPING, FARTHEST, Trend
 
 __all__ = [
+    "Replication",
     "answer_numbers",
     "deals_for",
     "parts_reader",
     "probability_of",
     "replication_probability",
+    "replication_trend",
 ]
 
 FEWEST_NEURONS = 20
 FEWEST_UNITS = 8  # so that a quarter has two
 SPLITS_A_DEAL = 10  # four quarters cost as much as two splits
-FARTHEST = 6.0  # standard errors: a larger lead says no more
 TYPICAL = (0.8, 0.8, -0.7, 0.0)  # a_m, b1, b2, b3 in layers of all kinds
 PENALTY = (1.0, 0.3, 0.3, 5.0)  # of (difference from typical)^2 / 2, where a neuron weighs 1
-DAMPING = 0.9  # of the step from n/2 to n, relative to that from n/4 to n/2
 TOGETHER = 64  # neurons side by side
-STEPS = 60
+
+
+class Replication(NamedTuple):
+    """The probability of replication of a layer's labels.
+
+    Attributes
+    ----------
+    probability : numpy.ndarray [U]
+        NaN where the neuron has no label.
+    trend : Trend
+        How it grows with the probing set.
+    shortage : str
+        What is too small for a calibration; empty where nothing is.
+    """
+
+    probability: np.ndarray
+    trend: Trend
+    shortage: str
 
 
 class _Parts(NamedTuple):
@@ -148,6 +166,33 @@ def replication_probability(
     >>> bool(probability[:15].min() > 0.95), bool(probability[15:].mean() < 0.5)
     (True, True)
     """
+    found = _replication(key, probe, metric, num_splits, answers)
+    return jnp.asarray(found.probability)
+
+
+def replication_trend(
+    key: Array,
+    probe: Probe,
+    metric: str | Metric = "iou",
+    *,
+    num_splits: int = 40,
+    answers: Any = None,
+) -> Trend:
+    """How the probability of replication grows with the probing set: a forecast for larger ones.
+
+    Arguments, errors and warnings are those of :func:`replication_probability`, and so is the cost.
+
+    Returns
+    -------
+    Trend
+        Its method ``probability(num_units)`` gives the probabilities for larger probing sets.
+    """
+    return _replication(key, probe, metric, num_splits, answers).trend
+
+
+def _replication(
+    key: Array, probe: Probe, metric: str | Metric, num_splits: int, answers: Any
+) -> Replication:
     num_splits = check_count(num_splits, "num_splits", least=2)
     metric = get_metric(metric)
     check_key(key)
@@ -156,10 +201,10 @@ def replication_probability(
     (observed,) = read_halves(
         key, probe, metric, num_splits, [reader], num_deals=deals_for(num_splits)
     )
-    probability, shortage = probability_of(observed, probe)
-    if shortage:
-        warnings.warn(shortage, CoverageWarning, stacklevel=2)
-    return jnp.asarray(probability)
+    found = probability_of(observed, probe)
+    if found.shortage:
+        warnings.warn(found.shortage, CoverageWarning, stacklevel=3)
+    return found
 
 
 def deals_for(num_splits: int) -> int:
@@ -177,25 +222,28 @@ def parts_reader(metric: Metric, answers: np.ndarray) -> Callable[[OnHalves], An
     return read
 
 
-def probability_of(observed: Any, probe: Probe) -> tuple[np.ndarray, str]:
-    """The probability of replication [U], where parts were read before.
-
-    The text says what is too small for a calibration; it is empty where nothing is.
-    """
+def probability_of(observed: Any, probe: Probe) -> Replication:
+    """The probability of replication, where parts were read before."""
     observed = jax.tree.leaves(observed)  # in the order of :func:`_observe`
     on_halves, on_quarters = _Parts(*observed[:2]), _Parts(*observed[2:4])
     feature, label, missing = observed[4:]
-    found, number = _calibrated(on_halves, on_quarters, feature[label >= 0])
+    labelled = label >= 0
+    found, weights, means, number = _calibrated(on_halves, on_quarters, feature[labelled])
     probability = np.full(label.shape, np.nan, probe.weights.dtype)
-    probability[label >= 0] = found * (1 - missing[label >= 0] ** 2)
-    if number >= FEWEST_NEURONS and probe.num_units >= FEWEST_UNITS:
-        return probability, ""
-    units = probe.unit_name
-    return probability, (
-        f"labels on halves of {probe.num_units} {units} for {number} neurons; a calibration "
-        f"needs {FEWEST_UNITS} {units} and {FEWEST_NEURONS} neurons: the probability of "
-        "replication leans on what is typical of other layers"
-    )
+    probability[labelled] = found * (1 - missing[labelled] ** 2)
+    lead, rivals = np.where(labelled[:, None], feature, np.nan).T
+    trend = Trend(
+        num_units=probe.num_units, lead=lead, rivals=rivals, missing=np.asarray(missing),
+        coefficients=weights, agreement=means,
+    )  # fmt: skip
+    units, shortage = probe.unit_name, ""
+    if number < FEWEST_NEURONS or probe.num_units < FEWEST_UNITS:
+        shortage = (
+            f"labels on halves of {probe.num_units} {units} for {number} neurons; a calibration "
+            f"needs {FEWEST_UNITS} {units} and {FEWEST_NEURONS} neurons: the probability of "
+            "replication leans on what is typical of other layers"
+        )
+    return Replication(probability, trend, shortage)
 
 
 def answer_numbers(answers: Any, num_concepts: int) -> np.ndarray:
@@ -314,10 +362,14 @@ def _observe(
     return lax.map(neuron, (differences, labels, whole, quarters), batch_size=batch)
 
 
-def _calibrated(halves: _Parts, quarters: _Parts, feature: np.ndarray) -> tuple[np.ndarray, int]:
-    """P(the label is the same, if there is one) from features of all data, and neurons behind it.
+def _calibrated(
+    halves: _Parts, quarters: _Parts, feature: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """P(the label is the same, if there is one) from features of all data, [labelled neurons].
 
-    The number is that of neurons with labels on both halves of some split.
+    The others are b1 to b3, the means of such probabilities on quarters, halves and all data, which
+    are NaN where halves or quarters give no labels, and the number of neurons with labels on both
+    halves of some split.
     """
     design, outcome, weight, number = [], [], [], []
     for size, parts in enumerate((halves, quarters)):
@@ -331,44 +383,16 @@ def _calibrated(halves: _Parts, quarters: _Parts, feature: np.ndarray) -> tuple[
         outcome.append(parts.agreement[known])
         weight.append(np.full(len(rows), count / max(len(rows), 1)))
         number.append(count)
-    found = _fit(*(np.concatenate(x) for x in (design, outcome, weight)))
+    typical, penalty = (np.array([x[0], *x]) for x in (TYPICAL, PENALTY))
+    rows, outcomes, weights = (np.concatenate(x) for x in (design, outcome, weight))
+    found = fit(rows, outcomes, weights, typical, penalty)
     score = feature.astype(float) @ found[2:4]
     if min(number) == 0 or len(score) == 0:
-        return _logistic(found[0] + score), number[0]
-    first, second = (_log_odds(_logistic(rows @ found).mean()) for rows in design)
+        return logistic(found[0] + score), found[2:], np.full(3, np.nan), number[0]
+    on_halves, on_quarters = (float(logistic(x @ found).mean()) for x in design)
+    first, second = log_odds(on_halves), log_odds(on_quarters)
     continued = found[0] + DAMPING * (found[0] - found[1])
-    matching = _intercept(score, _logistic(first + DAMPING * (first - second)))
-    return _logistic((continued + matching) / 2 + score), number[0]
-
-
-def _fit(design: np.ndarray, outcome: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Penalised logistic regression by Newton's steps."""
-    typical, penalty = (np.array([x[0], *x]) for x in (TYPICAL, PENALTY))
-    found = typical.copy()
-    for _ in range(STEPS):
-        expected = _logistic(design @ found)
-        slope = design.T @ (weight * (outcome - expected)) - penalty * (found - typical)
-        curvature = weight * expected * (1 - expected)
-        step = np.linalg.solve((design.T * curvature) @ design + np.diag(penalty), slope)
-        step *= min(1, 2 / max(np.abs(step).max(), 1e-9))
-        found = found + step
-        if np.abs(step).max() < 1e-8:
-            break
-    return found
-
-
-def _intercept(score: np.ndarray, mean: float) -> float:
-    """The number that, added to all scores, gives their logistic function this mean."""
-    low, high = -score.max() - 50, -score.min() + 50
-    for _ in range(STEPS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _logistic(middle + score).mean() < mean else (low, middle)
-    return (low + high) / 2
-
-
-def _logistic(x: Any) -> Any:
-    return 0.5 * (1 + np.tanh(x / 2))
-
-
-def _log_odds(p: float) -> float:
-    return math.log(p / (1 - p))
+    matching = intercept(score, logistic(first + DAMPING * (first - second)))
+    probability = logistic((continued + matching) / 2 + score)
+    means = np.array([on_quarters, on_halves, probability.mean()])
+    return probability, found[2:], means, number[0]

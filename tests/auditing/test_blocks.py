@@ -1,6 +1,7 @@
 """An audit reads a layer in blocks of neurons: the numbers, the memory and what is saved."""
 
 import os
+import threading
 from types import SimpleNamespace
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 from builders import same_fields
 
 import neurotrust_jax as nt
-from neurotrust_jax.auditing import blocks
+from neurotrust_jax.auditing import block, blocks
 
 KEY = jax.random.key(0)
 OPTIONS = {"num_replicates": 60, "num_permutations": 39, "num_splits": 4}
@@ -80,6 +81,36 @@ def test_blocks_read_at_the_same_time_are_those_read_one_by_one(short_blocks, mo
     same_fields(*found)
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_parts_read_at_the_same_time_are_those_read_one_by_one(grouped, monkeypatch):
+    """A layer that is one block, with a null that its neurons share, and with one of each."""
+    whole, threads, found = make_layer(), set(), []
+    groups = np.arange(whole.num_samples) // 3 if grouped else None
+    probe = nt.make_probe(whole.activations, whole.concepts, thresholds=0.5, groups=groups)
+
+    def spied(*arguments, _read=block._of_halves):
+        threads.add(threading.current_thread() is threading.main_thread())
+        return _read(*arguments)
+
+    monkeypatch.setattr(block, "_of_halves", spied)
+    for cores in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        found.append(nt.audit(KEY, probe, **OPTIONS))
+    assert threads == {True, False}
+    same_fields(*found)
+
+
+def test_an_error_in_the_bounds_ends_the_thread_of_the_sets(probe, monkeypatch):
+    def broken(*arguments):
+        raise ZeroDivisionError("of the bounds")
+
+    monkeypatch.setattr(block, "bound_block", broken)
+    for cores in (1, 3):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        with pytest.raises(ZeroDivisionError, match="of the bounds"):
+            nt.audit(KEY, probe, **OPTIONS)
+
+
 def test_as_many_blocks_at_a_time_as_fit_into_memory(probe, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     task = SimpleNamespace(num_replicates=1000)
@@ -90,7 +121,7 @@ def test_as_many_blocks_at_a_time_as_fit_into_memory(probe, monkeypatch):
 def test_progress_adds_up_over_blocks(probe, short_blocks):
     told = []
     nt.audit(KEY, probe, **OPTIONS, progress=lambda *x: told.append(x))
-    for stage, total in (("resampling", 3 * 60), ("judging", 3 * 3)):
+    for stage, total in (("resampling", 3 * 60), ("judging", 3 * 4)):
         done = [d for name, d, t in told if name == stage]
         assert done == sorted(done)
         assert done[-1] == total

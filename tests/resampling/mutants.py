@@ -15,6 +15,7 @@ FOLDED = "test_comparison.py::test_cross_fitting_equals_a_loop_over_folds"
 JACKKNIFE = "test_comparison.py::test_errors_are_those_of_the_jackknife_over_folds"
 CONFORMAL = "test_conformal.py::test_equals_a_loop"
 REPLICATED = "test_replication.py::test_equals_a_loop"
+FORECAST = "tests/resampling/test_trend.py -k formula"
 VARY = "test_part_scores.py -k does_not_vary"
 PARTS = "test_part_scores.py::test_equals_a_loop_over_pairs"
 
@@ -149,8 +150,20 @@ MUTANTS = [
         ("_calibrated", "size + 1", "1", f"{REPLICATED} -k iou"),
         ("_calibrated", "first + DAMPING * (first - second)", "first", f"{REPLICATED} -k iou"),
         ("_calibrated", "count / max(len(rows), 1)", "1.0", f"{REPLICATED} -k iou"),
-        ("_fit", "found - typical", "found", f"{REPLICATED} -k iou"),
-        ("probability_of", "missing[label >= 0] ** 2", "0 * missing[label >= 0]",
+        ("probability_of", "missing[labelled] ** 2", "0 * missing[labelled]",
          f"{REPLICATED} -k iou"),
+    ),
+    *of(
+        "resampling/logistic.py",
+        ("fit", "found - typical", "found", f"{REPLICATED} -k iou"),
+    ),
+    *of(
+        "resampling/trend.py",
+        ("Trend._at", "np.sqrt(times)", "times", FORECAST),
+        ("Trend._at", "of_lead + more * doublings", "of_lead", FORECAST),
+        ("Trend._at", "DAMPING * (1 - DAMPING**doublings)", "(1 - DAMPING**doublings)", FORECAST),
+        ("Trend._at", "2 * times", "times", FORECAST),
+        ("Trend._at", "np.minimum(np.sqrt(times) * self.lead[labelled], FARTHEST)",
+         "np.sqrt(times) * self.lead[labelled]", FORECAST),
     ),
 ]  # fmt: skip
