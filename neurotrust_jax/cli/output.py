@@ -114,7 +114,8 @@ def progress_bars() -> Iterator[StageProgress]:
     if _mode.quiet:
         yield lambda stage, done, total: None
         return
-    with _bars() if console.is_terminal and not console.quiet else _log() as progress:
+    # not is_terminal, which notebooks and CI force for the colours: bars would fill their output
+    with _bars() if console.file.isatty() and not console.quiet else _log() as progress:
         yield progress
 
 

@@ -179,9 +179,12 @@ def test_without_a_terminal_lines_go_to_standard_error(monkeypatch):
     assert shown.getvalue() == ""
 
 
-def test_on_a_terminal_bars_are_drawn(monkeypatch):
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_are_drawn_on_a_terminal_alone(monkeypatch, terminal):
+    """Colours may be forced elsewhere, too."""
     shown = io.StringIO()
+    shown.isatty = lambda: terminal
     monkeypatch.setattr(output, "console", Console(file=shown, force_terminal=True, width=80))
     with progress_bars() as progress:
         progress("resampling", 3, 7)
-    assert "3/7" in shown.getvalue()
+    assert ("3/7" in shown.getvalue()) == terminal
