@@ -73,6 +73,9 @@ def test_faithfulness_covers_and_its_controls_fail(tmp_path, request):
 def test_size_of_the_probing_set(tmp_path, request):
     found = run_quick("probing_size", tmp_path, request)
     assert (tmp_path / "probing_size.png").stat().st_size > 10_000
+    for x in found["forecast"]:
+        assert x["same_now"] < x["same_forecast"] <= 1
+        assert abs(x["same_forecast"] - x["same_happened"]) < 0.25
     # twenty draws of two sizes tell the exponent to about 0.1
     assert found["slopes"]
     assert all(abs(x["exponent"] + 0.5) < 0.2 for x in found["slopes"])
