@@ -86,7 +86,8 @@ def test_filters_keys_and_details(audited, tmp_path, browser, expect, width):
             shown = "–" if isnan(value) else f"{float(f'{value:.4g}'):.3f}"
             expect(detail).to_contain_text(f"corrected for choice{shown}")
         # the columns in view fill the table, whichever are hidden
-        widths = "x => [x.offsetWidth, [...x.children].filter(c=>c.matches('.tabulator-col')).reduce((a, c) => a + c.offsetWidth, 0)]"
+        columns = "[...x.querySelectorAll('.tabulator-col')]"
+        widths = f"x => [x.offsetWidth, {columns}.reduce((a, c) => a + c.offsetWidth, 0)]"
         table, filled = page.locator("#table .tabulator-headers").evaluate(widths)
         assert abs(table - filled) <= 2
         # the last row is reached, and so is the first
@@ -212,7 +213,7 @@ def test_the_print_is_white_whole_and_without_controls(audited, tmp_path, browse
         dark = page.evaluate(f"[{colour}.backgroundColor, {colour}.color]")
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        expect(page.locator('.tabulator-print-table tbody tr')).to_have_count(PRINTED)
+        expect(page.locator(".tabulator-print-table tbody tr")).to_have_count(PRINTED)
         assert page.evaluate(f"{colour}.backgroundColor") == "rgb(255, 255, 255)" != dark[0]
         for hidden in ("#filters", ".hint", ".controls", ".arrow", ".skip"):
             for element in page.locator(hidden).all():
@@ -239,7 +240,8 @@ def test_the_print_is_white_whole_and_without_controls(audited, tmp_path, browse
         # a real print does what was tried by hand above
         page.evaluate(
             "addEventListener('beforeprint', () => {"
-            " window.printed = document.querySelectorAll('.tabulator-print-table tbody tr').length })"
+            " window.printed = "
+            "document.querySelectorAll('.tabulator-print-table tbody tr').length })"
         )
         page.pdf()
         assert page.evaluate("window.printed") == PRINTED
