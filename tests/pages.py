@@ -44,8 +44,11 @@ def many(audit, times, num_concepts=200):
 
 
 @contextmanager
-def opened(browser, path, address="", **options):
-    """A tab that shows the page, and asks for no other file and reports no error until the end."""
+def opened(browser, path, address="", warning=None, **options):
+    """A tab that shows the page, and asks for no other file and reports no error until the end.
+
+    Messages that begin with the warning are expected.
+    """
     page = browser.new_page(**{"viewport": {"width": 1280, "height": 800}, **options})
     said, asked = [], []
     page.on("console", lambda x: said.append(x.text))
@@ -54,6 +57,6 @@ def opened(browser, path, address="", **options):
     page.goto(path.as_uri() + address)
     page.wait_for_selector("body[data-ready]")
     yield page
-    assert said == []
+    assert [x for x in said if not (warning and x.startswith(warning))] == []
     assert {x.partition("#")[0] for x in asked if not x.startswith("data:")} == {path.as_uri()}
     page.close()

@@ -421,7 +421,7 @@ def test_no_name_runs_in_a_browser(tmp_path, page):
         detail.wait_for(state="visible")
         assert visible(NAMES[unit])[:40].strip() in detail.inner_text()
     assert page.evaluate("window.ran") is None
-    assert page.evaluate("document.querySelectorAll('script').length") == 2
+    assert page.evaluate("document.querySelectorAll('script').length") == 3
     assert page.evaluate("document.querySelectorAll('[onerror], [onclick], img').length") == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     assert said == []

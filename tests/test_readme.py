@@ -257,4 +257,4 @@ def test_every_page_is_reached_from_the_front_page():
             for path in re.findall(r"\]\((?!https?:)([^)#]+\.md)", read(page))
         }
         new = links - reached
-    assert {x.resolve() for x in PAGES} <= reached
+    assert {x.resolve() for x in PAGES if x.parent.name != "vendor"} <= reached

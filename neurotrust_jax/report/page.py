@@ -1,4 +1,9 @@
-"""An audit as one page for a browser: all neurons in a table, and all about each one."""
+"""An audit as one page for a browser: all neurons in a table, and all about each one.
+
+Tabulator draws, sorts, filters and prints the table. The plot of a neuron's leading concepts is
+plain markup that the style sheet places: it follows the colours, the width and the print, which a
+chart on a canvas does not without being drawn again.
+"""
 
 from __future__ import annotations
 
@@ -87,14 +92,15 @@ def write_page(
         raise ValueError(f"examples are given for {len(given)} layers, audits for {len(layers)}")
     shown, images = page_examples(given, layers)
     packed = _packed(layers, shown, images)
-    script = "".join(map(_embeddable, SCRIPTS))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    scripts = [_vendored("tabulator.min.js"), "".join(map(_template, SCRIPTS))]
+    hashes = (hashlib.sha256(x.encode()).digest() for x in scripts)
+    sources = " ".join(f"'sha256-{base64.b64encode(x).decode()}'" for x in hashes)
     page = _environment().get_template("page.html").render(
         title=visible(title),
-        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        policy=f"default-src 'none'; script-src {sources}; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'",
-        style=Markup(_embeddable("page.css")),
-        script=Markup(script),
+        styles=[Markup(_vendored("tabulator.min.css")), Markup(_template("page.css"))],
+        scripts=[Markup(x) for x in scripts],
         data=Markup(packed),  # letters, digits and + / = : ; , alone
         layers=[_head(audit) for audit in layers],
         verdicts=[_verdict(v) for v in Verdict],
@@ -148,9 +154,19 @@ def _environment() -> Environment:
     )
 
 
-def _embeddable(name: str) -> str:
-    """A file of the folder of templates, without what would end its element early."""
-    source = files("neurotrust_jax.report") / "templates" / name
+def _template(name: str) -> str:
+    return _embeddable("templates", name)
+
+
+def _vendored(name: str) -> str:
+    """A file of Tabulator, without the reference to its source map."""
+    text = _embeddable("vendor", name)
+    return re.sub(r"\s*(//|/\*)# sourceMappingURL=\S+( ?\*/)?\s*$", "\n", text)
+
+
+def _embeddable(folder: str, name: str) -> str:
+    """A file of a folder here, which must hold nothing that would end its element early."""
+    source = files("neurotrust_jax.report") / folder / name
     text = source.read_text(encoding="utf-8").replace("\r\n", "\n")
     if re.search("</(script|style)|<!--", text, re.IGNORECASE):
         raise ValueError(f"{name} can not be put into a page")

@@ -70,7 +70,7 @@ def test_nothing_in_names_runs_or_hides(audited, tmp_path):
         hostile, tmp_path / "a.html", examples=shown, title=HOSTILE, manifest={HOSTILE: HOSTILE}
     )
     data, _, text = data_of(path)
-    assert text.count("<script") == 2  # the data, and our own
+    assert text.count("<script") == 3  # the data, Tabulator, and our own
     assert "alert(" in data["layers"][0]["concepts"][0]  # it is there as text
     assert "<b onclick" not in text
     assert "49" not in re.search("<title>(.*?)</title>", text)[1]

@@ -36,15 +36,15 @@ def named(audited):
 
 
 def rows(page):
-    return page.locator("#table .rows tr")
+    return page.locator("#table .tabulator-row")
 
 
 def sort_by(page, field):
-    page.locator(f"#table thead .{field} button").click()
+    page.locator(f"#table .tabulator-col.{field} button").click()
 
 
 def cells(page, field):
-    return page.locator(f"#table .rows .{field}")
+    return page.locator(f"#table .tabulator-row .{field}")
 
 
 @pytest.mark.parametrize("width", [1280, 360])
@@ -86,8 +86,9 @@ def test_filters_keys_and_details(audited, tmp_path, browser, expect, width):
             shown = "–" if isnan(value) else f"{float(f'{value:.4g}'):.3f}"
             expect(detail).to_contain_text(f"corrected for choice{shown}")
         # the columns in view fill the table, whichever are hidden
-        widths = "x => [x.offsetWidth, [...x.cells].reduce((a, c) => a + c.offsetWidth, 0)]"
-        table, filled = page.locator("#table thead tr").evaluate(widths)
+        columns = "[...x.querySelectorAll('.tabulator-col')]"
+        widths = f"x => [x.offsetWidth, {columns}.reduce((a, c) => a + c.offsetWidth, 0)]"
+        table, filled = page.locator("#table .tabulator-headers").evaluate(widths)
         assert abs(table - filled) <= 2
         # the last row is reached, and so is the first
         page.get_by_role("button", name="Close").click()
@@ -124,7 +125,7 @@ def test_every_column_sorts(audited, tmp_path, browser, expect):
     with opened(browser, path, viewport={"width": 1600, "height": 2000}) as page:
         shown = cells(page, "neuron")
         expect(shown).to_have_text(names[ranked].tolist())
-        expect(page.locator("thead .verdict")).to_have_attribute("aria-sort", "ascending")
+        expect(page.locator(".tabulator-col.verdict")).to_have_attribute("aria-sort", "ascending")
         for field, key, falls in (
             ("verdict", audit.verdict.astype(float), True),  # it is sorted by it already
             ("similarity", audit.similarity, True),
@@ -137,8 +138,8 @@ def test_every_column_sorts(audited, tmp_path, browser, expect):
                 sort_by(page, field)
                 expect(shown).to_have_text(order(key, falling))
                 word = "descending" if falling else "ascending"
-                expect(page.locator(f"thead .{field}")).to_have_attribute("aria-sort", word)
-                assert page.locator("thead [aria-sort$=ending]").count() == 1
+                expect(page.locator(f".tabulator-col.{field}")).to_have_attribute("aria-sort", word)
+                assert page.locator(".tabulator-col[aria-sort$=ending]").count() == 1
 
 
 def test_an_address_opens_its_neuron(audited, tmp_path, browser, expect):
@@ -168,7 +169,7 @@ def test_an_address_opens_its_neuron(audited, tmp_path, browser, expect):
             last,
         )
         expect(detail.locator("h3")).to_contain_text(f"Neuron {last}")
-        expect(page.locator(".rows tr.shown")).to_be_in_viewport()
+        expect(page.locator(".tabulator-row.shown")).to_be_in_viewport()
         page.go_back()
         expect(detail.locator("h3")).to_contain_text(f"Neuron {first}")
         # layers and neurons of one name have addresses of their own
@@ -206,12 +207,13 @@ def test_a_long_text_is_shown_in_full_on_request(audited, tmp_path, browser, exp
 
 def test_the_print_is_white_whole_and_without_controls(audited, tmp_path, browser, expect):
     path = report.write_page(many(audited, 200), tmp_path / "a.html", examples=examples(1400))
-    with opened(browser, path, "#block/2", color_scheme="dark") as page:
+    slow = "It may take a long time to render an HTML table"  # Tabulator counts the head too
+    with opened(browser, path, "#block/2", slow, color_scheme="dark") as page:
         colour = "getComputedStyle(document.body)"
         dark = page.evaluate(f"[{colour}.backgroundColor, {colour}.color]")
         page.emulate_media(media="print")
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        expect(rows(page)).to_have_count(PRINTED)
+        expect(page.locator(".tabulator-print-table tbody tr")).to_have_count(PRINTED)
         assert page.evaluate(f"{colour}.backgroundColor") == "rgb(255, 255, 255)" != dark[0]
         for hidden in ("#filters", ".hint", ".controls", ".arrow", ".skip"):
             for element in page.locator(hidden).all():
@@ -220,7 +222,7 @@ def test_the_print_is_white_whole_and_without_controls(audited, tmp_path, browse
             "#detail .plot",
             "#detail .numbers",
             "#detail .tile >> nth=0",
-            "#table thead",
+            ".tabulator-print-table thead",
         ):
             expect(page.locator(shown)).to_be_visible()
         expect(page.locator(".printed")).to_have_text(
@@ -232,13 +234,14 @@ def test_the_print_is_white_whole_and_without_controls(audited, tmp_path, browse
         assert page.locator("#detail").evaluate(inside)
         page.evaluate("dispatchEvent(new Event('afterprint'))")
         page.emulate_media(media="screen")
-        expect(rows(page)).not_to_have_count(PRINTED)
+        expect(page.locator(".tabulator-print-table")).to_have_count(0)
         assert rows(page).count() < 60
         assert page.evaluate(f"[{colour}.backgroundColor, {colour}.color]") == dark
         # a real print does what was tried by hand above
         page.evaluate(
             "addEventListener('beforeprint', () => {"
-            " window.printed = document.querySelectorAll('.rows tr').length })"
+            " window.printed = "
+            "document.querySelectorAll('.tabulator-print-table tbody tr').length })"
         )
         page.pdf()
         assert page.evaluate("window.printed") == PRINTED
@@ -284,8 +287,8 @@ def test_a_wide_layer_is_quick(audited, tmp_path, browser):
         return performance.now() - start;
     }"""
     steps = [
-        "() => document.querySelector('thead .neuron button').click()",
-        "() => document.querySelector('thead .similarity button').click()",
+        "() => document.querySelector('.tabulator-col.neuron button').click()",
+        "() => document.querySelector('.tabulator-col.similarity button').click()",
         "() => { const x = document.getElementById('search'); x.value = 'concept 3';"
         " x.dispatchEvent(new Event('input')) }",
     ]

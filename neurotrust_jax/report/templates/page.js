@@ -48,35 +48,45 @@ function neuronRows(data) {
     });
   });
   rows.sort((a, b) => a.verdict - b.verdict || a.place - b.place);
+  rows.forEach((row, i) => { row.rank = i; });
   for (const row of rows) row.text = `${row.layer} ${row.neuron} ${row.description} ${row.reason} ${row.note}`.toLowerCase();
   return rows;
 }
 
 function tableColumns(data, rows) {
-  const places = new Map(rows.map((row, i) => [row, i]));
   const textual = (field, title) => {
     let found; // ranks are only needed to sort
     return {
       field, title, cell: (row) => bdi(row[field]),
-      key: (row) => (found ||= ranks(rows.map((x) => x[field])))[places.get(row)],
+      key: (row) => (found ||= ranks(rows.map((x) => x[field])))[row.rank],
     };
   };
   const numeric = (field, title, format, falls, help) =>
-    ({ field, title, help, falls, key: (row) => row[field], cell: (row) => format(row[field]) });
+    ({ field, title, help, falls, right: true, key: (row) => row[field], cell: (row) => format(row[field]) });
   const similarity = data.layers.length === 1 ? data.layers[0].metric : "similarity";
-  return [
+  // the width of a column, that on a phone, and which columns are hidden first where there is no room
+  const sizes = {
+    layer: [100, 70, 0], neuron: [88, 62, 0], description: [0, 0, 0], probability: [120, 66, 0], answers: [94, 94, 2],
+    similarity: [106, 106, 1], lower: [122, 122, 3], agreement: [122, 122, 6], q: [92, 92, 4], verdict: [128, 92, 0],
+    reason: [0, 0, 5],
+  };
+  const columns = [
     ...(data.layers.length > 1 ? [textual("layer", "layer")] : []),
     textual("neuron", "neuron"),
     textual("description", "label"),
     numeric("probability", "same label", chance, true, "Probability that a fresh probing set of the same size gives this label"),
     numeric("answers", "answers", (x) => (x === null ? none : count(x)), false, "Answers in the neuron's set: concepts of one tree of the hierarchy are one"),
     numeric("similarity", similarity, number, true),
-    { field: "lower", title: "interval", key: (row) => row.lower, cell: (row) => row.interval, falls: true, help: "Asymptotic interval of the true similarity, for all concepts of the neuron at once" },
+    { field: "lower", title: "interval", key: (row) => row.lower, cell: (row) => row.interval, falls: true, right: true, help: "Asymptotic interval of the true similarity, for all concepts of the neuron at once" },
     numeric("agreement", "agreement", percent, true, "Share of resamples of these data that give the same label"),
     numeric("q", "q-value", pValue, false),
     { field: "verdict", title: "verdict", key: (row) => row.verdict, cell: (row) => verdictName(data.verdicts[row.verdict]) },
     { field: "reason", title: "reason", key: textual("reason").key, cell: (row) => bdi([row.reason, row.note].filter(Boolean).join("; ")) },
   ];
+  return columns.map((column) => {
+    const [width, narrow, responsive] = sizes[column.field];
+    return { ...column, width, narrow, responsive };
+  });
 }
 
 async function start() {
@@ -88,11 +98,13 @@ async function start() {
   const [detail, notice] = [byId("detail"), byId("notice")];
   let current;
 
-  const table = new WindowedTable(byId("table"), {
+  const table = new NeuronTable(byId("table"), {
     rows, columns: tableColumns(data, rows), sorted: "verdict", caption: "Neurons",
     open: (row) => { if (location.hash === row.link) follow(); else location.hash = row.link; },
     changed: (text) => { byId("count").textContent = text; },
   });
+
+  await table.built;
 
   function filter() {
     const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -1,197 +1,144 @@
 "use strict";
-// A table of many rows, of which only those in view are in the document.
+// The table of neurons, which Tabulator draws, sorts, filters and prints.
 //
-// All rows are equally high, so the place of a row follows from its number. An empty body above and
-// another below the rows in view are as high as the rows left out. A row is opened by its link, or
-// by a click anywhere on it. One link at a time can be reached by the Tab key; arrow keys move on.
+// What is added here: titles are buttons, each row has a link, and keys move between the rows. One
+// link at a time can be reached by the Tab key.
 
-const SPARE = 12; // rows drawn above and below the view
 const PRINTED = 1000; // rows that are printed at most
 
-class WindowedTable {
-  // rows: in the order that decides between equal ones. columns: { field, title, help, key, cell,
-  // falls }, where key(row) is a number or null, which comes last, and the first click on the title
-  // of a column that falls brings the largest number first.
+const linkOf = (row) => row.getElement().querySelector("a");
+
+class NeuronTable {
+  // rows: in the order that decides between equal ones, which row.rank counts. columns: { field,
+  // title, help, key, cell, falls, right, width, narrow, responsive }, where key(row) is a number or
+  // null, which comes last, and the first click on the title of a column that falls brings the
+  // largest number first. Columns of a larger number in responsive are hidden first.
   constructor(holder, { rows, columns, sorted, caption, open, changed }) {
-    Object.assign(this, { holder, rows, columns, open, changed });
-    this.keep = () => true;
-    this.drawn = new Map();
-    this.height = 36;
-    this.head = make("tr", { "aria-rowindex": 1 }, ...columns.map((column) => this.title(column)));
-    [this.above, this.body, this.below] = ["", "rows", ""].map((name) => make("tbody", { class: name }));
-    for (const body of [this.above, this.below]) {
-      body.setAttribute("aria-hidden", "true");
-      body.append(make("tr", {}, make("td", {}))); // a wider cell would add a column where some are hidden
-    }
-    this.table = make("table", { "aria-label": caption }, make("thead", {}, this.head), this.above, this.body, this.below);
-    this.empty = make("p", { class: "hint" }, "No neuron fits.");
+    Object.assign(this, { holder, rows, open, changed });
     this.printed = make("p", { class: "printed" });
-    holder.replaceChildren(this.printed, this.table, this.empty);
-    this.body.addEventListener("click", (event) => {
-      const row = this.rowOf(event.target);
-      if (!row || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    this.grid = make("div", { "aria-label": caption });
+    holder.replaceChildren(this.printed, this.grid);
+    const narrow = holder.clientWidth <= 460;
+    holder.classList.toggle("narrow", narrow);
+    this.table = new Tabulator(this.grid, {
+      data: rows, index: "rank", columns: columns.map((column) => this.column(column, narrow)),
+      layout: "fitColumns", responsiveLayout: "hide", height: "min(620px, 75vh)",
+      rowHeight: narrow ? 44 : 36, renderVerticalBuffer: 360, placeholder: "No neuron fits.",
+      initialSort: [{ column: sorted, dir: "asc" }], columnHeaderSortMulti: false, headerSortElement: "",
+      printAsHtml: true, printStyled: false,
+      printRowRange: () => this.table.getRows("active").slice(0, PRINTED),
+      rowFormatter: (row) => row.getElement().classList.toggle("shown", row.getData() === this.opened),
+    });
+    this.table.on("rowClick", (event, row) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      this.active = row;
-      this.open(row);
+      this.active = row.getData();
+      this.open(this.active);
+    });
+    this.table.on("dataFiltered", (_, kept) => this.counted(kept.length));
+    this.table.on("renderComplete", () => this.drawn());
+    this.table.on("scrollVertical", () => requestAnimationFrame(() => this.drawn()));
+    this.built = new Promise((done) => this.table.on("tableBuilt", done)).then(() => {
+      // a grid may hold nothing between itself and its rows that takes the focus
+      this.grid.querySelector(".tabulator-tableholder").removeAttribute("tabindex");
+      this.counted(rows.length);
+      this.drawn();
     });
     holder.addEventListener("keydown", (event) => this.pressed(event));
-    holder.addEventListener("focusin", (event) => { this.active = this.rowOf(event.target) || this.active; });
-    let waiting = false;
-    holder.addEventListener("scroll", () => {
-      if (!waiting) requestAnimationFrame(() => { waiting = false; this.draw(); });
-      waiting = true;
+    document.addEventListener("focusin", (event) => {
+      const row = event.target.closest("#table .tabulator-row");
+      this.focused = Boolean(row);
+      if (row) this.active = this.table.getRow(row).getData();
     });
-    new ResizeObserver(() => this.draw()).observe(holder);
-    window.addEventListener("beforeprint", () => { this.printing = true; this.draw(); });
-    window.addEventListener("afterprint", () => { this.printing = false; this.draw(); });
-    this.sort(sorted, false);
   }
 
-  title(column) {
-    const button = make("button", { type: "button" }, column.title, make("span", { class: "arrow", "aria-hidden": "true" }));
-    if (column.help) button.title = column.help;
-    button.addEventListener("click", () => {
-      const again = this.column === column;
-      this.sort(column.field, again ? !this.falling : Boolean(column.falls));
-    });
-    return make("th", { scope: "col", class: column.field, "aria-sort": "none" }, button);
-  }
-
-  sort(field, falling) {
-    this.column = this.columns.find((x) => x.field === field);
-    this.falling = falling;
-    this.columns.forEach((column, i) => {
-      const order = column !== this.column ? "none" : falling ? "descending" : "ascending";
-      this.head.children[i].setAttribute("aria-sort", order);
-    });
-    const sign = falling ? -1 : 1;
-    const keyed = this.rows.map((row) => [row, this.column.key(row)]);
-    const [there, missing] = [keyed.filter((x) => isNumber(x[1])), keyed.filter((x) => !isNumber(x[1]))];
-    there.sort((a, b) => sign * (a[1] - b[1])); // equal ones stay in their order
-    this.ordered = [...there, ...missing].map(([row]) => row);
-    this.filter(this.keep);
+  column(column, narrow) {
+    const width = narrow ? column.narrow : column.width;
+    const align = column.right ? "right" : "left";
+    return {
+      field: column.field, title: column.title, titlePrint: column.title, cssClass: column.field,
+      headerTooltip: column.help || false, responsive: column.responsive,
+      ...(width ? { width } : { minWidth: narrow ? 60 : 120 }),
+      hozAlign: align, headerHozAlign: align, vertAlign: "middle",
+      titleFormatter: () => make("button", { type: "button" }, column.title, make("span", { class: "arrow", "aria-hidden": "true" })),
+      formatter: (cell) => {
+        const row = cell.getData();
+        const content = column.cell(row);
+        if (column.field === "neuron") return make("a", { href: row.link, tabindex: -1 }, content);
+        const box = make("span", {}, content);
+        if (typeof content !== "string") box.title = content.textContent;
+        return box;
+      },
+      headerSortStartingDir: column.falls ? "desc" : "asc",
+      sorter: (a, b, one, other, _, direction) => {
+        const sign = direction === "asc" ? 1 : -1; // Tabulator turns the answer round for desc
+        const [first, second] = [one.getData(), other.getData()];
+        const [x, y] = [column.key(first), column.key(second)];
+        if (isNumber(x) !== isNumber(y)) return isNumber(x) ? -sign : sign;
+        return (isNumber(x) && x - y) || sign * (first.rank - second.rank);
+      },
+    };
   }
 
   filter(keep) {
-    this.keep = keep;
-    this.kept = this.ordered.filter(keep);
-    this.table.setAttribute("aria-rowcount", this.kept.length + 1);
-    this.empty.hidden = this.kept.length > 0;
-    this.holder.scrollTop = 0;
-    this.draw();
-    const [kept, all] = [this.kept.length, this.rows.length].map(count);
-    const cut = this.kept.length > PRINTED ? `; the first ${count(PRINTED)} are printed` : "";
+    this.table.setFilter(keep);
+  }
+
+  counted(number) {
+    const [kept, all] = [number, this.rows.length].map(count);
+    const cut = number > PRINTED ? `; the first ${count(PRINTED)} are printed` : "";
     this.printed.textContent = `${kept} of ${all} neurons${cut}.`;
+    this.grid.setAttribute("aria-rowcount", number + 1);
     this.changed(`${kept} of ${all} neurons`);
   }
 
-  // the rows in view, from the first up to but without the last
-  inView() {
-    if (this.printing) return [0, Math.min(this.kept.length, PRINTED)];
-    const top = this.holder.scrollTop / this.height;
-    const first = Math.max(0, Math.floor(top) - SPARE);
-    const last = Math.ceil(top + this.holder.clientHeight / this.height) + SPARE;
-    return [first, Math.min(this.kept.length, last)];
-  }
-
-  draw() {
-    const [first, last] = this.inView();
-    const focused = this.body.contains(document.activeElement) ? document.activeElement : null;
-    const before = this.drawn;
-    this.drawn = new Map();
-    for (let i = first; i < last; i++) {
-      const row = this.kept[i];
-      const element = before.get(row) || this.element(row);
-      element.setAttribute("aria-rowindex", i + 2);
-      this.drawn.set(row, element);
+  // rows that came into view: their places, and the one that the Tab key reaches
+  drawn() {
+    // a row that is drawn again has lost the focus
+    if (this.focused && document.activeElement === document.body) this.focus(this.active);
+    const inView = this.table.getRows("visible");
+    const reached = inView.find((row) => row.getData() === this.active) || inView[0];
+    for (const row of inView) {
+      row.getElement().setAttribute("aria-rowindex", row.getPosition() + 1);
+      const link = linkOf(row); // none until the row is drawn
+      if (link) link.tabIndex = row === reached ? 0 : -1;
     }
-    for (const [row, element] of before) if (!this.drawn.has(row)) element.remove();
-    let next = this.body.firstChild;
-    for (const element of this.drawn.values()) {
-      if (element === next) next = next.nextSibling;
-      else this.body.insertBefore(element, next);
-    }
-    this.space(this.above, first);
-    this.space(this.below, this.printing ? 0 : this.kept.length - last);
-    const reached = this.drawn.has(this.active) ? this.active : this.kept[first];
-    for (const [row, element] of this.drawn) element.querySelector("a").tabIndex = row === reached ? 0 : -1;
-    // moving an element takes the focus from it; one that is gone leaves it to the table
-    if (focused && document.activeElement !== focused) {
-      (focused.isConnected ? focused : this.holder).focus({ preventScroll: true });
-    }
-    const height = this.body.firstChild ? this.body.firstChild.getBoundingClientRect().height : 0;
-    if (height && !this.printing && Math.abs(height - this.height) > 0.01) {
-      this.height = height;
-      this.draw();
-    }
-  }
-
-  space(body, rows) {
-    body.hidden = rows === 0;
-    body.firstChild.firstChild.style.height = `${rows * this.height}px`;
-  }
-
-  element(row) {
-    const link = make("a", { href: row.link, tabindex: -1 }, bdi(row.neuron));
-    const cells = this.columns.map((column) => {
-      const heads = column.field === "neuron";
-      const content = heads ? link : column.cell(row);
-      const box = make("div", {}, content);
-      if (typeof content !== "string") box.title = content.textContent;
-      return make(heads ? "th" : "td", heads ? { scope: "row", class: column.field } : { class: column.field }, box);
-    });
-    const element = make("tr", {}, ...cells);
-    element.row = row;
-    element.classList.toggle("shown", row === this.opened);
-    return element;
-  }
-
-  rowOf(element) {
-    const line = element.closest(".rows tr");
-    return line && line.row;
   }
 
   pressed(event) {
-    const inHead = event.target.closest("thead");
-    if (inHead || event.ctrlKey || event.metaKey || event.altKey) return;
-    const place = this.kept.indexOf(this.active);
-    const page = Math.max(1, Math.floor(this.holder.clientHeight / this.height) - 2);
+    if (!event.target.closest(".tabulator-row") || event.ctrlKey || event.metaKey || event.altKey) return;
+    const rows = this.table.getRows("active");
+    const place = rows.findIndex((row) => row.getData() === this.active);
+    const page = Math.max(1, this.table.getRows("visible").length - 2);
     const steps = {
       ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page,
-      Home: 0, End: this.kept.length - 1,
+      Home: 0, End: rows.length - 1,
     };
-    const row = this.rowOf(event.target);
-    if (event.key in steps && this.kept.length) this.move(steps[event.key]);
-    else if (row && (event.key === "Enter" || event.key === " ")) this.open(row);
+    if (event.key in steps) {
+      const row = rows[Math.min(Math.max(steps[event.key], 0), rows.length - 1)].getData();
+      this.reveal(row);
+      this.focus(row);
+    } else if (event.key === "Enter" || event.key === " ") this.open(this.active);
     else return;
     event.preventDefault();
   }
 
-  move(place) {
-    this.active = this.kept[Math.min(Math.max(place, 0), this.kept.length - 1)];
-    this.reveal(this.active);
-    this.focus(this.active);
-  }
-
-  // scroll until a row is in view
+  // scroll until a row is in view; one that the filters leave out stays out
   reveal(row) {
-    const place = this.kept.indexOf(row);
-    if (place < 0) return;
-    const top = place * this.height;
-    const space = this.holder.clientHeight - this.head.offsetHeight - this.height;
-    if (top < this.holder.scrollTop) this.holder.scrollTop = top;
-    if (top > this.holder.scrollTop + space) this.holder.scrollTop = top - space;
-    this.draw();
+    const shown = row && this.table.getRows("active").includes(this.table.getRow(row.rank));
+    if (shown) this.table.scrollToRow(row.rank, "nearest", false);
   }
 
   focus(row) {
-    const element = this.drawn.get(row);
-    if (element) element.querySelector("a").focus();
+    this.active = row;
+    this.focused = true;
+    linkOf(this.table.getRow(row.rank))?.focus({ preventScroll: true });
   }
 
   mark(row) {
+    const changed = [this.opened, row].filter(Boolean);
     this.opened = row;
-    for (const [other, element] of this.drawn) element.classList.toggle("shown", other === row);
+    for (const one of changed) this.table.getRow(one.rank).getElement().classList.toggle("shown", one === row);
   }
 }
 
