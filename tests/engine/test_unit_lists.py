@@ -15,12 +15,16 @@ KEY = jax.random.key(0)
 
 
 def grouped(weighted, sparse, inclusive=False):
-    """Neurons that are active in few groups, in many, never and always; groups of 1 to 40."""
+    """Neurons that are active in few groups, in many, never and always; groups of 1 to 40.
+
+    The sixth concept is absent from one group alone, so that it is constant in many replicates.
+    """
     rng = np.random.default_rng(3)
     sizes = [40, 30, 20, 20, 10, 10, 5, 5, 4, 3, 2, 1] * 2
     groups = rng.permutation(np.repeat(np.arange(24), sizes))
     n = len(groups)
-    concepts = rng.random((n, 7)) < [0.3, 0.1, 0.5, 0.02, 0.2, 0, 1]
+    concepts = rng.random((n, 8)) < [0.3, 0.1, 0.5, 0.02, 0.2, 1, 0, 1]
+    concepts[groups == 3, 5] = False
     share = np.array([0.02, 0.3, 0.6, 0, 1, 0.1])
     activations = rng.exponential(size=(n, 6)) * (rng.random((n, 6)) < share)
     activations[:, :3] *= 1 + concepts[:, :3]
