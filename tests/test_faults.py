@@ -256,7 +256,12 @@ def test_a_folder_in_use_is_refused(files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metric", "strategy"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
+    ("metric", "strategy"),
+    [
+        ("iou", "screened"),
+        pytest.param("auroc", "rows", marks=pytest.mark.slow),
+        pytest.param("correlation", "dense", marks=pytest.mark.slow),
+    ],
 )
 def test_a_bootstrap_goes_on(planted_probe, tmp_path, monkeypatch, metric, strategy):
     def run(key=0, checkpoint=tmp_path, **options):

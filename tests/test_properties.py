@@ -91,6 +91,7 @@ def assert_same_winners(ours, theirs, similarity, metric):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", KINDS)
 @given(data=arrays(), seed=st.integers(0, 99))
 def test_order_of_samples_neurons_and_concepts_is_a_name(metric, data, seed):
@@ -191,6 +192,7 @@ def test_concept_sets_of_the_same_replicates_move_with_their_columns(data, seed,
         assert np.asarray(before.mask)[label >= 0, label[label >= 0]].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", KINDS)
 @given(data=arrays(), seed=st.integers(0, 99))
 def test_whole_weights_are_repeated_rows(metric, data, seed):
@@ -294,6 +296,7 @@ def test_eager_scores_are_the_compiled_ones(metric, data):
     assert_same(eager, nt.similarity(probe, metric), metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", KINDS)
 @given(data=arrays(SMALL))
 def test_single_precision_rounds_the_double(metric, data):
@@ -372,6 +375,7 @@ def made_up(draw, part):
     return replace(part, **fresh)
 
 
+@pytest.mark.slow
 @given(choice=st.data(), tested=st.booleans())
 def test_an_audit_reads_back_as_it_was_written(audited, tmp_path_factory, choice, tested):
     audit = made_up(choice.draw, audited)

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from .._runtime.host_arrays import as_array, is_sparse
+from .._runtime.short_repr import short_repr
 
 __all__ = ["Pooled", "channel_axis_of", "pool_activations"]
 
@@ -18,6 +19,7 @@ BLOCK = 2**24  # numbers that are read at a time
 CHANNEL_AXIS = {3: -1, 4: 1, 5: 1}  # [n, t, d], [n, c, h, w], [n, c, t, h, w]
 
 
+@short_repr
 class Pooled(NamedTuple):
     """Activations with one row per sample.
 

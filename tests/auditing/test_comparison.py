@@ -94,6 +94,7 @@ def test_the_same_twice_differs_by_nothing_and_other_samples_do():
     assert apart.similarity.lower < 0 < apart.similarity.upper
 
 
+@pytest.mark.slow
 def test_sparse_activations_give_the_same():
     rng = np.random.default_rng(0)
     c = rng.random((500, 7)) < 0.3

@@ -100,6 +100,7 @@ def test_at_the_bound_a_concept_is_judged(data):
     assert judged_concepts(made(data), iou, 0).all()
 
 
+@pytest.mark.slow
 def test_a_probe_leaves_out_what_is_rare_and_an_audit_still_names_it(data):
     probe = made(data, min_positives=4)
     assert probe.concept_names == ("c0", "c1", "c2", "c3", "c5", "c6", "c7")

@@ -40,7 +40,7 @@ def tied(rectified):
         ("auroc", lambda: tied(True), {"scheme": "poisson"}),
         pytest.param("auroc", awkward_probe, {"scheme": "bayesian"}, marks=SLOW),
         pytest.param("spearman", lambda: tied(False), {"scheme": "bayesian"}, marks=SLOW),
-        ("spearman", lambda: awkward_probe(weighted=False), {}),
+        pytest.param("spearman", lambda: awkward_probe(weighted=False), {}, marks=SLOW),
     ],
 )
 def test_rows_give_the_replicates_of_the_dense_product(metric, data, options):

@@ -393,8 +393,12 @@ GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 @pytest.mark.parametrize(
     ("metric", "grouped"),
     [
-        *((m.name, False) for m in nt.METRICS.values() if m.interval_rule),
         *((m, True) for m in GROUPED_TOO),
+        *(
+            pytest.param(m.name, False, marks=pytest.mark.slow)
+            for m in nt.METRICS.values()
+            if m.interval_rule
+        ),
     ],
 )
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):
@@ -430,6 +434,7 @@ def test_finite_sample_intervals_keep_their_contract(metric, grouped):
         assert method in found.guarantee
 
 
+@pytest.mark.slow
 @pytest.mark.double
 def test_every_kind_of_metric_has_intervals():
     p = small_probe(soft=True)

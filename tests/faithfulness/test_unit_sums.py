@@ -95,7 +95,9 @@ def test_standard_error_is_that_of_differences(metric, weighted):
 
 @pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("metric", [*BINARY, "wpmi", "simulation_auroc"])
-@pytest.mark.parametrize(("grouped", "weighted"), [(True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("grouped", "weighted"), [(True, False), pytest.param(False, True, marks=pytest.mark.slow)]
+)
 def test_sparse_gives_what_dense_gives(metric, grouped, weighted):
     options = {} if grouped else {"groups": None}
     dense, sparse = probes(weighted=weighted, **options)

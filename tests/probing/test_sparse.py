@@ -78,7 +78,7 @@ def test_what_is_stored_twice_is_added():
         ("iou", "multinomial", True, False),
         ("auroc", "multinomial", False, False),
         pytest.param("auroc", "bayesian", False, False, marks=pytest.mark.slow),
-        ("spearman", "poisson", True, True),
+        pytest.param("spearman", "poisson", True, True, marks=pytest.mark.slow),
         pytest.param("correlation", "multinomial", False, False, marks=pytest.mark.slow),
     ],
 )

@@ -59,13 +59,13 @@ def test_replicates_equal_a_loop_that_gathers_rows(metric, grouped, precision):
         ("iou", {}),
         pytest.param("balanced_accuracy", {}, marks=SLOW),
         pytest.param("precision", {}, marks=SLOW),
-        ("recall", {"scheme": "poisson"}),
+        pytest.param("recall", {"scheme": "poisson"}, marks=SLOW),
         pytest.param("accuracy", {"scheme": "subsample"}, marks=SLOW),
         pytest.param("f1", {"groups": 4}, marks=SLOW),
         pytest.param("simulation_auroc", {}, marks=SLOW),
         ("auroc", {"groups": 4}),
         pytest.param("auroc", {"scheme": "bayesian"}, marks=SLOW),
-        ("spearman", {"scheme": "subsample"}),
+        pytest.param("spearman", {"scheme": "subsample"}, marks=SLOW),
     ],
 )
 def test_rows_give_the_replicates_of_the_dense_product(metric, options):
@@ -405,7 +405,12 @@ def test_ways_are_taken_where_they_fit():
 
 
 @pytest.mark.parametrize(
-    ("metric", "strategy"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
+    ("metric", "strategy"),
+    [
+        pytest.param("iou", "screened", marks=SLOW),
+        ("auroc", "rows"),
+        pytest.param("correlation", "dense", marks=SLOW),
+    ],
 )
 def test_memory_sets_the_pace_and_not_the_result(metric, strategy):
     rng = np.random.default_rng(6)
@@ -748,7 +753,9 @@ def test_progress_counts_to_the_end_and_compiles_once():
     assert jnp.isfinite(again.thresholds).all()
 
 
-@pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
+@pytest.mark.parametrize(
+    "metric", [pytest.param("iou", marks=SLOW), "auroc", pytest.param("correlation", marks=SLOW)]
+)
 def test_a_layer_of_dead_neurons_has_no_winners(metric):
     probe = nt.make_probe(np.zeros((50, 3)), np.eye(50)[:, :4], thresholds=0)
     for strategy in ("dense", "rows") if metric != "correlation" else ("dense",):

@@ -326,6 +326,7 @@ def test_similarities_at_the_ends_of_the_range_tell_nothing():
     assert not has_enough_evidence(METHOD, shown, much - 96.1).any()
 
 
+@pytest.mark.slow
 def test_sets_grow_with_confidence_and_hold_the_label():
     probe = nt.make_probe(*layer(seed=2, num_neurons=5), top_fraction=0.2)
     boot = nt.bootstrap(KEY, probe, "auroc", num_replicates=999)
@@ -341,6 +342,7 @@ def test_sets_grow_with_confidence_and_hold_the_label():
         before = best
 
 
+@pytest.mark.slow
 def test_too_little_evidence_is_said_and_stays_in_the_set():
     rng = np.random.default_rng(3)
     c = rng.random((500, 4)) < [[0.5, 0.5, 0.5, 0.0]]

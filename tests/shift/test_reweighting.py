@@ -26,6 +26,7 @@ def gaussians(seed, n=3000, move=(0.8, -0.5, 0.0)):
     return rng.normal(size=(n, 3)), rng.normal(size=(n, 3)) + move, move
 
 
+@pytest.mark.slow
 def test_weights_estimate_the_density_ratio():
     x, y, move = gaussians(0)
     found = nt.importance_weights(KEY, x, y)

@@ -185,6 +185,7 @@ def test_the_odds_of_an_auroc_move_by_more_than_those_of_a_probability():
     assert float(bounds.lower[0, 0]) < moved < float(bounds.upper[0, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", OTHERS[::2])
 def test_a_radius_from_bounds_is_one_at_which_they_part(metric):
     probe = layer(3)
