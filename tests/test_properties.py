@@ -275,6 +275,7 @@ def test_another_concept_takes_votes_and_gives_none(metric, data, place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", PAIRWISE)
+@settings(max_examples=max(1, settings().max_examples // 4))
 @given(data=arrays(SMALL))
 def test_sparse_and_traced_scores_are_the_scores(metric, data):
     f, c, w = data
