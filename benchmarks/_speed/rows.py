@@ -63,13 +63,17 @@ def run_replicates(score, counts, budget):
 
 
 def agreement(ours, found):
-    """Share of equal winners, and the number of unequal ones whose similarities do not tie."""
+    """Share of equal winners, and the number of unequal ones whose similarities do not tie.
+
+    A neuron that is never active has no winner, where the loops find similarities of 0.
+    """
     different, real = 0, 0
     for mine, (scores, theirs) in zip(ours, found, strict=False):
         u = np.flatnonzero(mine != theirs)
         best, other = scores[u, theirs[u]], scores[u, mine[u]]
         different += len(u)
-        real += int(((mine[u] < 0) | ~(best - other <= TIE * np.abs(best))).sum())
+        tied = np.where(mine[u] < 0, best <= 0, best - other <= TIE * np.abs(best))
+        real += int((~tied).sum())
     return {
         "equal_winners": 1 - different / (len(found) * ours.shape[1]),
         "disagreements": real,
