@@ -29,7 +29,8 @@ class Forecast:
     The forecast continues what the audit saw from quarters to halves to all of its sampling units
     (see :mod:`neurotrust_jax.resampling.trend`). It is for more units of the same kind, with the
     same concepts and with thresholds set in the same way. Concepts that are too rare to be judged
-    now stay out, and neurons without a label count as not settled.
+    now stay out, and neurons without a label count as not settled. Where the audit was given a
+    hierarchy of concepts, those of one tree count as the same label.
 
     Attributes
     ----------

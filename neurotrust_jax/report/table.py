@@ -68,9 +68,10 @@ def summary(audit: Audit) -> str:
     ]
     if not np.isnan(audit.trend.agreement).any():
         twice, fourfold = audit.forecast(audit.trend.num_units * np.array([2, 4])).reliable
+        same = "answer" if answered > firm else "label"
         lines.append(
-            f"More data: with twice as many {audit.unit_name} {twice:,} neurons would get the same "
-            f"label with that probability, with four times as many {fourfold:,} (a forecast)."
+            f"Forecast: with twice as many {audit.unit_name} {twice:,} neurons would get the same "
+            f"{same} with that probability, with four times as many {fourfold:,}."
         )
     if audit.fit.poor.any():
         lines.append(
