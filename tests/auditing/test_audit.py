@@ -221,7 +221,7 @@ def test_audit_judges_noise_unexplained_unless_the_test_is_left_out():
     unexplained = judged.verdict == nt.Verdict.UNEXPLAINED
     np.testing.assert_array_equal(unexplained, ~np.asarray(judged.null.explained))
     assert unexplained.sum() >= 4
-    assert told[-1] == ("judging", 3, 3)
+    assert told[-1] == ("judging", 4, 4)
     assert ("resampling", 50, 50) in told
     assert ("permuting", 99, 99) in told
     without = nt.audit(KEY, probe, num_permutations=0, **options)

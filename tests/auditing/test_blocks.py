@@ -70,7 +70,7 @@ def test_division_into_blocks_has_no_effect(probe, metric, request):
     same_fields(nt.audit(KEY, probe, metric, **OPTIONS), whole, tolerance=2e-6)
 
 
-@pytest.mark.both_precisions
+@pytest.mark.double
 def test_blocks_read_at_the_same_time_are_those_read_one_by_one(short_blocks, monkeypatch):
     """Also where the caller alone, and not the whole program, asks for double precision."""
     probe, found = make_layer(), []
@@ -81,7 +81,7 @@ def test_blocks_read_at_the_same_time_are_those_read_one_by_one(short_blocks, mo
     same_fields(*found)
 
 
-@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("grouped", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_parts_read_at_the_same_time_are_those_read_one_by_one(grouped, monkeypatch):
     """A layer that is one block, with a null that its neurons share, and with one of each."""
     whole, threads, found = make_layer(), set(), []

@@ -201,6 +201,7 @@ def test_errors_are_those_of_the_jackknife_over_folds():
         np.testing.assert_allclose(found.neurons.first, fits[0].value, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_limits_of_stability_tell_what_other_replicates_give():
     """Spread over 60 keys against the mean standard error, within 4.5 of its own errors."""
     rng = np.random.default_rng(0)

@@ -170,6 +170,7 @@ def test_groups_that_hold_little_of_what_they_might_have_narrower_limits_than_be
     assert (fine_high - fine_low).mean() < 0.95 * (high - low).mean()
 
 
+@pytest.mark.slow
 def test_leading_concepts_get_the_narrower_limits(monkeypatch):
     p = small_probe(groups=GROUPS)
     every = nt.intervals(p, "balanced_accuracy", alpha=0.1)

@@ -449,6 +449,7 @@ def test_every_kind_of_metric_has_intervals():
         assert found.method != "auto"
 
 
+@pytest.mark.slow
 def test_auto_takes_what_is_valid():
     assert nt.intervals(small_probe(), "iou").method == "exact"
     assert nt.intervals(small_probe(groups=GROUPS), "iou").method == "betting"
@@ -780,6 +781,7 @@ def test_bernsteins_limits_are_the_outermost_ratios_that_he_accepts():
     assert inner > 100
 
 
+@pytest.mark.slow
 def test_limits_that_rest_on_the_largest_group_seen_say_so():
     """Groups of 1 and, 1 in 100, of 100: without one of these, limits know nothing of them."""
     groups, size, draws = 60, 100, 60

@@ -34,7 +34,9 @@ def probes(threshold=0.5, weighted=False, **options):
     return nt.make_probe(f, c, **given), nt.make_probe(scipy.sparse.csr_array(f), c, **given)
 
 
-@pytest.fixture(params=[2**22, 150], ids=["one block", "blocks"])
+@pytest.fixture(
+    params=[pytest.param(2**22, marks=pytest.mark.slow), 150], ids=["one block", "blocks"]
+)
 def room(request, monkeypatch):
     """All neurons in one block, or one or two neurons in each."""
     monkeypatch.setattr(module, "ROOM", request.param)

@@ -113,6 +113,7 @@ def test_every_way_to_settle_a_concept_is_taken():
     assert (np.asarray(found).sum(axis=0) > [500, 300, 2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.double
 def test_bounds_of_the_largest_deviation_hold():
     for world in WORLDS:

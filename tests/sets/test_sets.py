@@ -136,6 +136,7 @@ def test_undefined_replicates_rule_nothing_out():
         assert found[0].tolist() == kept
 
 
+@pytest.mark.slow
 @pytest.mark.double
 def test_a_concept_as_good_as_the_label_is_never_ruled_out():
     f, c = layer(seed=5)
