@@ -32,7 +32,7 @@ from .options import (
     check_share,
     existing_file,
 )
-from .output import answer, console, errors, layer_facts, progress_bars
+from .output import answer, console, errors, progress_bars, run_facts
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -131,7 +131,7 @@ def audit_command(
     """
     from .._runtime.devices import is_first
     from ..report import neuron_table, summary
-    from ..runs import Files, Options, audit_files, saved_audits
+    from ..runs import Files, Options, audit_files
 
     start = time.perf_counter()
     keep_compiled_functions()
@@ -164,10 +164,7 @@ def audit_command(
             console.print(neuron_table(result, rows=rows))
         console.print(f"\n{summary(result)}\n", highlight=False, markup=False)
     _print_end(out, time.perf_counter() - start)
-    answer(
-        out=out, layers=[layer_facts(x) for x in found], page=out / "report.html",
-        descriptions=out / "descriptions.csv", audits=saved_audits(out),
-    )  # fmt: skip
+    answer(**run_facts(out, found))
 
 
 def _mesh_of_cluster() -> Mesh:

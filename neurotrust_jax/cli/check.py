@@ -17,6 +17,7 @@ from rich.text import Text
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.text import as_cell, visible
 from .compilation import keep_compiled_functions
+from .inputs import load_labelled_layer, read_claims
 from .options import (
     ActivationRange,
     Alpha,
@@ -155,13 +156,10 @@ def _load(
         join_features,
         with_weighted_sums,
     )
-    from ..files.labels import claims_of_layer, read_labels
-    from ..runs import load_layer
 
-    claims = claims_of_layer(read_labels(path, first_neuron=first_neuron), layer, path)
+    claims = read_claims(path, first_neuron, layer)
     check_weighted(claims, options.metric)
-    # The layer may be named in the labels only, if the activations hold a single layer.
-    data = load_layer(files, options, layer, any_name=any(x.layer for x in claims))
+    data = load_labelled_layer(claims, files, options, layer)
     numbers = [str(u) for u in range(data.activations.shape[1])]
     groups = feature_groups(claims, data.neuron_names or numbers)
     if not groups:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from .compilation import keep_compiled_functions
-from .inputs import load_claims_and_probe
+from .inputs import load_labelled_layer, read_claims
 from .options import (
     Alpha,
     ChannelAxis,
@@ -119,9 +119,8 @@ def compare_command(
             channel_axis=channel_axis,
         )  # fmt: skip
         any_name = files is second and not other_layer
-        claims, probe = load_claims_and_probe(
-            path, first_neuron, chosen, files, options, any_name=any_name
-        )
+        claims = read_claims(path, first_neuron, chosen) if path else []
+        probe = load_labelled_layer(claims, files, options, chosen, any_name=any_name).probe()
         sides.append(Labelling(probe, by, match_labels(claims, probe) if path else None))
     with progress_bars() as progress:
         found = compare(

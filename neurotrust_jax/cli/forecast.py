@@ -10,8 +10,8 @@ from rich.bar import Bar
 from rich.table import Table
 
 from .._runtime.text import visible
+from .inputs import read_layers
 from .output import answer, console
-from .show import chosen_layers
 
 if TYPE_CHECKING:
     from ..auditing.forecast import Forecast
@@ -51,11 +51,9 @@ def print_forecast(
     run: Path, layers: list[str], num_units: list[int] | None, plot: Path | None
 ) -> None:
     """Print a table for each layer of a run, and draw the curves into a file."""
-    from ..report import read_audit, save_forecasts
-    from ..runs import saved_audits
+    from ..report import save_forecasts
 
-    audits = chosen_layers([read_audit(path) for path in saved_audits(run)], layers, run)
-    found = {audit.layer: audit.forecast(num_units) for audit in audits}
+    found = {audit.layer: audit.forecast(num_units) for audit in read_layers(run, layers)}
     answer(
         layers=[
             {

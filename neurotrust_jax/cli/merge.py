@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .options import OutFolder, Rows, existing_file
-from .output import answer, console, layer_facts
+from .output import answer, console, run_facts
 
 __all__ = ["merge_command"]
 
@@ -41,13 +41,10 @@ def merge_command(
     in first=OUT1 second=OUT2, and stay layers of the report.
     """
     from ..report import neuron_table
-    from ..runs import merge_runs, saved_audits
+    from ..runs import merge_runs
 
     found = merge_runs([_named(x) for x in runs], out, examples=examples, force=force)
-    answer(
-        out=out, layers=[layer_facts(x) for x in found], page=out / "report.html",
-        descriptions=out / "descriptions.csv", audits=saved_audits(out),
-    )  # fmt: skip
+    answer(**run_facts(out, found))
     for audit in found:
         if rows:
             console.print(neuron_table(audit, rows=rows))

@@ -36,6 +36,7 @@ __all__ = [
     "number",
     "output_mode",
     "progress_bars",
+    "run_facts",
 ]
 
 SECONDS = 10.0  # between two lines of the log
@@ -89,6 +90,19 @@ def layer_facts(audit: Audit) -> dict[str, Any]:
         "concepts": audit.num_judged,
         "samples": audit.num_samples,
         "verdicts": {verdict.text: count for verdict, count in audit.verdict_counts.items()},
+    }
+
+
+def run_facts(out: Path, audits: list[Audit]) -> dict[str, Any]:
+    """What ``--json`` says of a folder with the audits of some layers."""
+    from ..runs import saved_audits
+
+    return {
+        "out": out,
+        "layers": [layer_facts(x) for x in audits],
+        "page": out / "report.html",
+        "descriptions": out / "descriptions.csv",
+        "audits": saved_audits(out),
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .inputs import read_layers
 from .options import Rows
 from .output import answer, console, layer_facts
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..auditing.result import Audit
     from ..report import NeuronAudit
 
-__all__ = ["chosen_layers", "show_command"]
+__all__ = ["show_command"]
 
 Out = Annotated[
     Path,
@@ -36,10 +37,9 @@ Layers = Annotated[
 
 def show_command(out: Out, neuron: Neurons = None, layer: Layers = None, rows: Rows = 10) -> None:
     """Show an audit: its summary and first neurons, or all about the neurons that are named."""
-    from ..report import neuron_table, read_audit, summary
-    from ..runs import saved_audits
+    from ..report import neuron_table, summary
 
-    audits = chosen_layers([read_audit(path) for path in saved_audits(out)], layer or [], out)
+    audits = read_layers(out, layer or [])
     if neuron:
         found = [x for name in neuron for x in find_neurons(audits, name)]
         answer(neurons=[asdict(x) | {"verdict": x.verdict.text} for x in found])
@@ -53,15 +53,6 @@ def show_command(out: Out, neuron: Neurons = None, layer: Layers = None, rows: R
         if rows:
             console.print(neuron_table(audit, rows=rows))
         console.print(f"\n{summary(audit)}\n", highlight=False, markup=False)
-
-
-def chosen_layers(audits: list[Audit], layers: list[str], out: Path) -> list[Audit]:
-    """The layers that are named, or all."""
-    known = [audit.layer for audit in audits]
-    for name in layers:
-        if name not in known:
-            raise ValueError(f"{out}: there is no layer {name!r}; there are: {', '.join(known)}")
-    return [audit for audit in audits if not layers or audit.layer in layers]
 
 
 def find_neurons(audits: list[Audit], neuron: str) -> list[NeuronAudit]:
