@@ -13,13 +13,18 @@ GROUPED_PAIRS = "test_bounds.py::test_grouped_auroc_from_pairs_of_groups"
 OUTWARDS = "test_bounds.py::test_ends_of_replicates_are_rounded_outwards_from_the_closed_form"
 SPENT = "test_bounds.py -k 'no_more_than_their_error and [exact'"
 TWO_POINTS = "test_betting.py::test_limits_from_moments_are_those_of_two_points"
+ALONE = "test_betting.py::test_a_bound_alone_is_that_of_both"
+OF_GROUPS = "test_betting.py::test_certificate_of_groups_follows_from_the_bounds_by_betting"
+FEW_GROUPS = "test_betting.py::test_pairs_with_trials_in_few_groups_keep_every_one_of_them"
 LEADING_ONLY = "test_betting.py::test_leading_concepts_get_the_narrower_limits"
 PER_PAIR = "test_betting.py::test_a_bound_for_each_pair_is_that_of_its_own_groups"
+TOGETHER = "test_betting.py::test_a_wide_interval_counts_the_units_of_neuron_and_concept"
 WIDE = "test_betting.py::test_a_wide_interval_says_why"
 EACH_SIDE = "test_bounds.py::test_each_side_takes_the_hits_that_widen_it -k chernoff"
 THREE_PARTS = "test_bounds.py::test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta"
 NOT_THERE = "test_bounds.py::test_rows_of_weight_zero_are_no_evidence -k recall"
 EQUAL = "test_bounds.py::test_equal_and_undefined_limits_rule_nothing_out"
+DIVIDED = "test_bounds.py::test_a_side_divides_its_error_among_the_tails_it_relies_on"
 CERTIFICATE = "test_bounds.py::test_certificate_follows_from_the_intervals"
 REQUIRED = "test_planning.py::test_required_samples_is_the_smallest_number"
 DIFFERENCES = "test_influence.py::test_equals_finite_differences"
@@ -84,7 +89,8 @@ MUTANTS = [
         ("from_moments.lower.accepted", "zz - z**2", "zz", TWO_POINTS),
         ("from_moments.lower.accepted", "z + zz", "zz", TWO_POINTS),
         ("from_moments", "yy - xy", "xy", TWO_POINTS),
-        ("_each_side", "(sides[0], hits)", "(sides[1], hits)", CERTIFICATE),
+        ("_each_side", "(sides[0], hits)", "(sides[1], hits)", ALONE),
+        ("_each_side", "(sides[1], misses)", "(sides[0], misses)", OF_GROUPS),
         ("_log_product", "factors.reshape(4, -1, factors.shape[1]).prod(axis=0)",
          "factors.reshape(4, -1, factors.shape[1]).max(axis=0)", limits("betting")),
     ),
@@ -94,16 +100,17 @@ MUTANTS = [
         ("_with_blocks.one", "n <= MOST_BLOCKS", "n < 0", LEADING_ONLY),
         ("_bounded_by_seen", "jnp.where(some, data.most_trials, data.bound)",
          "data.bound", PER_PAIR),
-        ("_packed", "jnp.cumsum(some, axis=0) - 1", "jnp.cumsum(some, axis=0)", limits("betting")),
+        ("_packed", "jnp.cumsum(some, axis=0) - 1", "jnp.cumsum(some, axis=0)", FEW_GROUPS),
         ("finite_sample_bounds", "x / rule.num_tails(bound)", "2 * x / rule.num_tails(bound)",
          SPENT),
         ("finite_sample_bounds", "rule.num_tails(bound)", "2 * len(rule.parts)", SPENT),
-        ("_sides", "direction > 0", "direction < 0", CERTIFICATE),
+        ("_sides", "direction > 0", "direction < 0", OF_GROUPS),
+        ("_sides", "direction > 0", "True", f"{DIVIDED} -k mad"),
     ),
     *of(
         "faithfulness/wide_intervals.py",
         ("_reasons", "pair_bounds[1] - pair_bounds[0] < 0.7 * width", "pair_bounds[1] < 0", WIDE),
-        ("_together", "rows[present[rows, label[u]]]", "rows", WIDE),
+        ("_together", "rows[present[rows, label[u]]]", "rows", TOGETHER),
         ("_size", "LARGE * weights.sum() / used", "LARGE", WIDE),
     ),
     *of(

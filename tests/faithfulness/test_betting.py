@@ -26,13 +26,13 @@ def evidence(x, y, bound):
     return RatioData(low, high, trials, n, jnp.asarray(bound, trials.dtype), *squares)
 
 
-def both(x, y, bound, tail):
+def both(x, y, bound, tail, sides=None):
     """Limits from moments, and from blocks: four [K]."""
     known, tail = evidence(x, y, bound), jnp.asarray(tail)
-    rough = tuple(v[0] for v in jax.jit(betting.from_moments)(known, tail))
+    rough = tuple(v[0] for v in jax.jit(betting.from_moments)(known, tail, sides))
     rows = jnp.asarray(x), jnp.asarray(y)
     bounds = jnp.full(x.shape[1], bound)
-    fine = jax.jit(betting.from_blocks)(*rows, rough, known.blocks[0], bounds, tail)
+    fine = jax.jit(betting.from_blocks)(*rows, rough, known.blocks[0], bounds, tail, sides)
     return (*map(np.asarray, rough), *map(np.asarray, fine))
 
 
@@ -146,6 +146,42 @@ def test_limits_of_nothing_of_all_and_of_one_group():
 
 
 @pytest.mark.double
+def test_a_bound_alone_is_that_of_both():
+    """A side that is not needed costs nothing, and changes nothing on the other."""
+    rng = np.random.default_rng(4)
+    y = rng.integers(1, 5, (40, 6)) * 1.0
+    x = rng.binomial(y.astype(int), 0.3) * 1.0
+    lower, upper, fine_lower, fine_upper = both(x, y, 4.0, 0.05)
+    for sides in ([True, False], [False, True]):
+        low, high, fine_low, fine_high = both(x, y, 4.0, 0.05, jnp.array(sides))
+        np.testing.assert_array_equal(low, lower if sides[0] else 0)
+        np.testing.assert_array_equal(high, upper if sides[1] else 1)
+        np.testing.assert_array_equal((fine_low, fine_high)[sides[1]],
+                                      (fine_lower, fine_upper)[sides[1]])  # fmt: skip
+
+
+def test_certificate_of_groups_follows_from_the_bounds_by_betting():
+    p = small_probe(groups=GROUPS)
+    found = nt.certify(p, "iou", alpha=0.1)
+    active, present = np.asarray(p.active), np.asarray(p.present)
+    largest = np.bincount(GROUPS).max()
+
+    def bound(u, k, tail):
+        f, c = active[:, u], present[:, k]
+        x, y = np.bincount(GROUPS, f & c), np.bincount(GROUPS, f | c)
+        return oracles.limits_of_ratio("betting", x, y, largest, 2 * tail)
+
+    for u in range(3):
+        lower, _ = np.transpose([bound(u, k, 0.025 / 5) for k in range(5)])
+        _, upper = np.transpose([bound(u, k, 0.075) for k in range(5)])
+        label = int(found.label[u])
+        assert found.lower[u] == pytest.approx(lower[label], abs=1e-4)
+        regret = np.delete(upper, label).max() - lower[label]
+        assert found.regret[u] == pytest.approx(regret, abs=2e-4)
+        np.testing.assert_array_equal(found.mask[u], upper >= lower.max())
+
+
+@pytest.mark.double
 def test_limits_of_coins_contain_the_exact_ones_and_are_not_much_wider():
     for n in (40, 400):
         hits = np.arange(n)[:, None] < np.linspace(0, n, 11).astype(int)
@@ -168,6 +204,22 @@ def test_groups_that_hold_little_of_what_they_might_have_narrower_limits_than_be
         lower, upper = other(known, jnp.asarray(0.01))
         assert ((high - low) < 0.7 * (upper - lower)[0]).all()
     assert (fine_high - fine_low).mean() < 0.95 * (high - low).mean()
+
+
+@pytest.mark.double
+def test_pairs_with_trials_in_few_groups_keep_every_one_of_them():
+    """Sixteen groups fill the rows of the blocks that count, with none to spare."""
+    p = small_probe(groups=np.arange(120) // 3)
+    active = np.asarray(p.active)
+    rng = np.random.default_rng(6)
+    groups = [rng.choice(40, k, replace=False) for k in (16, 7)]
+    c = np.stack([np.isin(np.asarray(p.groups), g) for g in groups], axis=1)
+    few = nt.make_probe(np.asarray(p.activations), c, groups=p.groups, thresholds=0.8)
+    found = nt.intervals(few, "recall", method="betting", alpha=0.1)
+    for u, k in np.ndindex(3, 2):
+        x, y = (np.bincount(np.asarray(p.groups), v) for v in (active[:, u] & c[:, k], c[:, k]))
+        expected = oracles.limits_of_ratio("betting", x, y, 3, 0.1)
+        np.testing.assert_allclose([found.lower[u, k], found.upper[u, k]], expected, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -262,3 +314,19 @@ def test_a_wide_interval_says_why():
     assert not alone.pair_guarantee
     with pytest.raises(ValueError, match="found must hold the intervals of 'accuracy'"):
         nt.label_intervals(nt.make_probe(f, c, **given), "accuracy", found)
+
+
+@pytest.mark.parametrize(
+    ("metric", "grouped", "why"),
+    [("iou", False, "the concept occurs together with the neuron in 3 samples, too few"),
+     ("iou", True, "the concept occurs together with the neuron in 2 groups, too few"),
+     ("auroc", False, "the concept is present in 4 samples, too few")],
+)  # fmt: skip
+def test_a_wide_interval_counts_the_units_of_neuron_and_concept(metric, grouped, why):
+    c = np.arange(30)[:, None] < 4
+    f = np.isin(np.arange(30), [0, 1, 3, 10, 11])[:, None]
+    groups = np.arange(30) // 2 if grouped else None
+    p = nt.make_probe(f * 1.0, c, thresholds=0.5, groups=groups)
+    found = nt.intervals(p, metric, alpha=1e-9)
+    (seen,) = nt.label_intervals(p, metric, found).why_wide
+    assert seen.startswith(why)

@@ -691,10 +691,10 @@ def test_a_limit_reads_the_limits_of_its_parts_that_the_rule_names(table, metric
         assert (change != 0).any()
 
 
-def sided(p, metric, error, method, **options):
+def sided(p, metric, error, method, activation_range=None, **options):
     """Lower limits and upper limits, [U, C] each, that fail with the whole error on their side."""
     levels = [bounds.Level(error, "none", side) for side in ("lower", "upper")]
-    low, high = bounds.intervals_at(p, metric, levels, method, None, None, **options)
+    low, high = bounds.intervals_at(p, metric, levels, method, activation_range, None, **options)
     end = nt.METRICS[metric].range
     assert (low.upper == end[1]).all()
     assert (high.lower == end[0]).all()
@@ -734,15 +734,19 @@ def test_one_sided_limits_miss_no_more_than_their_error_at_any_proportion(method
     ("metric", "method", "grouped", "tails"),
     [("iou", "chernoff", False, 1), ("recall", "dkw", True, 1), ("auroc", "agarwal", False, 1),
      ("balanced_accuracy", "exact", False, 2), ("iou", "dkw", False, 3),
-     ("accuracy", "dkw", True, 4), ("auprc", "asymptotic", False, 1)],
+     ("accuracy", "dkw", True, 4), ("mad", "betting", True, 2),
+     ("auprc", "asymptotic", False, 1)],
 )  # fmt: skip
 def test_a_side_divides_its_error_among_the_tails_it_relies_on(metric, method, grouped, tails):
     p = small_probe(groups=GROUPS) if grouped else small_probe()
-    low, high = sided(p, metric, 0.06, method)
+    known = RANGE if metric == "mad" else None
+    low, high = sided(p, metric, 0.06, method, known)
     # both sides of an interval rely on two tails of each part
     rule = methods.METHODS[method].rule(nt.METRICS[metric])
     parts = len(rule.parts) if rule else 1
-    found = nt.intervals(p, metric, alpha=0.06 * 2 * parts / tails, method=method)
+    found = nt.intervals(
+        p, metric, alpha=0.06 * 2 * parts / tails, method=method, activation_range=known
+    )
     np.testing.assert_allclose(low, found.lower, rtol=1e-9)
     np.testing.assert_allclose(high, found.upper, rtol=1e-9)
 
