@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._runtime.short_repr import short_repr
+from .._runtime.static import STATIC
 
 if TYPE_CHECKING:
     from .result import Audit
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["TIMES", "Forecast", "forecast"]
 
 TIMES = (1, 2, 4, 8)
-STATIC = {"static": True}
 
 
 @short_repr

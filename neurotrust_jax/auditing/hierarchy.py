@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from .._runtime.short_repr import short_repr
+from .._runtime.static import STATIC
 
 __all__ = ["Answers", "Lineages", "lineages", "merge_answers", "parents_in"]
 
@@ -32,7 +33,7 @@ class Answers:
     """
 
     size: np.ndarray
-    name: tuple[str, ...] = field(metadata={"static": True})
+    name: tuple[str, ...] = field(metadata=STATIC)
 
 
 def merge_answers(mask: Any, concept_names: Sequence[str], hierarchy: Any = None) -> Answers:

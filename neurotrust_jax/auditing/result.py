@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._runtime.short_repr import short_repr
+from .._runtime.static import STATIC
 from .._runtime.text import visible
 from ..chance.null import PermutationTest
 from ..faithfulness.wide_intervals import LabelIntervals
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "Leading"]
 
 LEADING = 8  # concepts of a neuron that an audit lists with their similarity
-STATIC = {"static": True}  # fields that are no arrays
 
 
 @short_repr

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._runtime.short_repr import short_repr
+from .._runtime.static import STATIC
 from .logistic import intercept, log_odds, logistic
 
 __all__ = ["DAMPING", "FARTHEST", "FARTHEST_SIZE", "Trend"]
@@ -30,7 +31,6 @@ __all__ = ["DAMPING", "FARTHEST", "FARTHEST_SIZE", "Trend"]
 DAMPING = 0.9  # of a step of the log-odds with a doubling of n, relative to the one before
 FARTHEST = 6.0  # standard errors: a larger lead says no more
 FARTHEST_SIZE = 8  # times n: forecasts were tried up to there
-STATIC = {"static": True}
 
 
 @short_repr
