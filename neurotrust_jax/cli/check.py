@@ -195,9 +195,9 @@ def _warn_of_shift(probe: Probe, metric: str, label: np.ndarray, first_neuron: i
 
 def _about_file(path: Path, layer: str | None, first_neuron: int) -> str:
     """What the file alone tells about its labels."""
-    from ..files.labels import claims_of_layer, read_labels, recognise_labels
+    from ..files.labels import claims_of_layer, read_with_format
 
-    claims = read_labels(path, first_neuron=first_neuron)
+    label_format, claims = read_with_format(path, first_neuron=first_neuron)
     if layer is not None:
         claims = claims_of_layer(claims, layer, path)
     layers = {x.layer for x in claims}
@@ -206,7 +206,7 @@ def _about_file(path: Path, layer: str | None, first_neuron: int) -> str:
     most = Counter(x.description for x in claims).most_common(3)
     shared = ", ".join(f"{name!r} {count} times" for name, count in most)
     return (
-        f"{recognise_labels(path).name}: {len(claims):,} labels of {len(layers)} layer(s), "
+        f"{label_format.name}: {len(claims):,} labels of {len(layers)} layer(s), "
         f"{scored:,} with a similarity; "
         f"{len({x.description for x in claims}):,} different ones, the most common {shared}.\n"
         "This file can not tell how far each similarity is off (that depends on the number of "

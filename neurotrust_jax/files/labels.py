@@ -10,7 +10,7 @@ from .._runtime.text import FileError
 from .label_formats import Claim, LabelFormat, find_format
 from .label_records import Record, read_records
 
-__all__ = ["claims_of_layer", "read_labels", "recognise_labels", "whole_number"]
+__all__ = ["claims_of_layer", "read_labels", "read_with_format", "whole_number"]
 
 WHOLE = re.compile(r"[+-]?\d{1,18}(\.0*)?", re.ASCII)
 
@@ -68,6 +68,11 @@ def read_labels(path: str | Path, *, first_neuron: int = 0) -> list[Claim]:
     >>> claim.neuron, claim.description, claim.alternatives
     ('7', 'a dog', ('an animal',))
     """
+    return read_with_format(path, first_neuron=first_neuron)[1]
+
+
+def read_with_format(path: str | Path, *, first_neuron: int = 0) -> tuple[LabelFormat, list[Claim]]:
+    """The format of a file or folder, and the labels that :func:`read_labels` reads from it."""
     records = read_records(path)
     found = find_format(records, path)
     _refuse_several_models(records, path)
@@ -91,12 +96,7 @@ def read_labels(path: str | Path, *, first_neuron: int = 0) -> list[Claim]:
             )
     if not claims:
         raise FileError(f"{path}: holds no labels")
-    return [_count_from_zero(claim, first_neuron, where) for claim, where in claims.values()]
-
-
-def recognise_labels(path: str | Path) -> LabelFormat:
-    """The format in which :func:`read_labels` reads a file or folder."""
-    return find_format(read_records(path), path)
+    return found, [_count_from_zero(claim, first_neuron, where) for claim, where in claims.values()]
 
 
 def _refuse_several_models(records: Sequence[Record], path: str | Path) -> None:

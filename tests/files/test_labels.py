@@ -9,7 +9,7 @@ import pytest
 
 from neurotrust_jax.files import FileError, read_labels
 from neurotrust_jax.files.label_formats import LABEL_FORMATS, number
-from neurotrust_jax.files.labels import recognise_labels
+from neurotrust_jax.files.labels import read_with_format
 from neurotrust_jax.files.tables import read_rows
 
 NAN = float("nan")
@@ -63,8 +63,9 @@ def facts(claims):
 def test_tables(tmp_path, name, text, expected):
     path = tmp_path / "x.csv"
     path.write_text(text)
-    assert recognise_labels(path).name == name
-    np.testing.assert_equal([tuple(x[:5]) for x in read_labels(path)], expected)
+    label_format, claims = read_with_format(path)
+    assert label_format.name == name
+    np.testing.assert_equal([tuple(x[:5]) for x in claims], expected)
 
 
 def test_every_format_has_its_keys_and_comes_before_the_tables_it_resembles():
@@ -97,8 +98,8 @@ def test_exports_of_neuronpedia(tmp_path):
     with gzip.open(folder / "batch-1.jsonl.gz", "wt") as file:
         file.write("\n".join(lines[1:]))
     for path in (*tmp_path.glob("*.json*"), folder):
-        claims = read_labels(path)
-        assert recognise_labels(path).name == "Neuronpedia"
+        label_format, claims = read_with_format(path)
+        assert label_format.name == "Neuronpedia"
         assert facts(claims) == expected
         assert claims[0].alternatives == ("animals",)
     path = tmp_path / "two.jsonl"
@@ -127,8 +128,8 @@ def test_folders_of_delphi(tmp_path):
     (tmp_path / "scores/fuzz/layers.5.mlp_latent7.txt").write_text("[]")
     (tmp_path / "scores/fuzz/layers.5.mlp_latent12.txt").write_text(json.dumps(score[:3]))
     for path in (tmp_path, tmp_path / "explanations"):
-        claims = read_labels(path)
-        assert recognise_labels(path).name == "delphi"
+        label_format, claims = read_with_format(path)
+        assert label_format.name == "delphi"
         assert facts(claims) == [("layers.5.mlp", "12", "cats"), ("layers.5.mlp", "7", "dogs")]
         assert math.isnan(claims[0].similarity)  # no inactive example
         assert claims[1].similarity == pytest.approx((2 / 3 + 1 / 4) / 2)
