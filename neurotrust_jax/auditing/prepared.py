@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from ..faithfulness.bounds import Intervals, Level, intervals_at
+from ..faithfulness.bounds import Level, intervals_at
 from ..faithfulness.certificates import Certificate, certificate_from, certificate_levels
+from ..faithfulness.result import Intervals
 from ..metrics.scores import Identification, identified, undefined_reason
 from ..metrics.table import Metric
 from ..probing.probe import Probe

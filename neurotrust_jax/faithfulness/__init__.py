@@ -1,7 +1,6 @@
 """How far the true similarity can be from the measured one."""
 
 from .bounds import CoverageWarning as CoverageWarning
-from .bounds import Intervals as Intervals
 from .bounds import intervals as intervals
 from .certificates import Certificate as Certificate
 from .certificates import certify as certify
@@ -9,6 +8,7 @@ from .jackknife import standard_error as standard_error
 from .methods import METHODS as METHODS
 from .methods import IntervalMethod as IntervalMethod
 from .methods import PartBound as PartBound
+from .result import Intervals as Intervals
 from .sample_size import RequiredSamples as RequiredSamples
 from .sample_size import generalization_gap as generalization_gap
 from .sample_size import required_samples as required_samples

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -13,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_share
 from ..metrics.interval_rules import IntervalRule, Share
 from ..metrics.metric import Metric
@@ -36,91 +34,11 @@ from .methods import (
     resolve,
     threshold_source,
 )
+from .result import Intervals
 
-__all__ = [
-    "CoverageWarning",
-    "Intervals",
-    "Level",
-    "intervals",
-    "intervals_at",
-    "promise",
-]
+__all__ = ["CoverageWarning", "Level", "intervals", "intervals_at"]
 
 SIMULTANEOUS = ("none", "concepts", "all")
-
-
-@short_repr
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("lower", "upper", "similarity", "reason"),
-    meta_fields=(
-        "metric",
-        "method",
-        "alpha",
-        "simultaneous",
-        "units",
-        "thresholds",
-        "assumes",
-        "asymptotic",
-    ),
-)
-@dataclass(frozen=True, eq=False)
-class Intervals:
-    """Two-sided intervals for the true similarity of every neuron and concept.
-
-    Attributes
-    ----------
-    lower, upper : Array [U, C]
-        Within the metric's range. NaN only for ``method="asymptotic"``, where ``reason`` says why;
-        elsewhere a pair on which the data say nothing gets the whole range (infinite for a metric
-        without one).
-    similarity : Array [U, C]
-        The measured value; NaN where undefined.
-    reason : Array [U, C] of int32
-        :class:`Reason` codes of undefined similarities, else 0.
-    metric, method : str
-        The method that was used; never ``"auto"``.
-    alpha : float
-        Probability of a miss.
-    simultaneous : {"none", "concepts", "all"}
-        Whether alpha is for each pair alone, for all concepts of a neuron, or for all pairs.
-    units : str
-        What is taken as independent.
-    thresholds : str
-        How the neurons' thresholds enter; empty where the metric has none.
-    assumes : str
-        What is taken for granted beside the independence of the units; empty where nothing is.
-    asymptotic : bool
-        Whether the guarantee holds in the limit of many units only.
-    """
-
-    lower: Array
-    upper: Array
-    similarity: Array
-    reason: Array
-    metric: str
-    method: str
-    alpha: float
-    simultaneous: str
-    units: str
-    thresholds: str
-    assumes: str
-    asymptotic: bool
-
-    @property
-    def finite_sample(self) -> bool:
-        """Whether the guarantee holds for every n, with nothing assumed but independent units."""
-        return not self.asymptotic and not self.assumes
-
-    @property
-    def guarantee(self) -> str:
-        """What the intervals promise, in one sentence."""
-        scope = {
-            "none": "each pair alone",
-            "concepts": "all concepts of a neuron at once",
-            "all": "all neurons and concepts at once",
-        }[self.simultaneous]
-        return promise(self, self.alpha, scope)
 
 
 def intervals(
@@ -273,13 +191,12 @@ def intervals_at(
             similarity=value,
             reason=reason,
             metric=metric.name,
-            method=chosen.name,
+            interval_method=chosen,
             alpha=float(level.alpha),
             simultaneous=level.simultaneous,
             units=independent_units(probe, even, largest if known else ""),
             thresholds=threshold_source(probe, metric, chosen),
             assumes=assumptions(probe, metric, chosen, "" if known else largest, per_pair),
-            asymptotic=chosen.asymptotic,
         )
         for level, (lower, upper) in zip(levels, bounds, strict=True)
     ]
@@ -403,15 +320,3 @@ def _in_the_limit(
     few = (units < MIN_UNITS) & ~jnp.isnan(value)
     lower = jnp.where(few, metric.range[0], jnp.clip(value - half, *metric.range))
     return lower, jnp.where(few, metric.range[1], jnp.clip(value + half, *metric.range))
-
-
-def promise(found: Intervals, alpha: float, scope: str) -> str:
-    """What bounds promise at a level and for a scope, in one sentence."""
-    kind = "asymptotically" if found.asymptotic else "for every sample size"
-    text = (
-        f"{100 * (1 - alpha):g}% coverage {kind} ({found.method}), {scope}; "
-        f"independent units: {found.units}"
-    )
-    if found.thresholds:
-        text += f"; thresholds: {found.thresholds}"
-    return text + (f"; this assumes that {found.assumes}" if found.assumes else "")

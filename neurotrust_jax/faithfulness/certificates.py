@@ -15,9 +15,10 @@ from .._runtime.validation import check_share
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
 from ..probing.probe import Probe
-from .bounds import Intervals, Level, intervals_at, promise
+from .bounds import Level, intervals_at
 from .known_beforehand import LargestUnit
 from .methods import IntervalMethod
+from .result import Intervals, promise
 
 __all__ = ["LOWER_SHARE", "Certificate", "certificate_from", "certificate_levels", "certify"]
 

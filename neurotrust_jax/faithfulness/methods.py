@@ -116,6 +116,15 @@ class IntervalMethod:
         known = [x for x in found if x is not None]
         return known if len(known) == len(found) else None
 
+    def fits_per_pair(self, metric: Metric, probe: Probe) -> bool:
+        """Whether ``largest_unit="pair"`` has a meaning for it, on this metric and probe.
+
+        The samples that count for a pair are those at the threshold in use, so a method for every
+        threshold does not count them.
+        """
+        rule = None if self.every_threshold else self.rule(metric)
+        return rule is not None and not rule.paired and probe.groups is not None
+
     def applies(self, metric: Metric, probe: Probe, range_known: bool = False) -> bool:
         """Whether it gives intervals of this metric on this probe.
 

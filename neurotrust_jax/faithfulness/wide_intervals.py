@@ -16,14 +16,20 @@ from ..metrics.scores import at_concept, winner
 from ..metrics.table import get_metric
 from ..probing.active_rows import list_active
 from ..probing.probe import Probe
-from .bounds import Intervals, Level, intervals_at
+from .bounds import Level, intervals_at
 from .known_beforehand import largest_weight
+from .result import Intervals
 
 __all__ = ["LabelIntervals", "label_intervals"]
 
 WIDE = 0.8  # share of the metric's range
 FEW = 10  # units in which neuron and concept meet
 LARGE = 4  # times the mean size of a group
+FROM_DATA = (
+    "the thresholds come from the same data, so the bound must hold for every threshold: set some "
+    "samples aside (split_thresholds, --split), or give thresholds="
+)
+FIXED = "the bound holds for every threshold, but these are fixed: leave method= out"
 
 
 @short_repr
@@ -48,8 +54,8 @@ class LabelIntervals:
     guarantee : str
         What it promises, and what it assumes.
     pair_lower, pair_upper : numpy.ndarray [U]
-        The interval by betting of ``largest_unit="pair"``; NaN where there are no groups, or the
-        interval that was given is not by betting.
+        The interval of ``largest_unit="pair"`` by the same method; NaN where there are no groups,
+        the metric counts pairs of samples, or the method holds in the limit or for every threshold.
     pair_guarantee : str
         What it promises; empty where there is none.
     asymptotic_lower, asymptotic_upper : numpy.ndarray [U]
@@ -86,8 +92,8 @@ def label_intervals(
 
     A guarantee for every sample size has to allow for the largest unit that there can be. Where
     units are of very unequal sizes it may say next to nothing, while an interval that assumes more
-    is narrow. So three are given at the same level: the one at hand; by betting, on the assumption
-    that no group has more samples that count for a pair than the most seen; and the asymptotic one.
+    is narrow. So three are given at the same level: the one at hand; that on the assumption that no
+    group has more samples that count for a pair than the most seen; and the asymptotic one.
 
     Parameters
     ----------
@@ -136,9 +142,9 @@ def label_intervals(
     if asymptotic is None:
         (asymptotic,) = at_level("asymptotic", None, None)
     pair_bounds, pair_guarantee = [np.full(len(label), np.nan)] * 2, ""
-    if found.method == "betting" and probe.groups is not None:
+    if found.interval_method.fits_per_pair(metric, probe):
         own = jnp.maximum(label, 0)
-        (pair,) = at_level("betting", activation_range, "pair", concept=own)
+        (pair,) = at_level(found.interval_method, activation_range, "pair", concept=own)
         pair_bounds = [
             np.where(np.asarray(label) < 0, np.nan, np.asarray(x)[:, 0])
             for x in (pair.lower, pair.upper)
@@ -203,11 +209,8 @@ def _reasons(
     for u in range(len(label)):
         if not wide[u]:
             reasons.append("")
-        elif found.method == "dkw":
-            reasons.append(
-                "the thresholds come from the same data, so the bound must hold for every "
-                "threshold: set some samples aside (split_thresholds, --split), or give thresholds="
-            )
+        elif found.interval_method.every_threshold:
+            reasons.append(FIXED if probe.thresholds_fixed else FROM_DATA)
         elif together[u] < FEW:
             reasons.append(
                 f"the concept {meets} in {together[u]} {units}, too few: probe more samples in "

@@ -13,8 +13,9 @@ import numpy as np
 from jax import Array
 
 from .._runtime.short_repr import short_repr
-from ..faithfulness.bounds import Intervals, intervals_at
+from ..faithfulness.bounds import intervals_at
 from ..faithfulness.certificates import certificate_levels
+from ..faithfulness.result import Intervals
 from ..metrics.table import Metric
 from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap

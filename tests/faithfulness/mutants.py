@@ -19,6 +19,7 @@ FEW_GROUPS = "test_betting.py::test_pairs_with_trials_in_few_groups_keep_every_o
 LEADING_ONLY = "test_betting.py::test_leading_concepts_get_the_narrower_limits"
 PER_PAIR = "test_betting.py::test_a_bound_for_each_pair_is_that_of_its_own_groups"
 TOGETHER = "test_betting.py::test_a_wide_interval_counts_the_units_of_neuron_and_concept"
+WHICH = "test_betting.py::test_which_methods_have_an_interval_per_pair"
 WIDE = "test_betting.py::test_a_wide_interval_says_why"
 EACH_SIDE = "test_bounds.py::test_each_side_takes_the_hits_that_widen_it -k chernoff"
 THREE_PARTS = "test_bounds.py::test_uniform_limits_are_made_of_three_parts_at_a_third_of_delta"
@@ -118,6 +119,8 @@ MUTANTS = [
         ("_dkw", "EXACT if independent else BETTING", "PartBound(hoeffding)", THREE_PARTS),
         ("assumptions", "probe.groups is None", "probe.groups is not None",
          "test_bounds.py -k 'what_is_assumed'"),
+        ("IntervalMethod.fits_per_pair", "not rule.paired", "True", WHICH),
+        ("IntervalMethod.fits_per_pair", "self.every_threshold", "False", WHICH),
         ("_thresholds_from_data", 'metric.neuron_view == "binary"',
          'metric.neuron_view != "binary"', "test_bounds.py::test_auto_takes_what_is_valid"),
     ),
@@ -128,6 +131,9 @@ MUTANTS = [
         ("_asymptotic_bounds", 'share / 2 if bound == "both" else share', "share",
          "test_bounds.py::test_asymptotic_interval_is_value_and_standard_error"),
         ("intervals_at", '"" if known else largest', "largest", "test_bounds.py -k largest_group"),
+    ),
+    *of(
+        "faithfulness/result.py",
         ("Intervals.finite_sample", "not self.asymptotic and not self.assumes",
          "not self.asymptotic", "test_bounds.py -k largest_group"),
     ),

@@ -11,6 +11,7 @@ from builders import GROUPS, small_probe
 import neurotrust_jax as nt
 from neurotrust_jax.faithfulness import betting, finite_sample
 from neurotrust_jax.faithfulness.concentration import RatioData, bernstein, chernoff
+from neurotrust_jax.faithfulness.methods import METHODS
 
 TAIL = 0.05
 DATASETS = 4000
@@ -330,3 +331,33 @@ def test_a_wide_interval_counts_the_units_of_neuron_and_concept(metric, grouped,
     found = nt.intervals(p, metric, alpha=1e-9)
     (seen,) = nt.label_intervals(p, metric, found).why_wide
     assert seen.startswith(why)
+
+
+def test_the_interval_per_pair_is_by_the_method_at_hand():
+    p = small_probe(groups=GROUPS)
+    seen = nt.label_intervals(p, "iou", nt.intervals(p, "iou", method="chernoff"))
+    pair = nt.intervals(p, "iou", method="chernoff", largest_unit="pair")
+    own = np.arange(3), seen.label[:3]
+    np.testing.assert_allclose(seen.pair_lower[:3], pair.lower[own], atol=1e-6)
+    np.testing.assert_allclose(seen.pair_upper[:3], pair.upper[own], atol=1e-6)
+    assert seen.pair_guarantee == pair.guarantee
+    assert np.isnan([seen.pair_lower[3], seen.pair_upper[3]]).all()  # a dead neuron
+
+
+@pytest.mark.parametrize(
+    ("method", "metric", "grouped", "fits"),
+    [("betting", "iou", True, True), ("betting", "iou", False, False),
+     ("chernoff", "auroc", True, False), ("dkw", "iou", True, False),
+     ("asymptotic", "iou", True, False)],
+)  # fmt: skip
+def test_which_methods_have_an_interval_per_pair(method, metric, grouped, fits):
+    p = small_probe(groups=GROUPS if grouped else None)
+    assert METHODS[method].fits_per_pair(nt.METRICS[metric], p) == fits
+
+
+def test_a_method_for_every_threshold_is_not_needed_where_thresholds_are_fixed():
+    p = small_probe(groups=GROUPS)
+    seen = nt.label_intervals(p, "iou", nt.intervals(p, "iou", alpha=1e-6, method="dkw"))
+    assert "every threshold, but these are fixed: leave method= out" in seen.why_wide[0]
+    assert np.isnan(seen.pair_lower).all()
+    assert not seen.pair_guarantee

@@ -451,7 +451,9 @@ def test_every_kind_of_metric_has_intervals():
 
 @pytest.mark.slow
 def test_auto_takes_what_is_valid():
-    assert nt.intervals(small_probe(), "iou").method == "exact"
+    found = nt.intervals(small_probe(), "iou")
+    assert found.method == "exact"
+    assert repr(found) == f"Intervals of 4 neurons x 5 concepts by iou: {found.guarantee}"
     assert nt.intervals(small_probe(groups=GROUPS), "iou").method == "betting"
     assert nt.intervals(small_probe(weights=WEIGHTS), "iou").method == "betting"
     quantile = small_probe(thresholds=None, top_fraction=0.1)
