@@ -16,7 +16,7 @@ from .probe import Probe
 from .sparse_columns import SparseColumns, by_column
 from .thresholds import from_the_top, threshold_at
 
-__all__ = ["activation_ranges", "range_edges"]
+__all__ = ["activation_ranges", "check_whole", "range_edges"]
 
 DTYPE = np.float16  # the smallest float of NumPy and JAX; a range holds 0 and 1 alone
 
@@ -139,13 +139,18 @@ def activation_ranges(probe: Probe, num_ranges: int, *, edges: Any = None) -> Pr
     )
 
 
-def _check(probe: Probe, num_ranges: int) -> int:
-    count = check_count(num_ranges, "num_ranges", 2)
+def check_whole(probe: Probe) -> None:
+    """Refuse a probe that holds ranges already."""
     if probe.num_ranges > 1:
         raise ValueError(
-            f"the probe's neurons are {probe.num_ranges} ranges each already; cut the probe that "
+            f"the probe's neurons are {probe.num_ranges} ranges each already; take the probe that "
             "they were made from"
         )
+
+
+def _check(probe: Probe, num_ranges: int) -> int:
+    count = check_count(num_ranges, "num_ranges", 2)
+    check_whole(probe)
     if isinstance(probe.thresholds, jax.core.Tracer):
         raise ValueError(
             f"num_ranges={count} looks at the activations, which can not be done under jit; cut "

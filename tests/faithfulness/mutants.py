@@ -111,8 +111,15 @@ MUTANTS = [
         ("_dkw", "EXACT if independent else BETTING", "PartBound(hoeffding)", THREE_PARTS),
         ("assumptions", "probe.groups is None", "probe.groups is not None",
          "test_bounds.py -k 'what_is_assumed'"),
-        ("_thresholds_from_data", 'metric.neuron_view == "binary"',
+        ("reads_thresholds", 'metric.neuron_view == "binary"',
          'metric.neuron_view != "binary"', "test_bounds.py::test_auto_takes_what_is_valid"),
+        ("reads_thresholds", "probe.num_ranges > 1", "False",
+         "test_range_cuts.py::test_bounds_of_ranges_cut_on_the_same_samples_are_asymptotic"
+         "_and_say_why"),
+        ("IntervalMethod.applies", "self.every_threshold and cuts_from_data(probe)", "False",
+         "test_range_cuts.py::test_dkw_is_refused_for_two_cuts_of_the_same_samples_alone -k iou"),
+        ("cuts_from_data", "not probe.thresholds_fixed", "True",
+         "test_range_cuts.py::test_dkw_is_refused_for_two_cuts_of_the_same_samples_alone -k iou"),
     ),
     *of(
         "faithfulness/bounds.py",

@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 import neurotrust_jax as nt
 from neurotrust_jax.metrics.scores import Reason, undefined_reason
 from neurotrust_jax.probing import activation_ranges, range_edges
+from neurotrust_jax.probing.construction import rows_aside
 from neurotrust_jax.probing.sparse_columns import SparseColumns
 
 
@@ -170,7 +171,28 @@ def test_wrong_ranges_are_refused(wrong, message):
 def test_ranges_of_ranges_and_ranges_under_jit_are_refused():
     p = tied_probe(thresholds=0.25)
     for function in (activation_ranges, range_edges):
-        with pytest.raises(ValueError, match="neurons are 2 ranges each already; cut the probe"):
+        with pytest.raises(ValueError, match="neurons are 2 ranges each already; take the probe"):
             function(activation_ranges(p, 2), 2)
         with pytest.raises(ValueError, match=r"num_ranges=2 looks at .* under jit"):
             jax.jit(lambda p, function=function: function(p, 2))(p)
+
+
+@pytest.mark.parametrize("top_of_active", [None, 0.5])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_split_takes_thresholds_and_cuts_from_the_same_part(sparse, top_of_active):
+    p = tied_probe(sparse=sparse, groups=np.arange(160) // 2)
+    options = {"top_fraction": 0.3, "top_of_active": top_of_active, "split": 0.4}
+    whole = nt.split_thresholds(jax.random.key(0), p, **options)
+    cut = nt.split_thresholds(jax.random.key(0), p, ranges=2, **options)
+    in_part, _ = rows_aside(jax.random.key(0), p, 0.4)
+    part = replace(p.take(np.flatnonzero(in_part)), thresholds=whole.thresholds)
+    expected = activation_ranges(whole, 2, edges=range_edges(part, 2))
+    np.testing.assert_array_equal(cut.active, expected.active)
+    assert (
+        cut.threshold_source == f"2 ranges, cut on other samples, above: {whole.threshold_source}"
+    )
+    assert cut.thresholds_fixed
+    with pytest.raises(ValueError, match="neurons are 2 ranges each already; take the probe"):
+        nt.split_thresholds(jax.random.key(0), cut)
+    with pytest.raises(ValueError, match="ranges must be a whole number of at least 2, got 1"):
+        nt.split_thresholds(jax.random.key(0), p, ranges=1)
