@@ -182,12 +182,13 @@ class NeuronAudit:
         yield f"{self.level} set", self._set()
         if not np.isnan(self.p_value):
             yield "chance", f"p = {self.p_value:.2g}, q = {self.q_value:.2g} over the layer"
-        yield (
-            "fit",
-            self.fit
-            or f"the label is on {self.label_hits} of the {self.top_units} {self.unit_name} that "
-            "activate it most",
-        )
+        if self.top_units:
+            yield (
+                "fit",
+                self.fit
+                or f"the label is on {self.label_hits} of the {self.top_units} {self.unit_name} "
+                "that activate it most",
+            )
         yield "label present on", f"{self.positives:,} {self.unit_name}"
         yield "active on", f"{self.active_rate:.1%} of the samples"
 

@@ -207,6 +207,7 @@ def _head(audit: Audit) -> dict[str, Any]:
         "samples": f"{audit.num_samples:,}",
         "concepts": f"{len(audit.concept_names):,}",
         "total": total,
+        "noun": audit.neuron_noun,
         "counts": [
             {**_verdict(v), "count": n, "share": 100 * n / max(total, 1)}
             for v, n in audit.verdict_counts.items()

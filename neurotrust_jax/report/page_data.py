@@ -35,6 +35,7 @@ def layer_table(audit: Audit) -> dict[str, Any]:
         "concepts": [visible(x) for x in audit.concept_names],
         "positives": _numbers(audit.positives),
         "shares": list(audit.fit.shares),
+        "ranges": audit.num_ranges,
         "neurons": [visible(x) for x in audit.neuron_names],
         "label": _numbers(audit.label),
         "similarity": _numbers(audit.similarity),

@@ -52,6 +52,11 @@ MUTANTS = [
         ("threshold_at", "values[last + 1]", "values[last]", "test_fit.py -k leave"),
     ),
     *of(
+        "probing/construction.py",
+        ("split_thresholds", "replace(part, thresholds=found.thresholds)", "part",
+         "test_ranges.py::test_a_split_takes_thresholds_and_cuts_from_the_same_part"),
+    ),
+    *of(
         "probing/ranges.py",
         ("range_edges", "np.clip(edges, -largest, largest)", "edges",
          "test_ranges.py::test_awkward_neurons_get_empty_ranges_and_finite_edges"),
