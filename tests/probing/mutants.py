@@ -52,9 +52,9 @@ MUTANTS = [
         ("threshold_at", "values[last + 1]", "values[last]", "test_fit.py -k leave"),
     ),
     *of(
-        "probing/construction.py",
-        ("split_thresholds", "replace(part, thresholds=found.thresholds)", "part",
-         "test_ranges.py::test_a_split_takes_thresholds_and_cuts_from_the_same_part"),
+        "probing/checkpoints.py",
+        ("checkpoint_for", "probe.thresholds_fixed", "True",
+         "test_ranges.py -k what_is_done_for_fixed_cuts"),
     ),
     *of(
         "probing/ranges.py",
@@ -91,6 +91,8 @@ MUTANTS = [
     ),
     *of(
         "probing/construction.py",
+        ("split_thresholds", "replace(part, thresholds=found.thresholds)", "part",
+         "test_ranges.py::test_a_split_takes_thresholds_and_cuts_from_the_same_part"),
         ("enough_units", "units >= min_positives", "units > min_positives",
          "test_vocabulary.py::test_at_the_bound_a_concept_is_judged"),
         ("split_thresholds", "probe.top_fraction or DEFAULT_TOP_FRACTION", "DEFAULT_TOP_FRACTION",

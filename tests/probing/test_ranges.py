@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 import neurotrust_jax as nt
 from neurotrust_jax.metrics.scores import Reason, undefined_reason
 from neurotrust_jax.probing import activation_ranges, range_edges
+from neurotrust_jax.probing.checkpoints import checkpoint_for
 from neurotrust_jax.probing.construction import rows_aside
 from neurotrust_jax.probing.sparse_columns import SparseColumns
 
@@ -175,6 +176,22 @@ def test_ranges_of_ranges_and_ranges_under_jit_are_refused():
             function(activation_ranges(p, 2), 2)
         with pytest.raises(ValueError, match=r"num_ranges=2 looks at .* under jit"):
             jax.jit(lambda p, function=function: function(p, 2))(p)
+
+
+def test_what_is_done_for_fixed_cuts_is_not_taken_for_cuts_of_the_same_samples(tmp_path):
+    """Both have the same arrays, but other methods of intervals fit them."""
+    p = tied_probe(thresholds=0.25)
+    same = activation_ranges(p, 2)
+    fixed = activation_ranges(p, 2, edges=range_edges(p, 2))
+    np.testing.assert_array_equal(same.activations, fixed.activations)
+    key = jax.random.key(0)
+    others = [
+        fixed, replace(same, thresholds_fixed=True), replace(same, num_ranges=1),
+        replace(same, threshold_source="given"),
+    ]  # fmt: skip
+    folders = [checkpoint_for(tmp_path, key, x, "iou").folder for x in (same, same, *others)]
+    assert folders[0] == folders[1]
+    assert len(set(folders)) == 5
 
 
 @pytest.mark.parametrize("top_of_active", [None, 0.5])
