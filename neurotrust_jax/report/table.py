@@ -78,10 +78,15 @@ def summary(audit: Audit) -> str:
             f"Fit: the label of {audit.fit.poor.sum():,} {noun} is missing from most of the "
             f"{audit.unit_name} that activate them most."
         )
+    sure = f"{sure_width:.2f} with the guarantee for every sample size{assumed}"
+    if bounds.asymptotic:
+        sure = "and no interval holds for every sample size"
+        if audit.num_ranges > 1:
+            sure += ", unless the cuts of the ranges come from samples set aside"
     lines.append(
         f"Faithfulness: the median label's {audit.metric} is {naive:.2f} as measured, {fair:.2f} "
         f"corrected for its having been chosen. Its {level} interval is {width:.2f} wide "
-        f"(asymptotic), {sure_width:.2f} with the guarantee for every sample size{assumed}."
+        f"(asymptotic), {sure}."
     )
     if audit.left_out:
         lines.append(f"Vocabulary: {audit.left_out_text()}")

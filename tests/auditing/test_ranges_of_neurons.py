@@ -10,6 +10,7 @@ import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.auditing import blocks
 from neurotrust_jax.probing import activation_ranges
+from neurotrust_jax.report.page_data import detail_blocks
 
 KEY = jax.random.key(0)
 OPTIONS = {"num_replicates": 60, "num_permutations": 39, "num_splits": 4}
@@ -69,6 +70,12 @@ def test_what_is_shown_speaks_of_ranges(cut, tmp_path):
     summary = cut.summary()
     assert "of 6 ranges of neurons a fresh probing set" in summary
     assert "ranges, cut on these samples, above: given, > threshold" in summary
+    assert "(asymptotic), and no interval holds for every sample size, unless the cuts" in summary
+    assert "for every sample size" not in repr(cut.neuron(0))
+    assert np.isnan(cut.neuron(0).sure_interval).all()
+    assert np.isnan(cut.neuron(0).contenders[0].sure_interval).all()
+    (details,) = detail_blocks(cut, None)
+    assert details["sureLower"] == [None] * 6
     assert " neurons " not in summary.replace("ranges of neurons", "")
     assert report.neuron_table(cut).title.plain == "block: 6 of 6 ranges of neurons, best first"
     assert cut.columns()["unit"][:2] == ["a range 1/2", "a range 2/2"]
@@ -76,6 +83,7 @@ def test_what_is_shown_speaks_of_ranges(cut, tmp_path):
     assert "activate it most" not in repr(cut.neuron("a range 2/2"))
     page = report.write_page(cut, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "6 ranges of neurons, 4 concepts, iou" in page
+    assert "<b>Interval for every sample size</b>: none." in page
     same_fields(report.read_audit(report.write_audit(cut, tmp_path / "audit.json")), cut)
 
 
