@@ -455,7 +455,7 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         null=PermutationTest(one, one, one, one > 0.5, one, one, one, 99, 50, 0.1, "iou"),
         verdict=np.arange(num_neurons) % 5, verdict_reason=("one of 2",) * num_neurons,
         active_rate=one, positives=np.arange(num_concepts), judged=np.arange(num_concepts) > 0,
-        min_positives=1, left_out=(LeftOut("concept 0", 0), LeftOut("gone", 0)),
+        min_positives=1, left_out=(LeftOut("concept 0", 0), LeftOut("gone", 0)), num_ranges=1,
     )  # fmt: skip
 
 

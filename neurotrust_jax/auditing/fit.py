@@ -87,7 +87,8 @@ def label_fit(
     ----------
     probe : Probe
         Where concepts are probabilities, their presence says little about the fit of a label. Then
-        no sampling unit is checked, and only ``label_above`` is given.
+        no sampling unit is checked, and only ``label_above`` is given. Where neurons are ranges of
+        activation, no sample of a range activates it more than another, and nothing is checked.
     metric : str or Metric
     label : array [U] of int, optional
         Labels to check, -1 for none. Default: the most similar concepts.
@@ -127,7 +128,7 @@ def label_fit(
     top_hits = np.take_along_axis(hits, top_concept[:, None], axis=1)[:, 0]
     own = np.take_along_axis(hits, np.maximum(label, 0)[:, None], axis=1)[:, 0]
     above = np.full((probe.num_neurons, len(SHARES)), -1)
-    if metric.neuron_view == "binary":
+    if metric.neuron_view == "binary" and enough.any():
         for k, thresholds in enumerate(raised):
             above_them = replace(probe, thresholds=jax.device_put(thresholds))
             found = np.asarray(winner(similarity(above_them, metric)))
@@ -164,7 +165,9 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     units = np.zeros(probe.num_neurons, int)
     enough = np.zeros((probe.num_neurons, len(SHARES)), bool)
     raised = np.tile(np.asarray(probe.thresholds), (len(SHARES), 1))
-    for u, (values, rows) in enumerate(from_the_top(probe)):
+    # no sample of a range of activation is more active than another
+    ordered = from_the_top(probe) if probe.num_ranges == 1 else ()
+    for u, (values, rows) in enumerate(ordered):
         # the most active sample of each unit, as its place in the order of activation
         first = np.arange(len(rows))
         if groups is not None:

@@ -21,6 +21,7 @@ from ..metrics.metric import Metric
 from ..metrics.table import get_metric
 from ..probing.construction import rare_concepts
 from ..probing.probe import Probe
+from ..probing.ranges import activation_ranges
 from ..resampling.halves import draw_parts
 from ..resampling.replication import deals_for, probability_of
 from ..resampling.selection import WinnersCurse
@@ -35,6 +36,7 @@ from .given_columns import on_given_columns
 from .hierarchy import lineages
 from .judging import judge_layer
 from .prepared import judge_concepts
+from .ranges import check_ranges
 from .result import Audit, Leading
 
 __all__ = ["audit"]
@@ -61,6 +63,7 @@ def audit(
     strata: Any = None,
     hierarchy: Any = None,
     min_positives: int = DEFAULT_MIN_POSITIVES,
+    ranges: int | None = None,
     layer: str = "",
     memory_limit: float | None = None,
     mesh: Mesh | None = None,
@@ -111,6 +114,13 @@ def audit(
         0 judges all. Where concepts are probabilities and the metric reads their values, as
         ``correlation`` does, all concepts are judged, since a probability may never reach the
         threshold of presence.
+    ranges : int, optional
+        Audit this number of ranges of each neuron's activation instead of the neuron, at least 2,
+        to tell apart what it means at its top and what just above its threshold, see
+        :func:`neurotrust_jax.probing.activation_ranges`. Only for metrics of active samples, such
+        as ``iou``. Cuts of the same samples have asymptotic intervals, and no label is certified;
+        :func:`split_thresholds` with ``ranges`` takes them from a part set aside, and its probe is
+        audited as it is.
     layer : str
         Name of the layer.
     memory_limit : float, optional
@@ -134,8 +144,8 @@ def audit(
     Raises
     ------
     ValueError
-        If an option is out of its range, or ``min_positives`` leaves no concept, before any work
-        starts.
+        If an option is out of its range, ``min_positives`` leaves no concept, or the metric does
+        not fit ``ranges``, before any work starts.
 
     Examples
     --------
@@ -151,6 +161,9 @@ def audit(
     """
     metric = get_metric(metric)
     _check_options(alpha, num_replicates, num_permutations, num_splits, scheme, min_positives)
+    if ranges is not None:
+        check_ranges(ranges, metric, activation_range)
+        probe = activation_ranges(probe, ranges)
     concepts = judge_concepts(probe, metric, min_positives, hierarchy)
     judged = concepts.probe
     roots = None if concepts.hierarchy is None else _roots(judged, concepts.hierarchy)
@@ -201,6 +214,7 @@ def audit(
         judged=concepts.mask,
         min_positives=int(min_positives),
         left_out=rare_concepts(concepts.given, concepts.mask),
+        num_ranges=judged.num_ranges,
         **{name: record[name] for name in OF_RECORD},
         **replication,
         **verdicts._asdict(),

@@ -154,6 +154,9 @@ class Audit:
     left_out : tuple of LeftOut
         Names of the concepts that are not judged with their numbers of sampling units, the most
         common first. Concepts that :func:`make_probe` left out are among them; they have no column.
+    num_ranges : int
+        Into how many ranges of activation each neuron was cut, so that a neuron here is one of
+        them, see :func:`neurotrust_jax.probing.activation_ranges`; 1 where neurons are whole.
 
     Examples
     --------
@@ -213,6 +216,7 @@ class Audit:
     judged: np.ndarray
     min_positives: int = field(metadata=STATIC)
     left_out: tuple[LeftOut, ...] = field(metadata=STATIC)
+    num_ranges: int = field(metadata=STATIC)
 
     @property
     def lower(self) -> np.ndarray:
@@ -240,6 +244,11 @@ class Audit:
         return "samples" if self.num_units == self.num_samples else "groups"
 
     @property
+    def neuron_noun(self) -> str:
+        """What has a label, in the plural: neurons, or ranges of their activation."""
+        return "neurons" if self.num_ranges == 1 else "ranges of neurons"
+
+    @property
     def num_judged(self) -> int:
         """Number of concepts that were judged."""
         return int(self.judged.sum())
@@ -260,8 +269,8 @@ class Audit:
         """What was audited, in a line."""
         layer = f"layer {visible(self.layer[:60])}, " if self.layer else ""
         return (
-            f"{layer}{len(self.label):,} neurons x {len(self.concept_names):,} concepts by "
-            f"{self.metric}"
+            f"{layer}{len(self.label):,} {self.neuron_noun} x {len(self.concept_names):,} concepts "
+            f"by {self.metric}"
         )
 
     def _in_short(self) -> str:

@@ -83,6 +83,14 @@ TopOfActive = Annotated[
         "this most active share counts.",
     ),
 ]
+Ranges = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Label this number of ranges of each neuron's activation, from the top to just above "
+        "the threshold, instead of the neuron.",
+    ),
+]
 Distributed = Annotated[
     bool,
     typer.Option(
@@ -110,6 +118,7 @@ def audit_command(
     thresholds: Thresholds = None,
     top_fraction: TopFraction = None,
     top_of_active: TopOfActive = None,
+    ranges: Ranges = None,
     split: Split = None,
     metric: Metric = "iou",
     activation_range: ActivationRange = None,
@@ -145,7 +154,7 @@ def audit_command(
         metric=metric, alpha=alpha, num_replicates=num_replicates,
         num_permutations=num_permutations, activation_range=activation_range,
         largest_unit=largest_unit, min_positives=min_positives, top_fraction=top_fraction,
-        top_of_active=top_of_active, split=split, pool=pool,
+        top_of_active=top_of_active, ranges=ranges, split=split, pool=pool,
         channel_axis=channel_axis, seed=seed,
     )  # fmt: skip
     try:

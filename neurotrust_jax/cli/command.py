@@ -24,8 +24,8 @@ GROUPS = {
     **dict.fromkeys(
         (
             "activation_range", "alpha", "first_neuron", "largest_unit", "metric", "min_positives",
-            "num_permutations", "num_replicates", "other_metric", "seed", "split", "thresholds",
-            "top_fraction", "top_of_active",
+            "num_permutations", "num_replicates", "other_metric", "ranges", "seed", "split",
+            "thresholds", "top_fraction", "top_of_active",
         ),
         STATISTICS,
     ),

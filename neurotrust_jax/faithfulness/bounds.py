@@ -71,10 +71,11 @@ def intervals(
         1990) for all thresholds at once. In the limit: ``"asymptotic"`` (infinitesimal jackknife,
         with Student's quantile for the effective units of each pair; the whole range where these
         are fewer than three). ``"auto"``: dkw where a metric of active samples meets thresholds
-        from the same data, else exact, else betting, else (AUROC) chernoff, else asymptotic, for
-        metrics without other bounds. Betting reads the units one by one for the eight most similar
-        concepts of each neuron, where at most 2,048 units count, and only their mean squares for
-        the others, whose bounds are somewhat wider; both hold at the same error.
+        from the same data (asymptotic for the two cuts of a range of activation), else exact, else
+        betting, else (AUROC) chernoff, else asymptotic, for metrics without other bounds. Betting
+        reads the units one by one for the eight most similar concepts of each neuron, where at most
+        2,048 units count, and only their mean squares for the others, whose bounds are somewhat
+        wider; both hold at the same error.
     simultaneous : {"none", "concepts", "all"}
         Divide alpha by the number of concepts, or of pairs (Bonferroni).
     activation_range : pair of float or array [U], optional

@@ -30,7 +30,9 @@ __all__ = [
     "PartBound",
     "assumptions",
     "check_bounds",
+    "cuts_from_data",
     "independent_units",
+    "reads_thresholds",
     "resolve",
     "threshold_source",
 ]
@@ -132,6 +134,8 @@ class IntervalMethod:
         """
         if self.asymptotic:
             return True
+        if self.every_threshold and cuts_from_data(probe):
+            return False  # the uniform bound is over one threshold, a range has two
         rule = self.rule(metric)
         if rule is None or (rule.needs_range and not range_known):
             return False
@@ -207,6 +211,7 @@ METHODS: Mapping[str, IntervalMethod] = MappingProxyType({x.name: x for x in _TA
 """Every built-in method by its name."""
 
 AUTO = "auto"
+TWO_CUTS = "no bound for every threshold at once holds for the two cuts of a range of these samples"
 
 
 def resolve(
@@ -221,12 +226,17 @@ def resolve(
         return next(x for x in fit if x.takes_any_threshold or not data_driven)
     chosen = METHODS[method] if isinstance(method, str) else method
     if not chosen.applies(metric, probe, range_known):
-        _refuse(chosen, metric, range_known, fit)
+        _refuse(chosen, probe, metric, range_known, fit)
     if data_driven and not chosen.takes_any_threshold:
+        remedy = (
+            "split_thresholds(..., ranges=...)"
+            if cuts_from_data(probe)
+            else ("split_thresholds, or method='dkw'")
+        )
         warnings.warn(
             f"method {chosen.name!r} takes the thresholds as fixed, but they come from the same "
             f"data ({probe.threshold_source}): misses may be more frequent than alpha; use "
-            "split_thresholds, or method='dkw'",
+            f"{remedy}",
             CoverageWarning,
             stacklevel=4,
         )
@@ -234,10 +244,16 @@ def resolve(
 
 
 def _refuse(
-    method: IntervalMethod, metric: Metric, range_known: bool, fit: list[IntervalMethod]
+    method: IntervalMethod,
+    probe: Probe,
+    metric: Metric,
+    range_known: bool,
+    fit: list[IntervalMethod],
 ) -> None:
     rule, why = metric.interval_rule, method.misfit
-    if rule is not None and rule.needs_range and not range_known:
+    if method.every_threshold and cuts_from_data(probe):
+        why = f"{TWO_CUTS}, so take them from others by split_thresholds(..., ranges=...)"
+    elif rule is not None and rule.needs_range and not range_known:
         why = "bounds for every sample size need activation_range=(low, high)"
     raise ValueError(
         f"method {method.name!r} does not fit {metric.name!r} on this probe: "
@@ -276,18 +292,29 @@ def assumptions(
     return " and ".join(clauses)
 
 
+def cuts_from_data(probe: Probe) -> bool:
+    """Whether neurons are ranges of activation whose cuts come from the same samples."""
+    return probe.num_ranges > 1 and not probe.thresholds_fixed
+
+
+def reads_thresholds(probe: Probe, metric: Metric) -> bool:
+    """Whether thresholds decide on the similarity; those of ranges do for every metric."""
+    return metric.neuron_view == "binary" or probe.num_ranges > 1
+
+
 def _thresholds_from_data(probe: Probe, metric: Metric) -> bool:
-    return metric.neuron_view == "binary" and not probe.thresholds_fixed
+    return reads_thresholds(probe, metric) and not probe.thresholds_fixed
 
 
 def threshold_source(probe: Probe, metric: Metric, method: IntervalMethod) -> str:
     """How the neurons' thresholds enter, in words; empty where the metric has none."""
-    if metric.neuron_view != "binary":
+    if not reads_thresholds(probe, metric):
         return ""
-    if method.every_threshold:
+    if method.every_threshold and probe.num_ranges == 1:
         return "any (all at once)"
     if method.asymptotic:
-        return f"those in use ({probe.threshold_source})"
+        why = f", where {TWO_CUTS}" if cuts_from_data(probe) else ""
+        return f"those in use ({probe.threshold_source}{why})"
     flaw = "" if probe.thresholds_fixed else ", NOT VALID: they come from the same data"
     return f"taken as fixed beforehand ({probe.threshold_source}{flaw})"
 

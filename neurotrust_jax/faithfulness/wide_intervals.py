@@ -78,6 +78,11 @@ class LabelIntervals:
     asymptotic_guarantee: str
     why_wide: tuple[str, ...]
 
+    @property
+    def asymptotic(self) -> bool:
+        """Whether the interval that was given is the asymptotic one."""
+        return self.guarantee == self.asymptotic_guarantee
+
 
 def label_intervals(
     probe: Probe,

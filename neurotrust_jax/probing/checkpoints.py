@@ -24,6 +24,10 @@ def checkpoint_for(
         return Checkpoint(None)
     # names decide on no number
     data = jax.tree.leaves(replace(probe, concept_names=(), neuron_names=(), left_out=()))
-    rule = probe.inclusive, probe.concept_threshold
+    # where thresholds come from decides on the method of the intervals, and on what they say
+    rule = (
+        probe.inclusive, probe.concept_threshold, probe.threshold_source, probe.thresholds_fixed,
+        probe.num_ranges,
+    )  # fmt: skip
     versions = [version(name) for name in ("neurotrust-jax", "jaxlib")]
     return Checkpoint(checkpoint, key, *data, rule, *options, versions)

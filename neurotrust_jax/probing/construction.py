@@ -21,6 +21,7 @@ from .inputs import (
     column_names,
 )
 from .probe import LeftOut, Probe, compute_dtype
+from .ranges import activation_ranges, check_whole, range_edges
 from .sparse_columns import SparseColumns
 from .thresholds import (
     DEFAULT_SPLIT,
@@ -249,6 +250,7 @@ def split_thresholds(
     *,
     top_fraction: float | None = None,
     top_of_active: float | None = None,
+    ranges: int | None = None,
     split: float = DEFAULT_SPLIT,
 ) -> Probe:
     """Set the thresholds on a random part of the probing set and keep the rest for probing.
@@ -266,6 +268,10 @@ def split_thresholds(
         where its thresholds were given.
     top_of_active : float in (0, 1], optional
         See :func:`make_probe`; of the part set aside.
+    ranges : int, optional
+        Cut each neuron into this number of ranges of its activation, at least 2, see
+        :func:`neurotrust_jax.probing.activation_ranges`; the cuts are quantiles of the part set
+        aside, too.
     split : float in (0, 1)
         Share of the sampling units (groups where given, else samples) that is set aside.
 
@@ -277,7 +283,8 @@ def split_thresholds(
     Raises
     ------
     ValueError
-        If a share is out of range, or either part is empty or of weight zero.
+        If a share or the number of ranges is out of range, either part is empty or of weight zero,
+        or the probe holds ranges already.
 
     Examples
     --------
@@ -294,6 +301,9 @@ def split_thresholds(
     check_top(top_fraction, "top_fraction")
     if top_of_active is not None:
         check_top(top_of_active, "top_of_active")
+    check_whole(probe)
+    if ranges is not None:
+        check_count(ranges, "ranges", 2)
     in_part, aside = rows_aside(key, probe, split)
     part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
     for name, side in (("part set aside", part), ("rest", rest)):
@@ -313,7 +323,12 @@ def split_thresholds(
         threshold_source=f"top_fraction={top_fraction:g} of {size} set aside for the thresholds",
         thresholds_fixed=True,
     )
-    return found if top_of_active is None else _raised(found, part, top_of_active)
+    if top_of_active is not None:
+        found = _raised(found, part, top_of_active)
+    if ranges is None:
+        return found
+    edges = range_edges(replace(part, thresholds=found.thresholds), ranges)
+    return activation_ranges(found, ranges, edges=edges)
 
 
 def rows_aside(key: Array, probe: Probe, split: float) -> tuple[np.ndarray, int]:

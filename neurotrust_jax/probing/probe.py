@@ -67,6 +67,7 @@ class LeftOut(NamedTuple):
         "concept_names",
         "neuron_names",
         "left_out",
+        "num_ranges",
     ),
 )
 @dataclass(frozen=True, eq=False)
@@ -107,6 +108,9 @@ class Probe:
         One name per column.
     left_out : tuple of LeftOut
         Concepts that :func:`make_probe` left out as too rare, the most common first.
+    num_ranges : int
+        Into how many ranges of activation each neuron was cut, so that a neuron here is one of
+        them, see :func:`activation_ranges`; 1 where neurons are whole.
     """
 
     activations: Array | SparseColumns
@@ -123,11 +127,13 @@ class Probe:
     concept_names: tuple[str, ...]
     neuron_names: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    num_ranges: int = 1
 
     def _in_short(self) -> str:
         units = "" if self.groups is None else f" in {self.num_units:,} groups"
+        named = "neurons" if self.num_ranges == 1 else "ranges of neurons"
         return (
-            f"of {self.num_samples:,} samples{units}: {self.num_neurons:,} neurons "
+            f"of {self.num_samples:,} samples{units}: {self.num_neurons:,} {named} "
             f"({self.activations.dtype}) and {self.num_concepts:,} concepts "
             f"({self.concepts.dtype}), thresholds {self.threshold_source}"
         )

@@ -14,7 +14,7 @@ from .._numerics.packing import places_in_lists
 from .._runtime.host_arrays import as_host_array
 from .._runtime.short_repr import short_repr
 
-__all__ = ["SparseColumns", "dense_rows", "read_sparse"]
+__all__ = ["SparseColumns", "by_column", "dense_rows", "read_sparse"]
 
 
 @short_repr
@@ -106,7 +106,7 @@ class SparseColumns:
         stored = np.repeat(np.arange(len(self.rows)), repeats)
         nth = np.arange(len(stored)) - np.repeat(np.cumsum(repeats) - repeats, repeats)
         column = np.repeat(np.arange(self.shape[1]), np.diff(self.starts))[stored]
-        return _by_column(
+        return by_column(
             places[begin[self.rows[stored]] + nth], column, self.values[stored],
             (len(rows), self.shape[1]),
         )  # fmt: skip
@@ -128,7 +128,7 @@ def read_sparse(values: Any, name: str) -> SparseColumns:
     whole = data.dtype.kind in "biu"
     with np.errstate(over="ignore"):  # infinity is refused where it may not be
         data = data.astype(jnp.float32 if whole else jax.dtypes.canonicalize_dtype(data.dtype))
-    return _by_column(row, column, data, tuple(values.shape))
+    return by_column(row, column, data, tuple(values.shape))
 
 
 def dense_rows(values: Any, name: str) -> Callable[[int, int], np.ndarray]:
@@ -178,9 +178,10 @@ def _listed(values: Any, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return row, column, as_host_array(data, name)
 
 
-def _by_column(
+def by_column(
     row: np.ndarray, column: np.ndarray, data: np.ndarray, shape: tuple[int, int]
 ) -> SparseColumns:
+    """The matrix of the entries in any order; those of one place are added."""
     code = column.astype(np.int64) * shape[0] + row
     order = np.argsort(code, kind="stable")
     code, data = code[order], data[order]

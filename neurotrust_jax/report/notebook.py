@@ -53,8 +53,8 @@ def audit_html(audit: Audit) -> str:
             _bar(audit, total),
             f"<div>{_text(first, LONGEST_FACT)}</div>",
             _table(head, rows),
-            f'<div style="opacity:.75">{len(shown):,} of {total:,} neurons, best first. '
-            "audit.neuron(number or name) shows one, audit.to_pandas() gives all.</div>",
+            f'<div style="opacity:.75">{len(shown):,} of {total:,} {audit.neuron_noun}, best '
+            "first. audit.neuron(number or name) shows one, audit.to_pandas() gives all.</div>",
             _details(
                 "Summary and guarantees",
                 [

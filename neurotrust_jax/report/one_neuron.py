@@ -21,6 +21,7 @@ LONGEST = 60  # characters of a name there
 LONGEST_FACT = 500
 
 Bounds = tuple[float, float]
+NONE: Bounds = (float("nan"), float("nan"))
 
 
 class Contender(NamedTuple):
@@ -32,7 +33,7 @@ class Contender(NamedTuple):
     similarity : float
         As measured.
     interval, sure_interval : tuple of float
-        Of the true similarity: asymptotic, and for every sample size.
+        Of the true similarity: asymptotic, and for every sample size, NaN where there is none.
     vote_share : float
         Share of the replicates that it wins.
     in_set : bool
@@ -68,7 +69,7 @@ class NeuronAudit:
         Of the label: as measured, and corrected for its having been chosen.
     interval, pair_interval, sure_interval : tuple of float
         Intervals of the label's true similarity: asymptotic, if no group counts for more than the
-        most seen, and for every sample size. See :class:`LabelIntervals`.
+        most seen, and for every sample size, NaN where there is none. See :class:`LabelIntervals`.
     why_wide : str
         Why the last one is wide, empty where it is not.
     replication_probability, answer_probability : float
@@ -175,19 +176,21 @@ class NeuronAudit:
         yield f"{self.level} interval", f"{range_text(*self.interval)}, asymptotic"
         if not np.isnan(self.pair_interval[0]):
             yield "", f"{range_text(*self.pair_interval)} if no group counts for more"
-        yield "", f"{range_text(*self.sure_interval)} for every sample size"
+        if not np.isnan(self.sure_interval[0]):
+            yield "", f"{range_text(*self.sure_interval)} for every sample size"
         if self.why_wide:
             yield "", self.why_wide
         yield "regret", f"no concept is better by more than {self.regret:.3f}"
         yield f"{self.level} set", self._set()
         if not np.isnan(self.p_value):
             yield "chance", f"p = {self.p_value:.2g}, q = {self.q_value:.2g} over the layer"
-        yield (
-            "fit",
-            self.fit
-            or f"the label is on {self.label_hits} of the {self.top_units} {self.unit_name} that "
-            "activate it most",
-        )
+        if self.top_units:
+            yield (
+                "fit",
+                self.fit
+                or f"the label is on {self.label_hits} of the {self.top_units} {self.unit_name} "
+                "that activate it most",
+            )
         yield "label present on", f"{self.positives:,} {self.unit_name}"
         yield "active on", f"{self.active_rate:.1%} of the samples"
 
@@ -216,7 +219,9 @@ def one_neuron(audit: Audit, neuron: int | str) -> NeuronAudit:
         similarity_corrected=float(audit.winners_curse.corrected[u]),
         interval=(float(bounds.asymptotic_lower[u]), float(bounds.asymptotic_upper[u])),
         pair_interval=(float(bounds.pair_lower[u]), float(bounds.pair_upper[u])),
-        sure_interval=(float(bounds.lower[u]), float(bounds.upper[u])),
+        sure_interval=NONE
+        if bounds.asymptotic
+        else (float(bounds.lower[u]), float(bounds.upper[u])),
         why_wide=bounds.why_wide[u],
         replication_probability=float(audit.replication_probability[u]),
         answer_probability=float(audit.answer_probability[u]),
@@ -250,7 +255,9 @@ def _contenders(audit: Audit, u: int) -> Iterator[Contender]:
                 audit.concept_names[c],
                 float(lead.similarity[u, k]),
                 (float(lead.asymptotic_lower[u, k]), float(lead.asymptotic_upper[u, k])),
-                (float(lead.lower[u, k]), float(lead.upper[u, k])),
+                NONE
+                if audit.intervals.asymptotic
+                else (float(lead.lower[u, k]), float(lead.upper[u, k])),
                 float(audit.vote_share[u, c]),
                 bool(audit.concept_set[u, c]),
             )

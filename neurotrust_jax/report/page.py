@@ -195,7 +195,7 @@ def _head(audit: Audit) -> dict[str, Any]:
         "level": f"{1 - audit.alpha:.0%}",
         "alpha": f"{audit.alpha:g}",
         "replicates": f"{audit.num_replicates:,}",
-        "guarantee": visible(audit.intervals.guarantee),
+        "guarantee": "none" if audit.intervals.asymptotic else visible(audit.intervals.guarantee),
         "replication_guarantee": visible(audit.replication_guarantee),
         "pair_guarantee": visible(audit.intervals.pair_guarantee),
         "asymptotic_guarantee": visible(audit.intervals.asymptotic_guarantee),
@@ -207,6 +207,7 @@ def _head(audit: Audit) -> dict[str, Any]:
         "samples": f"{audit.num_samples:,}",
         "concepts": f"{len(audit.concept_names):,}",
         "total": total,
+        "noun": audit.neuron_noun,
         "counts": [
             {**_verdict(v), "count": n, "share": 100 * n / max(total, 1)}
             for v, n in audit.verdict_counts.items()

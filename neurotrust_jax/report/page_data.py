@@ -35,6 +35,7 @@ def layer_table(audit: Audit) -> dict[str, Any]:
         "concepts": [visible(x) for x in audit.concept_names],
         "positives": _numbers(audit.positives),
         "shares": list(audit.fit.shares),
+        "ranges": audit.num_ranges,
         "neurons": [visible(x) for x in audit.neuron_names],
         "label": _numbers(audit.label),
         "similarity": _numbers(audit.similarity),
@@ -93,9 +94,10 @@ def _labels(audit: Audit, block: slice) -> dict[str, Any]:
 
 def _bounds(audit: Audit, block: slice) -> dict[str, Any]:
     bounds, lead = audit.intervals, audit.leading
+    sure = np.nan if bounds.asymptotic else 1.0  # no number where none holds for every sample size
     return {
-        "sureLower": _numbers(bounds.lower[block]),
-        "sureUpper": _numbers(bounds.upper[block]),
+        "sureLower": _numbers(sure * bounds.lower[block]),
+        "sureUpper": _numbers(sure * bounds.upper[block]),
         "pairLower": _numbers(bounds.pair_lower[block]),
         "pairUpper": _numbers(bounds.pair_upper[block]),
         "regret": _numbers(audit.regret[block]),

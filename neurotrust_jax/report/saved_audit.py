@@ -33,7 +33,7 @@ from ..resampling.trend import Trend
 
 __all__ = ["read_audit", "write_audit"]
 
-FORMAT = "neurotrust-audit-10"
+FORMAT = "neurotrust-audit-11"
 HASH = "arrays_sha256"  # the entry of the JSON that ties the arrays to it
 ENDING = ".arrays.npz"  # in place of .json; plain .npz might be the user's own activations
 PARTS = {

@@ -31,12 +31,12 @@ def summary(audit: Audit) -> str:
         One sentence or paragraph on each line.
     """
     labelled = audit.label >= 0
-    total = len(audit.label)
+    total, noun = len(audit.label), audit.neuron_noun
     data = f"{audit.num_samples:,} samples"
     if audit.unit_name != "samples":
         data += f" in {audit.num_units:,} {audit.unit_name}"
     if not labelled.any():
-        return f"No neuron of {total:,} has a label ({data})."
+        return f"None of {total:,} {noun} has a label ({data})."
     level = f"{1 - audit.alpha:.0%}"
     firm, answered = (
         int((labelled & (x >= 1 - audit.alpha)).sum())
@@ -57,39 +57,44 @@ def summary(audit: Audit) -> str:
     assumed = bounds.guarantee.partition("this assumes that ")[2]
     assumed = f", if {assumed}" if assumed else ""
     lines = [
-        f"For {firm:,} of {total:,} neurons a fresh probing set would give the same label "
+        f"For {firm:,} of {total:,} {noun} a fresh probing set would give the same label "
         f"with at least {level} probability"
         + (f", for {answered:,} the same answer." if answered > firm else "."),
         f"Sets: the median {level} set has {_counted(np.median(answers), 'answer')}, and "
         f"{np.mean(answers == 1):.0%} of the sets have one.",
         f"Verdicts: {verdicts}.",
         f"Data: {data} and {audit.num_judged:,} concepts by {audit.metric} ({audit.thresholds}); "
-        f"{labelled.sum():,} neurons have a label.",
+        f"{labelled.sum():,} {noun} have a label.",
     ]
     if not np.isnan(audit.trend.agreement).any():
         twice, fourfold = audit.forecast(audit.trend.num_units * np.array([2, 4])).reliable
         same = "answer" if answered > firm else "label"
         lines.append(
-            f"Forecast: with twice as many {audit.unit_name} {twice:,} neurons would get the same "
-            f"{same} with that probability, with four times as many {fourfold:,}."
+            f"Forecast: with twice as many {audit.unit_name} {twice:,} {noun} would get the "
+            f"same {same} with that probability, with four times as many {fourfold:,}."
         )
     if audit.fit.poor.any():
         lines.append(
-            f"Fit: the label of {audit.fit.poor.sum():,} neurons is missing from most of the "
+            f"Fit: the label of {audit.fit.poor.sum():,} {noun} is missing from most of the "
             f"{audit.unit_name} that activate them most."
         )
+    sure = f"{sure_width:.2f} with the guarantee for every sample size{assumed}"
+    if bounds.asymptotic:
+        sure = "and no interval holds for every sample size"
+        if audit.num_ranges > 1:
+            sure += ", unless the cuts of the ranges come from samples set aside"
     lines.append(
         f"Faithfulness: the median label's {audit.metric} is {naive:.2f} as measured, {fair:.2f} "
         f"corrected for its having been chosen. Its {level} interval is {width:.2f} wide "
-        f"(asymptotic), {sure_width:.2f} with the guarantee for every sample size{assumed}."
+        f"(asymptotic), {sure}."
     )
     if audit.left_out:
         lines.append(f"Vocabulary: {audit.left_out_text()}")
     if audit.null is not None:
         lines.append(
-            f"Chance: {int(np.sum(audit.null.explained)):,} neurons have to do with some concept "
-            f"(permutation test, {audit.null.num_permutations:,} permutations, false discovery "
-            f"rate {audit.null.alpha:g})."
+            f"Chance: {int(np.sum(audit.null.explained)):,} {noun} have to do with some "
+            f"concept (permutation test, {audit.null.num_permutations:,} permutations, false "
+            f"discovery rate {audit.null.alpha:g})."
         )
     return "\n".join(lines)
 
@@ -106,7 +111,8 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
     shown = audit.ranked if rows is None else audit.ranked[:rows]
     table = Table(
         title=_plain(
-            f"{audit.layer or 'layer'}: {len(shown):,} of {len(audit.label):,} neurons, best first"
+            f"{audit.layer or 'layer'}: {len(shown):,} of {len(audit.label):,} "
+            f"{audit.neuron_noun}, best first"
         ),
         caption=Text(
             f"same label: {visible(audit.replication_guarantee)}. Set: "

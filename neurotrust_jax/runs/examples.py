@@ -62,11 +62,22 @@ def load_examples(path: Path, layer: LayerData) -> Callable[[Probe], Examples]:
         )
         top = np.full((probe.num_neurons, SHOWN), -1)
         for u, column in enumerate(columns):
-            found = most_active(column, groups, SHOWN)
+            if probe.num_ranges > 1:
+                found = _spread(column, groups)
+            else:
+                found = most_active(column, groups, SHOWN)
             top[u, : len(found)] = row[found]
         return Examples(top, show)
 
     return examples
+
+
+def _spread(column: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Rows in a range, none of which is more active than others: from the first to the last."""
+    (rows,) = np.nonzero(column)
+    if groups is not None:
+        rows = rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
+    return rows[np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))] if len(rows) else rows
 
 
 def save_examples(examples: Examples | None, folder: Path) -> None:

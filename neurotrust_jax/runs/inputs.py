@@ -16,6 +16,7 @@ from ..files.entries import split_entry
 from ..files.names import is_text_file, read_names, read_texts
 from ..probing.construction import make_probe, rows_aside, split_thresholds
 from ..probing.probe import Probe
+from ..probing.ranges import activation_ranges
 from ..probing.thresholds import DEFAULT_TOP_FRACTION
 from .activations import Matrix, choose_neurons, read_activations
 from .options import Options
@@ -106,7 +107,7 @@ class LayerData:
         return self._make_probe(None, self.thresholds, self.options.top_fraction)
 
     def probe(self) -> Probe:
-        """The probe of the samples that are not set aside for thresholds.
+        """The probe of the samples that are not set aside for thresholds, cut into ranges if asked.
 
         Raises
         ------
@@ -115,22 +116,25 @@ class LayerData:
         """
         share, options = self.split_share, self.options
         if not share:
-            return self._make_probe(options.top_of_active, self.thresholds, options.top_fraction)
+            probe = self._make_probe(options.top_of_active, self.thresholds, options.top_fraction)
+            return probe if options.ranges is None else activation_ranges(probe, options.ranges)
         top_fraction = options.top_fraction or DEFAULT_TOP_FRACTION
         # thresholds of all samples would not be used
         probe = self._make_probe(None, np.zeros(self.activations.shape[1]), None)
         number = 0
         if 0 < round(share * probe.num_units) < probe.num_units:
             number = int(rows_aside(options.split_key, probe, share)[0].sum())
-        if number * top_fraction < 1:
+        least = options.ranges or 1
+        if number * top_fraction < least:
+            what = "the threshold" if least == 1 else f"{least} ranges"
             raise ValueError(
                 f"split={share:g} of {probe.num_units:,} {probe.unit_name} sets {number:,} samples "
-                f"aside, too few for the threshold of the top {top_fraction:g}; give "
+                f"aside, too few for {what} of the top {top_fraction:g}; give "
                 "--split 0 to set none aside, a larger --split or --top-fraction, or more samples"
             )
         return split_thresholds(
             options.split_key, probe, top_fraction=top_fraction, split=share,
-            top_of_active=options.top_of_active,
+            top_of_active=options.top_of_active, ranges=options.ranges,
         )  # fmt: skip
 
     def _make_probe(

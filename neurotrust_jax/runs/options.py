@@ -10,6 +10,7 @@ from jax import Array
 
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.validation import check_count, check_seed, check_share
+from ..auditing.ranges import check_ranges
 from ..metrics.table import get_metric
 from ..probing.thresholds import DEFAULT_SPLIT, check_top
 from ..schemes import check_scheme
@@ -30,6 +31,9 @@ largest_unit, min_positives
         See :func:`neurotrust_jax.make_probe`. It excludes thresholds from a file.
     top_of_active : float in (0, 1], optional
         See :func:`neurotrust_jax.make_probe`. It also raises thresholds from a file.
+    ranges : int, optional
+        See :func:`neurotrust_jax.audit`. The cuts come from the samples that are set aside for
+        thresholds, where there are any.
     split : float in [0, 1), optional
         Share of the sampling units (groups where given, else samples) on which thresholds are set.
         They are left out of the audit, so that bounds for fixed thresholds hold on the others.
@@ -61,6 +65,7 @@ largest_unit, min_positives
     min_positives: int = DEFAULT_MIN_POSITIVES
     top_fraction: float | None = None
     top_of_active: float | None = None
+    ranges: int | None = None
     split: float | None = None
     pool: Literal["max", "mean", "none"] | None = None
     channel_axis: int | None = None
@@ -98,6 +103,8 @@ largest_unit, min_positives
                 f"top_of_active={self.top_of_active:g} raises thresholds, which {metric.name} does "
                 "not read; leave it out"
             )
+        if self.ranges is not None:
+            check_ranges(self.ranges, metric, self.activation_range)
         check_seed(self.seed)
 
     @property

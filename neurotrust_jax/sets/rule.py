@@ -15,6 +15,7 @@ from jax import Array
 from .._runtime.short_repr import short_repr
 from ..faithfulness.bounds import intervals_at
 from ..faithfulness.certificates import certificate_levels
+from ..faithfulness.methods import reads_thresholds
 from ..faithfulness.result import Intervals
 from ..metrics.table import Metric
 from ..probing.probe import Probe
@@ -179,7 +180,7 @@ def at_label(label: Array, num_concepts: int) -> Array:
 
 def threshold_note(probe: Probe, metric: Metric) -> str:
     """What a promise must add where the thresholds come from the same data; else empty."""
-    if metric.neuron_view != "binary" or probe.thresholds_fixed:
+    if not reads_thresholds(probe, metric) or probe.thresholds_fixed:
         return ""
     return (
         f"; thresholds ({probe.threshold_source}) are taken as fixed beforehand, but they come "

@@ -54,7 +54,16 @@ MUTANTS = [
          "test_changes.py -k firm"),
     ),
     *of(
+        "auditing/ranges.py",
+        ("check_ranges", 'metric.neuron_view != "binary"', "False",
+         "test_ranges_of_neurons.py::test_an_audit_of_ranges_refuses_before_it_works"),
+        ("check_ranges", "activation_range is not None", "False",
+         "test_ranges_of_neurons.py::test_an_audit_of_ranges_refuses_before_it_works"),
+    ),
+    *of(
         "auditing/fit.py",
+        ("_tops", "probe.num_ranges == 1", "True",
+         "test_ranges_of_neurons.py::test_each_range_of_a_neuron_has_its_own_label"),
         ("label_fit", "top_units[:, None]", "0", "test_fit.py -k loop"),
         ("_tops", "first <= place", "first <= len(rows)", "test_fit.py -k loop"),
         ("_tops", "np.sort(np.unique(groups[rows], return_index=True)[1])",

@@ -110,6 +110,8 @@ MUTANTS = [
     ),
     *of(
         "faithfulness/wide_intervals.py",
+        ("LabelIntervals.asymptotic", "self.guarantee == self.asymptotic_guarantee", "False",
+         "test_ranges_of_neurons.py::test_what_is_shown_speaks_of_ranges"),
         ("_reasons", "pair_bounds[1] - pair_bounds[0] < 0.7 * width", "pair_bounds[1] < 0", WIDE),
         ("_together", "rows[present[rows, label[u]]]", "rows", TOGETHER),
         ("_size", "LARGE * weights.sum() / used", "LARGE", WIDE),
@@ -121,8 +123,15 @@ MUTANTS = [
          "test_bounds.py -k 'what_is_assumed'"),
         ("IntervalMethod.fits_per_pair", "not rule.paired", "True", WHICH),
         ("IntervalMethod.fits_per_pair", "self.every_threshold", "False", WHICH),
-        ("_thresholds_from_data", 'metric.neuron_view == "binary"',
+        ("reads_thresholds", 'metric.neuron_view == "binary"',
          'metric.neuron_view != "binary"', "test_bounds.py::test_auto_takes_what_is_valid"),
+        ("reads_thresholds", "probe.num_ranges > 1", "False",
+         "test_range_cuts.py::test_bounds_of_ranges_cut_on_the_same_samples_are_asymptotic"
+         "_and_say_why"),
+        ("IntervalMethod.applies", "self.every_threshold and cuts_from_data(probe)", "False",
+         "test_range_cuts.py::test_dkw_is_refused_for_two_cuts_of_the_same_samples_alone -k iou"),
+        ("cuts_from_data", "not probe.thresholds_fixed", "True",
+         "test_range_cuts.py::test_dkw_is_refused_for_two_cuts_of_the_same_samples_alone -k iou"),
     ),
     *of(
         "faithfulness/bounds.py",

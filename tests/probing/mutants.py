@@ -3,6 +3,7 @@
 from mutation import of
 
 SCALED = "test_inputs.py -k 'own_scale or single_precision'"
+NAIVE = "test_ranges.py::test_ranges_are_those_of_a_naive_loop"
 
 MUTANTS = [
     *of(
@@ -51,6 +52,33 @@ MUTANTS = [
         ("threshold_at", "values[last + 1]", "values[last]", "test_fit.py -k leave"),
     ),
     *of(
+        "probing/checkpoints.py",
+        ("checkpoint_for", "probe.thresholds_fixed", "True",
+         "test_ranges.py -k what_is_done_for_fixed_cuts"),
+    ),
+    *of(
+        "probing/ranges.py",
+        ("range_edges", "np.clip(edges, -largest, largest)", "edges",
+         "test_ranges.py::test_awkward_neurons_get_empty_ranges_and_finite_edges"),
+        ("activation_ranges", "np.maximum(cuts, thresholds)", "cuts",
+         "test_ranges.py::test_edges_of_other_samples_cut_these"),
+        ("activation_ranges", "probe.thresholds_fixed and edges is not None",
+         "edges is not None", "test_ranges.py::test_what_a_cut_probe_says_of_itself"),
+        ("activation_ranges", "probe.thresholds_fixed and edges is not None",
+         "probe.thresholds_fixed", "test_ranges.py::test_what_a_cut_probe_says_of_itself"),
+        ("_cuts", "reached - weight / 2", "reached", NAIVE),
+        ("_cuts", "reached - weight / 2", "reached - weight", NAIVE),
+        ("_cuts", "np.add.reduceat(weights, first)", "np.add.reduceat(weights * 0 + 1, first)",
+         NAIVE),
+        ("_cuts", "np.append(first, len(values))[above] - 1", "above - 1", NAIVE),
+        ("_cuts", "inclusive and place < 0", "False", NAIVE),
+        ("_in_ranges", "above & ~higher", "above", NAIVE),
+        ("_in_ranges_of_stored", "of_zero < count", "of_zero < 0",
+         "test_ranges.py::test_sparse_ranges_are_the_dense_ones_and_stay_sparse"),
+        ("_in_ranges_of_stored", "own[active]", "count - 1 - own[active]",
+         "test_ranges.py::test_sparse_ranges_are_the_dense_ones_and_stay_sparse"),
+    ),
+    *of(
         "probing/pooling.py",
         ("_positions_as_samples", "np.repeat(np.arange(x.shape[0]), positions)",
          "np.tile(np.arange(x.shape[0]), positions)",
@@ -63,6 +91,8 @@ MUTANTS = [
     ),
     *of(
         "probing/construction.py",
+        ("split_thresholds", "replace(part, thresholds=found.thresholds)", "part",
+         "test_ranges.py::test_a_split_takes_thresholds_and_cuts_from_the_same_part"),
         ("enough_units", "units >= min_positives", "units > min_positives",
          "test_vocabulary.py::test_at_the_bound_a_concept_is_judged"),
         ("split_thresholds", "probe.top_fraction or DEFAULT_TOP_FRACTION", "DEFAULT_TOP_FRACTION",

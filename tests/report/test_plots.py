@@ -34,6 +34,7 @@ def audited():
         "concept_names": tuple(f"a ${i}$" for i in range(12)),  # a dollar sign begins no formula
         "neuron_names": tuple("0123"),
         "label": leading[:, 0],
+        "num_ranges": 1,
         "reason": np.array([0, 0, nt.metrics.Reason.NEVER_ACTIVE, 0]),
         "leading": Leading(leading, value, value - 0.4, value + 0.5, value - 0.2, value + 0.3),
         "concept_set": member,

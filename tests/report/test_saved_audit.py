@@ -20,7 +20,7 @@ def written(tmp_path):
 
 def test_arrays_lie_beside_the_json_by_the_names_of_their_fields(written):
     content = json.loads(written.read_text())
-    assert content["format"] == "neurotrust-audit-10"
+    assert content["format"] == "neurotrust-audit-11"
     assert content["neuron_names"] == ["0", "1"]
     audit = fuzz.small_audit()
     with np.load(written.with_name(ARRAYS)) as arrays:

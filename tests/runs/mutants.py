@@ -11,8 +11,20 @@ MUTANTS = [
     ),
     *of(
         "runs/inputs.py",
-        ("LayerData.probe", "number * top_fraction < 1", "number * top_fraction < 0",
+        ("LayerData.probe", "number * top_fraction < least",
+         "number * top_fraction < 0",
          "test_runs.py::test_options_have_an_effect_or_are_refused_before_any_work"),
+        ("LayerData.probe", "options.ranges or 1", "1",
+         "test_ranges_option.py::test_ranges_that_do_not_fit_are_refused"),
+        ("LayerData.probe", "activation_ranges(probe, options.ranges)", "probe",
+         "test_ranges_option.py::test_without_samples_set_aside_cuts_are_of_the_same_ones"),
+    ),
+    *of(
+        "runs/examples.py",
+        ("_spread", "np.linspace(0, len(rows) - 1, SHOWN)", "np.linspace(0, SHOWN - 1, SHOWN)",
+         "test_ranges_option.py::test_examples_of_a_range_are_spread_over_its_samples"),
+        ("load_examples.examples", "probe.num_ranges > 1", "False",
+         "test_ranges_option.py::test_examples_of_a_range_are_spread_over_its_samples"),
     ),
     *of(
         "runs/positions.py",

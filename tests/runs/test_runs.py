@@ -111,6 +111,24 @@ def test_a_finished_layer_needs_both_of_its_files_as_they_were(tmp_path):
 
 
 @pytest.mark.slow
+def test_ranges_of_sparse_features(data, tmp_path):
+    result = command(
+        "audit", "--activations", data / "sparse.npz", "--concepts", data / "concepts.npy",
+        "--ranges", 2, "--top-fraction", 0.2, "--examples", data / "images.npy",
+        "--out", tmp_path, *QUICK,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = report.read_audit(tmp_path / "audit.json")
+    assert found.finite_sample
+    assert (found.num_ranges, found.num_samples) == (2, 480)
+    with (tmp_path / "descriptions.csv").open(newline="", encoding="utf-8") as file:
+        names = [row["unit"] for row in csv.DictReader(file)]
+    assert names == [f"{u} range {r}/2" for u in range(5) for r in (1, 2)]
+    assert "ranges of neurons" in " ".join(result.output.split())
+    assert np.load(tmp_path / "examples.npy").shape == (10, 6)
+
+
+@pytest.mark.slow
 def test_sparse_features_and_groups(data, tmp_path):
     known = ["--largest-unit", 3, "--activation-range", 0, 9]
     result = command(

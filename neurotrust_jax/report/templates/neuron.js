@@ -117,7 +117,8 @@ function neuronParts(row, layer, found, i, data, lines) {
   if (row.note) parts.push(make("p", { class: "note" }, bdi(row.note)));
   if (found.examples && found.examples[i].length) {
     const shown = found.examples[i].map((x) => (Array.isArray(x) ? snippet(x) : tile(x, data.images, lines)));
-    parts.push(make("h4", {}, "What activates it most"), make("div", { class: "tiles" }, ...shown));
+    const title = layer.ranges > 1 ? "Samples in this range" : "What activates it most";
+    parts.push(make("h4", {}, title), make("div", { class: "tiles" }, ...shown));
   }
   const concepts = leadingConcepts(layer, found, i);
   if (concepts.length) {
