@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .auditing import merge_answers as merge_answers
     from .chance import benjamini_hochberg as benjamini_hochberg
     from .chance import permutation_test as permutation_test
+    from .composition import Compositions as Compositions
+    from .composition import compose as compose
     from .faithfulness import certify as certify
     from .faithfulness import generalization_gap as generalization_gap
     from .faithfulness import intervals as intervals
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 _NAMES = {  # of each package, as above
     "auditing": "Audit Labelling Verdict audit compare compare_audits label_fit merge_answers",
     "chance": "benjamini_hochberg permutation_test",
+    "composition": "Compositions compose",
     "faithfulness": "certify generalization_gap intervals label_intervals required_samples",
     "files": "",
     "metrics": "METRICS Metric identify similarity six_sum_metric",

@@ -33,5 +33,5 @@ def test_an_example_gives_what_it_shows(example):
 def test_every_main_function_has_an_example():
     found = {name: getattr(nt, name) for name in nt.__all__}
     main = {name: x for name, x in found.items() if callable(x) and name.islower()}
-    assert len(main) == 32
+    assert len(main) == 33
     assert [name for name, x in main.items() if ">>> " not in x.__doc__] == []

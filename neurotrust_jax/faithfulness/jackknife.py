@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from .._numerics.ranks import Ranking
@@ -26,8 +27,9 @@ from ..metrics.transforms import VIEWS
 from ..metrics.unit_sums import UnitSums, in_order, unit_sums
 from ..probing.active_rows import list_active
 from ..probing.probe import Probe
+from .evidence import units_of_moments
 
-__all__ = ["standard_error"]
+__all__ = ["standard_error", "standard_error_of_lead"]
 
 POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))  # powers of f and c, in the order of Sums
 NUM_BLOCKS = 64
@@ -80,6 +82,72 @@ def standard_error(
         return _by_gradients(*data, part.groups, metric=metric, num_units=part.num_units)
 
     return probe.map_neurons(error), math.inf
+
+
+def standard_error_of_lead(
+    probe: Probe, metric: Metric, first: np.ndarray, second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How much one concept is more similar to a neuron than another, and how exactly that is known.
+
+    Parameters
+    ----------
+    probe : Probe
+    metric : Metric
+        Not a joint one.
+    first, second : array [U] of int
+        Columns of two concepts for each neuron.
+
+    Returns
+    -------
+    lead : numpy.ndarray [U]
+        Similarity of the first less that of the second; NaN where either is undefined.
+    error : numpy.ndarray [U]
+        Its standard error, as :func:`standard_error`: that of the same units for both.
+    units : numpy.ndarray [U]
+        Effective number of units behind it (see the head of :mod:`.evidence`).
+    """
+    found = []
+    for some, part in probe.in_neurons():
+        pair = np.stack([first[some], second[some]], axis=1).astype(np.int32)
+        prepared = prepare(part, metric)
+        found.append(
+            _leads(prepared, part.weights, part.groups, pair, metric=metric,
+                   num_units=part.num_units)
+        )  # fmt: skip
+    lead, error, units = (np.concatenate(x) for x in zip(*found, strict=True))
+    return lead, error, units
+
+
+@partial(jax.jit, static_argnames=("metric", "num_units"))
+def _leads(
+    prepared: tuple[Any, Any],
+    weights: Array,
+    groups: Array | None,
+    pairs: Array,
+    *,
+    metric: Metric,
+    num_units: int,
+) -> tuple[Array, Array, Array]:
+    """Lead, error and effective units [U] of the first concept of each pair [U, 2]."""
+    f, c = prepared
+    positive = per_unit(weights, groups, num_units) > 0
+    count = positive.sum().astype(weights.dtype)
+
+    def neuron(own: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        u, pair = own
+        both = _column(f, u), jax.tree.map(lambda x: x[..., pair], c)
+
+        def lead(w: Array) -> Array:
+            first, second = metric.score(both, w)[0]
+            return first - second
+
+        value, slope = jax.value_and_grad(lead)(weights)
+        influence = per_unit(weights * slope, groups, num_units)
+        # influences sum to 0, as the similarity does not change with the scale of the weights
+        units = units_of_moments((influence**2).sum(), (influence**4).sum(), count)
+        return value, jnp.where(jnp.isnan(value), jnp.nan, _spread(influence, positive)), units
+
+    return lax.map(neuron, (jnp.arange(len(pairs)), pairs))
 
 
 def _is_area(probe: Probe, metric: Metric) -> bool:

@@ -96,6 +96,10 @@ class Metric:
     linear_in_products : bool
         Whether the value is a + b FC, where b does not depend on FF or falls as its square root. It
         is then known how much a few ties can change a value that reads ranks.
+    rewards_overlap : bool
+        Whether both sides are read as 0 and 1 and the value never falls when a sample on which the
+        neuron is active gets the concept, nor when one on which it is not loses it. It is then
+        known how good a formula of concepts can be from a part of its samples.
     """
 
     name: str
@@ -117,6 +121,7 @@ class Metric:
     shift_rule: ShiftRule | None = None
     neuron_eval_name: str | None = None
     linear_in_products: bool = False
+    rewards_overlap: bool = False
 
     def _in_short(self) -> str:
         return f"{self.name}: {self.summary}"
@@ -180,6 +185,7 @@ class Facts(TypedDict, total=False):
     shift_rule: ShiftRule | None
     neuron_eval_name: str | None
     linear_in_products: bool
+    rewards_overlap: bool
 
 
 @dataclass(frozen=True)
@@ -246,7 +252,7 @@ def six_sum_metric(
         concept is present and where it is absent (or, for a binary neuron and a concept that is
         not, the mean of the concept's view where the neuron is active and where it is not).
     **facts
-        What is known of the metric: the last seven fields of :class:`Metric`.
+        What is known of the metric: the last eight fields of :class:`Metric`.
 
     Returns
     -------

@@ -92,6 +92,7 @@ _TABLE = (
         planning_gap=lambda d: d.rate(d.n),
         shift_rule=shift_rules.EVENT,
         neuron_eval_name="accuracy",
+        rewards_overlap=True,
     ),
     six_sum_metric(
         "balanced_accuracy", "binary", "binary", lambda s: _rate(s) / 2,
@@ -102,6 +103,7 @@ _TABLE = (
         planning_gap=lambda d: d.two_classes(d.present),
         shift_rule=shift_rules.CONDITIONALS,
         neuron_eval_name="inverse_balanced_accuracy",
+        rewards_overlap=True,
     ),
     six_sum_metric(
         "simulation_balanced_accuracy", "binary", "binary", lambda s: _simulation_rate(s) / 2,
@@ -120,6 +122,7 @@ _TABLE = (
         planning_gap=lambda d: d.two_classes(d.active),
         shift_rule=shift_rules.CONDITIONALS,
         neuron_eval_name="balanced_accuracy",
+        rewards_overlap=True,
     ),
     six_sum_metric(
         "precision", "binary", "binary", lambda s: _ratio(s.FC, s.F),
@@ -131,6 +134,7 @@ _TABLE = (
         planning_gap=lambda d: d.rate(d.n * d.active),
         shift_rule=shift_rules.GIVEN_ACTIVE,
         neuron_eval_name="recall",
+        rewards_overlap=True,
     ),
     six_sum_metric(
         "recall", "binary", "binary", lambda s: _ratio(s.FC, s.C),
@@ -140,6 +144,7 @@ _TABLE = (
         planning_gap=lambda d: d.rate(d.n * d.present),
         shift_rule=shift_rules.GIVEN_PRESENT,
         neuron_eval_name="precision",
+        rewards_overlap=True,
     ),
     six_sum_metric(
         "f1", "binary", "binary", lambda s: _ratio(2 * s.FC, s.F + s.C),
@@ -151,6 +156,7 @@ _TABLE = (
         planning_gap=lambda d: 2 / (1 + 1 / d.union()),
         shift_rule=shift_rules.THROUGH_IOU,
         neuron_eval_name="f1_score",
+        rewards_overlap=True,
     ),
     six_sum_metric(
         "iou", "binary", "binary", lambda s: _ratio(s.FC, s.F + s.C - s.FC),
@@ -162,6 +168,7 @@ _TABLE = (
         planning_gap=lambda d: d.union(),
         shift_rule=shift_rules.GIVEN_EITHER,
         neuron_eval_name="iou",
+        rewards_overlap=True,
     ),
     _AUROC,
     six_sum_metric(

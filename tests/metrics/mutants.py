@@ -36,6 +36,7 @@ six_sum_metric(
     planning_gap=lambda d: d.rate(d.n * d.active),
     shift_rule=shift_rules.GIVEN_ACTIVE,
     neuron_eval_name="recall",
+    rewards_overlap=True,
 )
 """  # whole, as its formula is also that of wpmi
 
