@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
 import neurotrust_jax as nt
+from neurotrust_jax.composition.beam import beam_search
 from neurotrust_jax.composition.bounds import (
     KINDS,
     Measures,
@@ -21,7 +22,7 @@ from neurotrust_jax.composition.bounds import (
 )
 from neurotrust_jax.composition.formulas import AND, AND_NOT, NONE, OR, Formulas, evaluate
 from neurotrust_jax.composition.search import SearchOptions, search
-from neurotrust_jax.composition.sums import FormulaSums, OwnSums, columns_of, score
+from neurotrust_jax.composition.sums import FormulaSums, OwnSums, columns_of, neurons_of, score
 
 EVERY = (AND, OR, AND_NOT)
 CONCEPTS, LEAST = 7, 3
@@ -249,3 +250,27 @@ def test_a_user_s_metric_is_searched_by_what_it_says_of_itself():
     check_best(probe, specificity, search(probe, specificity, options(width=1)), 1e-6)
     with pytest.raises(ValueError, match="has no bound for metric='specificity'"):
         nt.compose(jax.random.key(0), probe, replace(specificity, rewards_overlap=False))
+
+
+def test_a_beam_drops_what_holds_on_the_same_samples():
+    # concepts 1 and 2 are equal: only one of "0 and 1" and "0 and 2" is of use
+    rng = np.random.default_rng(11)
+    c = rng.random((300, 5)) < 0.4
+    c[:, 2] = c[:, 1]
+    f = rng.normal(size=(300, 2)) + 2 * (c[:, [0]] & c[:, [1]])
+    probe = nt.make_probe(f, c, top_fraction=0.15)
+    metric = nt.METRICS["iou"]
+    columns = columns_of(probe, soft=False, min_positives=LEAST)
+    packed = np.packbits(c.T, axis=1)
+    packed = np.ascontiguousarray(np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8)))).view(
+        np.uint64
+    )
+    neurons = neurons_of(probe, metric, columns)
+    beam = beam_search(
+        columns, neurons, metric, max_length=3, operators=EVERY, width=12, packed=packed
+    )[-1]
+    truth = evaluate(c.astype(int), Formulas(*(x.reshape(-1, 3) for x in beam.formulas)))
+    for of_neuron in truth.reshape(300, 2, 12).transpose(1, 2, 0):
+        assert len(np.unique(of_neuron, axis=0)) == 12
+    code = np.concatenate(beam.formulas, axis=-1)
+    assert all(len(np.unique(x, axis=0)) == 12 for x in code)
