@@ -33,7 +33,7 @@ from .sums import check_metric
 
 __all__ = ["compose"]
 
-MAX_NODES = 100_000
+MAX_NODES = 20_000
 
 
 def compose(
@@ -43,7 +43,7 @@ def compose(
     *,
     max_length: int = 3,
     operators: Sequence[str] = OPERATORS,
-    search: Literal["optimal", "beam"] = "optimal",
+    search: Literal["auto", "optimal", "beam"] = "auto",
     beam_width: int = 10,
     soft: bool = False,
     ranges: int | None = None,
@@ -74,11 +74,13 @@ def compose(
     max_length : int
         Most concepts of a formula.
     operators : sequence of {"and", "or", "and not"}
-    search : {"optimal", "beam"}
+    search : {"auto", "optimal", "beam"}
         ``"beam"`` keeps the ``beam_width`` best formulas and extends them by one more concept, as
         compositional explanations (Mu and Andreas, NeurIPS 2020) and INVERT (Bykov et al., NeurIPS
         2023) do. ``"optimal"`` goes on from there until it is proved that none is better, for at
-        most three concepts and metrics that reward overlap, or AUROC.
+        most three concepts and metrics that reward overlap, or AUROC, for which it takes long.
+        ``"auto"`` is the optimal search for metrics that reward overlap, such as ``iou``, and at
+        most three concepts, and else the beam search.
     beam_width : int
     soft : bool
         Join the values of concepts, by the product and the probabilistic sum a + b - ab, in place
@@ -132,6 +134,9 @@ def compose(
     check_share(alpha, "alpha")
     joins = check_operators(operators)
     _check_search(metric, search, max_length, soft)
+    if search == "auto":
+        quick = metric.rewards_overlap and not soft and max_length <= PROVED
+        search = "optimal" if quick else "beam"
     for number, name in ((beam_width, "beam_width"), (max_nodes, "max_nodes")):
         check_count(number, name)
     if min_positives != 0:
@@ -195,9 +200,9 @@ def compose(
 def _check_search(metric: Metric, search: str, max_length: int, soft: bool) -> None:
     check_count(max_length, "max_length")
     check_metric(metric, soft)
-    if search not in ("optimal", "beam"):
-        raise ValueError(f"search must be 'optimal' or 'beam', got {search!r}")
-    if search == "beam":
+    if search not in ("auto", "optimal", "beam"):
+        raise ValueError(f"search must be 'auto', 'optimal' or 'beam', got {search!r}")
+    if search != "optimal":
         return
     if max_length > PROVED:
         raise ValueError(

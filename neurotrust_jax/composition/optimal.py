@@ -211,7 +211,7 @@ class _Search:
         self._take_over(nodes, value, concept)
 
     def _sums(self, nodes: Nodes, size: int) -> tuple[Any, ...]:
-        """P and Q of the triples of some nodes, their sizes, and which of these is each node's."""
+        """Hits of the triples of some nodes, their sizes, and which hits are each node's."""
         turn = _turns(nodes.neuron)
         group = np.cumsum(turn % TOGETHER == 0) - 1
         number = _padded_size(group[-1] + 1)
@@ -219,13 +219,11 @@ class _Search:
         pair = np.zeros((2, number, TOGETHER), np.int32)
         neuron[group] = nodes.neuron
         pair[:, group, turn % TOGETHER] = nodes.a, nodes.b
-        P, Q = sum_triples(
-            self.columns, self.neurons, neuron, *pair, ranks=not self.metric.rewards_overlap
-        )
+        hits = sum_triples(self.columns, self.neurons, neuron, *pair)
         short = size - len(nodes.a)
         weight = np.pad(self.triples.of(nodes.a, nodes.b), ((0, short), (0, 0)))
         place = np.pad(group * TOGETHER + turn % TOGETHER, (0, short)).astype(np.int32)
-        return P, Q, weight, place
+        return hits, weight, place
 
     def _take_over(self, nodes: Nodes, value: np.ndarray, concept: np.ndarray) -> None:
         """Keep the best formula of each neuron; of equal ones the first by concepts."""

@@ -229,25 +229,18 @@ def _with_one_more(
     return lax.fori_loop(0, (~passed).sum(), step, none)
 
 
-@partial(jax.jit, static_argnames="ranks")
-def sum_triples(
-    columns: Columns, neurons: Neurons, neuron: Array, a: Array, b: Array, *, ranks: bool
-) -> tuple[Array, Array]:
-    """P and Q of (a, b, c) for all c, [G k, C], of k pairs [G, k] of a neuron; Q only of ranks."""
-    product = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+@jax.jit
+def sum_triples(columns: Columns, neurons: Neurons, neuron: Array, a: Array, b: Array) -> Array:
+    """Hits of (a, b, c) for all c, [G k, C], of k pairs [G, k] of a neuron."""
 
-    def group(own: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        u, a, b = own
-        rows, values = neurons.rows[u], neurons.values[u]
-        here = columns.values[rows]
-        both = (here[:, a] * here[:, b]).T
-        P = product(both * jnp.maximum(values, 0)[None, :], here)
-        if not ranks:
-            return P, jnp.zeros((), P.dtype)
-        return P, product(both * jnp.maximum(-values, 0)[None, :], here)
+    def group(one: tuple[Array, Array, Array]) -> Array:
+        u, a, b = one
+        here = columns.values[neurons.rows[u]]
+        both = (here[:, a] * here[:, b] * neurons.values[u][:, None]).T
+        return jnp.matmul(both, here, precision=lax.Precision.HIGHEST)
 
-    P, Q = lax.map(group, (neuron, a, b))
-    return P.reshape(-1, P.shape[-1]), Q.reshape(-1, P.shape[-1]) if ranks else Q
+    found = lax.map(group, (neuron, a, b))
+    return found.reshape(-1, found.shape[-1])
 
 
 @partial(jax.jit, static_argnames=("metric", "kinds"))
@@ -256,7 +249,7 @@ def triple_scores(
     neurons: Neurons,
     pairs: Pairs,
     nodes: tuple[Array, Array, Array, Array],
-    exact: tuple[Array, Array, Array, Array] | None,
+    exact: tuple[Array, Array, Array] | None,
     *,
     metric: Metric,
     kinds: tuple[Kind, ...],
@@ -291,11 +284,10 @@ def triple_scores(
         known = Measures(end(P, True), end(Q, False), end(size, False), end(size, True))
         value = upper_bound(metric, columns, own, known)
     else:
-        hits, alarms, weight, place = exact
-        p3 = hits[place]
-        q3 = weight - p3 if metric.rewards_overlap else alarms[place]
-        sums = (total(*x) for x in ((P, p3), (Q, q3), (size, weight)))
-        value = _exact(metric, columns, own, *sums)
+        hits, weight, place = exact
+        signed = P if metric.rewards_overlap else tuple(x - y for x, y in zip(P, Q, strict=True))
+        C = total(size, weight)
+        value = score(metric, columns, own, FormulaSums(C, C, total(signed, hits[place])))
     wanted = (c[None, :] != a[:, None]) & (c[None, :] != b[:, None])
     # one order of concepts that may change places is enough; see the bounds of nodes
     rules = (

@@ -83,6 +83,9 @@ def test_the_operators_and_the_search_are_those_asked_for():
     assert np.isnan(kept.bound).all()
     assert not kept.proved.any()
     assert kept.num_formulas == 7 + 21 + 35
+    for metric, length, search in (("iou", 2, "optimal"), ("iou", 4, "beam"), ("mad", 2, "beam")):
+        found = nt.compose(jax.random.key(0), probe, metric, max_length=length, beam_width=2)
+        assert found.search == search
 
 
 def test_groups_stay_together_and_give_asymptotic_or_grouped_bounds():
@@ -120,18 +123,27 @@ def test_the_same_key_gives_the_same_result_and_another_one_other_halves(found):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_length": 4}, "proves the best of formulas of at most 3 concepts, got max_length=4"),
+        (
+            {"max_length": 4, "search": "optimal"},
+            "proves the best of formulas of at most 3 concepts, got max_length=4",
+        ),
         ({"max_length": 0}, "max_length must be a whole number of at least 1, got 0"),
-        ({"search": "best"}, "search must be 'optimal' or 'beam', got 'best'"),
+        ({"search": "best"}, "search must be 'auto', 'optimal' or 'beam', got 'best'"),
         ({"operators": ["nor"]}, "operators must be some of"),
         ({"alpha": 1.0}, "alpha must lie strictly between 0 and 1"),
         ({"beam_width": 0}, "beam_width must be"),
         ({"max_nodes": 0}, "max_nodes must be"),
         ({"min_positives": 2000}, "min_positives=2000 leaves no concept"),
         ({"metric": "auprc"}, "metric='auprc' can not score formulas of present and absent"),
-        ({"metric": "mad"}, "search='optimal' has no bound for metric='mad'; use search='beam'"),
+        (
+            {"metric": "mad", "search": "optimal"},
+            "search='optimal' has no bound for metric='mad'; use search='beam'",
+        ),
         ({"metric": "iou", "soft": True}, "can not score values of soft formulas"),
-        ({"metric": "correlation", "soft": True}, "has no bound for soft=True"),
+        (
+            {"metric": "correlation", "soft": True, "search": "optimal"},
+            "has no bound for soft=True",
+        ),
         ({"ranges": 1}, "ranges must be a whole number of at least 2"),
         ({"metric": "auroc", "ranges": 2}, "ranges=2 needs a metric of active samples"),
     ],

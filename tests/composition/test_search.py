@@ -254,8 +254,9 @@ def test_a_user_s_metric_is_searched_by_what_it_says_of_itself():
     )  # fmt: skip
     probe = world(10)
     check_best(probe, specificity, search(probe, specificity, options(width=1)), 1e-6)
+    own = replace(specificity, rewards_overlap=False)
     with pytest.raises(ValueError, match="has no bound for metric='specificity'"):
-        nt.compose(jax.random.key(0), probe, replace(specificity, rewards_overlap=False))
+        nt.compose(jax.random.key(0), probe, own, search="optimal")
 
 
 def test_a_beam_drops_what_holds_on_the_same_samples():
