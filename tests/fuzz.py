@@ -456,6 +456,7 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         verdict=np.arange(num_neurons) % 5, verdict_reason=("one of 2",) * num_neurons,
         active_rate=one, positives=np.arange(num_concepts), judged=np.arange(num_concepts) > 0,
         min_positives=1, left_out=(LeftOut("concept 0", 0), LeftOut("gone", 0)), num_ranges=1,
+        compositions=None,
     )  # fmt: skip
 
 

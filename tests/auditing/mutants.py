@@ -32,6 +32,20 @@ MUTANTS = [
          "at_read_them"),
     ),
     *of(
+        "auditing/compositions.py",
+        ("compose_layer", "jax.random.fold_in(key, OWN_SEED)", "key",
+         "test_compositions.py::test_formulas_are_those_of_compose_and_nothing_else_changes"),
+        ("compose_layer", "compose <= PROVED", "True",
+         "test_compositions.py::test_the_best_formula_is_proved_where_that_can_be_done"),
+        ("compose_layer", "can_bound(metric)", "True",
+         "test_compositions.py::test_the_best_formula_is_proved_where_that_can_be_done"),
+        ("_joins_values", "not probe.binary_concepts", "True",
+         "test_compositions.py::test_the_best_formula_is_proved_where_that_can_be_done"),
+        ("compose_layer", "fingerprint(compose, min_positives, list(probe.concept_names), "
+         "similarity)", "fingerprint(compose)",
+         "test_compositions.py::test_a_finished_search_is_stored"),
+    ),
+    *of(
         "auditing/given_columns.py",
         ("on_given_columns.given", "column[label]", "label",
          "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),
