@@ -372,7 +372,7 @@ class Audit:
     def formula(self, neuron: int) -> str:
         """The formula of concepts where it is better than one concept beyond chance, else empty."""
         found = self.compositions
-        return found.descriptions[neuron] if found is not None and found.better[neuron] else ""
+        return found.description(neuron) if found is not None and found.better[neuron] else ""
 
     def set_members(self, neuron: int) -> np.ndarray:
         """Columns of a set's concepts, those that win most replicates first."""
