@@ -32,6 +32,11 @@ MUTANTS = [
          "at_read_them"),
     ),
     *of(
+        "auditing/result.py",
+        ("Audit.formula", "found is not None and found.better[neuron]", "found is not None",
+         "test_compositions.py::test_formulas_are_those_of_compose_and_nothing_else_changes"),
+    ),
+    *of(
         "auditing/compositions.py",
         ("compose_layer", "jax.random.fold_in(key, OWN_SEED)", "key",
          "test_compositions.py::test_formulas_are_those_of_compose_and_nothing_else_changes"),
