@@ -176,9 +176,10 @@ class Foreign:
 
 def same_fields(theirs, ours, tolerance=0.0):
     """Two results are equal, but for the rounding of floats where there is a tolerance."""
-    for field in fields(ours):
-        a, b = getattr(theirs, field.name), getattr(ours, field.name)
-        if is_dataclass(b):
+    names = ours._fields if hasattr(ours, "_fields") else [x.name for x in fields(ours)]
+    for name in names:
+        a, b = getattr(theirs, name), getattr(ours, name)
+        if is_dataclass(b) or hasattr(b, "_fields"):
             same_fields(a, b, tolerance)
         elif isinstance(b, np.ndarray):
             if tolerance and b.dtype.kind == "f":

@@ -43,6 +43,8 @@ from scipy import sparse
 from neurotrust_jax.auditing.fit import SHARES, LabelFit
 from neurotrust_jax.auditing.result import Audit, Leading
 from neurotrust_jax.chance.null import PermutationTest
+from neurotrust_jax.composition.formulas import Formulas
+from neurotrust_jax.composition.result import Compositions
 from neurotrust_jax.faithfulness import LabelIntervals
 from neurotrust_jax.files import (
     FileError,
@@ -417,6 +419,26 @@ def saved(write: Callable[[Path], Any], name: str) -> bytes:
         return (Path(folder) / name).read_bytes()
 
 
+def small_compositions(num_neurons: int, names: tuple[str, ...]) -> Compositions:
+    """Formulas "a AND NOT b" of made-up numbers, of which that of the first neuron is better."""
+    one = np.linspace(0.1, 0.9, num_neurons)
+    first = np.arange(num_neurons, dtype=np.int32) % len(names)
+    longer = np.stack([first, (first + 1) % len(names)], axis=1, dtype=np.int32)
+    concept = np.stack([np.stack([first, np.full_like(first, -1)], axis=1), longer])
+    operator = np.stack([np.full_like(longer, -1), np.full_like(longer, [-1, 2])]).astype(np.int8)
+    return Compositions(
+        metric="iou", search="optimal", operators=("and", "or", "and not"), max_length=2,
+        beam_width=10, soft=False, alpha=0.1, num_formulas=12, num_samples=50, num_units=50,
+        thresholds="fixed", concept_names=names, neuron_names=tuple(map(str, range(num_neurons))),
+        num_ranges=1,
+        by_length=Formulas(concept, operator), search_similarity=np.stack([one / 4, one]),
+        similarity=np.stack([one / 4, one / 2]), lower=one / 3, upper=one,
+        guarantee="most of it", gain=one / 4, gain_error=one / 20, p_value=one / 2, q_value=one,
+        certified_lower=one / 5, bound=one, other_formula=Formulas(concept[0], operator[0]),
+        overlap=one,
+    )  # fmt: skip
+
+
 def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
     """An audit of made-up numbers."""
     one = np.linspace(0.1, 0.9, num_neurons)
@@ -456,6 +478,7 @@ def small_audit(num_neurons: int = 2, num_concepts: int = 3) -> Audit:
         verdict=np.arange(num_neurons) % 5, verdict_reason=("one of 2",) * num_neurons,
         active_rate=one, positives=np.arange(num_concepts), judged=np.arange(num_concepts) > 0,
         min_positives=1, left_out=(LeftOut("concept 0", 0), LeftOut("gone", 0)), num_ranges=1,
+        compositions=small_compositions(num_neurons, names),
     )  # fmt: skip
 
 

@@ -1,11 +1,56 @@
-"""Wide audits, examples and open pages, which several files of tests share."""
+"""Wide audits, examples, and what pages and notebooks show, which several files of tests share."""
 
+import base64
+import gzip
+import json
+import re
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
+from html.parser import HTMLParser
 
 import numpy as np
 
 from neurotrust_jax import report
+
+
+class Cells(HTMLParser):
+    """The texts of the cells of each table, row by row, and all text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tables, self.text = [], ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_data(self, data):
+        self.text += data
+        if self.tables and self.tables[-1] and self.tables[-1][-1]:
+            self.tables[-1][-1][-1] += data
+
+
+def unpacked(line):
+    return json.loads(gzip.decompress(base64.b64decode(line, validate=True)))
+
+
+def data_of(path):
+    """The table, the details of each layer by blocks, the sheets of images, and all of the page."""
+    text = path.read_text(encoding="utf-8")
+    found = re.search(r'<script type="text/plain" id="data">(.*?)</script>', text, re.DOTALL)
+    lines = found[1].split("\n")
+    table = unpacked(lines[0])
+    for layer in table["layers"]:
+        count = -(-len(layer["neurons"]) // table["block"])
+        layer["details"] = [unpacked(x) for x in lines[layer["firstLine"] :][:count]]
+    sheets = lines[table["images"]["firstLine"] :] if table["images"] else []
+    return table, sheets, text
 
 
 def examples(count=7):

@@ -66,6 +66,10 @@ def hostile():
             found.intervals, guarantee=NAMES[0], asymptotic_guarantee=NAMES[0],
             pair_guarantee=NAMES[0], why_wide=NAMES,
         ),
+        compositions=replace(
+            found.compositions, concept_names=NAMES, neuron_names=NAMES, guarantee=NAMES[0],
+            q_value=np.arange(count) % 2 / 2,
+        ),
     )  # fmt: skip
 
 
@@ -230,6 +234,11 @@ def test_a_concept_has_one_parent(tmp_path, content):
         ({"vote_share": np.zeros((2, 4))}, "must have shape [2, 3], got [2, 4]"),
         ({"untested": np.zeros((2, 3))}, "untested must not be of float64"),
         ({"regret": None}, "there is no array regret"),
+        ({"compositions.gain": np.zeros(3)}, "compositions.gain must have shape [2], got [3]"),
+        ({"compositions.similarity": np.zeros(2)}, "must have shape [2, 2], got [2]"),
+        ({"compositions.by_length.concept": np.full((2, 2, 2), 3)}, "holds 3, outside -1 to 2"),
+        ({"compositions.other_formula.operator": np.full((2, 2), 3)}, "holds 3, outside -1 to 2"),
+        ({"compositions": [1]}, "TypeError"),
     ],
 )
 def test_audits_that_are_none(tmp_path, change, why):
@@ -313,6 +322,8 @@ def test_an_audit_reads_back_exactly(tmp_path):
         assert getattr(again, name) == getattr(audit, name)
     assert again.intervals.guarantee == audit.intervals.guarantee
     np.testing.assert_array_equal(again.vote_share, audit.vote_share)
+    assert again.compositions.descriptions == audit.compositions.descriptions
+    assert again.compositions.neuron_names == NAMES
 
 
 def test_a_terminal_shows_names_as_they_are():
@@ -348,7 +359,10 @@ def test_a_notebook_shows_names_as_they_are():
     plain = fuzz.small_audit(len(NAMES), len(NAMES))
     ours = Tags(plain._repr_html_() + plain.neuron(0)._repr_html_()).found
     assert "comment" not in ours
-    for html in (audit._repr_html_(), *(audit.neuron(u)._repr_html_() for u in range(len(NAMES)))):
+    formulas = audit.compositions._repr_html_()
+    assert Tags(formulas).found <= ours | {"i"}
+    each = [audit.neuron(u)._repr_html_() for u in range(len(NAMES))]
+    for html in (audit._repr_html_(), formulas, *each):
         assert Tags(html).found <= ours
         assert is_inert(html)
         assert "mathjax_ignore" in html  # no name is a formula

@@ -36,8 +36,11 @@ FLOORS = (
     {"__main__"},
 )
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
-# An audit and a comparison show themselves: their methods import the report when they are called.
-DOORS = {("auditing", "report", f"neurotrust_jax.auditing.{x}") for x in ("result", "changes")}
+# Audits, comparisons and formulas show themselves: their methods import the report when called.
+DOORS = {
+    (home, "report", f"neurotrust_jax.{home}.{x}")
+    for home, x in (("auditing", "result"), ("auditing", "changes"), ("composition", "result"))
+}
 SHELL = {"flax", "matplotlib", "pandas", "optax", "orbax", "jinja2", "typer", "rich", "PIL"}
 STATISTICS = [name for names in FLOORS[: FLOORS.index({"report"})] for name in names]
 

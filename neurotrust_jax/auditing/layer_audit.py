@@ -32,6 +32,7 @@ from ..sets.conformal import conformal_of
 from ..sets.rule import BoundOptions
 from .block import Record, Task, part_of
 from .blocks import divide, read_blocks
+from .compositions import check_compose, compose_layer
 from .fit import LabelFit
 from .given_columns import on_given_columns
 from .hierarchy import lineages
@@ -64,6 +65,7 @@ def audit(
     hierarchy: Any = None,
     min_positives: int = DEFAULT_MIN_POSITIVES,
     ranges: int | None = None,
+    compose: int | None = None,
     layer: str = "",
     memory_limit: float | None = None,
     mesh: Mesh | None = None,
@@ -121,6 +123,11 @@ def audit(
         as ``iou``. Cuts of the same samples have asymptotic intervals, and no label is certified;
         :func:`split_thresholds` with ``ranges`` takes them from a part set aside, and its probe is
         audited as it is.
+    compose : int, optional
+        Also find the best formula of at most this number of concepts for each neuron, at least 2,
+        such as "water AND NOT river", and judge on other samples whether it is better than a single
+        concept, see :func:`compose` and :attr:`Audit.compositions`. Formulas change no other number
+        of the audit. With ``ranges`` they are those of the ranges.
     layer : str
         Name of the layer.
     memory_limit : float, optional
@@ -145,7 +152,7 @@ def audit(
     ------
     ValueError
         If an option is out of its range, ``min_positives`` leaves no concept, or the metric does
-        not fit ``ranges``, before any work starts.
+        not fit ``ranges`` or can not score the formulas of ``compose``, before any work starts.
 
     Examples
     --------
@@ -161,9 +168,12 @@ def audit(
     """
     metric = get_metric(metric)
     _check_options(alpha, num_replicates, num_permutations, num_splits, scheme, min_positives)
+    uncut = probe
     if ranges is not None:
         check_ranges(ranges, metric, activation_range)
         probe = activation_ranges(probe, ranges)
+    if compose is not None:
+        check_compose(compose, metric, probe, min_positives)
     concepts = judge_concepts(probe, metric, min_positives, hierarchy)
     judged = concepts.probe
     roots = None if concepts.hierarchy is None else _roots(judged, concepts.hierarchy)
@@ -181,6 +191,13 @@ def audit(
     layer_blocks = divide(task, judged, mesh)
     shared = _shared_null(task, judged, progress)
     record = read_blocks(task, judged, layer_blocks, mesh, progress)
+    compositions = None
+    if compose is not None:
+        compositions = compose_layer(
+            key, uncut, metric, compose, ranges=ranges, alpha=alpha, min_positives=min_positives,
+            options=options, similarity=record["similarity"], checkpoint=layer_blocks.checkpoint,
+            progress=progress,
+        )  # fmt: skip
     sets, unfit = conformal_of(tuple(part_of(record, "scores").values()), judged, metric, alpha)
     guarantee, headline = record["calibrated_guarantee"], record["calibrated_set"]
     if not unfit:
@@ -215,6 +232,7 @@ def audit(
         min_positives=int(min_positives),
         left_out=rare_concepts(concepts.given, concepts.mask),
         num_ranges=judged.num_ranges,
+        compositions=compositions,
         **{name: record[name] for name in OF_RECORD},
         **replication,
         **verdicts._asdict(),

@@ -13,6 +13,7 @@ from .._runtime.short_repr import short_repr
 from .._runtime.static import STATIC
 from .._runtime.text import visible
 from ..chance.null import PermutationTest
+from ..composition.result import Compositions
 from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.scores import Reason
 from ..probing.probe import LeftOut
@@ -157,6 +158,10 @@ class Audit:
     num_ranges : int
         Into how many ranges of activation each neuron was cut, so that a neuron here is one of
         them, see :func:`neurotrust_jax.probing.activation_ranges`; 1 where neurons are whole.
+    compositions : Compositions or None
+        Formulas of concepts, found on one half of the probing set and judged on the other, see
+        :func:`compose`; None unless asked for. One stands beside a label only where it is better
+        than the best single concept beyond chance.
 
     Examples
     --------
@@ -217,6 +222,7 @@ class Audit:
     min_positives: int = field(metadata=STATIC)
     left_out: tuple[LeftOut, ...] = field(metadata=STATIC)
     num_ranges: int = field(metadata=STATIC)
+    compositions: Compositions | None
 
     @property
     def lower(self) -> np.ndarray:
@@ -362,6 +368,11 @@ class Audit:
         """The label in words, empty where there is none."""
         label = self.label[neuron]
         return self.concept_names[label] if label >= 0 else ""
+
+    def formula(self, neuron: int) -> str:
+        """The formula of concepts where it is better than one concept beyond chance, else empty."""
+        found = self.compositions
+        return found.description(neuron) if found is not None and found.better[neuron] else ""
 
     def set_members(self, neuron: int) -> np.ndarray:
         """Columns of a set's concepts, those that win most replicates first."""

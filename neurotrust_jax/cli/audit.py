@@ -91,6 +91,14 @@ Ranges = Annotated[
         "the threshold, instead of the neuron.",
     ),
 ]
+Compose = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="Also find the best formula of at most this number of concepts for each neuron, such "
+        "as water AND NOT river, and show it where it is better than one concept beyond chance.",
+    ),
+]
 Distributed = Annotated[
     bool,
     typer.Option(
@@ -119,6 +127,7 @@ def audit_command(
     top_fraction: TopFraction = None,
     top_of_active: TopOfActive = None,
     ranges: Ranges = None,
+    compose: Compose = None,
     split: Split = None,
     metric: Metric = "iou",
     activation_range: ActivationRange = None,
@@ -154,7 +163,7 @@ def audit_command(
         metric=metric, alpha=alpha, num_replicates=num_replicates,
         num_permutations=num_permutations, activation_range=activation_range,
         largest_unit=largest_unit, min_positives=min_positives, top_fraction=top_fraction,
-        top_of_active=top_of_active, ranges=ranges, split=split, pool=pool,
+        top_of_active=top_of_active, ranges=ranges, compose=compose, split=split, pool=pool,
         channel_axis=channel_axis, seed=seed,
     )  # fmt: skip
     try:

@@ -23,9 +23,9 @@ DATA, PLAN, STATISTICS, OUTPUT = ORDER = "Data", "Plan", "Statistics", "Output"
 GROUPS = {
     **dict.fromkeys(
         (
-            "activation_range", "alpha", "first_neuron", "largest_unit", "metric", "min_positives",
-            "num_permutations", "num_replicates", "other_metric", "ranges", "seed", "split",
-            "thresholds", "top_fraction", "top_of_active",
+            "activation_range", "alpha", "compose", "first_neuron", "largest_unit", "metric",
+            "min_positives", "num_permutations", "num_replicates", "other_metric", "ranges", "seed",
+            "split", "thresholds", "top_fraction", "top_of_active",
         ),
         STATISTICS,
     ),

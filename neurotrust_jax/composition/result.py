@@ -145,7 +145,7 @@ class Compositions:
     @property
     def descriptions(self) -> list[str]:
         """The best formula of each neuron as a text, "(water OR lake) AND NOT river", [U]."""
-        return [written(*x, self.concept_names) for x in zip(*self.formula, strict=True)]
+        return [self.description(u) for u in range(len(self.lower))]
 
     @property
     def labels(self) -> list[str]:
@@ -154,11 +154,33 @@ class Compositions:
         pairs = zip(self.better, self.descriptions, singles, strict=True)
         return [formula if better else single for better, formula, single in pairs]
 
+    def description(self, neuron: int) -> str:
+        """The best formula of one neuron as a text, empty where there is none."""
+        concept, operator = self.by_length.take(-1, neuron)
+        return written(concept.tolist(), operator.tolist(), self.concept_names)
+
     def _in_short(self) -> str:
         return (
             f"of {len(self.lower):,} neurons x {len(self.concept_names):,} concepts by "
             f"{self.metric}: {int(self.better.sum()):,} better than a single concept"
         )
+
+    def _repr_html_(self) -> str:
+        from ..report.notebook import compositions_html
+
+        return compositions_html(self)
+
+    def to_pandas(self) -> Any:
+        """Return :meth:`columns` as a ``pandas.DataFrame``, which needs pandas to be installed.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        from ..report.columns import to_pandas
+
+        return to_pandas(self)
 
     def columns(self) -> dict[str, Any]:
         """A table with one entry for each neuron, by name of the column.
@@ -183,17 +205,27 @@ class Compositions:
             "overlap": self.overlap,
         }
 
+    def headline(self, noun: str = "neurons") -> str:
+        """For how many neurons the formula is better than a single concept, in a sentence.
+
+        Parameters
+        ----------
+        noun : str
+            What has a formula, in the plural.
+        """
+        return (
+            f"{int(self.better.sum()):,} of {int((~np.isnan(self.p_value)).sum()):,} {noun} have a "
+            f"formula of at most {self.max_length} concepts that is better than their best single "
+            f"concept beyond chance (false discovery rate {self.alpha:g})."
+        )
+
     def summary(self) -> str:
         """A few sentences on the layer, the most important first, one on each line."""
         judged = ~np.isnan(self.p_value)
         what = "neurons" if self.num_ranges == 1 else "ranges of neurons"
         longer = judged & (self.formula.length > 1)
         number = int(longer.sum())
-        lines = [
-            f"{int(self.better.sum()):,} of {int(judged.sum()):,} {what} have a formula of at "
-            f"most {self.max_length} concepts that is better than the best single concept beyond "
-            f"chance (false discovery rate {self.alpha:g}).",
-        ]
+        lines = [self.headline(what)]
         if not number:
             return lines[0] + "\nNo formula of several concepts was found."
         seemed, true = (float(np.nanmean(x[longer])) for x in (self.search_gain, self.gain))

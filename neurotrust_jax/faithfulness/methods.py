@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -92,6 +92,12 @@ class IntervalMethod:
     part_bound: Callable[[Share | Pairs, bool], PartBound | None] | None
     every_threshold: bool = False
     misfit: str = ""
+
+    def __reduce__(self) -> tuple[Callable[..., IntervalMethod], tuple[Any, ...]]:
+        """How to pickle and copy it: a built-in method by its name, so that it stays the same."""
+        if METHODS.get(self.name) is self:
+            return _method_named, (self.name,)
+        return IntervalMethod, tuple(getattr(self, x.name) for x in fields(self))
 
     @property
     def asymptotic(self) -> bool:
@@ -208,10 +214,20 @@ _TABLE = (
 )
 
 METHODS: Mapping[str, IntervalMethod] = MappingProxyType({x.name: x for x in _TABLE})
+
+
+def _method_named(name: str) -> IntervalMethod:
+    return METHODS[name]
+
+
 """Every built-in method by its name."""
 
 AUTO = "auto"
 TWO_CUTS = "no bound for every threshold at once holds for the two cuts of a range of these samples"
+
+
+def _method_named(name: str) -> IntervalMethod:
+    return METHODS[name]
 
 
 def resolve(

@@ -219,7 +219,17 @@ def _linear(record: Record) -> Claim | None:
     )  # fmt: skip
 
 
+def _own(record: Record) -> Claim:
+    """The label; a formula in another column is none."""
+    cells = record.cells
+    return Claim(cells["layer"], cells["unit"], cells["description"], number(cells["similarity"]))
+
+
 LABEL_FORMATS = (
+    # descriptions.csv of an audit
+    LabelFormat(
+        "A table of neurotrust", ("layer", "unit", "description", "similarity", "set_answers"), _own
+    ),
     # Trustworthy-ML-Lab/Describe-and-Dissect, describe_neurons.py
     LabelFormat("Describe-and-Dissect", ("neuron_id", "label_1"), _describe_and_dissect),
     # MILANNOTATIONS of evandez/neuron-descriptions, as exported in the repository above

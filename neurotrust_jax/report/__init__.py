@@ -5,6 +5,7 @@ from .curves import plot_forecast as plot_forecast
 from .curves import plot_probing_size as plot_probing_size
 from .curves import save_forecasts as save_forecasts
 from .descriptions import write_descriptions as write_descriptions
+from .neuron_formula import NeuronFormula as NeuronFormula
 from .neuron_plots import most_active as most_active
 from .neuron_plots import plot_examples as plot_examples
 from .neuron_plots import plot_leading as plot_leading

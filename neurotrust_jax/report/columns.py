@@ -9,6 +9,7 @@ import numpy as np
 from ..auditing.changes import AuditChanges
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
+from ..composition.result import Compositions
 
 __all__ = ["audit_columns", "to_pandas"]
 
@@ -67,11 +68,12 @@ def audit_columns(audit: Audit, block: slice = ALL) -> dict[str, Any]:
         "tied": audit.tied[block],
         "active_rate": audit.active_rate[block],
         "positives": np.where(label >= 0, audit.positives[label], np.nan),
+        **_formulas(audit, block),
     }
 
 
-def to_pandas(result: Audit | AuditChanges) -> Any:
-    """Make a ``pandas.DataFrame`` of the columns of an audit or of a comparison.
+def to_pandas(result: Audit | AuditChanges | Compositions) -> Any:
+    """Make a ``pandas.DataFrame`` of the columns of an audit, of a comparison or of formulas.
 
     Raises
     ------
@@ -85,6 +87,25 @@ def to_pandas(result: Audit | AuditChanges) -> Any:
             "to_pandas needs pandas, which is not installed: pip install pandas, or use columns()"
         ) from error
     return DataFrame(result.columns())
+
+
+def _formulas(audit: Audit, block: slice) -> dict[str, Any]:
+    """The formula and what it is worth only where it is better; the q-value wherever tested."""
+    neurons = range(len(audit.label))[block]
+    found = audit.compositions
+    if found is None:
+        nothing = np.full(len(neurons), np.nan)
+        names = "formula_similarity", "formula_gain", "formula_q_value"
+        return {"formula": [None] * len(neurons), **dict.fromkeys(names, nothing)}
+    better = found.better[block]
+    return {
+        "formula": [
+            found.description(u) if x else None for u, x in zip(neurons, better, strict=True)
+        ],
+        "formula_similarity": np.where(better, found.similarity[-1, block], np.nan),
+        "formula_gain": np.where(better, found.gain[block], np.nan),
+        "formula_q_value": found.q_value[block],
+    }
 
 
 def _names(audit: Audit, label: np.ndarray) -> list[str | None]:

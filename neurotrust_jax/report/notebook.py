@@ -14,10 +14,11 @@ import numpy as np
 from ..auditing.changes import AuditChanges
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
+from ..composition.result import Compositions
 from .one_neuron import LONGEST_FACT, NeuronAudit, cut
-from .table import range_text, summary, table_row
+from .table import FORMULAS, range_text, summary, table_row
 
-__all__ = ["audit_html", "changes_html", "neuron_html"]
+__all__ = ["audit_html", "changes_html", "compositions_html", "neuron_html"]
 
 ROWS = 10  # neurons that are shown
 LONGEST_REASON = 160
@@ -45,7 +46,11 @@ def audit_html(audit: Audit) -> str:
             row.between.lstrip(":") + "".join(cut(x, LONGEST_REASON) for x in row.reasons),
             2 * LONGEST_REASON,
         )
-        rows.append([*map(_text, row[:4]), _whole(row.interval), judged])
+        concept = _text(row.concept)
+        if row.formula:
+            concept += f"<br><i>{_text(row.formula, LONGEST_REASON)}</i>"
+        cells = map(_text, row[2:4])
+        rows.append([_text(row.neuron), concept, *cells, _whole(row.interval), judged])
     return "".join(
         [
             OPEN,
@@ -62,6 +67,7 @@ def audit_html(audit: Audit) -> str:
                     f"Same label: {audit.replication_guarantee}.",
                     f"Set: {audit.set_guarantee}.",
                     f"Interval: {audit.intervals.asymptotic_guarantee}.",
+                    *([] if audit.compositions is None else [FORMULAS]),
                 ],
             ),
             "</div>",
@@ -91,6 +97,42 @@ def neuron_html(neuron: NeuronAudit) -> str:
             f"{_text(neuron.reason, LONGEST_FACT)}</div>",
             _table((), facts),
             _table(head, rows) if rows else "",
+            "</div>",
+        ]
+    )
+
+
+def compositions_html(found: Compositions) -> str:
+    """The summary, and the neurons whose formulas gain most beyond chance."""
+    better = np.flatnonzero(found.better)
+    order = better[np.argsort(-found.gain[better], kind="stable")][:ROWS]
+    level = f"{1 - found.alpha:.0%}"
+    head = "neuron", "formula", found.metric, f"{level} interval", "gain", "q-value", "single"
+    rows = [
+        [
+            _text(found.neuron_names[u]),
+            _text(found.description(u), LONGEST_REASON),
+            f"{found.similarity[-1, u]:.3f}",
+            _whole(range_text(found.lower[u], found.upper[u])),
+            _whole(f"{found.gain[u]:.3f} ± {found.gain_error[u]:.3f}"),
+            f"{found.q_value[u]:.2g}",
+            _text(found.concept_names[found.single[u]]),
+        ]
+        for u in order
+    ]
+    shown = (
+        f'<div style="opacity:.75">{len(rows):,} of {len(better):,} formulas that are better than '
+        "the best single concept beyond chance, the largest gain first, all as measured on samples "
+        "that had no part in finding them. to_pandas() gives all neurons.</div>"
+    )
+    size = f"{len(found.lower):,} neurons x {len(found.concept_names):,} concepts"
+    return "".join(
+        [
+            OPEN,
+            f"<div><b>Formulas of {size} by {_text(found.metric)}</b></div>",
+            *(f"<div>{_text(x, LONGEST_FACT)}</div>" for x in found.summary().split("\n")),
+            _table(head, rows) + shown if rows else "",
+            _details("Guarantee", [f"Interval: {found.guarantee}."]),
             "</div>",
         ]
     )

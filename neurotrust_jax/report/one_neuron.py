@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from .._runtime.text import visible
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
+from .neuron_formula import NeuronFormula, neuron_formula
 from .table import chance_text, range_text
 
 __all__ = ["Contender", "NeuronAudit", "one_neuron"]
@@ -96,6 +98,8 @@ class NeuronAudit:
         Number of sampling units on which the label is present, 0 without a label.
     unit_name : str
         Name of the sampling units, in the plural.
+    formula : NeuronFormula or None
+        The best formula of concepts; None where the audit has no formulas, or none for the neuron.
     """
 
     name: str
@@ -127,6 +131,7 @@ class NeuronAudit:
     active_rate: float
     positives: int
     unit_name: str
+    formula: NeuronFormula | None
 
     def __repr__(self) -> str:
         lines = [self.title(), f"  {self.verdict.text}: {cut(self.reason, LONGEST_FACT)}"]
@@ -191,6 +196,8 @@ class NeuronAudit:
                 or f"the label is on {self.label_hits} of the {self.top_units} {self.unit_name} "
                 "that activate it most",
             )
+        if self.formula is not None:
+            yield from zip(chain(["formula"], repeat("")), self.formula.sentences(), strict=False)
         yield "label present on", f"{self.positives:,} {self.unit_name}"
         yield "active on", f"{self.active_rate:.1%} of the samples"
 
@@ -238,6 +245,7 @@ def one_neuron(audit: Audit, neuron: int | str) -> NeuronAudit:
         active_rate=float(audit.active_rate[u]),
         positives=int(audit.positives[label]) if label >= 0 else 0,
         unit_name=audit.unit_name,
+        formula=neuron_formula(audit.compositions, u),
     )
 
 

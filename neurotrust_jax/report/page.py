@@ -202,6 +202,7 @@ def _head(audit: Audit) -> dict[str, Any]:
         "set_guarantee": visible(audit.set_guarantee),
         "calibrated_guarantee": visible(audit.calibrated_guarantee),
         "permutations": f"{audit.null.num_permutations:,}" if audit.null else "",
+        "formulas": _formulas(audit),
         "unit_name": audit.unit_name,
         "num_units": f"{audit.num_units:,}",
         "samples": f"{audit.num_samples:,}",
@@ -214,6 +215,23 @@ def _head(audit: Audit) -> dict[str, Any]:
         ],
         "sentences": list(_sentences(audit)),
     }
+
+
+def _formulas(audit: Audit) -> str:
+    """How formulas were found and judged; empty where none were asked for."""
+    found = audit.compositions
+    if found is None:
+        return ""
+    how = "by beam search"
+    if found.search == "optimal":
+        how = f"proved to be the best for {int(found.proved.sum()):,} {audit.neuron_noun}"
+    return visible(
+        f"the best of {found.num_formulas:,} formulas of at most {found.max_length} concepts on "
+        f"one half of the {audit.unit_name} ({how}) is measured on the other half. It stands "
+        "beside a label where it is more similar there than the best single concept, and the "
+        f"neuron depends on it given that concept (false discovery rate {found.alpha:g}). Its "
+        f"interval, for each neuron alone: {found.guarantee}"
+    )
 
 
 def _sentences(audit: Audit) -> Iterator[tuple[str, str]]:

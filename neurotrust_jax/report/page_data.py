@@ -15,6 +15,7 @@ import numpy as np
 
 from .._runtime.text import visible
 from ..auditing.result import Audit
+from .neuron_formula import NeuronFormula, neuron_formula
 
 __all__ = ["BLOCK", "detail_blocks", "layer_table"]
 
@@ -45,6 +46,7 @@ def layer_table(audit: Audit) -> dict[str, Any]:
         "agreement": _numbers(audit.agreement),
         "answers": _numbers(audit.answers),
         "q": _numbers(audit.null.q_value) if audit.null else None,
+        "formula": _formulas(audit),
         **_verdicts(audit),
     }
 
@@ -59,6 +61,7 @@ def detail_blocks(audit: Audit, examples: list[list[Any]] | None) -> Iterator[di
             **_bounds(audit, block),
             **_sets(audit, block),
             **_votes(audit, block),
+            "formulas": _formula_details(audit, block),
         }
 
 
@@ -133,6 +136,31 @@ def _votes(audit: Audit, block: slice) -> dict[str, Any]:
         "voted": voted,
         "votes": [_numbers(own[row]) for row, own in zip(voted, share, strict=True)],
     }
+
+
+def _formulas(audit: Audit) -> list[str] | None:
+    """The formula of each neuron, empty where it is not better; None where none was asked for."""
+    found = audit.compositions
+    if found is None:
+        return None
+    better = found.better.tolist()
+    return [visible(found.description(u)) if x else "" for u, x in enumerate(better)]
+
+
+def _formula_details(audit: Audit, block: slice) -> list[list[str] | None] | None:
+    """What is said of the formula of each neuron of a block, None without one."""
+    if audit.compositions is None:
+        return None
+    neurons = range(len(audit.label))[block]
+    found = (neuron_formula(audit.compositions, u) for u in neurons)
+    return [None if x is None else _formula(x) for x in found]
+
+
+def _formula(found: NeuronFormula) -> list[str]:
+    """The formula where it is better, and sentences on it; else the sentence that says so alone."""
+    first, *rest = map(visible, found.sentences())
+    shown = [f"{x[:1].upper()}{x[1:]}." for x in (rest if found.better else [first])]
+    return [first, *shown] if found.better else shown
 
 
 def _numbers(values: Any) -> list[float | int | str | None]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from ..auditing.fit import SHARES, LabelFit
 from ..auditing.result import LEADING, Audit, Leading
 from ..auditing.verdicts import Verdict
 from ..chance.null import PermutationTest
+from ..composition.formulas import NONE, OPERATORS, Formulas
+from ..composition.result import Compositions
 from ..faithfulness.wide_intervals import LabelIntervals
 from ..files.arrays import read_arrays
 from ..files.numpy_files import NUMBERS
@@ -33,7 +35,7 @@ from ..resampling.trend import Trend
 
 __all__ = ["read_audit", "write_audit"]
 
-FORMAT = "neurotrust-audit-11"
+FORMAT = "neurotrust-audit-12"
 HASH = "arrays_sha256"  # the entry of the JSON that ties the arrays to it
 ENDING = ".arrays.npz"  # in place of .json; plain .npz might be the user's own activations
 PARTS = {
@@ -44,7 +46,10 @@ PARTS = {
     "winners_curse": WinnersCurse,
     "fit": LabelFit,
     "null": PermutationTest,
+    "compositions": Compositions,
 }
+OPTIONAL = ("null", "compositions")  # parts that an audit may lack
+NAMES = ("concept_names", "neuron_names")  # formulas have those of the audit
 # the kind of each array, floats unless listed here; its shape is [U] unless listed below
 KINDS = {
     **dict.fromkeys(
@@ -64,6 +69,14 @@ COLUMNS = ("label", "concept", "top_concept", "label_above")  # of concepts, -1 
 CODES = {"verdict": len(Verdict), "reason": len(Reason)}
 PLAIN: dict[Any, Any] = {"str": str, "bool": bool, "int": int, "float": (int, float)}
 PER_NEURON = ("verdict_reason", "why_wide")  # texts, of which most neurons have one of a few
+
+
+class _Sizes(NamedTuple):
+    """Numbers of neurons, of concepts, and of concepts of the longest formula."""
+
+    neurons: int
+    concepts: int
+    length: int = 0
 
 
 def write_audit(audit: Audit, path: str | Path) -> Path:
@@ -110,8 +123,12 @@ def _fields(part: Any, prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, 
     content: dict[str, Any] = {}
     for field in fields(part):
         value = getattr(part, field.name)
+        if isinstance(part, Compositions) and field.name in NAMES:
+            continue
         if isinstance(value, np.ndarray):
             arrays[prefix + field.name] = value
+        elif isinstance(value, Formulas):
+            arrays |= {f"{prefix}{field.name}.{k}": x for k, x in value._asdict().items()}
         elif is_dataclass(value):
             content[field.name] = _fields(value, f"{prefix}{field.name}.", arrays)
         elif field.name in PER_NEURON:
@@ -148,7 +165,7 @@ def read_audit(path: str | Path) -> Audit:
             raise ValueError("it holds no JSON object")
         if content.get("format") != FORMAT:
             raise ValueError(f"its format is {content.get('format')!r}")
-        sizes = len(content["neuron_names"]), len(content["concept_names"])
+        sizes = _Sizes(len(content["neuron_names"]), len(content["concept_names"]))
         arrays = _read_arrays(path, content[HASH])
         return _built(Audit, content, arrays, "", sizes)
     except FileError:
@@ -172,21 +189,25 @@ def _read_arrays(path: Path, expected_hash: Any) -> dict[str, np.ndarray]:
     return read_arrays(beside)
 
 
-def _built(
-    kind: type, content: Any, arrays: Mapping[str, Any], prefix: str, sizes: tuple[int, int]
-) -> Any:
+def _built(kind: type, content: Any, arrays: Mapping[str, Any], prefix: str, sizes: _Sizes) -> Any:
     """An object of this kind, from what JSON holds of it and from the arrays under ``prefix``."""
+    if kind is Compositions:
+        sizes = sizes._replace(length=content["max_length"])
     arguments: dict[str, Any] = {}
     for field in fields(kind):
         name = field.name
         if name in PARTS:
             value = content[name]
-            if not (name == "null" and value is None):
+            if not (name in OPTIONAL and value is None):
+                if name == "compositions":
+                    value = value | {k: content[k] for k in NAMES}
                 value = _built(PARTS[name], value, arrays, f"{prefix}{name}.", sizes)
         elif name in PER_NEURON:
             texts = _texts(name, content[name])
-            codes = _array(arrays, prefix + name, (sizes[0],), "iu", (0, len(texts)))
+            codes = _array(arrays, prefix + name, (sizes.neurons,), "iu", (0, len(texts)))
             value = tuple(texts[i] for i in codes.tolist())
+        elif field.type == "Formulas":
+            value = _formulas(arrays, prefix + name, _shape(kind, name, sizes), sizes)
         elif field.type == "tuple[str, ...]":
             value = _texts(name, content[name])
         elif name == "shares":
@@ -203,9 +224,9 @@ def _built(
             ):
                 raise ValueError(f"{name} must be of type {field.type}")
         else:
-            shape = _shape(name, sizes, wide=kind is Leading)
+            shape = _shape(kind, name, sizes)
             least = -1 if name in COLUMNS else 0
-            below = sizes[1] if name in COLUMNS else CODES.get(name)
+            below = sizes.concepts if name in COLUMNS else CODES.get(name)
             value = _array(arrays, prefix + name, shape, KINDS.get(name, "f"), (least, below))
         arguments[name] = value
     return kind(**arguments)
@@ -224,13 +245,29 @@ def _left_out(name: Any, positives: Any) -> LeftOut:
     return LeftOut(name, positives)
 
 
-def _shape(name: str, sizes: tuple[int, int], *, wide: bool) -> tuple[int, ...]:
-    """The shape of an array, by the numbers of neurons and concepts."""
-    num_neurons, num_concepts = sizes
-    if wide:
+def _formulas(
+    arrays: Mapping[str, Any], name: str, shape: tuple[int, ...], sizes: _Sizes
+) -> Formulas:
+    bounds = {"concept": (NONE, sizes.concepts), "operator": (NONE, len(OPERATORS))}
+    return Formulas(
+        *(_array(arrays, f"{name}.{k}", shape, "iu", bounds[k]) for k in Formulas._fields)
+    )
+
+
+def _shape(kind: type, name: str, sizes: _Sizes) -> tuple[int, ...]:
+    """The shape of an array of an object of this kind; that of formulas with their concepts."""
+    num_neurons, num_concepts, length = sizes
+    if kind is Leading:
         return num_neurons, min(LEADING, num_concepts)
+    if kind is Compositions:
+        shapes = {
+            "by_length": (length, num_neurons, length),
+            "other_formula": (num_neurons, length),
+        }
+        shapes |= dict.fromkeys(("similarity", "search_similarity"), (length, num_neurons))
+        return shapes.get(name, (num_neurons,))
     if name in MATRICES:
-        return sizes
+        return num_neurons, num_concepts
     if name == "label_above":
         return num_neurons, len(SHARES)
     if name in ("positives", "judged"):

@@ -12,10 +12,14 @@ from .._runtime.text import visible
 from ..auditing.result import Audit
 from ..auditing.verdicts import Verdict
 
-__all__ = ["Row", "chance_text", "neuron_table", "range_text", "summary", "table_row"]
+__all__ = ["FORMULAS", "Row", "chance_text", "neuron_table", "range_text", "summary", "table_row"]
 
 LONGEST = 200  # characters of a name or a reason
 NAMED = 3  # concepts of a set
+FORMULAS = (
+    "Better: a formula of concepts that is more similar than a single concept beyond chance, with "
+    "its gain on samples that did not choose it."
+)
 
 
 def summary(audit: Audit) -> str:
@@ -88,6 +92,8 @@ def summary(audit: Audit) -> str:
         f"corrected for its having been chosen. Its {level} interval is {width:.2f} wide "
         f"(asymptotic), {sure}."
     )
+    if audit.compositions is not None:
+        lines.append(f"Formulas: {audit.compositions.headline(noun)}")
     if audit.left_out:
         lines.append(f"Vocabulary: {audit.left_out_text()}")
     if audit.null is not None:
@@ -118,6 +124,7 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
             f"same label: {visible(audit.replication_guarantee)}. Set: "
             f"{visible(audit.set_guarantee)}. "
             f"Interval: {visible(audit.intervals.asymptotic_guarantee)}."
+            + ("" if audit.compositions is None else f" {FORMULAS}")
         ),
     )
     table.add_column("neuron", justify="right")
@@ -131,14 +138,18 @@ def neuron_table(audit: Audit, *, rows: int | None = 25) -> Table:
         judged = Text.assemble(
             (verdict.text, verdict.style.terminal), *map(_plain, (row.between, *row.reasons))
         )
-        table.add_row(*map(_plain, row[:2]), *row[2:5], judged)
+        concept = _plain(row.concept)
+        if row.formula:
+            concept.append(f"\n{_plain(row.formula)}", "italic")
+        table.add_row(_plain(row.neuron), concept, *row[2:5], judged)
     return table
 
 
 class Row(NamedTuple):
     """What a row of the table says of one neuron; a name or a reason may be of any length.
 
-    The verdict itself comes before ``between`` and ``reasons``.
+    The verdict itself comes before ``between`` and ``reasons``. The formula is empty where it is
+    not better than a concept.
     """
 
     neuron: str
@@ -148,6 +159,7 @@ class Row(NamedTuple):
     interval: str
     between: str
     reasons: list[str]
+    formula: str
 
 
 def table_row(audit: Audit, neuron: int) -> Row:
@@ -156,7 +168,7 @@ def table_row(audit: Audit, neuron: int) -> Row:
     name, reasons = audit.neuron_names[neuron], [audit.verdict_reason[neuron]]
     between = " " if ambiguous else ": "
     if audit.label[neuron] < 0:
-        return Row(name, "-", "-", "-", "-", between, reasons)
+        return Row(name, "-", "-", "-", "-", between, reasons, "")
     if ambiguous and audit.set_size[neuron] > 1:
         reasons.append(f" (or {_rivals(audit, neuron)})")
     if audit.fit.poor[neuron]:
@@ -170,7 +182,14 @@ def table_row(audit: Audit, neuron: int) -> Row:
         range_text(bounds.asymptotic_lower[neuron], bounds.asymptotic_upper[neuron]),
         between,
         reasons,
+        better_text(audit, neuron),
     )
+
+
+def better_text(audit: Audit, neuron: int) -> str:
+    """The formula and its gain, "better: a AND NOT b, +0.08"; empty where it is not better."""
+    found, formula = audit.compositions, audit.formula(neuron)
+    return f"better: {formula}, {found.gain[neuron]:+.3f}" if found and formula else ""
 
 
 def range_text(low: float, high: float) -> str:

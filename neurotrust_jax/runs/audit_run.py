@@ -17,6 +17,7 @@ from .._runtime.checkpoint import check_folder, file_hash, write_whole
 from .._runtime.chunks import StageProgress
 from .._runtime.devices import is_first
 from .._runtime.text import FileError
+from ..auditing.compositions import check_compose
 from ..auditing.hierarchy import lineages
 from ..auditing.layer_audit import audit
 from ..auditing.result import Audit
@@ -161,7 +162,10 @@ def _check_layers(
         probe = layer.probe()
         lineages(probe.concept_names, hierarchy)
         options = layer.options
-        judged_concepts(probe, get_metric(options.metric), options.min_positives)
+        metric = get_metric(options.metric)
+        judged_concepts(probe, metric, options.min_positives)
+        if options.compose is not None:
+            check_compose(options.compose, metric, probe, options.min_positives)
         if examples_of is None and files.examples:
             examples_of = load_examples(files.examples, layer)
     report_progress("checking", len(found), len(found))
@@ -201,8 +205,8 @@ def _audit_layer(
         num_replicates=options.num_replicates, num_permutations=options.num_permutations,
         scheme=options.scheme, method=options.method, activation_range=options.activation_range,
         largest_unit=largest_unit, hierarchy=hierarchy,
-        min_positives=options.min_positives, layer=layer, memory_limit=memory_limit, mesh=mesh,
-        checkpoint=folder / CHUNKS,
+        min_positives=options.min_positives, compose=options.compose, layer=layer,
+        memory_limit=memory_limit, mesh=mesh, checkpoint=folder / CHUNKS,
         progress=lambda stage, done, total: progress(join(layer, stage), done, total),
     )  # fmt: skip
 

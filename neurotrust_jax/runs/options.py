@@ -10,6 +10,7 @@ from jax import Array
 
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.validation import check_count, check_seed, check_share
+from ..auditing.compositions import check_compose
 from ..metrics.scores import check_ranges
 from ..metrics.table import get_metric
 from ..probing.thresholds import DEFAULT_SPLIT, check_top
@@ -34,6 +35,8 @@ largest_unit, min_positives
     ranges : int, optional
         See :func:`neurotrust_jax.audit`. The cuts come from the samples that are set aside for
         thresholds, where there are any.
+    compose : int, optional
+        See :func:`neurotrust_jax.audit`.
     split : float in [0, 1), optional
         Share of the sampling units (groups where given, else samples) on which thresholds are set.
         They are left out of the audit, so that bounds for fixed thresholds hold on the others.
@@ -66,6 +69,7 @@ largest_unit, min_positives
     top_fraction: float | None = None
     top_of_active: float | None = None
     ranges: int | None = None
+    compose: int | None = None
     split: float | None = None
     pool: Literal["max", "mean", "none"] | None = None
     channel_axis: int | None = None
@@ -105,6 +109,8 @@ largest_unit, min_positives
             )
         if self.ranges is not None:
             check_ranges(self.ranges, metric, self.activation_range)
+        if self.compose is not None:
+            check_compose(self.compose, metric)
         check_seed(self.seed)
 
     @property

@@ -32,6 +32,21 @@ MUTANTS = [
          "at_read_them"),
     ),
     *of(
+        "auditing/result.py",
+        ("Audit.formula", "found is not None and found.better[neuron]", "found is not None",
+         "test_compositions.py::test_formulas_are_those_of_compose_and_nothing_else_changes"),
+    ),
+    *of(
+        "auditing/compositions.py",
+        ("compose_layer", "jax.random.fold_in(key, OWN_SEED)", "key",
+         "test_compositions.py::test_formulas_are_those_of_compose_and_nothing_else_changes"),
+        ("_joins_values", "not probe.binary_concepts", "True",
+         "test_compositions.py::test_hard_concepts_are_not_joined_by_values"),
+        ("compose_layer", "fingerprint(compose, ranges or 0, min_positives, "
+         "list(probe.concept_names), similarity)", "fingerprint(compose)",
+         "test_compositions.py::test_a_finished_search_is_stored"),
+    ),
+    *of(
         "auditing/given_columns.py",
         ("on_given_columns.given", "column[label]", "label",
          "test_vocabulary.py::test_an_audit_is_that_of_the_judged_concepts_in_the_columns_given"),

@@ -1,38 +1,18 @@
 """The page holds what the audit says, and is inert and offline."""
 
-import base64
-import gzip
 import html
-import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from pages import examples, many
+from pages import data_of, examples, many
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
 from neurotrust_jax.report import page_images
 
 HOSTILE = '</script><script>alert("x")</script><b onclick=a>{{ 7 * 7 }}\u202e\x00\x07 =cmd()'
-
-
-def unpacked(line):
-    return json.loads(gzip.decompress(base64.b64decode(line, validate=True)))
-
-
-def data_of(path):
-    """The table, the details of each layer by blocks, the sheets of images, and all of the page."""
-    text = path.read_text(encoding="utf-8")
-    found = re.search(r'<script type="text/plain" id="data">(.*?)</script>', text, re.DOTALL)
-    lines = found[1].split("\n")
-    table = unpacked(lines[0])
-    for layer in table["layers"]:
-        count = -(-len(layer["neurons"]) // table["block"])
-        layer["details"] = [unpacked(x) for x in lines[layer["firstLine"] :][:count]]
-    sheets = lines[table["images"]["firstLine"] :] if table["images"] else []
-    return table, sheets, text
 
 
 def test_what_is_said(audited, tmp_path):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import isnan
 
+import fuzz
 import numpy as np
 import pytest
 from pages import examples, many, opened
@@ -33,6 +34,11 @@ def named(audited):
         found, verdict=np.arange(21) % 5, similarity=rng.integers(0, 8, 21) / 8,
         replication_probability=np.where(chance > 0.9, np.nan, chance), neuron_names=tuple(names),
     )  # fmt: skip
+
+
+def with_formulas(audited):
+    """The formula "concept, 0 AND NOT concept, 1" is better for neuron 0 alone."""
+    return replace(audited, compositions=fuzz.small_compositions(7, audited.concept_names))
 
 
 def rows(page):
@@ -107,6 +113,25 @@ def test_filters_keys_and_details(audited, tmp_path, browser, expect, width):
         page.keyboard.press("Escape")
         expect(detail).to_be_hidden()
         expect(page.locator("a:focus")).to_have_text("2")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_formula_stands_under_its_label(audited, tmp_path, browser, expect, width):
+    path = report.write_page(with_formulas(audited), tmp_path / "a.html")
+    with opened(browser, path, viewport={"width": width, "height": 800}) as page:
+        page.fill("#search", "and not")
+        expect(page.locator("#count")).to_have_text("1 of 7 neurons")
+        formula = cells(page, "description").locator("small")
+        expect(formula).to_have_text("better: concept, 0 AND NOT concept, 1")
+        row, label, box = (
+            x.bounding_box() for x in (rows(page), cells(page, "description"), formula)
+        )
+        assert label["y"] + 10 < box["y"]
+        assert box["y"] + box["height"] <= row["y"] + row["height"]
+        rows(page).locator("a").press("Enter")
+        expect(page.locator("#detail")).to_contain_text('It gains 0.025 ± 0.005 over "concept, 0"')
+        page.evaluate("location.hash = 'block/1'")
+        expect(page.locator("#detail")).to_contain_text('None is better than "concept, 1" beyond')
 
 
 def test_every_column_sorts(audited, tmp_path, browser, expect):
@@ -255,7 +280,7 @@ def test_axe_finds_nothing(audited, tmp_path, browser, expect, scheme, width):
     text = "word " * 200
     shown = report.Examples(np.zeros((21, 1), int), lambda i: (text, "token", text))
     path = report.write_page(
-        [named(audited), replace(audited, layer="other")], tmp_path / "a.html",
+        [named(audited), replace(with_formulas(audited), layer="other")], tmp_path / "a.html",
         examples=[shown, examples()], manifest={"seed": 0},
     )  # fmt: skip
     options = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
@@ -264,6 +289,7 @@ def test_axe_finds_nothing(audited, tmp_path, browser, expect, scheme, width):
             lambda: None,
             lambda: rows(page).first.locator("a").press("Enter"),
             lambda: page.get_by_role("button", name="Show all").click(),
+            lambda: page.evaluate("location.hash = 'other/0'"),
             lambda: page.fill("#search", "no such label"),
         ):
             prepare()

@@ -1,10 +1,12 @@
 """The two files of an audit belong together, stay small, and are there whole or as before."""
 
 import json
+from dataclasses import replace
 
 import fuzz
 import numpy as np
 import pytest
+from builders import same_fields
 
 from neurotrust_jax import report
 from neurotrust_jax._runtime import checkpoint
@@ -20,7 +22,7 @@ def written(tmp_path):
 
 def test_arrays_lie_beside_the_json_by_the_names_of_their_fields(written):
     content = json.loads(written.read_text())
-    assert content["format"] == "neurotrust-audit-11"
+    assert content["format"] == "neurotrust-audit-12"
     assert content["neuron_names"] == ["0", "1"]
     audit = fuzz.small_audit()
     with np.load(written.with_name(ARRAYS)) as arrays:
@@ -86,3 +88,10 @@ def test_a_wide_layer_is_small_on_disk(tmp_path):
     np.testing.assert_array_equal(again.vote_share, audit.vote_share)
     assert again.verdict_reason == audit.verdict_reason
     assert again.intervals.why_wide == audit.intervals.why_wide
+
+
+@pytest.mark.parametrize("formulas", [True, False])
+def test_everything_reads_back(tmp_path, formulas):
+    audit = fuzz.small_audit(5)
+    audit = audit if formulas else replace(audit, compositions=None)
+    same_fields(report.read_audit(report.write_audit(audit, tmp_path / "audit.json")), audit)

@@ -4,40 +4,17 @@ import csv
 import re
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from pages import Cells
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
-
-
-class Cells(HTMLParser):
-    """The texts of the cells of each table, row by row, and all text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tables, self.text = [], ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-
-    def handle_data(self, data):
-        self.text += data
-        if self.tables and self.tables[-1] and self.tables[-1][-1]:
-            self.tables[-1][-1][-1] += data
 
 
 def test_a_repr_counts_the_verdicts(audited):

@@ -103,6 +103,12 @@ function figures(layer, found, u, i) {
   ]);
 }
 
+// a formula of concepts that is better than a single one, and what it is worth; or why there is none
+function formulaParts(lines) {
+  const shown = lines.map((text, k) => make("p", {}, lines.length > 1 && k === 0 ? make("b", {}, bdi(text)) : bdi(text)));
+  return [make("h4", {}, "Formula of concepts"), ...shown];
+}
+
 // the elements below the heading of a neuron: u of its layer, i of its block
 function neuronParts(row, layer, found, i, data, lines) {
   const { u } = row;
@@ -126,6 +132,7 @@ function neuronParts(row, layer, found, i, data, lines) {
   } else {
     parts.push(make("p", {}, `No label: ${data.undefined[found.missing[i]]}.`));
   }
+  if (found.formulas && found.formulas[i]) parts.push(...formulaParts(found.formulas[i]));
   parts.push(make("h4", {}, `${layer.level} set`), facts([
     ["concepts in it", conceptNames(layer, found.set[i], found.setSize[i])],
     ["answers", String(layer.answers[u])],

@@ -38,7 +38,7 @@ function neuronRows(data) {
       const label = layer.label[u];
       rows.push({
         l, u, layer: layer.name, neuron, link: `#${layers[l]}/${encodeURIComponent(names[u])}`,
-        description: label < 0 ? "" : layer.concepts[label],
+        description: label < 0 ? "" : layer.concepts[label], formula: layer.formula ? layer.formula[u] : "",
         similarity: layer.similarity[u], interval: range(layer.lower[u], layer.upper[u]),
         lower: layer.lower[u], probability: layer.probability[u], agreement: layer.agreement[u],
         answers: label < 0 ? null : layer.answers[u], place: layer.place[u],
@@ -49,8 +49,14 @@ function neuronRows(data) {
   });
   rows.sort((a, b) => a.verdict - b.verdict || a.place - b.place);
   rows.forEach((row, i) => { row.rank = i; });
-  for (const row of rows) row.text = `${row.layer} ${row.neuron} ${row.description} ${row.reason} ${row.note}`.toLowerCase();
+  for (const row of rows) row.text = `${row.layer} ${row.neuron} ${row.description} ${row.formula} ${row.reason} ${row.note}`.toLowerCase();
   return rows;
+}
+
+// the label, and under it the formula where it is better
+function labelCell(row) {
+  if (!row.formula) return bdi(row.description);
+  return make("span", { class: "labelled" }, bdi(row.description), " ", make("small", {}, "better: ", bdi(row.formula)));
 }
 
 function tableColumns(data, rows) {
@@ -73,7 +79,7 @@ function tableColumns(data, rows) {
   const columns = [
     ...(data.layers.length > 1 ? [textual("layer", "layer")] : []),
     textual("neuron", "neuron"),
-    textual("description", "label"),
+    { ...textual("description", "label"), cell: labelCell, least: rows.some((row) => row.formula) ? 240 : 0 },
     numeric("probability", "same label", chance, true, "Probability that a fresh probing set of the same size gives this label"),
     numeric("answers", "answers", (x) => (x === null ? none : count(x)), false, "Answers in the neuron's set: concepts of one tree of the hierarchy are one"),
     numeric("similarity", similarity, number, true),

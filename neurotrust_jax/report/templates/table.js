@@ -10,7 +10,7 @@ const linkOf = (row) => row.getElement().querySelector("a");
 
 class NeuronTable {
   // rows: in the order that decides between equal ones, which row.rank counts. columns: { field,
-  // title, help, key, cell, falls, right, width, narrow, responsive }, where key(row) is a number or
+  // title, help, key, cell, falls, right, width, least, narrow, responsive }, where key(row) is a number or
   // null, which comes last, and the first click on the title of a column that falls brings the
   // largest number first. Columns of a larger number in responsive are hidden first.
   constructor(holder, { rows, columns, sorted, caption, open, changed }) {
@@ -23,7 +23,7 @@ class NeuronTable {
     this.table = new Tabulator(this.grid, {
       data: rows, index: "rank", columns: columns.map((column) => this.column(column, narrow)),
       layout: "fitColumns", responsiveLayout: "hide", height: "min(620px, 75vh)",
-      rowHeight: narrow ? 44 : 36, renderVerticalBuffer: 360, placeholder: "No neuron fits.",
+      rowHeight: (narrow ? 44 : 36) + (rows.some((row) => row.formula) ? 28 : 0), renderVerticalBuffer: 360, placeholder: "No neuron fits.",
       initialSort: [{ column: sorted, dir: "asc" }], columnHeaderSortMulti: false, headerSortElement: "",
       printAsHtml: true, printStyled: false,
       printRowRange: () => this.table.getRows("active").slice(0, PRINTED),
@@ -58,7 +58,7 @@ class NeuronTable {
     return {
       field: column.field, title: column.title, titlePrint: column.title, cssClass: column.field,
       headerTooltip: column.help || false, responsive: column.responsive,
-      ...(width ? { width } : { minWidth: narrow ? 60 : 120 }),
+      ...(width ? { width } : { minWidth: narrow ? 60 : column.least || 120 }),
       hozAlign: align, headerHozAlign: align, vertAlign: "middle",
       titleFormatter: () => make("button", { type: "button" }, column.title, make("span", { class: "arrow", "aria-hidden": "true" })),
       formatter: (cell) => {
