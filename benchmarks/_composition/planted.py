@@ -42,6 +42,8 @@ def planted_part(size):
             given = holds(world.concepts, found.formula)
             both, either = (f(given, meant).sum(axis=0) for f in (np.logical_and, np.logical_or))
             exact = found.formula.same(world.meaning)
+            of_length = found.by_length.take(length - 1, np.arange(len(length)))
+            at_length = of_length.same(world.meaning)
             alike = both >= ALIKE * either
             right = found.single == world.meaning.concept[:, 0]
             # nothing is better than the single concept that a neuron means
@@ -50,12 +52,12 @@ def planted_part(size):
                 for kind in np.unique(noise):
                     here = (length == x) & (noise == kind)
                     by_draw.setdefault((x, str(kind)), []).append(
-                        [share(y, here) for y in (exact, alike, found.better)]
+                        [share(y, here) for y in (exact, at_length, alike, found.better)]
                         + [share(false, here & right) if x == 1 else math.nan]
                     )
             wrong = false.sum() / max(found.better.sum(), 1)
-            by_draw.setdefault((0, "all"), []).append([math.nan] * 3 + [wrong])
-        names = ("exact", "alike", "better", "false")
+            by_draw.setdefault((0, "all"), []).append([math.nan] * 4 + [wrong])
+        names = ("exact", "at_length", "alike", "better", "false")
         for (x, kind), values in by_draw.items():
             of_names = zip(names, map(mean_and_error, np.transpose(values)), strict=True)
             shares = {

@@ -44,7 +44,7 @@ def judged_row(probe, metric):
 def searches_row(probe, metric, repeats):
     """The beam's formulas against the best ones, on all samples; both timed without compilation."""
     judged = np.flatnonzero(np.asarray(probe.positive_units) >= 2 * LEAST)
-    own = probe.of_concepts(judged)
+    own, metric = probe.of_concepts(judged), nt.METRICS[metric]
     every = tuple(range(len(OPERATORS)))
     options = [SearchOptions(3, every, best, 10, 100_000, False, LEAST) for best in (False, True)]
     beam, best = (search(own, metric, x) for x in options)  # these compile
