@@ -1,6 +1,7 @@
 """Data, probes and comparisons that several files of tests share."""
 
 import io
+import itertools
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields, is_dataclass
@@ -187,3 +188,17 @@ def same_fields(theirs, ours, tolerance=0.0):
             assert a.dtype == b.dtype
         else:
             assert a == b
+
+
+def chains(num_concepts, max_length, operators=(0, 1, 2)):
+    """All chains of different concepts, as they may be written."""
+    from neurotrust_jax.composition.formulas import NONE, Formulas
+
+    found = []
+    for length in range(1, max_length + 1):
+        fill = (NONE,) * (max_length - length)
+        for concepts in itertools.permutations(range(num_concepts), length):
+            for joins in itertools.product(operators, repeat=length - 1):
+                found.append(((*concepts, *fill), (NONE, *joins, *fill)))
+    concept, operator = zip(*found, strict=True)
+    return Formulas(np.array(concept, np.int32), np.array(operator, np.int8))

@@ -18,6 +18,7 @@ from ..chance.null import ByChance, PermutationPlan, PermutationTest, plan_permu
 from ..faithfulness.methods import check_bounds
 from ..faithfulness.wide_intervals import LabelIntervals
 from ..metrics.metric import Metric
+from ..metrics.scores import check_ranges
 from ..metrics.table import get_metric
 from ..probing.construction import rare_concepts
 from ..probing.probe import Probe
@@ -36,7 +37,6 @@ from .given_columns import on_given_columns
 from .hierarchy import lineages
 from .judging import judge_layer
 from .prepared import judge_concepts
-from .ranges import check_ranges
 from .result import Audit, Leading
 
 __all__ = ["audit"]

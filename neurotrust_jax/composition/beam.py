@@ -23,6 +23,9 @@ from .sums import VALUES, Columns, FormulaSums, Neurons, overlaps, score
 __all__ = ["Found", "beam_search", "best_of"]
 
 
+UNDEFINED = -1e30
+
+
 class Found(NamedTuple):
     """Formulas of some neurons with their scores and sums.
 
@@ -30,7 +33,8 @@ class Found(NamedTuple):
     ----------
     formulas : Formulas [U, K]
     score : numpy.ndarray [U, K]
-        -inf where there is no formula.
+        -inf where there is no formula, and ``UNDEFINED`` where it has no similarity; a longer one
+        may have one.
     size, squares, hits : numpy.ndarray [U, K]
         Sums C, CC and FC.
     """
@@ -67,8 +71,8 @@ def beam_search(
     beam = _first_beam(columns, neurons, metric, max_length, width)
     beams = [beam]
     for length in range(1, max_length):
-        fresh = beam.formulas.length == length
-        if not (fresh & np.isfinite(beam.score)).any():
+        fresh = (beam.formulas.length == length) & (beam.score > -np.inf)
+        if not fresh.any():
             beams.append(beam)
             continue
         longer = _extended(columns, neurons, metric, beam, fresh, operators, width)
@@ -80,7 +84,7 @@ def beam_search(
 def best_of(beam: Found) -> tuple[Formulas, np.ndarray]:
     """The best formula of each neuron, without concepts where there is none, and its score [U]."""
     first = beam.formulas.take(slice(None), 0)
-    none = ~np.isfinite(beam.score[:, 0])
+    none = beam.score[:, 0] <= UNDEFINED
     concept, operator = (np.where(none[:, None], NONE, x) for x in first)
     return Formulas(concept, operator), np.where(none, np.nan, beam.score[:, 0])
 
@@ -89,7 +93,7 @@ def _first_beam(
     columns: Columns, neurons: Neurons, metric: Metric, max_length: int, width: int
 ) -> Found:
     """The best single concepts."""
-    value = np.asarray(_single_scores(columns, neurons, metric=metric))
+    value = np.maximum(_single_scores(columns, neurons, metric=metric), UNDEFINED)
     place = np.argsort(-value, axis=1, kind="stable")[:, :width]
     rows = np.arange(len(value))[:, None]
     concept = np.full((*place.shape, max_length), NONE, np.int32)
@@ -184,7 +188,8 @@ def _extend(
         FC = _joined_sums(hits[:, None], self.hits[None, :], both)
         sums = FormulaSums(*(jnp.stack([x[o] for o in operators], axis=1) for x in (C, CC, FC)))
         adds = _adds(formulas, fresh, size, columns.size, overlap[0], operators)
-        value = jnp.where(adds, score(metric, columns, self.own, sums), -jnp.inf)
+        value = jnp.maximum(score(metric, columns, self.own, sums), UNDEFINED)
+        value = jnp.where(adds, value, -jnp.inf)
         best, place = lax.top_k(value.reshape(-1), most)
         return best, place, *(x.reshape(-1)[place] for x in sums)
 

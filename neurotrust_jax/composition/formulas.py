@@ -19,7 +19,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from .._runtime.short_repr import short_repr
 
@@ -114,16 +116,15 @@ def evaluate(columns: Any, formulas: tuple[Any, Any]) -> Any:
     0 and 1 the Boolean operators. NumPy and JAX arrays are taken alike.
     """
     concept, operator = formulas
-    # a formula that is shorter has its last concept joined to itself by nothing
+    xp: Any = jnp if isinstance(columns, Array) else np
     value = columns[..., concept[:, 0]]
     for j in range(1, concept.shape[1]):
-        both = value * columns[..., concept[:, j]]
-        joins = [operator[:, j] == x for x in (AND, OR, AND_NOT)]
-        added = value + columns[..., concept[:, j]] - both
-        value = (
-            joins[0] * both + joins[1] * added + joins[2] * (value - both)
-            + (operator[:, j] == NONE) * value
-        )  # fmt: skip
+        other = columns[..., concept[:, j]]
+        join = operator[:, j].reshape((1,) * (other.ndim - 1) + (-1,))
+        both = value * other
+        joined = xp.where(join == OR, value + other - both, value - both)
+        joined = xp.where(join == AND, both, joined)
+        value = xp.where(join == NONE, value, joined)
     return value
 
 

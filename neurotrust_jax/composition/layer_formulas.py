@@ -15,10 +15,12 @@ from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.validation import check_count, check_key, check_share
 from ..faithfulness.known_beforehand import LargestUnit
 from ..metrics.metric import Metric
+from ..metrics.scores import check_ranges
 from ..metrics.table import METRICS, get_metric
 from ..probing.construction import enough_units
 from ..probing.inputs import as_groups
 from ..probing.probe import Probe
+from ..probing.ranges import activation_ranges, range_edges
 from ..probing.thresholds import top_thresholds
 from ..resampling.halves import draw_parts
 from .bounds import can_bound
@@ -44,6 +46,7 @@ def compose(
     search: Literal["optimal", "beam"] = "optimal",
     beam_width: int = 10,
     soft: bool = False,
+    ranges: int | None = None,
     alpha: float = 0.1,
     min_positives: int = DEFAULT_MIN_POSITIVES,
     activation_range: tuple[Any, Any] | None = None,
@@ -80,6 +83,11 @@ def compose(
     soft : bool
         Join the values of concepts, by the product and the probabilistic sum a + b - ab, in place
         of their presence: for ``correlation`` and ``cosine``, by beam search.
+    ranges : int, optional
+        Cut the activation of each neuron above its threshold into so many ranges, at least 2, and
+        find a formula for each: what a neuron means at its top and what it means just above its
+        threshold are told apart, see :func:`neurotrust_jax.probing.activation_ranges`. The cuts
+        come from the search half.
     alpha : float in (0, 1)
         Error of intervals and certificates, and false discovery rate of formulas that are called
         better.
@@ -129,6 +137,8 @@ def compose(
     if min_positives != 0:
         check_count(min_positives, "min_positives")
     known = Known(activation_range, largest_unit)
+    if ranges is not None:
+        check_ranges(ranges, metric, activation_range)
     judged = np.flatnonzero(enough_units(probe, min_positives))
     if not len(judged):
         raise ValueError(
@@ -137,6 +147,9 @@ def compose(
         )
     own = probe.of_concepts(judged)
     first, second = _halves(key, own)
+    whole = replace(own, thresholds=second.thresholds)
+    if ranges is not None:
+        first, second, whole = _in_ranges(first, second, whole, ranges)
     options = SearchOptions(
         max_length, joins, search == "optimal", int(beam_width), int(max_nodes), soft,
         max(1, -(-min_positives // 2)),
@@ -144,17 +157,16 @@ def compose(
     stage = progress or (lambda stage, done, total: None)
     found = search_formulas(first, metric, options, partial(stage, "searching"))
     again = search_formulas(second, metric, options, partial(stage, "searching the other half"))
-    stage("judging", 0, probe.num_neurons)
+    stage("judging", 0, whole.num_neurons)
     comparison = compare_with_single(
         second, metric, found.formulas, alpha=alpha, soft=soft, known=known
     )
     number = count_formulas(len(judged), max_length, joins)
-    whole = replace(own, thresholds=second.thresholds, thresholds_fixed=probe.thresholds_fixed)
     best, other = found.formulas.take(-1), again.formulas.take(-1)
     certified = certified_lower(
         whole, metric, best, alpha=alpha, num_formulas=number, soft=soft, known=known
     )
-    stage("judging", probe.num_neurons, probe.num_neurons)
+    stage("judging", whole.num_neurons, whole.num_neurons)
     return Compositions(
         metric=metric.name,
         search=search,
@@ -168,7 +180,8 @@ def compose(
         num_units=probe.num_units,
         thresholds=second.threshold_source if metric.neuron_view == "binary" else "",
         concept_names=probe.concept_names,
-        neuron_names=probe.neuron_names,
+        neuron_names=whole.neuron_names,
+        num_ranges=whole.num_ranges,
         by_length=_of_columns(found, judged),
         search_similarity=found.score,
         certified_lower=certified,
@@ -218,6 +231,17 @@ def _halves(key: Array, probe: Probe) -> tuple[Probe, Probe]:
     first = replace(first, thresholds=thresholds, threshold_source=source)
     second = replace(second, thresholds=thresholds, threshold_source=source, thresholds_fixed=True)
     return first, second
+
+
+def _in_ranges(
+    first: Probe, second: Probe, whole: Probe, ranges: int
+) -> tuple[Probe, Probe, Probe]:
+    """Both halves and all samples in ranges of activation that are cut on the first half."""
+    edges = range_edges(first, ranges)
+    # the first half is among all samples, so that their cuts are not fixed beforehand
+    whole = replace(whole, thresholds_fixed=False)
+    cut = partial(activation_ranges, num_ranges=ranges, edges=edges)
+    return cut(first), cut(second), cut(whole)
 
 
 def _part(probe: Probe, rows: np.ndarray) -> Probe:

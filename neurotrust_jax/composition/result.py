@@ -41,6 +41,8 @@ class Compositions:
     thresholds : str
         How the neurons' thresholds came about; empty for a metric that reads none.
     concept_names, neuron_names : tuple of str
+    num_ranges : int
+        Ranges of activation of each neuron, each with a formula of its own; 1 without.
     by_length : Formulas [L, U]
         The best formula of at most 1, 2, ... L = ``max_length`` concepts, as columns of the probe's
         concepts; without concepts where none has a similarity.
@@ -86,6 +88,7 @@ class Compositions:
     thresholds: str = field(metadata=STATIC)
     concept_names: tuple[str, ...] = field(metadata=STATIC)
     neuron_names: tuple[str, ...] = field(metadata=STATIC)
+    num_ranges: int = field(metadata=STATIC)
     by_length: Formulas
     search_similarity: np.ndarray
     similarity: np.ndarray
@@ -183,11 +186,12 @@ class Compositions:
     def summary(self) -> str:
         """A few sentences on the layer, the most important first, one on each line."""
         judged = ~np.isnan(self.p_value)
+        what = "neurons" if self.num_ranges == 1 else "ranges of neurons"
         longer = judged & (self.formula.length > 1)
         number = int(longer.sum())
         lines = [
-            f"{int(self.better.sum()):,} of {int(judged.sum()):,} neurons have a formula of at "
-            f"most {self.max_length} concepts that is better than their best single concept beyond "
+            f"{int(self.better.sum()):,} of {int(judged.sum()):,} {what} have a formula of at "
+            f"most {self.max_length} concepts that is better than the best single concept beyond "
             f"chance (false discovery rate {self.alpha:g}).",
         ]
         if not number:
@@ -197,13 +201,13 @@ class Compositions:
             f"On the samples that chose them formulas gain {seemed:.3f} of {self.metric} in the "
             f"mean over a single concept, on other samples {true:.3f}.",
             f"The other half of the probing set gives the same formula for "
-            f"{int(self.replicated[longer].sum()):,} of {number:,} neurons; the samples on which "
+            f"{int(self.replicated[longer].sum()):,} of {number:,} {what}; the samples on which "
             f"both formulas hold overlap by {np.nanmean(self.overlap[longer]):.0%} in the mean.",
         ]
         if self.search == "optimal":
             lines.append(
                 f"No other formula is better on the search half for "
-                f"{int(self.proved[judged].sum()):,} of {int(judged.sum()):,} neurons: that is "
+                f"{int(self.proved[judged].sum()):,} of {int(judged.sum()):,} {what}: that is "
                 f"proved for all {self.num_formulas:,} formulas."
             )
         return "\n".join(lines)

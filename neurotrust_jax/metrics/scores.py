@@ -13,6 +13,7 @@ from jax import Array
 
 from .._numerics.sums import Sums
 from .._runtime.short_repr import short_repr
+from .._runtime.validation import check_count
 from ..probing.active_rows import list_active
 from ..probing.probe import Probe, Side
 from ..probing.sparse_columns import SparseColumns
@@ -149,6 +150,28 @@ def check_joint(probe: Probe, metric: Metric, *, divided: bool = False) -> None:
             f"{metric.name!r} scores all neurons jointly, which sparse activations, and a mesh "
             "that divides the neurons, do not allow; give dense ones on one mesh axis, or another "
             "metric"
+        )
+
+
+def check_ranges(ranges: int, metric: Metric, activation_range: tuple[Any, Any] | None) -> None:
+    """Refuse ranges for a metric that does not read where they are active.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two ranges, the metric reads the values or the order of the
+        activations, or the range of the activations is given, which such a metric does not read.
+    """
+    check_count(ranges, "ranges", 2)
+    if metric.neuron_view != "binary":
+        raise ValueError(
+            f"ranges={ranges} needs a metric of active samples, such as iou, but {metric.name} "
+            "reads all activations; choose another metric, or leave ranges out"
+        )
+    if activation_range is not None:
+        raise ValueError(
+            f"activation_range={activation_range} has no effect on ranges={ranges}, whose "
+            "activations are 0 and 1; leave one of them out"
         )
 
 

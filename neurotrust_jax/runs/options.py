@@ -10,7 +10,7 @@ from jax import Array
 
 from .._runtime.defaults import DEFAULT_MIN_POSITIVES
 from .._runtime.validation import check_count, check_seed, check_share
-from ..auditing.ranges import check_ranges
+from ..metrics.scores import check_ranges
 from ..metrics.table import get_metric
 from ..probing.thresholds import DEFAULT_SPLIT, check_top
 from ..schemes import check_scheme

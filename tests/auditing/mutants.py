@@ -54,7 +54,7 @@ MUTANTS = [
          "test_changes.py -k firm"),
     ),
     *of(
-        "auditing/ranges.py",
+        "metrics/scores.py",
         ("check_ranges", 'metric.neuron_view != "binary"', "False",
          "test_ranges_of_neurons.py::test_an_audit_of_ranges_refuses_before_it_works"),
         ("check_ranges", "activation_range is not None", "False",
