@@ -29,13 +29,17 @@ def both_halves(probe):
 
 
 def repeated(call, repeats, at_most):
-    """Seconds of the first call without those of the others, their median, and the last result.
+    """Times of a call, and its result.
 
-    There are fewer repeats where they take longer than ``at_most`` seconds together.
+    They are the median of repeated calls, and what the first one took longer, which compiles. There
+    are fewer repeats where they take longer than ``at_most`` seconds together, and none where the
+    first call does: its time then includes compilation.
     """
-    first, _, _ = measured(call)
+    first, _, result = measured(call)
+    if first > at_most:
+        return {"seconds": first, "calls": 1, "compilation_included": True}, result
     seconds = []
-    while len(seconds) < repeats and (not seconds or sum(seconds) < at_most):
+    while len(seconds) < repeats and sum(seconds) < at_most:
         wall, _, result = measured(call)
         seconds.append(wall)
     median = statistics.median(seconds)
