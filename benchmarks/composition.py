@@ -37,7 +37,7 @@ PARTS = {
 FULL = {
     "population": 50_000, "concepts": 64, "of_kind": 4,
     "samples": (1000, 3000, 10_000), "draws": 8, "search": "optimal",
-    "coverage_samples": (1000, 3000), "coverage_draws": 30,
+    "coverage_samples": (1000, 3000), "coverage_draws": 20,
     "shuffled": (1000, 3000), "shuffles": 40, "real_shuffles": 20,
     "layers": (*LAYERS, "glyphs-cnn", "python-transformer"), "metrics": ("iou", "auroc"),
     "neurons": None, "repeats": 3,
@@ -71,7 +71,8 @@ def main():
         seconds = round(time.perf_counter() - start, 1)
         took = found.get("part_seconds", {}) | {part: seconds}
         kept = {name: found.get(name, []) for name in PARTS} | {part: rows}
-        about = results.stamp(sizes=size) | results.machine()
+        sizes = found.get("sizes", {}) | {part: size}
+        about = results.stamp(sizes=sizes) | results.machine()
         results.write(path, about | {"part_seconds": took} | kept)
         progress.print(f"{part}: {seconds:.0f} s")
     found = results.read(path)

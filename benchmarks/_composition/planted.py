@@ -90,7 +90,7 @@ def coverage_part(size):
         held = {"other half": [], "search half": []}
         for seed in track(range(size["coverage_draws"]), f"coverage, {n:,} samples"):
             key, probe = jax.random.key(seed), world.draw(10**6 + seed, n)
-            found = nt.compose(key, probe, search=size["search"], alpha=ALPHA)
+            found = nt.compose(key, probe, search="beam", alpha=ALPHA)
             hits, either = counts(world.active, holds(world.concepts, found.formula))
             true = hits / either
             half = search_half(key, probe)
