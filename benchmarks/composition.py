@@ -41,7 +41,7 @@ FULL = {
     "shuffled": (1000, 3000), "shuffles": 40, "real_shuffles": 20,
     "layers": (*LAYERS, "glyphs-cnn", "python-transformer"), "metrics": ("iou", "auroc"),
     "neurons": None, "repeats": 3,
-    "speed": (10_000, 512, 256), "worlds": ("strong", "weak", "noise"), "at_most": 30,
+    "speed": (10_000, 512, 256), "worlds": ("strong", "weak", "noise"), "at_most": 60,
     "timed": {"published": 4, "products": 64},
 }  # fmt: skip
 QUICK = FULL | {
@@ -50,7 +50,7 @@ QUICK = FULL | {
     "coverage_samples": (1000,), "coverage_draws": 4,
     "shuffled": (500,), "shuffles": 6, "real_shuffles": 3, "layers": ("magika conv",),
     "metrics": ("iou",), "neurons": 16, "repeats": 1,
-    "speed": (1000, 16, 16), "worlds": ("weak",), "at_most": 30,
+    "speed": (1000, 16, 16), "worlds": ("weak",), "at_most": 60,
     "timed": {"published": 4, "products": 16},
 }  # fmt: skip
 

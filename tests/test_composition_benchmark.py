@@ -143,8 +143,10 @@ def test_missed_claims_and_targets_are_named():
         "better": 0.5, "better_error": 0.01, "any": 0.05, "any_error": 0.01, "naive": 0.9,
         "shuffles": 40,
     }  # fmt: skip
-    covered = {"interval": "search half", "coverage": 0.9, "standard_error": 0.01}
-    found = {"shuffled": [shuffled], "coverage": [covered], "speed": [{"equal": 0.5}]}
+    shared = {"n": 1000, "standard_error": 0.01}
+    halves = {"other half": 0.93, "search half": 0.92}
+    covered = [{"interval": k, "coverage": x} | shared for k, x in halves.items()]
+    found = {"shuffled": [shuffled], "coverage": covered, "speed": [{"equal": 0.5}]}
     assert len(list(failures(found))) == 3
     found["shuffled"][0] |= {"better": 0.01, "naive": 0.05}
     assert len(list(failures(found))) == 3  # now the control does not fail
