@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from functools import partial
 
 import jax
 import numpy as np
@@ -49,19 +50,17 @@ def repeated(call, repeats, at_most):
 
 def loop_row(name, halves, neurons, found):
     """A loop on some neurons of both halves; its time is scaled to all of them."""
-    number = halves[0].num_neurons
-    start = time.perf_counter()
-    values = []
+    values, prepared, looped = [], 0.0, 0.0
     for half in halves:
         concepts = np.ascontiguousarray(np.asarray(half.present).T.astype(bool))
         active = np.asarray(half.neurons.present).astype(bool)
-        one = Products(concepts) if name == "products" else None
-        prepared = time.perf_counter()
-        for u in neurons:
-            mine = np.ascontiguousarray(active[:, u])
-            values.append(one(mine) if one else published(mine, concepts))
-        start += prepared - start if not one else 0
-    seconds = (time.perf_counter() - start) * number / len(neurons)
+        start = time.perf_counter()
+        one = Products(concepts) if name == "products" else partial(published, concepts=concepts)
+        ready = time.perf_counter()
+        values += [one(np.ascontiguousarray(active[:, u])) for u in neurons]
+        prepared += ready - start
+        looped += time.perf_counter() - ready
+    seconds = prepared + looped * halves[0].num_neurons / len(neurons)
     expected = np.concatenate([x.score[-1][neurons] for x in found])
     difference = np.abs(np.array(values) - expected)
     return {
