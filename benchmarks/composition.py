@@ -36,9 +36,9 @@ PARTS = {
 }  # fmt: skip
 FULL = {
     "population": 50_000, "concepts": 64, "of_kind": 4,
-    "samples": (1000, 3000, 10_000), "draws": 8, "search": "optimal",
-    "coverage_samples": (1000, 3000), "coverage_draws": 20,
-    "shuffled": (1000, 3000), "shuffles": 40, "real_shuffles": 20,
+    "samples": (1000, 3000, 10_000), "draws": 4, "search": "optimal",
+    "coverage_samples": (1000, 3000), "coverage_draws": 10,
+    "shuffled": (1000, 3000), "shuffles": 20, "real_shuffles": 20,
     "layers": (*LAYERS, "glyphs-cnn", "python-transformer"), "metrics": ("iou", "auroc"),
     "neurons": None, "repeats": 3,
     "speed": (10_000, 512, 256), "worlds": ("strong", "weak", "noise"), "at_most": 60,

@@ -11,7 +11,7 @@ import neurotrust_jax as nt
 from neurotrust_jax.chance.permutations import PowerWarning
 
 from .planted import mean_and_error
-from .worlds import ALPHA, Planted, at_hand, holds, layer_probe, search_half, shuffler
+from .worlds import ALPHA, Planted, at_hand, capped, holds, layer_probe, search_half, shuffler
 
 
 def naive_gain(half, formula, single):
@@ -52,7 +52,8 @@ def shuffled_part(size):
     probes = [(f"planted, {n:,}", world.draw(0, n), size["shuffles"]) for n in size["shuffled"]]
     for name in size["layers"]:
         if at_hand(name) and "-" not in name:
-            probes.append((name, layer_probe(name, size["neurons"]), size["real_shuffles"]))
+            probe = capped(layer_probe(name, size["neurons"]))
+            probes.append((name, probe, size["real_shuffles"]))
     key = jax.random.key(0)  # the halves stay, so that shapes do and nothing is compiled again
     for name, probe, number in probes:
         with warnings.catch_warnings():

@@ -149,6 +149,20 @@ def at_hand(name):
     return name not in LAYERS or (REAL / LAYERS[name][0]).exists()
 
 
+def capped(probe, most=4):
+    """The probe with at most so many samples of each group, chosen at random.
+
+    Groups can be shuffled among those of their size alone, and large ones have no partner.
+    """
+    if probe.groups is None:
+        return probe
+    groups = np.asarray(probe.groups)
+    order = np.random.default_rng(0).permutation(len(groups))
+    order = order[np.argsort(groups[order], kind="stable")]
+    place = np.arange(len(order)) - np.searchsorted(groups[order], groups[order])
+    return probe.take(np.sort(order[place < most]))
+
+
 def shuffler(probe):
     """A function of a number that gives the probe with its units' concepts permuted.
 

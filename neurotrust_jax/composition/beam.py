@@ -122,31 +122,27 @@ def _extended(
     """The best formulas of one more concept than the fresh ones of a beam; some are repeated."""
     length = int(beam.formulas.length[fresh].max())
     num_neurons, num_concepts = neurons.hits.shape
-    # fresh ones first, so that the others need not be computed
-    order = np.argsort(~fresh, axis=1, kind="stable")[:, : max(int(fresh.sum(axis=1).max()), 1)]
     rows = np.arange(num_neurons)[:, None]
-    fresh = fresh[rows, order]
-    base = beam.take(rows, order)
-    short = Formulas(*(x[..., :length] for x in base.formulas))
+    short = Formulas(*(x[..., :length] for x in beam.formulas))
     code = np.where(fresh[..., None], np.concatenate(short, axis=-1), NONE)
     rows_of_code, index = np.unique(code.reshape(-1, 2 * length), axis=0, return_inverse=True)
     concept, operator = rows_of_code[:, :length], rows_of_code[:, length:]
     distinct = Formulas(concept.astype(np.int32), operator.astype(np.int8))
-    sizes = [overlaps(columns, distinct)]
-    if metric.concept_view in VALUES:
-        sizes += [overlaps(columns, distinct, x) for x in ((1, 2), (2, 1), (2, 2))]
+    powers = ((1, 1), (1, 2), (2, 1), (2, 2)) if metric.concept_view in VALUES else ((1, 1),)
+    sizes = np.stack([overlaps(columns, distinct, x) for x in powers])
+    # as many as there may be, so that one shape is compiled
+    sizes = np.pad(sizes, ((0, 0), (0, fresh.size - sizes.shape[1]), (0, 0)))
     most = min((length + 1) * width, fresh.shape[1] * num_concepts * len(operators))
     value, place, *sums = (
         np.asarray(x)
         for x in _extend(
-            columns, neurons, short, *base[2:], fresh,
-            index.reshape(fresh.shape), np.stack(sizes),
+            columns, neurons, short, *beam[2:], fresh, index.reshape(fresh.shape), sizes,
             metric=metric, operators=operators, most=most,
         )
     )  # fmt: skip
     member, joined = np.divmod(place, num_concepts * len(operators))
     join, added = np.divmod(joined, num_concepts)
-    grown = base.formulas.take(rows, member)
+    grown = beam.formulas.take(rows, member)
     grown.concept[..., length] = added
     grown.operator[..., length] = np.asarray(operators, np.int8)[join]
     return Found(canonical(grown), value, *sums)

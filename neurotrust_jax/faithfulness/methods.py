@@ -226,10 +226,6 @@ AUTO = "auto"
 TWO_CUTS = "no bound for every threshold at once holds for the two cuts of a range of these samples"
 
 
-def _method_named(name: str) -> IntervalMethod:
-    return METHODS[name]
-
-
 def resolve(
     probe: Probe, metric: Metric, method: str | IntervalMethod, range_known: bool
 ) -> IntervalMethod:
