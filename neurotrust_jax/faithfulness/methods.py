@@ -214,16 +214,14 @@ _TABLE = (
 )
 
 METHODS: Mapping[str, IntervalMethod] = MappingProxyType({x.name: x for x in _TABLE})
-
-
-def _method_named(name: str) -> IntervalMethod:
-    return METHODS[name]
-
-
 """Every built-in method by its name."""
 
 AUTO = "auto"
 TWO_CUTS = "no bound for every threshold at once holds for the two cuts of a range of these samples"
+
+
+def _method_named(name: str) -> IntervalMethod:
+    return METHODS[name]
 
 
 def resolve(
