@@ -36,7 +36,7 @@ def judged_row(probe, metric):
         "better": float(found.better.mean()), "better_neurons": int(found.better.sum()),
         "same": float(found.replicated[longer].mean()),
         "overlap": float(np.nanmean(found.overlap[longer])),
-        "proved": float(found.proved.mean()) if how == "optimal" else None,
+        "proved": float(found.proved[known].mean()) if how == "optimal" else None,
         "units": found.num_units, "num_formulas": found.num_formulas, "search": how,
     }  # fmt: skip
 
@@ -54,12 +54,13 @@ def searches_row(probe, metric, repeats):
             start = time.perf_counter()
             search(own, metric, x)
             mine.append(time.perf_counter() - start)
+    known = np.isfinite(best.score[-1])
     ahead = np.nan_to_num(best.score[-1] - beam.score[-1])
     beaten = ahead > TIE
     of_beam, of_best = map(statistics.median, seconds)
     return {
-        "beaten": float(beaten.mean()),
-        "proved_whole": float((best.bound <= best.score[-1]).mean()),
+        "beaten": float(beaten[known].mean()),
+        "proved_whole": float((best.bound <= best.score[-1])[known].mean()),
         "ahead": float(ahead[beaten].mean()) if beaten.any() else None,
         "most_ahead": float(ahead.max()), "beam_seconds": of_beam, "optimal_seconds": of_best,
         "time_ratio": of_best / of_beam,
