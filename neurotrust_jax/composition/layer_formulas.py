@@ -27,7 +27,7 @@ from .bounds import can_bound
 from .formulas import NONE, OPERATORS, Formulas, check_operators, count_formulas
 from .judgement import Known, certified_lower, compare_with_single, overlap
 from .result import Compositions
-from .search import PROVED, Searched, SearchOptions
+from .search import PROVED, WORKING_BYTES, Searched, SearchOptions
 from .search import search as search_formulas
 from .sums import check_metric
 
@@ -52,6 +52,7 @@ def compose(
     activation_range: tuple[Any, Any] | None = None,
     largest_unit: LargestUnit = None,
     max_nodes: int = MAX_NODES,
+    memory_limit: float | None = None,
     progress: StageProgress | None = None,
 ) -> Compositions:
     """Find the best formula of concepts for each neuron, and say what it is worth.
@@ -101,6 +102,9 @@ def compose(
     max_nodes : int
         Most pairs of concepts that the optimal search opens for a neuron. Where more would be
         needed, :attr:`Compositions.bound` says how much better a formula can be.
+    memory_limit : float, optional
+        Bytes that a search may take beside the probe and its concepts as floats, by which neurons
+        are divided into blocks. Default: 256 MiB. The division has no effect on the numbers.
     progress : callable, optional
         Called as ``progress(stage, done, total)`` with neurons done.
 
@@ -141,6 +145,8 @@ def compose(
         check_count(number, name)
     if min_positives != 0:
         check_count(min_positives, "min_positives")
+    if memory_limit is not None and not memory_limit > 0:
+        raise ValueError(f"memory_limit must be a positive number of bytes, got {memory_limit}")
     known = Known(activation_range, largest_unit)
     if ranges is not None:
         check_ranges(ranges, metric, activation_range)
@@ -157,7 +163,7 @@ def compose(
         first, second, whole = _in_ranges(first, second, whole, ranges)
     options = SearchOptions(
         max_length, joins, search == "optimal", int(beam_width), int(max_nodes), soft,
-        max(1, -(-min_positives // 2)),
+        max(1, -(-min_positives // 2)), WORKING_BYTES if memory_limit is None else memory_limit,
     )  # fmt: skip
     stage = progress or (lambda stage, done, total: None)
     found = search_formulas(first, metric, options, partial(stage, "searching"))

@@ -17,12 +17,12 @@ from .optimal import optimal_search
 from .sums import Columns, columns_of, neurons_of
 from .triples import TripleSizes
 
-__all__ = ["PROVED", "SearchOptions", "Searched", "search"]
+__all__ = ["PROVED", "WORKING_BYTES", "SearchOptions", "Searched", "search"]
 
 PROVED = 3  # concepts of the longest formulas of which a search can prove that none is better
 MATRICES = 24  # arrays [C, C] of a neuron that a search for the best formula holds at a time
 LISTS = 6  # arrays [samples, beam] of a neuron that a beam search holds at a time
-WORKING_BYTES = 2**28  # of a block, unless there is less memory
+WORKING_BYTES = 2.0**28  # of a block, unless another limit is given
 
 
 class SearchOptions(NamedTuple):

@@ -98,6 +98,7 @@ def test_probabilities_are_joined_where_the_metric_reads_them(monkeypatch):
     assert [x["soft"] for x in found] == [True, False]
 
 
+@pytest.mark.slow
 def test_formulas_of_ranges_sparse_features_and_groups(found):
     sparse = nt.audit(KEY, world(csr_array), compose=2, **OPTIONS)
     same_fields(sparse.compositions, found.compositions, tolerance=1e-6)

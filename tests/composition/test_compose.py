@@ -74,6 +74,7 @@ def test_rare_concepts_are_left_out_and_columns_are_those_given(found):
     np.testing.assert_array_equal(moved.formula.concept[:3, 0], found.formula.concept[:3, 0] + 1)
 
 
+@pytest.mark.slow
 def test_the_operators_and_the_search_are_those_asked_for():
     probe = layer()
     kept = nt.compose(
@@ -88,6 +89,7 @@ def test_the_operators_and_the_search_are_those_asked_for():
         assert found.search == search
 
 
+@pytest.mark.slow
 def test_groups_stay_together_and_give_asymptotic_or_grouped_bounds():
     groups = [f"page {i // 3}" for i in range(3000)]
     found = nt.compose(jax.random.key(1), layer(groups=groups), max_length=2, largest_unit=3)
@@ -113,6 +115,7 @@ def test_what_a_neuron_means_at_its_top_and_just_above_its_threshold_is_told_apa
     assert "AND NOT" not in whole.descriptions[0]
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_result_and_another_one_other_halves(found):
     again, other = (nt.compose(jax.random.key(x), layer(), max_length=2) for x in (0, 5))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(again), strict=True):
@@ -144,6 +147,7 @@ def test_the_same_key_gives_the_same_result_and_another_one_other_halves(found):
             {"metric": "correlation", "soft": True, "search": "optimal"},
             "has no bound for soft=True",
         ),
+        ({"memory_limit": 0.0}, "memory_limit must be a positive number of bytes, got 0.0"),
         ({"ranges": 1}, "ranges must be a whole number of at least 2"),
         ({"metric": "auroc", "ranges": 2}, "ranges=2 needs a metric of active samples"),
     ],
@@ -168,6 +172,18 @@ def test_progress_is_reported_by_neurons():
     assert ("searching", 4, 4) in said
     assert ("searching the other half", 4, 4) in said
     assert said[-1] == ("judging", 4, 4)
+
+
+@pytest.mark.slow
+def test_a_memory_limit_divides_the_neurons_and_changes_nothing(found):
+    stages = []
+    again = nt.compose(
+        jax.random.key(0), layer(), max_length=2, memory_limit=210_000,
+        progress=lambda *x: stages.append(x),
+    )  # fmt: skip
+    assert ("searching", 2, 4) in stages
+    assert again.descriptions == found.descriptions
+    np.testing.assert_array_equal(again.search_similarity, found.search_similarity)
 
 
 def test_two_halves_need_two_units():

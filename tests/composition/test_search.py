@@ -76,8 +76,10 @@ def check_best(probe, metric, found, tolerance, **of_all):
             np.testing.assert_allclose(value[place, u], score_[u], atol=tolerance)
 
 
-@pytest.mark.parametrize("weights", [False, True])
-@pytest.mark.parametrize("metric", ["iou", "auroc", "balanced_accuracy"])
+@pytest.mark.parametrize("weights", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize(
+    "metric", ["iou", "auroc", pytest.param("balanced_accuracy", marks=pytest.mark.slow)]
+)
 def test_both_searches_find_the_best_of_all_formulas(metric, weights):
     probe = world(1, weights=weights)
     tolerance = 1e-6
@@ -126,6 +128,7 @@ def test_soft_concepts_are_joined_by_their_values(metric):
     check_best(probe, metric, found, 1e-5, soft=True)
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_scikit_learn():
     probe = world(4)
     f = np.asarray(probe.activations)
@@ -141,6 +144,7 @@ def test_scores_are_those_of_scikit_learn():
         np.testing.assert_allclose(found.score[-1], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_blocks_sparsity_and_unused_samples_change_nothing():
     probe = world(5, num_neurons=9)
     # neurons of different activity, so that blocks are not in their order
@@ -229,8 +233,14 @@ def test_the_sum_of_a_triple_lies_in_its_range():
         assert (np.asarray(high) > np.asarray(low) + 0.01).any()
 
 
-@pytest.mark.parametrize("metric", [x for x in nt.METRICS.values() if x.rewards_overlap],
-                         ids=lambda x: x.name)  # fmt: skip
+@pytest.mark.parametrize(
+    "metric",
+    [
+        pytest.param(x, id=x.name, marks=() if x.name in ("iou", "accuracy") else pytest.mark.slow)
+        for x in nt.METRICS.values()
+        if x.rewards_overlap
+    ],
+)
 def test_a_metric_that_rewards_overlap_grows_with_hits_and_falls_with_false_alarms(metric):
     assert can_bound(metric)
     n, active = 12, 5
@@ -297,7 +307,7 @@ def test_a_formula_holds_on_enough_samples():
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("metric", ["iou", "f1"])
+@pytest.mark.parametrize("metric", ["iou", pytest.param("f1", marks=pytest.mark.slow)])
 def test_bounds_of_nodes_hold_and_a_search_from_nothing_is_exhaustive(metric, seed):
     probe = world(20 + seed, num_concepts=6, num_neurons=4)
     metric = nt.METRICS[metric]
