@@ -88,6 +88,13 @@ def many(audit, times, num_concepts=200):
     )
 
 
+AT_REST = """() => new Promise(done => {
+  const top = () => document.querySelector(".tabulator-row")?.getBoundingClientRect().top;
+  const before = top();
+  setTimeout(() => done(top() === before), 150);
+})"""  # a click on a row that is being moved is lost
+
+
 @contextmanager
 def opened(browser, path, address="", warning=None, **options):
     """A tab that shows the page, and asks for no other file and reports no error until the end.
@@ -101,6 +108,7 @@ def opened(browser, path, address="", warning=None, **options):
     page.on("request", lambda x: asked.append(x.url))
     page.goto(path.as_uri() + address)
     page.wait_for_selector("body[data-ready]")
+    page.wait_for_function(AT_REST)
     yield page
     assert [x for x in said if not (warning and x.startswith(warning))] == []
     assert {x.partition("#")[0] for x in asked if not x.startswith("data:")} == {path.as_uri()}

@@ -363,7 +363,7 @@ def made_up(draw, part):
                 coded = field.name in (*columns, "verdict", "reason")
                 elements = st.integers(low, 2 if coded else 2**31 - 1)
             fresh[field.name] = draw(hnp.arrays(value.dtype, value.shape, elements=elements))
-        elif field.name in ("shares", "left_out"):
+        elif field.name in ("shares", "left_out") or value is None:
             fresh[field.name] = value
         elif isinstance(value, tuple):
             fresh[field.name] = tuple(draw(st.text()) for _ in value)
