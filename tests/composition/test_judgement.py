@@ -85,7 +85,10 @@ def test_the_error_of_a_lead_equals_a_loop_over_units(metric, grouped):
     active, formula, concept = columns(4, num_neurons=3)
     f = rng.normal(size=active.shape) + active
     groups = np.arange(len(f)) // 3 if grouped else None
-    probe = nt.make_probe(f, np.hstack([formula, concept]), thresholds=0.5, groups=groups)
+    weights = rng.integers(1, 4, len(f))
+    probe = nt.make_probe(
+        f, np.hstack([formula, concept]), thresholds=0.5, groups=groups, sample_weight=weights
+    )
     first, second = np.arange(3), 3 + np.arange(3)
     lead, error, units = standard_error_of_lead(probe, nt.METRICS[metric], first, second)
     value = np.asarray(nt.similarity(probe, metric))
@@ -96,7 +99,7 @@ def test_the_error_of_a_lead_equals_a_loop_over_units(metric, grouped):
     for g in range(unit.max() + 1):
         moved = nt.make_probe(
             f, np.hstack([formula, concept]), thresholds=0.5, groups=groups,
-            sample_weight=1 + step * (unit == g),
+            sample_weight=weights * (1 + step * (unit == g)),
         )  # fmt: skip
         s = np.asarray(nt.similarity(moved, metric), float)
         influence.append((s[first, first] - s[first, second] - lead) / step)
