@@ -13,20 +13,14 @@ from _speed.worlds import World
 
 import neurotrust_jax as nt
 from neurotrust_jax.composition.formulas import OPERATORS
+from neurotrust_jax.composition.layer_formulas import search_halves
 from neurotrust_jax.composition.search import SearchOptions, search
-from neurotrust_jax.resampling.halves import draw_parts
 
 from .loops import Products, published
 
 SAME = 1e-6
 KEY = 0
 OPTIONS = SearchOptions(3, tuple(range(len(OPERATORS))), False, 10, 100_000, False, least=5)
-
-
-def both_halves(probe):
-    """The probes of the two halves that `compose` draws."""
-    inside = np.asarray(draw_parts(jax.random.key(KEY), probe, 1).rows[0])
-    return [probe.take(np.flatnonzero(x)) for x in (inside, ~inside)]
 
 
 def repeated(call, repeats, at_most):
@@ -79,7 +73,7 @@ def speed_part(size):
             np.asarray(made.activations), np.asarray(made.concepts),
             thresholds=np.asarray(made.thresholds),
         )  # fmt: skip
-        halves = both_halves(probe)
+        halves = search_halves(jax.random.key(KEY), probe)
         mine = []
         times, found = repeated(
             lambda halves=halves: [search(x, nt.METRICS["iou"], OPTIONS) for x in halves],

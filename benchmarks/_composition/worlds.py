@@ -12,8 +12,7 @@ import neurotrust_jax as nt
 from neurotrust_jax import tasks
 from neurotrust_jax.chance.permutations import draw_units, layout_of, rows_of
 from neurotrust_jax.composition.formulas import NONE, OPERATORS, Formulas, canonical, evaluate
-from neurotrust_jax.probing.thresholds import top_thresholds
-from neurotrust_jax.resampling.halves import draw_parts
+from neurotrust_jax.composition.layer_formulas import search_halves
 
 ALPHA = 0.1
 TOKENS, EXCERPT = 64, 512  # tokens of each file that are taken, of those that the task has
@@ -121,9 +120,7 @@ class Half(NamedTuple):
 
 def search_half(key, probe):
     """The half on which `compose` searches with this key, and the probe of it."""
-    part = probe.take(np.flatnonzero(np.asarray(draw_parts(key, probe, 1).rows[0])))
-    if not probe.thresholds_fixed:
-        part = replace(part, thresholds=top_thresholds(part, probe.top_fraction))
+    part, _ = search_halves(key, probe)
     groups = np.arange(part.num_samples) if part.groups is None else np.asarray(part.groups)
     return Half(np.asarray(part.neurons.present).astype(bool), np.asarray(part.present), groups)
 

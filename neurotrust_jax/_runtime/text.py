@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["FileError", "as_cell", "from_cell", "visible"]
+__all__ = ["FileError", "as_cell", "from_cell", "neuron_noun", "visible"]
 
 ON_ONE_LINE = {"\n": "⏎", "\t": " "}
 LONGEST_MESSAGE = 1000  # characters
@@ -23,6 +23,11 @@ class FileError(ValueError):
         if len(text) > LONGEST_MESSAGE:  # the file stands at the start, the remedy at the end
             text = f"{text[: LONGEST_MESSAGE - 300]} ... {text[-290:]}"
         super().__init__(text)
+
+
+def neuron_noun(num_ranges: int) -> str:
+    """What is labelled, in the plural: neurons, or ranges of activation where each is cut."""
+    return "neurons" if num_ranges == 1 else "ranges of neurons"
 
 
 def visible(text: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._runtime.short_repr import short_repr
 from .._runtime.static import STATIC
-from .._runtime.text import visible
+from .._runtime.text import neuron_noun, visible
 from ..chance.null import PermutationTest
 from ..composition.result import Compositions
 from ..faithfulness.wide_intervals import LabelIntervals
@@ -252,7 +252,7 @@ class Audit:
     @property
     def neuron_noun(self) -> str:
         """What has a label, in the plural: neurons, or ranges of their activation."""
-        return "neurons" if self.num_ranges == 1 else "ranges of neurons"
+        return neuron_noun(self.num_ranges)
 
     @property
     def num_judged(self) -> int:

@@ -47,7 +47,8 @@ class Found(NamedTuple):
 
     def take(self, rows: np.ndarray, places: np.ndarray) -> Found:
         """Formulas at places [U, K'] of their neurons' lists."""
-        return Found(self.formulas.take(rows, places), *(x[rows, places] for x in self[1:]))
+        taken: Found = jax.tree.map(lambda x: x[rows, places], self)
+        return taken
 
 
 def beam_search(
@@ -76,7 +77,8 @@ def beam_search(
             beams.append(beam)
             continue
         longer = _extended(columns, neurons, metric, beam, fresh, operators, width)
-        beam = _best(_joined(beam, longer), width, packed)
+        both = jax.tree.map(lambda *x: np.concatenate(x, axis=1), beam, longer)
+        beam = _best(both, width, packed)
         beams.append(beam)
     return beams
 
@@ -217,17 +219,10 @@ def _adds(
     own = (formulas.concept[:, :, None] == concepts[None, None, :]).any(axis=1)
     a, b = size[:, None], other[None, :]
     # by sums: formulas of equal truth have equal sums, and one lies within the other here
-    less = {AND: (both < a) & (both < b), OR: (both < a) & (both < b), AND_NOT: both > 0}
-    adds = {AND: less[AND] & (both > 0), OR: less[OR], AND_NOT: (both > 0) & (both < a)}
+    meets, crosses = both > 0, (both < a) & (both < b)
+    adds = {AND: crosses & meets, OR: crosses, AND_NOT: meets & (both < a)}
     joined = jnp.stack([adds[o] for o in operators], axis=1)
     return joined & (fresh[:, None] & ~own)[:, None, :]
-
-
-def _joined(a: Found, b: Found) -> Found:
-    formulas = Formulas(
-        *(np.concatenate(x, axis=1) for x in zip(a.formulas, b.formulas, strict=True))
-    )
-    return Found(formulas, *(np.concatenate(x, axis=1) for x in zip(a[1:], b[1:], strict=True)))
 
 
 def _best(found: Found, width: int, packed: np.ndarray | None) -> Found:
@@ -237,11 +232,8 @@ def _best(found: Found, width: int, packed: np.ndarray | None) -> Found:
     """
     rows = np.arange(len(found.score))[:, None]
     formulas = found.formulas
-    keys = [
-        *np.moveaxis(formulas.operator, -1, 0)[::-1],
-        *np.moveaxis(formulas.concept, -1, 0)[::-1],
-    ]
-    place = np.lexsort((*keys, formulas.length, -found.score), axis=1)
+    keys = *formulas.sort_keys(), formulas.length, -found.score
+    place = np.lexsort(keys, axis=1)
     found = found.take(rows, place)
     drop = _repeats(_meaning(found.formulas))
     if packed is not None:
@@ -268,7 +260,7 @@ def _truth(formulas: Formulas, packed: np.ndarray) -> np.ndarray:
 
 
 def _hashed(words: np.ndarray) -> np.ndarray:
-    """A random linear hash of words [..., k] modulo 2^64, the same each time."""
+    """A random hash of words [..., k] modulo 2^64, the same each time."""
     factors = np.random.default_rng(0).integers(0, 2**64, words.shape[-1], np.uint64) | np.uint64(1)
     mixed = words.astype(np.uint64)
     mixed = (mixed ^ (mixed >> np.uint64(31))) * factors

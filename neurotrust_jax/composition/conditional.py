@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..faithfulness.evidence import units_of_moments
+
 __all__ = ["by_counts", "by_units", "upper_tail"]
 
 
@@ -79,8 +81,7 @@ def by_units(
     count = np.bincount(groups, w[:, 0]) > 0 if groups is not None else w[:, 0] > 0
     square, fourth = (product**2).sum(axis=0), (product**4).sum(axis=0)
     varies = square > 0
-    excess = np.where(varies, fourth / np.where(varies, square, 1) ** 2, 1) - 1 / count.sum()
-    freedom = np.minimum(2 / np.maximum(excess, 1e-12), count.sum() - 1)
+    freedom = units_of_moments(square, fourth, count.sum()) - 1
     ratio = product.sum(axis=0) / np.sqrt(np.where(varies, square, 1))
     return np.where(varies, upper_tail(ratio, freedom), 1.0)
 

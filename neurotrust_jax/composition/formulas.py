@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -68,6 +68,10 @@ class Formulas(NamedTuple):
     def take(self, *index: Any) -> Formulas:
         """The formulas at an index into the leading axes."""
         return Formulas(self.concept[index], self.operator[index])
+
+    def sort_keys(self) -> list[np.ndarray]:
+        """Keys [...] for ``np.lexsort`` that order formulas by concepts, then by operators."""
+        return [y for x in self[::-1] for y in np.moveaxis(x, -1, 0)[::-1]]
 
     def same(self, other: Formulas) -> np.ndarray:
         """Which formulas are equal in meaning, [...] of bool; both in canonical form."""
@@ -128,7 +132,7 @@ def evaluate(columns: Any, formulas: tuple[Any, Any]) -> Any:
     return value
 
 
-def written(concept: Sequence[int], operator: Sequence[int], names: Sequence[str]) -> str:
+def written(concept: Iterable[int], operator: Iterable[int], names: Sequence[str]) -> str:
     """A formula as a text, "(water OR lake) AND NOT river"; empty for none.
 
     Examples

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..chance.p_values import adjusted
 from ..faithfulness.bounds import Level, intervals_at
+from ..faithfulness.evidence import MIN_UNITS
 from ..faithfulness.jackknife import standard_error_of_lead
 from ..faithfulness.known_beforehand import LargestUnit
 from ..faithfulness.methods import resolve
@@ -31,7 +32,6 @@ __all__ = [
     "with_formulas",
 ]
 
-MIN_UNITS = 3.0  # behind a lead that is tested
 TOGETHER = 2**24  # truth values of formulas at a time
 SAMPLES = 2**26  # values of neurons, or truth values, at a time
 
@@ -133,19 +133,19 @@ def _compare_block(
     probe, column = block.probe, block.column
     scores = similarity(probe, metric)
     value = _at(np.asarray(scores), column)
-    last = np.maximum(column[-1], 0)
+    first, last = np.maximum(column[0], 0), np.maximum(column[-1], 0)
     (found,) = intervals_at(
         probe, metric, [Level(alpha, "none")], "auto", *known, scores=scores,
         concept=jax.device_put(last.astype(np.int32)),
     )  # fmt: skip
     lower, upper = (_of_concept(x, column[-1]) for x in (found.lower, found.upper))
-    gain, error, units = standard_error_of_lead(probe, metric, last, np.maximum(column[0], 0))
+    gain, error, units = standard_error_of_lead(probe, metric, last, first)
     tested = (column[0] >= 0) & (column[-1] != column[0])
     missing = np.isnan(value[-1]) | np.isnan(value[0])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(error > 0, gain / error, 0)
     of_lead = np.where(units >= MIN_UNITS, upper_tail(ratio, units - 1), 1)
-    p_value = np.maximum(of_lead, _conditional(probe, metric, last, np.maximum(column[0], 0)))
+    p_value = np.maximum(of_lead, _conditional(probe, metric, last, first))
     p_value = np.where(tested & ~missing, p_value, 1)
     p_value = np.where(column[0] < 0, np.nan, p_value)
     gain = np.where(tested, gain, np.where(column[0] < 0, np.nan, 0))

@@ -17,8 +17,7 @@ from ..faithfulness.known_beforehand import LargestUnit
 from ..metrics.metric import Metric
 from ..metrics.scores import check_ranges
 from ..metrics.table import METRICS, get_metric
-from ..probing.construction import enough_units
-from ..probing.inputs import as_groups
+from ..probing.construction import enough_units, part_of_samples
 from ..probing.probe import Probe
 from ..probing.ranges import activation_ranges, range_edges
 from ..probing.thresholds import top_thresholds
@@ -31,7 +30,7 @@ from .search import PROVED, WORKING_BYTES, Searched, SearchOptions
 from .search import search as search_formulas
 from .sums import check_metric
 
-__all__ = ["compose"]
+__all__ = ["compose", "search_halves"]
 
 MAX_NODES = 20_000
 
@@ -151,13 +150,8 @@ def compose(
     if ranges is not None:
         check_ranges(ranges, metric, activation_range)
     judged = np.flatnonzero(enough_units(probe, min_positives))
-    if not len(judged):
-        raise ValueError(
-            f"min_positives={min_positives} leaves no concept; the most common one is present in "
-            f"{int(np.asarray(probe.positive_units).max(initial=0))} {probe.unit_name}"
-        )
     own = probe.of_concepts(judged)
-    first, second = _halves(key, own)
+    first, second = search_halves(key, own)
     whole = replace(own, thresholds=second.thresholds)
     if ranges is not None:
         first, second, whole = _in_ranges(first, second, whole, ranges)
@@ -224,17 +218,14 @@ def _check_search(metric: Metric, search: str, max_length: int, soft: bool) -> N
         )
 
 
-def _halves(key: Array, probe: Probe) -> tuple[Probe, Probe]:
+def search_halves(key: Array, probe: Probe) -> tuple[Probe, Probe]:
     """The search half and the other one, with thresholds that do not depend on the latter."""
     if probe.num_units < 2:
         raise ValueError(
             f"two halves need at least 2 sampling units, got {probe.num_units} {probe.unit_name}"
         )
     inside = np.asarray(draw_parts(key, probe, 1).rows[0])
-    first, second = (_part(probe, rows) for rows in (inside, ~inside))
-    for half in (first, second):
-        if not (np.asarray(half.sample_weight) > 0).any():
-            raise ValueError("every sample of a half has weight 0; choose another key")
+    first, second = (part_of_samples(probe, rows, "a half") for rows in (inside, ~inside))
     if probe.thresholds_fixed or probe.top_fraction is None:
         return first, second
     thresholds = top_thresholds(first, probe.top_fraction)
@@ -253,13 +244,6 @@ def _in_ranges(
     whole = replace(whole, thresholds_fixed=False)
     cut = partial(activation_ranges, num_ranges=ranges, edges=edges)
     return cut(first), cut(second), cut(whole)
-
-
-def _part(probe: Probe, rows: np.ndarray) -> Probe:
-    """Some samples, with groups counted among them."""
-    part = probe.take(np.flatnonzero(rows))
-    groups, num_groups = as_groups(part.groups, part.num_samples)
-    return replace(part, groups=groups, num_groups=num_groups)
 
 
 def _of_columns(found: Searched, judged: np.ndarray) -> Formulas:

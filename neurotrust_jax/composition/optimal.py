@@ -26,7 +26,6 @@ from .triples import (
     Pairs,
     TripleSizes,
     best_pair,
-    best_single,
     node_bounds,
     sum_pairs,
     sum_triples,
@@ -87,24 +86,28 @@ def optimal_search(
     neurons: Neurons,
     metric: Metric,
     *,
+    single: tuple[Formulas, np.ndarray],
     start: tuple[Formulas, np.ndarray],
     max_length: int,
     operators: tuple[int, ...],
     max_nodes: int,
     triples: TripleSizes,
 ) -> Optimum:
-    """The best formulas, from a ``start`` (formulas [U] and their scores) that a beam has found."""
-    single, single_score = best_single(columns, neurons, metric)
-    formulas, scores = [_filled(single, max_length)], [single_score]
+    """The best formulas, from those that a beam has found: formulas [U] and their scores.
+
+    ``single`` are the best of one concept, ``start`` the best of all lengths. A score is NaN where
+    there is none.
+    """
+    formulas, scores = [single[0]], [np.nan_to_num(single[1], nan=-np.inf)]
     if max_length == 1:
         return Optimum(
             tuple(formulas), np.stack(scores), scores[-1], np.zeros(len(scores[-1]), int)
         )
     pairs = sum_pairs(columns, neurons, ranks=not metric.rewards_overlap)
     pair, pair_score = best_pair(columns, neurons, metric, pairs, operators)
-    better = pair_score > single_score
+    better = pair_score > scores[0]
     formulas.append(_choose(better, _filled(pair, max_length), formulas[0]))
-    scores.append(np.where(better, pair_score, single_score))
+    scores.append(np.where(better, pair_score, scores[0]))
     if max_length == 2:
         return Optimum(tuple(formulas), np.stack(scores), scores[-1], np.zeros(len(better), int))
     given, given_score = start
@@ -232,8 +235,7 @@ class _Search:
         chain = np.take_along_axis(three, order, axis=1)
         kinds = np.asarray([(NONE, x.first, x.second) for x in self.kinds], np.int8)
         formulas = canonical(Formulas(chain, kinds[nodes.kind]))
-        keys = (*formulas.operator.T[::-1], *formulas.concept.T[::-1], -value, nodes.neuron)
-        order = np.lexsort(keys)
+        order = np.lexsort((*formulas.sort_keys(), -value, nodes.neuron))
         first = order[np.flatnonzero(np.diff(nodes.neuron[order], prepend=-1))]
         neuron = nodes.neuron[first]
         better = value[first] > self.value[neuron]

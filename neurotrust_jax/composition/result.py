@@ -10,6 +10,7 @@ import numpy as np
 
 from .._runtime.short_repr import short_repr
 from .._runtime.static import STATIC
+from .._runtime.text import neuron_noun
 from .formulas import Formulas, written
 
 __all__ = ["Compositions"]
@@ -115,6 +116,11 @@ class Compositions:
         return self.by_length.concept[0, :, 0]
 
     @property
+    def single_names(self) -> list[str]:
+        """Name of the best single concept of each neuron, empty for none, [U]."""
+        return [self.concept_names[c] if c >= 0 else "" for c in self.single]
+
+    @property
     def better(self) -> np.ndarray:
         """Whether the formula is better than the single concept beyond chance, [U] of bool.
 
@@ -150,14 +156,12 @@ class Compositions:
     @property
     def labels(self) -> list[str]:
         """The formula where it is better beyond chance, else the single concept, [U]."""
-        singles = [self.concept_names[c] if c >= 0 else "" for c in self.single]
-        pairs = zip(self.better, self.descriptions, singles, strict=True)
+        pairs = zip(self.better, self.descriptions, self.single_names, strict=True)
         return [formula if better else single for better, formula, single in pairs]
 
     def description(self, neuron: int) -> str:
         """The best formula of one neuron as a text, empty where there is none."""
-        concept, operator = self.by_length.take(-1, neuron)
-        return written(concept.tolist(), operator.tolist(), self.concept_names)
+        return written(*self.by_length.take(-1, neuron), self.concept_names)
 
     def _in_short(self) -> str:
         return (
@@ -195,7 +199,7 @@ class Compositions:
             "similarity": self.similarity[-1],
             "lower": self.lower,
             "upper": self.upper,
-            "single": [self.concept_names[c] if c >= 0 else "" for c in self.single],
+            "single": self.single_names,
             "single_similarity": self.similarity[0],
             "gain": self.gain,
             "q_value": self.q_value,
@@ -205,14 +209,9 @@ class Compositions:
             "overlap": self.overlap,
         }
 
-    def headline(self, noun: str = "neurons") -> str:
-        """For how many neurons the formula is better than a single concept, in a sentence.
-
-        Parameters
-        ----------
-        noun : str
-            What has a formula, in the plural.
-        """
+    def headline(self) -> str:
+        """For how many neurons the formula is better than a single concept, in a sentence."""
+        noun = neuron_noun(self.num_ranges)
         return (
             f"{int(self.better.sum()):,} of {int((~np.isnan(self.p_value)).sum()):,} {noun} have a "
             f"formula of at most {self.max_length} concepts that is better than their best single "
@@ -222,10 +221,10 @@ class Compositions:
     def summary(self) -> str:
         """A few sentences on the layer, the most important first, one on each line."""
         judged = ~np.isnan(self.p_value)
-        what = "neurons" if self.num_ranges == 1 else "ranges of neurons"
+        noun = neuron_noun(self.num_ranges)
         longer = judged & (self.formula.length > 1)
         number = int(longer.sum())
-        lines = [self.headline(what)]
+        lines = [self.headline()]
         if not number:
             return lines[0] + "\nNo formula of several concepts was found."
         seemed, true = (float(np.nanmean(x[longer])) for x in (self.search_gain, self.gain))
@@ -233,13 +232,13 @@ class Compositions:
             f"On the samples that chose them formulas gain {seemed:.3f} of {self.metric} in the "
             f"mean over a single concept, on other samples {true:.3f}.",
             f"The other half of the probing set gives the same formula for "
-            f"{int(self.replicated[longer].sum()):,} of {number:,} {what}; the samples on which "
+            f"{int(self.replicated[longer].sum()):,} of {number:,} {noun}; the samples on which "
             f"both formulas hold overlap by {np.nanmean(self.overlap[longer]):.0%} in the mean.",
         ]
         if self.search == "optimal":
             lines.append(
                 f"No other formula is better on the search half for "
-                f"{int(self.proved[judged].sum()):,} of {int(judged.sum()):,} {what}: that is "
+                f"{int(self.proved[judged].sum()):,} of {int(judged.sum()):,} {noun}: that is "
                 f"proved for all {self.num_formulas:,} formulas."
             )
         return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from .._runtime.chunks import Progress
@@ -95,16 +96,10 @@ def search(
         if progress is not None:
             progress(done, probe.num_neurons)
     place = np.argsort(np.concatenate(members))
-    return Searched(
-        Formulas(
-            *(
-                np.concatenate(x, axis=1)[:, place]
-                for x in zip(*(y.formulas for y in found), strict=True)
-            )
-        ),
-        np.concatenate([x.score for x in found], axis=1)[:, place],
-        np.concatenate([x.bound for x in found])[place],
+    formulas, score = jax.tree.map(
+        lambda *x: np.concatenate(x, axis=1)[:, place], *((x.formulas, x.score) for x in found)
     )
+    return Searched(formulas, score, np.concatenate([x.bound for x in found])[place])
 
 
 def _of_block(
@@ -119,8 +114,9 @@ def _of_block(
     if not options.optimal:
         return _of_beams(beams)
     best = optimal_search(
-        columns, neurons, metric, start=best_of(beams[-1]), max_length=options.max_length,
-        operators=options.operators, max_nodes=options.max_nodes, triples=triples,
+        columns, neurons, metric, single=best_of(beams[0]), start=best_of(beams[-1]),
+        max_length=options.max_length, operators=options.operators, max_nodes=options.max_nodes,
+        triples=triples,
     )  # fmt: skip
     none = ~np.isfinite(best.score)
     formulas = (

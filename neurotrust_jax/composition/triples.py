@@ -20,7 +20,6 @@ __all__ = [
     "Pairs",
     "TripleSizes",
     "best_pair",
-    "best_single",
     "node_bounds",
     "sum_pairs",
     "sum_triples",
@@ -41,15 +40,6 @@ class Pairs(NamedTuple):
     P: Array
     Q: Array
     size: Array
-
-
-def best_single(columns: Columns, neurons: Neurons, metric: Metric) -> tuple[Formulas, np.ndarray]:
-    """The best single concept of each neuron and its score, [U]; of equal ones the first."""
-    size = columns.size[None, :]
-    own = neurons.own.take(slice(None), None)
-    value = np.asarray(score(metric, columns, own, FormulaSums(size, size, neurons.hits)))
-    concept = value.argmax(axis=1)[:, None].astype(np.int32)
-    return Formulas(concept, np.full(concept.shape, NONE, np.int8)), value.max(axis=1)
 
 
 @partial(jax.jit, static_argnames="ranks")

@@ -195,16 +195,21 @@ def _concept_units(
     return jnp.minimum(size(present), size(~present))[None, :]
 
 
-def _quotient(top: Array, below: Array) -> Array:
-    """A quotient, 0 over 0."""
-    return jnp.where(below > 0, top / jnp.where(below > 0, below, 1), 0)
+def _quotient(top: Any, below: Any) -> Any:
+    """A quotient, 0 over 0, of JAX or NumPy arrays."""
+    xp: Any = jnp if isinstance(below, Array) else np
+    return xp.where(below > 0, top / xp.where(below > 0, below, 1), 0)
 
 
-def units_of_moments(square: Array, fourth: Array, count: Array) -> Array:
-    """Effective units from the sums of squares and fourth powers of the changes by ``count``."""
-    excess = _quotient(fourth, square**2) - 1 / jnp.maximum(count, 1)
-    freedom = jnp.where(excess > 0, 2 / jnp.where(excess > 0, excess, 1), jnp.inf)
-    return jnp.where(fourth > 0, jnp.minimum(freedom, count - 1) + 1, 0)
+def units_of_moments(square: Any, fourth: Any, count: Any) -> Any:
+    """Effective units from the sums of squares and fourth powers of the changes by ``count``.
+
+    The sums may be JAX arrays, or NumPy arrays in double precision.
+    """
+    xp: Any = jnp if isinstance(fourth, Array) else np
+    excess = _quotient(fourth, square**2) - 1 / xp.maximum(count, 1)
+    freedom = xp.where(excess > 0, 2 / xp.where(excess > 0, excess, 1), xp.inf)
+    return xp.where(fourth > 0, xp.minimum(freedom, count - 1) + 1, 0)
 
 
 def _nothing(deviation: Array, trials: Array) -> Array:

@@ -8,6 +8,7 @@ at the price of a derivative, without replicates, for every pair at once.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any
@@ -141,8 +142,7 @@ def _leads(
             first, second = metric.score(both, w)[0]
             return first - second
 
-        value, slope = jax.value_and_grad(lead)(weights)
-        influence = per_unit(weights * slope, groups, num_units)
+        value, influence = _influence(lead, weights, groups, num_units)
         # influences sum to 0, as the similarity does not change with the scale of the weights
         units = units_of_moments((influence**2).sum(), (influence**4).sum(), count)
         return value, jnp.where(jnp.isnan(value), jnp.nan, _spread(influence, positive)), units
@@ -329,9 +329,18 @@ def _pair_error(
     pair: Any, weights: Array, groups: Array | None, positive: Array, *, metric: Metric
 ) -> Array:
     """Standard error of one prepared pair; ``positive`` [G] tells which units have weight."""
-    score, slope = jax.value_and_grad(lambda w: metric.score(pair, w)[0, 0])(weights)
-    error = _spread(per_unit(weights * slope, groups, positive.shape[0]), positive)
-    return jnp.where(jnp.isnan(score), jnp.nan, error)
+    score, influence = _influence(
+        lambda w: metric.score(pair, w)[0, 0], weights, groups, positive.shape[0]
+    )
+    return jnp.where(jnp.isnan(score), jnp.nan, _spread(influence, positive))
+
+
+def _influence(
+    score: Callable[[Array], Array], weights: Array, groups: Array | None, num_units: int
+) -> tuple[Array, Array]:
+    """A function of the weights, and the influence of each unit on it, [num_units]."""
+    value, slope = jax.value_and_grad(score)(weights)
+    return value, per_unit(weights * slope, groups, num_units)
 
 
 def _column(side: Any, index: Array) -> Any:

@@ -241,12 +241,12 @@ def resolve(
         remedy = (
             "split_thresholds(..., ranges=...)"
             if cuts_from_data(probe)
-            else ("split_thresholds, or method='dkw'")
+            else "split_thresholds, or method='dkw'"
         )
         warnings.warn(
             f"method {chosen.name!r} takes the thresholds as fixed, but they come from the same "
             f"data ({probe.threshold_source}): misses may be more frequent than alpha; use "
-            f"{remedy}",
+            + remedy,
             CoverageWarning,
             stacklevel=4,
         )

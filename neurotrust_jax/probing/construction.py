@@ -34,6 +34,7 @@ from .thresholds import (
 __all__ = [
     "enough_units",
     "make_probe",
+    "part_of_samples",
     "rare_concepts",
     "rows_aside",
     "split_thresholds",
@@ -305,20 +306,15 @@ def split_thresholds(
     if ranges is not None:
         check_count(ranges, "ranges", 2)
     in_part, aside = rows_aside(key, probe, split)
-    part, rest = probe.take(np.flatnonzero(in_part)), probe.take(np.flatnonzero(~in_part))
-    for name, side in (("part set aside", part), ("rest", rest)):
-        if not (np.asarray(side.sample_weight) > 0).any():
-            raise ValueError(f"every sample of the {name} has weight 0; choose another key")
-    groups, num_groups = as_groups(rest.groups, rest.num_samples)
+    part = part_of_samples(probe, in_part, "the part set aside")
+    rest = part_of_samples(probe, ~in_part, "the rest")
     size = f"{part.num_samples:,} samples"
-    if groups is not None:
+    if probe.groups is not None:
         size = f"{aside:,} groups ({size})"
     part = replace(part, thresholds=top_thresholds(part, float(top_fraction)))
     found = replace(
         rest,
         thresholds=part.thresholds,
-        groups=groups,
-        num_groups=num_groups,
         top_fraction=float(top_fraction),
         threshold_source=f"top_fraction={top_fraction:g} of {size} set aside for the thresholds",
         thresholds_fixed=True,
@@ -329,6 +325,21 @@ def split_thresholds(
         return found
     edges = range_edges(replace(part, thresholds=found.thresholds), ranges)
     return activation_ranges(found, ranges, edges=edges)
+
+
+def part_of_samples(probe: Probe, rows: np.ndarray, name: str) -> Probe:
+    """The probe on some samples, ``rows`` [n] of bool, with groups counted among them.
+
+    Raises
+    ------
+    ValueError
+        If none of them has weight; the message calls them by their name.
+    """
+    part = probe.take(np.flatnonzero(rows))
+    if not (np.asarray(part.sample_weight) > 0).any():
+        raise ValueError(f"every sample of {name} has weight 0; choose another key")
+    groups, num_groups = as_groups(part.groups, part.num_samples)
+    return replace(part, groups=groups, num_groups=num_groups)
 
 
 def rows_aside(key: Array, probe: Probe, split: float) -> tuple[np.ndarray, int]:

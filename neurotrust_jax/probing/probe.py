@@ -14,6 +14,7 @@ from jax import Array
 
 from .._numerics.sums import weighted_total
 from .._runtime.short_repr import short_repr
+from .._runtime.text import neuron_noun
 from .active_rows import list_active
 from .sparse_columns import SparseColumns
 
@@ -131,9 +132,9 @@ class Probe:
 
     def _in_short(self) -> str:
         units = "" if self.groups is None else f" in {self.num_units:,} groups"
-        named = "neurons" if self.num_ranges == 1 else "ranges of neurons"
+        noun = neuron_noun(self.num_ranges)
         return (
-            f"of {self.num_samples:,} samples{units}: {self.num_neurons:,} {named} "
+            f"of {self.num_samples:,} samples{units}: {self.num_neurons:,} {noun} "
             f"({self.activations.dtype}) and {self.num_concepts:,} concepts "
             f"({self.concepts.dtype}), thresholds {self.threshold_source}"
         )

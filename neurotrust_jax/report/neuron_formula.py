@@ -98,7 +98,6 @@ def neuron_formula(found: Compositions | None, neuron: int) -> NeuronFormula | N
     """The formula of one neuron; None where no formulas were asked for or none was found."""
     if found is None or np.isnan(found.p_value[neuron]):
         return None
-    other = found.other_formula.take(neuron)
     return NeuronFormula(
         formula=found.description(neuron),
         better=bool(found.better[neuron]),
@@ -111,6 +110,6 @@ def neuron_formula(found: Compositions | None, neuron: int) -> NeuronFormula | N
         q_value=float(found.q_value[neuron]),
         single=found.concept_names[found.single[neuron]],
         proved=bool(found.proved[neuron]),
-        other_formula=written(other.concept.tolist(), other.operator.tolist(), found.concept_names),
+        other_formula=written(*found.other_formula.take(neuron), found.concept_names),
         overlap=float(found.overlap[neuron]),
     )

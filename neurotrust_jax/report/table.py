@@ -93,7 +93,7 @@ def summary(audit: Audit) -> str:
         f"(asymptotic), {sure}."
     )
     if audit.compositions is not None:
-        lines.append(f"Formulas: {audit.compositions.headline(noun)}")
+        lines.append(f"Formulas: {audit.compositions.headline()}")
     if audit.left_out:
         lines.append(f"Vocabulary: {audit.left_out_text()}")
     if audit.null is not None:

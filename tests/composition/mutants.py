@@ -72,8 +72,8 @@ MUTANTS = [
     ),
     *of(
         "composition/judgement.py",
-        ("_compare_block", "np.maximum(of_lead, _conditional(probe, metric, last, "
-         "np.maximum(column[0], 0)))", "of_lead",
+        ("_compare_block", "np.maximum(of_lead, _conditional(probe, metric, last, first))",
+         "of_lead",
          "test_judgement.py::test_the_p_value_is_the_larger_of_two"),
         ("_compare_block", "np.where(column[0] < 0, np.nan, p_value)", "p_value", SINGLE),
         ("certified_lower", "alpha / num_formulas", "alpha",
@@ -83,7 +83,7 @@ MUTANTS = [
     ),
     *of(
         "composition/layer_formulas.py",
-        ("_halves", "top_thresholds(first, probe.top_fraction)",
+        ("search_halves", "top_thresholds(first, probe.top_fraction)",
          "top_thresholds(probe, probe.top_fraction)", HALVES),
         ("_of_columns", "judged[np.maximum(concept, 0)]", "concept",
          "test_compose.py::test_rare_concepts_are_left_out_and_columns_are_those_given"),
@@ -93,6 +93,6 @@ MUTANTS = [
     *of(
         "faithfulness/jackknife.py",
         ("_leads", "first - second", "first + second", JUDGED),
-        ("_leads", "weights * slope", "slope", JUDGED),
+        ("_influence", "weights * slope", "slope", JUDGED),
     ),
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 
 import neurotrust_jax as nt
 from neurotrust_jax.composition.formulas import AND_NOT, evaluate
+from neurotrust_jax.composition.layer_formulas import search_halves
 
 
 def layer(n=3000, seed=0, groups=None, **options):
@@ -42,9 +43,7 @@ def test_numbers_are_those_of_the_halves(found):
     # the halves and the thresholds once more, by what the result says of them
     probe = layer()
     assert found.thresholds == "top_fraction=0.25 of the half on which formulas are found"
-    from neurotrust_jax.composition.layer_formulas import _halves
-
-    first, second = _halves(jax.random.key(0), probe)
+    first, second = search_halves(jax.random.key(0), probe)
     assert first.num_samples + second.num_samples == 3000
     limit = np.quantile(np.asarray(first.activations), 0.75, axis=0)
     np.testing.assert_allclose(first.thresholds, limit, atol=0.01)

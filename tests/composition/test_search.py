@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
 import neurotrust_jax as nt
-from neurotrust_jax.composition.beam import beam_search
+from neurotrust_jax.composition.beam import beam_search, best_of
 from neurotrust_jax.composition.bounds import (
     KINDS,
     Measures,
@@ -314,8 +314,13 @@ def test_bounds_of_nodes_hold_and_a_search_from_nothing_is_exhaustive(metric, se
     neurons = neurons_of(probe, metric, columns)
     value, formulas = exhaustive(probe, metric)
     none = Formulas(*(np.full((4, 3), NONE, x.dtype) for x in formulas))
+    single = best_of(
+        beam_search(columns, neurons, metric, max_length=3, operators=EVERY, width=1, packed=None)[
+            0
+        ]
+    )
     found = optimal_search(
-        columns, neurons, metric, start=(none, np.full(4, np.nan)), max_length=3,
+        columns, neurons, metric, single=single, start=(none, np.full(4, np.nan)), max_length=3,
         operators=EVERY, max_nodes=10**6, triples=TripleSizes(columns),
     )  # fmt: skip
     np.testing.assert_array_equal(found.score[-1], value.max(axis=0))

@@ -125,7 +125,8 @@ def test_the_summary_counts_the_formulas(audit):
     )
     assert line in audit.summary().splitlines()
     assert "Formulas:" not in without(audit).summary()
-    ranges = replace(audit, num_ranges=2)
+    own = replace(audit.compositions, num_ranges=2)
+    ranges = replace(audit, num_ranges=2, compositions=own)
     assert "Formulas: 1 of 4 ranges of neurons have" in ranges.summary()
     assert audit.compositions.summary().startswith(line.removeprefix("Formulas: "))
 
