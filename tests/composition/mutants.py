@@ -93,6 +93,5 @@ MUTANTS = [
     *of(
         "faithfulness/jackknife.py",
         ("_leads", "first - second", "first + second", JUDGED),
-        ("_influence", "weights * slope", "slope", JUDGED),
     ),
 ]  # fmt: skip
