@@ -242,7 +242,7 @@ class Survey:
         for total, x in zip(self.hashes, (f, c, unit), strict=False):
             total.update(np.ascontiguousarray(x).data)
         self.total = add_on_host(self.total, [np.asarray(x) for x in _all_sums(
-            jnp.asarray(block.activations), jnp.asarray(block.concepts), jnp.asarray(used)
+            block.activations, block.concepts, used
         )])  # fmt: skip
         if self.reader.counts[0]:
             parts = np.split(block.activations, self.reader.num_devices)

@@ -296,7 +296,7 @@ def _value(s: Sums, metric: Metric) -> np.ndarray:
     # double precision throughout, since small differences of large counts must not be rounded
     with jax.enable_x64(True):
         sums = Sums(*(jnp.asarray(x, jnp.float64) for x in s))
-        value = _finalised(sums, jnp.asarray(varies[0] & varies[1]), metric=metric)
+        value = _finalised(sums, varies[0] & varies[1], metric=metric)
     value = np.asarray(value)
     return np.where(np.abs(value) <= np.finfo(np.float32).max, value, np.nan).astype(np.float32)
 

@@ -59,15 +59,14 @@ def as_host_array(values: Any, name: str) -> np.ndarray:
 def to_device(x: np.ndarray | Array, dtype: Any = None) -> Array:
     """The JAX array of the nearest numbers in a type, or of floats in the type JAX has for them.
 
-    NumPy converts, so that integers beyond 32 bits are rounded to floats and never cut.
+    NumPy converts, so that integers beyond 32 bits are rounded to floats and never cut, and copies,
+    so that later changes of ``x`` are not seen: ``jnp.asarray`` would compile a copy of each shape.
     """
     dtype = jax.dtypes.canonicalize_dtype(x.dtype if dtype is None else dtype)
-    if x.dtype == dtype:
-        return jnp.asarray(x)
     if isinstance(x, Array):
-        return x.astype(dtype)
+        return x if x.dtype == dtype else x.astype(dtype)
     with np.errstate(over="ignore"):  # infinity is refused where it may not be
-        return jnp.asarray(x.astype(dtype))
+        return jax.device_put(x.astype(dtype))
 
 
 def native(x: np.ndarray) -> np.ndarray:

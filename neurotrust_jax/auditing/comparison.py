@@ -286,7 +286,7 @@ class _Side:
         self.best = np.asarray(found.label)
         self.given = labelling.label is not None
         self.label = self.best if labelling.label is None else np.asarray(labelling.label)
-        self.value = np.asarray(at_concept(found.similarity, jnp.asarray(self.label)))
+        self.value = np.asarray(at_concept(found.similarity, self.label))
         if folds is not None:
             fit = cross_fit(self.probe, metric, folds, self.label if self.given else None)
             self.value = np.where(np.isnan(self.value), np.nan, fit.value)

@@ -103,7 +103,7 @@ def with_formulas(probe: Probe, formulas: Formulas, soft: bool) -> Probe:
     truth = evaluate(values, formulas)
     names = tuple(written(*x, probe.concept_names) for x in zip(*formulas, strict=True))
     concepts = np.clip(truth, 0, 1) if soft else truth > 0.5
-    return replace(probe, concepts=jnp.asarray(concepts), concept_names=names, left_out=())
+    return replace(probe, concepts=jax.device_put(concepts), concept_names=names, left_out=())
 
 
 def compare_with_single(

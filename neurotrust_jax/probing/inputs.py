@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +28,8 @@ __all__ = [
     "column_names",
 ]
 
+AT_ONCE = 2**20  # elements checked at a time
+
 
 def as_activations(values: Any) -> Any:
     """Finite activations [n, U]: a JAX array of floats, or sparse columns."""
@@ -45,7 +48,7 @@ def as_activations(values: Any) -> Any:
     remedy = "drop or repair them"
     if not isinstance(x, Array) and x.dtype != f.dtype:
         remedy += f" (what is beyond the range of {f.dtype} becomes infinite: rescale it)"
-    _require(f, jnp.isfinite, name, "NaN or infinite values", remedy)
+    _require(f, _finite, name, "NaN or infinite values", remedy)
     return f
 
 
@@ -111,9 +114,10 @@ def as_thresholds(thresholds: Any, f: Array | SparseColumns) -> Array:
         raise ValueError(
             f"thresholds must be a number or have shape [{f.shape[1]}], got {list(t.shape)}"
         )
-    if not isinstance(t, jax.core.Tracer):
-        _require(np.asarray(t).reshape(-1), _number, "thresholds", "NaN", "give numbers")
-    return jnp.broadcast_to(t, (f.shape[1],))
+    if isinstance(t, jax.core.Tracer):
+        return jnp.broadcast_to(t, (f.shape[1],))
+    _require(np.asarray(t).reshape(-1), _number, "thresholds", "NaN", "give numbers")
+    return t if t.ndim else to_device(np.full(f.shape[1], t))
 
 
 def as_names(names: Sequence[Any] | None, size: int, name: str, prefix: str) -> tuple[str, ...]:
@@ -148,6 +152,12 @@ def _all(x: Array, valid: Callable[[Any], Any]) -> Array:
     return valid(x).all()
 
 
+def _all_rows(x: np.ndarray, valid: Callable[[Any], Any]) -> bool:
+    """The same on the host, some rows at a time."""
+    step = max(1, AT_ONCE // max(1, math.prod(x.shape[1:])))
+    return all(valid(x[start : start + step]).all() for start in range(0, len(x), step))
+
+
 def _zero_or_one(x: Any) -> Any:
     return (x == 0) | (x == 1)
 
@@ -160,6 +170,10 @@ def _weight(x: Any) -> Any:
     return (x >= 0) & (x < jnp.inf)
 
 
+def _finite(x: Any) -> Any:
+    return (x > -jnp.inf) & (x < jnp.inf)
+
+
 def _number(x: Any) -> Any:
     return x == x
 
@@ -170,7 +184,9 @@ def _require(
     """Raise if an element is not valid; silent under tracing, where values are unknown."""
     if isinstance(x, jax.core.Tracer):
         return
-    if not bool(_all(x, valid) if isinstance(x, Array) else valid(x).all()):
+    if isinstance(x, Array) and jax.default_backend() == "cpu":
+        x = np.asarray(x)  # read in place: nothing is compiled
+    if not bool(_all(x, valid) if isinstance(x, Array) else _all_rows(x, valid)):
         bad = np.asarray(~valid(x))
         row, *column = (int(i) for i in np.argwhere(bad)[0])
         where = f"row {row}" + (f", column {column[0]}" if column else "")

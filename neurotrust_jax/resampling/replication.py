@@ -167,7 +167,7 @@ def replication_probability(
     (True, True)
     """
     found = _replication(key, probe, metric, num_splits, answers)
-    return jnp.asarray(found.probability)
+    return jax.device_put(found.probability)
 
 
 def replication_trend(

@@ -111,7 +111,7 @@ def winners_curse(key: Array, boot: Bootstrap, *, num_splits: int = 50) -> Winne
     return WinnersCurse(
         naive=at_concept(boot.similarity, boot.label),
         corrected=corrected_similarity(boot),
-        split=jnp.asarray(split),
+        split=jax.device_put(split),
         num_splits=num_splits,
     )
 

@@ -67,6 +67,17 @@ def test_a_second_audit_compiles_nothing():
         assert names == []
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="arrays elsewhere are checked there")
+def test_a_probe_of_numpy_arrays_compiles_nothing():
+    f, c = np.arange(119 * 3).reshape(119, 3) / 7, np.arange(119 * 2).reshape(119, 2) % 3 == 0
+    groups, weights = np.arange(119) // 2, np.arange(119) % 4
+    with compiled() as names:
+        for x in (f, f.astype(np.float32), f.astype(int)):
+            for y in (c, c.astype(int), c.astype(np.float32)):
+                nt.make_probe(x, y, thresholds=1, groups=groups, sample_weight=weights)
+    assert names == []
+
+
 @pytest.mark.parametrize("strategy", ["dense", "rows", "screened"])
 def test_replicates_are_compiled_once_for_all_keys_and_numbers(strategy):
     """But for what holds all of them, such as the votes, and the list of the pairs followed."""

@@ -34,6 +34,8 @@ MUTANTS = [
         ("as_concepts", "_require(c, _zero_or_one, name, what, remedy)",
          "_require(jnp.asarray(c), _zero_or_one, name, what, remedy)",
          "test_inputs.py::test_labels_of_64_bits_are_checked_before_they_are_converted"),
+        ("_all_rows", "x[start : start + step]", "x[start + 1 : start + step]",
+         "test_inputs.py::test_every_row_is_checked_however_many_are_read_at_once"),
         ("_check_stored", "(column, row)", "(row, column)",
          "test_sparse.py::test_bad_sparse_input_is_named"),
     ),

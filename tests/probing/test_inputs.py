@@ -11,6 +11,7 @@ from builders import Foreign
 import neurotrust_jax as nt
 from neurotrust_jax.chance.permutations import layout_of
 from neurotrust_jax.files import read_array
+from neurotrust_jax.probing import inputs
 from neurotrust_jax.probing.groups import number_groups
 from neurotrust_jax.probing.sample_weights import canonical_weights
 from neurotrust_jax.runs.inputs import read_vector
@@ -411,3 +412,24 @@ def test_columns_of_a_data_frame_are_names():
     assert nt.make_probe(f, c, concept_names=names).concept_names == tuple(names)
     np.testing.assert_array_equal(probe.activations, nt.make_probe(F, C).activations)
     assert nt.make_probe(F, pd.DataFrame(C)).concept_names[0] == "concept_0"
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, bool, np.int32])
+def test_later_changes_of_an_array_are_not_seen(kind):
+    """Of any place in memory: JAX would take some arrays as they lie there."""
+    for start in range(16):
+        f = np.zeros(16 + 40 * 3, kind)[start : start + 120].reshape(40, 3)
+        c = np.zeros(16 + 40 * 2, kind)[start : start + 80].reshape(40, 2)
+        probe = nt.make_probe(f, c, thresholds=0.5)
+        f[:], c[:] = 1, 1
+        assert not np.asarray(probe.activations).any()
+        assert not np.asarray(probe.concepts).any()
+
+
+def test_every_row_is_checked_however_many_are_read_at_once(monkeypatch):
+    monkeypatch.setattr(inputs, "AT_ONCE", 9)
+    for row in (0, 2, 3, 39):
+        f = F.copy()
+        f[row, 1] = np.nan
+        with pytest.raises(ValueError, match=f"in 1 places, first nan at row {row}, column 1"):
+            nt.make_probe(f, C, thresholds=0.5)
