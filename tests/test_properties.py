@@ -113,6 +113,7 @@ def test_order_of_samples_neurons_and_concepts_is_a_name(metric, data, seed):
     np.testing.assert_array_equal(concepts[label[clear]], old[clear])
 
 
+@pytest.mark.quick("iou", "mad")
 @pytest.mark.parametrize("metric", ["iou", "auroc", "mad", "correlation"])
 @given(data=arrays(SMALL), seed=st.integers(0, 99))
 def test_intervals_and_certificates_move_with_their_columns(metric, data, seed):

@@ -120,6 +120,7 @@ def similarities(probe, metric, rows):
     return np.nan_to_num(np.asarray(nt.similarity(probe.take(np.flatnonzero(rows)), metric)))
 
 
+@pytest.mark.quick("iou", "auprc")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", ["iou", "correlation", "mad", "auprc"])
 def test_cross_fitting_equals_a_loop_over_folds(metric):

@@ -124,6 +124,7 @@ def naive_test(observed, null, alpha):
     return p, familywise, quantile
 
 
+@pytest.mark.quick("iou", "auroc", "soft_wpmi-samples")
 @pytest.mark.double
 @pytest.mark.parametrize(
     ("metric", "layout"),
@@ -192,6 +193,7 @@ def test_counts_of_some_rows():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.quick("auroc")
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("metric", ["auroc", "spearman"])
 def test_a_product_gives_the_sums_of_ranks(metric, share, monkeypatch):
@@ -258,6 +260,7 @@ READ_ALIKE = {
 }
 
 
+@pytest.mark.quick("iou", "correlation", "auprc", "wpmi_topk")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", list(READ_ALIKE.values()))
 def test_every_metric_sees_the_permuted_rows(metric):

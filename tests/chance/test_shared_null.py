@@ -50,6 +50,7 @@ def naive_replicate(metric, f, c, rank):
     return np.array(best)
 
 
+@pytest.mark.quick("iou", "auroc", "wpmi")
 @pytest.mark.double
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("few", [0, 99])
@@ -115,6 +116,7 @@ def test_a_replicate_depends_on_the_key_and_its_number_alone(metric):
     assert told == [(min(7 * i, 50), 50) for i in range(1, 9)]
 
 
+@pytest.mark.quick("iou", "auroc")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", ["iou", "auroc", "spearman"])
 def test_agrees_with_all_permutations(metric):
@@ -140,6 +142,7 @@ def test_agrees_with_all_permutations(metric):
     np.testing.assert_array_less(np.abs(test.null_mean - null.mean(axis=0)), error + 1e-12)
 
 
+@pytest.mark.quick("iou", "wpmi")
 @pytest.mark.parametrize("metric", ["iou", "auroc", "wpmi"])
 def test_agrees_with_a_null_of_each_neuron(metric, monkeypatch):
     """Two independent estimates of each p-value: within five standard errors of each other."""

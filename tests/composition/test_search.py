@@ -76,6 +76,7 @@ def check_best(probe, metric, found, tolerance, **of_all):
             np.testing.assert_allclose(value[place, u], score_[u], atol=tolerance)
 
 
+@pytest.mark.quick("iou")
 @pytest.mark.parametrize("weights", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize(
     "metric", ["iou", "auroc", pytest.param("balanced_accuracy", marks=pytest.mark.slow)]

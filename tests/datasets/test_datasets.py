@@ -423,6 +423,7 @@ def blocks():
     return data, activations, np.asarray(data.concepts).reshape(40, 10_000, 6) == 1
 
 
+@pytest.mark.quick("iou", "auroc", "accuracy")
 @pytest.mark.parametrize("metric", METRICS)
 def test_planted_similarity_against_monte_carlo(metric, blocks):
     data, activations, concepts = blocks

@@ -158,6 +158,7 @@ def test_children_hold_only_where_parents_do(planted):
             assert not (planted.concepts[:, child] & ~planted.concepts[:, parent]).any()
 
 
+@pytest.mark.slow
 def test_the_standard_library_has_all_concepts(folder):
     data = python_source(max_tokens=60_000)
     assert len(data.tokens) == len(data.groups) == len(data.concepts) >= 60_000

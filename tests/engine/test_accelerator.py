@@ -61,6 +61,7 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, data, options):
         np.testing.assert_allclose(getattr(rows, field), getattr(dense, field), **exact)
 
 
+@pytest.mark.quick("iou", "auroc")
 @pytest.mark.parametrize("metric", ["iou", "auroc", "spearman"])
 def test_screening_finds_the_same_winners(metric):
     probe = tied(False)

@@ -59,6 +59,7 @@ def layer(sparse=False):
     return nt.make_probe(scipy.sparse.csc_array(f) if sparse else f, c, thresholds=1.0)
 
 
+@pytest.mark.quick("auroc-rows-three tenths", "iou-dense-coin")
 @pytest.mark.parametrize("scheme", [THREE_TENTHS, COIN], ids=lambda x: x.name)
 @pytest.mark.parametrize(("metric", "strategy"), [("iou", "dense"), ("auroc", "rows")])
 def test_a_scheme_from_outside_is_bootstrapped(scheme, metric, strategy):

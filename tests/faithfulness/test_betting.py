@@ -317,6 +317,7 @@ def test_a_wide_interval_says_why():
         nt.label_intervals(nt.make_probe(f, c, **given), "accuracy", found)
 
 
+@pytest.mark.quick("iou-False", "iou-True")
 @pytest.mark.parametrize(
     ("metric", "grouped", "why"),
     [("iou", False, "the concept occurs together with the neuron in 3 samples, too few"),

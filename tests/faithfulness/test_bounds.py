@@ -218,6 +218,7 @@ def test_variance_from_mean_and_mean_square():
     assert float(interval_rules._variance(mean, (square[0], jnp.asarray(0.9)))[1]) == 0.25
 
 
+@pytest.mark.quick("mad-uneven", "correlation-samples", "wpmi-samples")
 @pytest.mark.double
 @pytest.mark.parametrize("case", ["samples", "uneven"])
 @pytest.mark.parametrize("metric", ["mad", "standardised_mad", "correlation", "cosine", "wpmi"])
@@ -390,6 +391,7 @@ def fitting(p, metric):
 GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 
 
+@pytest.mark.quick("iou", "mad")
 @pytest.mark.parametrize(
     ("metric", "grouped"),
     [

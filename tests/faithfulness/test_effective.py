@@ -67,6 +67,7 @@ def compare(metric, probe):
     np.testing.assert_allclose(effective_units(probe, metric), expected, rtol=2e-3, atol=1e-3)
 
 
+@pytest.mark.quick("x32-iou", "x64-auroc", "x32-soft_wpmi")
 @pytest.mark.both_precisions
 @pytest.mark.parametrize("name", nt.METRICS)
 def test_equals_a_loop_over_units(name, precision):

@@ -68,6 +68,7 @@ def per_unit(probe):
     return np.arange(probe.num_samples) if probe.groups is None else np.asarray(probe.groups)
 
 
+@pytest.mark.quick("iou", "auroc", "correlation", "soft_wpmi")
 @pytest.mark.double
 @pytest.mark.parametrize(("grouped", "weights"), [(False, "zeros"), (True, "uneven")])
 @pytest.mark.parametrize("metric", [*KINDS, "soft_wpmi", "wpmi_topk"])
@@ -80,6 +81,7 @@ def test_equals_finite_differences(metric, grouped, weights):
     assert freedom == (units - 1 if nt.METRICS[metric].joint else math.inf)
 
 
+@pytest.mark.quick("iou", "wpmi_topk")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "wpmi_topk"])
 def test_equal_weights_at_the_edge_of_the_top(metric):
@@ -90,6 +92,7 @@ def test_equal_weights_at_the_edge_of_the_top(metric):
     np.testing.assert_allclose(np.asarray(error), expected, rtol=1e-5)
 
 
+@pytest.mark.quick("iou", "correlation")
 @pytest.mark.parametrize("metric", POLYNOMIAL)
 def test_moments_equal_gradients(metric, precision):
     probe = make(seed=2)
@@ -103,6 +106,7 @@ def test_moments_equal_gradients(metric, precision):
     )
 
 
+@pytest.mark.quick("auroc", "wpmi_topk")
 @pytest.mark.parametrize("metric", [m for m in EVERY if m not in POLYNOMIAL])
 def test_single_precision_suffices(metric):
     single = np.asarray(standard_error(make(), metric)[0])
@@ -140,6 +144,7 @@ def outside(metric, f, a, y):
             return delong(f, y)
 
 
+@pytest.mark.quick("x64-recall", "x32-auroc", "x32-mad")
 @pytest.mark.both_precisions
 @pytest.mark.optimised
 @pytest.mark.parametrize("metric", ["accuracy", "precision", "recall", "mad", "auroc"])
@@ -211,6 +216,7 @@ def test_blocks_keep_groups_whole():
     assert set(np.bincount(np.asarray(blocks))) == {4, 6}
 
 
+@pytest.mark.quick("iou", "auroc", "correlation", "auprc")
 @pytest.mark.parametrize("metric", KINDS)
 def test_undefined_where_the_similarity_is(metric):
     rng = np.random.default_rng(7)

@@ -95,6 +95,7 @@ def test_standard_error_is_that_of_differences(metric, weighted):
     np.testing.assert_allclose(np.asarray(error)[defined], expected[defined], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.quick("iou", "simulation_auroc")
 @pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("metric", [*BINARY, "wpmi", "simulation_auroc"])
 @pytest.mark.parametrize(

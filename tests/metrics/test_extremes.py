@@ -268,6 +268,7 @@ def test_two_samples_one_neuron_and_one_concept(metric):
     assert np.asarray(nt.metrics.undefined_reason(probe, metric)).tolist() == [[0]]
 
 
+@pytest.mark.quick("iou", "auprc")
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation", "auprc"])
 def test_a_single_replicate(metric):
     f, c = tied_data(seed=14)
@@ -302,6 +303,7 @@ def well_defined(binary):
     return nt.make_probe(f, c if binary else soft, thresholds=0.5)
 
 
+@pytest.mark.quick("iou", "auroc", "correlation")
 @pytest.mark.parametrize("metric", KINDS)
 def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=False)
@@ -311,9 +313,8 @@ def test_scores_make_no_nan_and_leak_no_tracer(metric, strict):
     assert (np.asarray(found.reason) == 0).all()
 
 
-@pytest.mark.parametrize(
-    "metric", [*(pytest.param(x, marks=pytest.mark.slow) for x in ("iou", "correlation")), "auroc"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["iou", "correlation", "auroc"])
 def test_statistics_make_no_nan_and_leak_no_tracer(metric, strict):
     probe = well_defined(binary=metric != "correlation")
     nt.intervals(probe, metric, method="asymptotic")

@@ -345,6 +345,7 @@ def test_linen_layers_equal_their_formula():
 # --- training ---------------------------------------------------------------------------------
 
 
+@pytest.mark.quick("mlp")
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 def test_training_learns_the_digits(digits, kind):
     x, y = digits

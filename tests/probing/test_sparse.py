@@ -76,7 +76,7 @@ def test_what_is_stored_twice_is_added():
     ("metric", "scheme", "grouped", "weighted"),
     [
         ("iou", "multinomial", True, False),
-        ("auroc", "multinomial", False, False),
+        pytest.param("auroc", "multinomial", False, False, marks=pytest.mark.slow),
         pytest.param("auroc", "bayesian", False, False, marks=pytest.mark.slow),
         pytest.param("spearman", "poisson", True, True, marks=pytest.mark.slow),
         pytest.param("correlation", "multinomial", False, False, marks=pytest.mark.slow),

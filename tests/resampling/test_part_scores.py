@@ -47,6 +47,7 @@ def best(scores):
     return -1 if np.isnan(scores).all() else int(np.nanargmax(scores))
 
 
+@pytest.mark.quick("at once", "in steps-auroc-both")
 @pytest.mark.double
 @pytest.mark.parametrize("kind", ["samples", "groups", "weights", "both"])
 @pytest.mark.parametrize(
@@ -116,6 +117,7 @@ def test_single_precision_is_as_exact_as_counting():
         np.testing.assert_allclose(found[:, p], expected, atol=4 * np.finfo(np.float32).eps)
 
 
+@pytest.mark.quick("iou", "auroc")
 @pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
 def test_blocks_of_neurons_read_the_same_halves(metric):
     probe, metric = probes()["samples"], nt.METRICS[metric]

@@ -108,6 +108,7 @@ def naive_probability(probe, metric, key, num_splits):
     return np.where(known, found, np.nan)
 
 
+@pytest.mark.quick("iou", "auroc")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", oracles.STABLE_SCALES)
 def test_equals_a_loop(metric):
@@ -141,6 +142,7 @@ def test_what_every_result_satisfies():
     np.testing.assert_allclose(scaled, found, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_routes_agree():
     """Counted rows, matrix products, and sparse activations, some neurons at a time."""
 
@@ -151,6 +153,7 @@ def test_routes_agree():
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.quick("soft_wpmi")
 @pytest.mark.parametrize("metric", ["soft_wpmi", "auprc", "correlation_top_and_random"])
 def test_other_metrics(metric):
     """A label that nothing comes near is near 1; labels of noise are not."""

@@ -29,6 +29,7 @@ KEY = jax.random.key(0)
 SLOW = pytest.mark.slow  # variants that differ little from the others
 
 
+@pytest.mark.quick("iou", "auroc")
 @pytest.mark.optimised
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("metric", ["iou", "auroc", "auprc", "correlation", "soft_wpmi"])
@@ -95,7 +96,7 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
 @pytest.mark.parametrize(
     ("metric", "rectified", "scheme", "in_steps"),
     [
-        ("auroc", True, "multinomial", True),
+        pytest.param("auroc", True, "multinomial", True, marks=SLOW),
         pytest.param("spearman", False, "multinomial", True, marks=SLOW),
         ("spearman", False, "bayesian", False),
         pytest.param("auroc", False, "bayesian", True, marks=SLOW),
@@ -228,6 +229,7 @@ def test_the_floor_of_spearman_is_what_orders_concepts(rectified):
     np.testing.assert_allclose(floor[:, 0], lead.max(axis=2).min(axis=0), rtol=1e-5)
 
 
+@pytest.mark.quick("iou", "auroc")
 @pytest.mark.parametrize("metric", ["iou", "auroc", "balanced_accuracy", "spearman"])
 def test_replicates_stay_within_their_range(metric, monkeypatch):
     """At a failure of 1/2 for all, B U C replicates leave it no more than half of the time.
@@ -275,6 +277,7 @@ def test_spread_is_the_standard_deviation_of_what_is_defined():
     np.testing.assert_allclose(found, np.nanstd(values, axis=0), rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.quick("False")
 @pytest.mark.parametrize("rounded", [False, True])
 def test_errors_of_auroc_are_limits_and_narrow(rounded):
     """Of DeLong's variance, a loop over samples, always; of replicates, but for their own error.
@@ -453,6 +456,7 @@ def test_blocks_hold_every_pair_once(room):
     assert seen == list(zip(*(x.tolist() for x in pairs), strict=True))
 
 
+@pytest.mark.quick("17", "5000")
 @pytest.mark.optimised
 @pytest.mark.parametrize("size", [1, 16, 17, 5000])
 def test_running_total_is_a_cumulative_sum(size):
@@ -556,6 +560,7 @@ def test_blocks_of_a_shape_given():
     np.testing.assert_array_equal(joined, pairs)
 
 
+@pytest.mark.quick("multinomial", "bayesian")
 @pytest.mark.parametrize("scheme", list(SCHEMES))
 def test_a_replicate_depends_on_its_number_alone(scheme):
     probe = nt.make_probe(*tied_data(seed=2), top_fraction=0.2)

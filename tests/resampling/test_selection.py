@@ -15,6 +15,7 @@ from neurotrust_jax.resampling import part_scores
 KEY = jax.random.key(0)
 
 
+@pytest.mark.quick("counts-groups", "scores-samples")
 @pytest.mark.double
 @pytest.mark.parametrize("groups", [None, np.arange(120) // 3], ids=["samples", "groups"])
 @pytest.mark.parametrize("counted", [True, False], ids=["counts", "scores"])

@@ -106,6 +106,7 @@ def on_host(boot, **options):
 BY = {"jax": nt.stability, "numpy": on_host}
 
 
+@pytest.mark.quick("x32-0.05", "x64-jax-0.3")
 @pytest.mark.both_precisions
 @pytest.mark.parametrize("alpha", [0.05, 0.3])
 @pytest.mark.parametrize("by", BY)

@@ -100,6 +100,7 @@ def naive_sets(recorded, score, labels, leads, on_all, alpha, number=1):
     return mask
 
 
+@pytest.mark.quick("iou", "auroc")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", oracles.STABLE_SCALES)
 def test_equals_a_loop(metric, monkeypatch):
@@ -151,6 +152,7 @@ def test_what_every_set_satisfies():
     assert not np.asarray(sets.untested).any()
 
 
+@pytest.mark.slow
 def test_routes_agree():
     """Counted rows, matrix products, and sparse activations, some neurons at a time."""
 
@@ -161,6 +163,7 @@ def test_routes_agree():
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.quick("soft_wpmi", "auprc")
 @pytest.mark.parametrize("metric", ["soft_wpmi", "auprc", "wpmi", "correlation_top_and_random"])
 def test_other_metrics(metric):
     """Of metrics that are no function of six sums too the label is in, and others are out."""

@@ -146,6 +146,7 @@ def test_slacks_are_at_least_their_floor():
     assert (max_test._slack_floor(jax.tree.map(lambda x: x[0], pairs), 0) == np.inf).all()
 
 
+@pytest.mark.quick("x32")
 @pytest.mark.both_precisions
 def test_rows_are_folded_whatever_their_number(precision):
     for number in (1, 15, 16, 17, 32, 45):

@@ -83,6 +83,7 @@ def naive_sets(boot, metric, alpha, target):
     return mask
 
 
+@pytest.mark.quick("iou-best", "auroc-replication", "mad-replication")
 @pytest.mark.double
 @pytest.mark.parametrize("target", ["best", "replication"])
 @pytest.mark.parametrize("metric", SCALES)

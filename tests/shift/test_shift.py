@@ -72,6 +72,7 @@ def test_sharp_bounds_are_those_of_a_linear_program(metric):
             np.testing.assert_allclose([found.lower[u, k], found.upper[u, k]], ends, atol=1e-7)
 
 
+@pytest.mark.quick("iou", "auroc", "balanced_accuracy")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", SHARP + OTHERS)
 def test_no_admissible_shift_leaves_the_bounds(metric):
