@@ -34,7 +34,8 @@ def small():
     )
 
 
-@pytest.mark.parametrize("width", [pytest.param(3, marks=pytest.mark.slow), 10])
+@pytest.mark.quick("10")
+@pytest.mark.parametrize("width", [3, 10])
 def test_both_loops_find_what_the_beam_search_finds(small, width):
     from _composition.loops import Products, published
 

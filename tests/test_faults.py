@@ -255,13 +255,9 @@ def test_a_folder_in_use_is_refused(files, tmp_path):
         runs.audit_files(files, tmp_path, OPTIONS)
 
 
+@pytest.mark.quick("iou")
 @pytest.mark.parametrize(
-    ("metric", "strategy"),
-    [
-        ("iou", "screened"),
-        pytest.param("auroc", "rows", marks=pytest.mark.slow),
-        pytest.param("correlation", "dense", marks=pytest.mark.slow),
-    ],
+    ("metric", "strategy"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
 )
 def test_a_bootstrap_goes_on(planted_probe, tmp_path, monkeypatch, metric, strategy):
     def run(key=0, checkpoint=tmp_path, **options):

@@ -78,8 +78,9 @@ def test_asymptotic_p_values_equal_a_loop(grouped):
     np.testing.assert_allclose(upper_tail(1.5, 7.0), scipy.stats.t.sf(1.5, 7))
 
 
-@pytest.mark.parametrize("metric", ["iou", pytest.param("auroc", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("grouped", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.quick("iou-True")
+@pytest.mark.parametrize("metric", ["iou", "auroc"])
+@pytest.mark.parametrize("grouped", [False, True])
 def test_the_error_of_a_lead_equals_a_loop_over_units(metric, grouped):
     rng = np.random.default_rng(4)
     active, formula, concept = columns(4, num_neurons=3)

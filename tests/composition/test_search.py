@@ -76,11 +76,9 @@ def check_best(probe, metric, found, tolerance, **of_all):
             np.testing.assert_allclose(value[place, u], score_[u], atol=tolerance)
 
 
-@pytest.mark.quick("iou")
-@pytest.mark.parametrize("weights", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize(
-    "metric", ["iou", "auroc", pytest.param("balanced_accuracy", marks=pytest.mark.slow)]
-)
+@pytest.mark.quick("iou-True")
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("metric", ["iou", "auroc", "balanced_accuracy"])
 def test_both_searches_find_the_best_of_all_formulas(metric, weights):
     probe = world(1, weights=weights)
     tolerance = 1e-6
@@ -104,20 +102,16 @@ def test_the_optimal_search_is_exhaustive(metric, operators, precision):
     assert (found.bound - found.score[-1] <= (1e-5 if metric == "auroc" else 0)).all()
 
 
-@pytest.mark.parametrize(
-    "metric",
-    [
-        "correlation",
-        *(pytest.param(x, marks=pytest.mark.slow) for x in ("mad", "spearman", "cosine")),
-    ],
-)
+@pytest.mark.quick("correlation")
+@pytest.mark.parametrize("metric", ["correlation", "mad", "spearman", "cosine"])
 def test_a_beam_takes_any_metric_of_six_sums(metric):
     probe = world(2)
     found = search(probe, nt.METRICS[metric], options(optimal=False, width=WIDE))
     check_best(probe, metric, found, 1e-5)
 
 
-@pytest.mark.parametrize("metric", ["correlation", pytest.param("cosine", marks=pytest.mark.slow)])
+@pytest.mark.quick("correlation")
+@pytest.mark.parametrize("metric", ["correlation", "cosine"])
 def test_soft_concepts_are_joined_by_their_values(metric):
     rng = np.random.default_rng(3)
     concepts = rng.random((80, 5)) ** 3
@@ -233,13 +227,9 @@ def test_the_sum_of_a_triple_lies_in_its_range():
         assert (np.asarray(high) > np.asarray(low) + 0.01).any()
 
 
+@pytest.mark.quick("iou", "accuracy")
 @pytest.mark.parametrize(
-    "metric",
-    [
-        pytest.param(x, id=x.name, marks=() if x.name in ("iou", "accuracy") else pytest.mark.slow)
-        for x in nt.METRICS.values()
-        if x.rewards_overlap
-    ],
+    "metric", [x for x in nt.METRICS.values() if x.rewards_overlap], ids=lambda x: x.name
 )
 def test_a_metric_that_rewards_overlap_grows_with_hits_and_falls_with_false_alarms(metric):
     assert can_bound(metric)
@@ -306,8 +296,9 @@ def test_a_formula_holds_on_enough_samples():
             assert found.score[-1, 0] == pytest.approx(value)
 
 
+@pytest.mark.quick("iou")
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("metric", ["iou", pytest.param("f1", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("metric", ["iou", "f1"])
 def test_bounds_of_nodes_hold_and_a_search_from_nothing_is_exhaustive(metric, seed):
     probe = world(20 + seed, num_concepts=6, num_neurons=4)
     metric = nt.METRICS[metric]

@@ -391,16 +391,12 @@ def fitting(p, metric):
 GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 
 
-@pytest.mark.quick("iou", "mad")
+@pytest.mark.quick("iou-True", "mad-True")
 @pytest.mark.parametrize(
     ("metric", "grouped"),
     [
         *((m, True) for m in GROUPED_TOO),
-        *(
-            pytest.param(m.name, False, marks=pytest.mark.slow)
-            for m in nt.METRICS.values()
-            if m.interval_rule
-        ),
+        *((m.name, False) for m in nt.METRICS.values() if m.interval_rule),
     ],
 )
 def test_finite_sample_intervals_keep_their_contract(metric, grouped):

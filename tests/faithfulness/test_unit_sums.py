@@ -34,14 +34,13 @@ def probes(threshold=0.5, weighted=False, **options):
     return nt.make_probe(f, c, **given), nt.make_probe(scipy.sparse.csr_array(f), c, **given)
 
 
-@pytest.fixture(
-    params=[pytest.param(2**22, marks=pytest.mark.slow), 150], ids=["one block", "blocks"]
-)
+@pytest.fixture(params=[2**22, 150], ids=["one block", "blocks"])
 def room(request, monkeypatch):
     """All neurons in one block, or one or two neurons in each."""
     monkeypatch.setattr(module, "ROOM", request.param)
 
 
+@pytest.mark.quick("blocks")
 @pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
@@ -69,6 +68,7 @@ def test_sums_are_those_of_the_matrices(weighted, threshold, ties):
         np.testing.assert_allclose(found.S[0, :, 0], group.T @ w, rtol=1e-5)
 
 
+@pytest.mark.quick("blocks")
 @pytest.mark.usefixtures("room")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", BINARY)
@@ -95,11 +95,11 @@ def test_standard_error_is_that_of_differences(metric, weighted):
     np.testing.assert_allclose(np.asarray(error)[defined], expected[defined], rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.quick("iou", "simulation_auroc")
+@pytest.mark.quick("blocks-groups-iou", "blocks-groups-simulation_auroc")
 @pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("metric", [*BINARY, "wpmi", "simulation_auroc"])
 @pytest.mark.parametrize(
-    ("grouped", "weighted"), [(True, False), pytest.param(False, True, marks=pytest.mark.slow)]
+    ("grouped", "weighted"), [(True, False), (False, True)], ids=["groups", "weights"]
 )
 def test_sparse_gives_what_dense_gives(metric, grouped, weighted):
     options = {} if grouped else {"groups": None}

@@ -238,13 +238,9 @@ def test_label_tests_expose_blind_metrics():
         label_tests(jax.random.key(0), "iou", num_samples=100)
 
 
-TWO = ("iou", "auroc")  # the others are made of the same sums and ranks
-
-
+@pytest.mark.quick("iou", "auroc")  # the others are made of the same sums and ranks
 @pytest.mark.double
-@pytest.mark.parametrize(
-    "metric", [pytest.param(x, marks=() if x in TWO else pytest.mark.slow) for x in EVERY]
-)
+@pytest.mark.parametrize("metric", EVERY)
 def test_pure_under_jit_vmap_and_grad(metric):
     f, c = tied_data(seed=4)
     probe = nt.make_probe(f, c, thresholds=0.6)

@@ -68,9 +68,8 @@ def test_products_of_small_counts_are_exact(fast, monkeypatch):
     assert_array_equal(found, a.astype(int) @ b)
 
 
-@pytest.mark.parametrize(
-    "decimals", [*(pytest.param(x, marks=pytest.mark.slow) for x in (6, 1)), 2]
-)  # no ties, many, and a few
+@pytest.mark.quick("2")
+@pytest.mark.parametrize("decimals", [6, 1, 2])  # no ties, many, and a few
 def test_replicates_of_ranks_by_digits_are_those_of_the_plain_formula(decimals, monkeypatch):
     rng = np.random.default_rng(decimals)
     # of a shape that no other test has, since the way is chosen where it is compiled

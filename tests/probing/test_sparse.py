@@ -72,16 +72,15 @@ def test_what_is_stored_twice_is_added():
     assert len(found.values) == 1
 
 
+@pytest.mark.quick("iou")
 @pytest.mark.parametrize(
     ("metric", "scheme", "grouped", "weighted"),
     [
-        ("iou", "multinomial", True, False),
-        pytest.param("auroc", "multinomial", False, False, marks=pytest.mark.slow),
-        pytest.param("auroc", "bayesian", False, False, marks=pytest.mark.slow),
-        pytest.param("spearman", "poisson", True, True, marks=pytest.mark.slow),
-        pytest.param("correlation", "multinomial", False, False, marks=pytest.mark.slow),
+        ("iou", "multinomial", True, False), ("auroc", "multinomial", False, False),
+        ("auroc", "bayesian", False, False), ("spearman", "poisson", True, True),
+        ("correlation", "multinomial", False, False),
     ],
-)
+)  # fmt: skip
 def test_bootstrap_is_that_of_dense_activations(metric, scheme, grouped, weighted):
     """Also under weights that leave out all zeros, all that is stored, or all but a tie."""
     f, c = features()

@@ -93,15 +93,14 @@ def test_rows_give_the_replicates_of_the_dense_product(metric, options):
     assert (np.asarray(rows.winners)[:, -3:-1] == -1).all()
 
 
+@pytest.mark.quick("spearman-bayesian")
 @pytest.mark.parametrize(
     ("metric", "rectified", "scheme", "in_steps"),
     [
-        pytest.param("auroc", True, "multinomial", True, marks=SLOW),
-        pytest.param("spearman", False, "multinomial", True, marks=SLOW),
-        ("spearman", False, "bayesian", False),
-        pytest.param("auroc", False, "bayesian", True, marks=SLOW),
+        ("auroc", True, "multinomial", True), ("spearman", False, "multinomial", True),
+        ("spearman", False, "bayesian", False), ("auroc", False, "bayesian", True),
     ],
-)
+)  # fmt: skip
 def test_few_ties_of_a_long_list_are_shared(metric, rectified, scheme, in_steps, monkeypatch):
     if in_steps:
         monkeypatch.setattr(row_index, "LEAST", 1)
@@ -166,10 +165,8 @@ def test_screening_leaves_out_none_that_wins(metric, scheme):
     assert kept[won].all()
 
 
-@pytest.mark.parametrize(
-    "metric",
-    ["iou", *(pytest.param(x, marks=SLOW) for x in ("recall", "auroc", "spearman"))],
-)
+@pytest.mark.quick("iou")
+@pytest.mark.parametrize("metric", ["iou", "recall", "auroc", "spearman"])
 def test_a_wrong_guess_of_what_is_needed_is_made_up_for(metric, monkeypatch):
     """Only the label is taken at first; without making up for the others it wins always.
 
@@ -407,13 +404,9 @@ def test_ways_are_taken_where_they_fit():
         nt.bootstrap(KEY, whole, strategy="fast")
 
 
+@pytest.mark.quick("auroc")
 @pytest.mark.parametrize(
-    ("metric", "strategy"),
-    [
-        pytest.param("iou", "screened", marks=SLOW),
-        ("auroc", "rows"),
-        pytest.param("correlation", "dense", marks=SLOW),
-    ],
+    ("metric", "strategy"), [("iou", "screened"), ("auroc", "rows"), ("correlation", "dense")]
 )
 def test_memory_sets_the_pace_and_not_the_result(metric, strategy):
     rng = np.random.default_rng(6)
@@ -758,9 +751,8 @@ def test_progress_counts_to_the_end_and_compiles_once():
     assert jnp.isfinite(again.thresholds).all()
 
 
-@pytest.mark.parametrize(
-    "metric", [pytest.param("iou", marks=SLOW), "auroc", pytest.param("correlation", marks=SLOW)]
-)
+@pytest.mark.quick("auroc")
+@pytest.mark.parametrize("metric", ["iou", "auroc", "correlation"])
 def test_a_layer_of_dead_neurons_has_no_winners(metric):
     probe = nt.make_probe(np.zeros((50, 3)), np.eye(50)[:, :4], thresholds=0)
     for strategy in ("dense", "rows") if metric != "correlation" else ("dense",):
