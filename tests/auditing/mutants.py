@@ -13,6 +13,7 @@ JACKKNIFE = "test_comparison.py::test_errors_are_those_of_the_jackknife_over_fol
 ENDLESS = "test_comparison.py::test_limits_of_stability_tell_what_other_replicates_give"
 SAME_LABELS = "test_comparison.py::test_labels_given_are_those_of_all_replicates"
 JUDGED = "test_verdicts.py::test_the_first_rule_that_applies"
+SETTLED = "test_verdicts.py::test_a_certified_neuron_has_the_set_of_its_certificate"
 MERGED = "test_verdicts.py::test_sets_under_one_root_are_one_answer"
 SHARES = "test_comparison.py::test_shares_are_of_the_neurons_that_have_a_label"
 SUMS = "test_composite_labels.py::test_a_weighted_sum_has_the_similarity_of_the_plain_sum"
@@ -148,5 +149,17 @@ MUTANTS = [
          "filter(lambda step: len(set(step)) >= 1, zip(*paths, strict=False))", MERGED),
         ("_shared", '[""] + [step[0] for step in same]', '([""] + [step[0] for step in same])[:2]',
          MERGED),
+    ),
+    *of(
+        "auditing/judging.py",
+        ("judge_layer", "np.where(certified, proved, headline)", "headline", SETTLED),
+        ("judge_layer", 'np.where(certified, proved, record["calibrated_set"])',
+         'record["calibrated_set"]', SETTLED),
+        ("judge_layer", 'record["untested"] & ~certified', 'record["untested"]', SETTLED),
+        ("judge_layer", "merge_answers(concept_set, names, concepts.hierarchy)",
+         "merge_answers(headline, names, concepts.hierarchy)", SETTLED),
+        ("_judgements", 'int(proved.size[u]) * record["finite_sample"]', "int(proved.size[u])",
+         SETTLED),
+        ("_judgements", 'not record["untested"][u, label]', "True", SETTLED),
     ),
 ]  # fmt: skip

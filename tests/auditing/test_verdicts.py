@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import neurotrust_jax as nt
+from neurotrust_jax.auditing.judging import judge_layer
+from neurotrust_jax.auditing.prepared import JudgedConcepts
 from neurotrust_jax.auditing.verdicts import STYLES, Evidence, judge
 
 NAMES = ("acute", "grave", "above", "below", "letter")
@@ -110,6 +112,34 @@ def test_the_first_rule_that_applies(change, verdict, reason):
     found = judge(PLAIN._replace(**change), 0.1)
     assert found.verdict.text == verdict
     assert found.reason.startswith(reason)
+
+
+def test_a_certified_neuron_has_the_set_of_its_certificate():
+    """Of four neurons alike the second is certified, and of the last the label is not tested."""
+    rng = np.random.default_rng(0)
+    probe = nt.make_probe(rng.random((40, 4)), rng.random((40, 3)) < 0.5, thresholds=0.5)
+    proved = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 0], [1, 1, 0]], bool)
+    headline = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 0]], bool)
+    calibrated = np.ones((4, 3), bool)
+    untested = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 1], [1, 0, 0]], bool)
+    record = {
+        "label": np.zeros(4, int), "reason": np.zeros(4, int), "finite_sample": True,
+        "certified_set": proved, "calibrated_set": calibrated, "untested": untested,
+    }  # fmt: skip
+    concepts = JudgedConcepts(probe, np.ones(3, bool), probe, None)
+    found = judge_layer(concepts, record, headline, np.zeros(4), np.ones(4), 0.1)
+    verdicts = [nt.Verdict(x).text for x in found.verdict]
+    assert verdicts == ["stable", "certified", "ambiguous", "undecided"]
+    certified = np.array([[False], [True], [False], [False]])
+    np.testing.assert_array_equal(found.concept_set, np.where(certified, proved, headline))
+    np.testing.assert_array_equal(found.calibrated_set, np.where(certified, proved, calibrated))
+    np.testing.assert_array_equal(found.untested, untested & ~certified)
+    assert found.answers.tolist() == [1, 1, 3, 1]
+    # in the limit alone nothing is proved
+    asymptotic = record | {"finite_sample": False}
+    found = judge_layer(concepts, asymptotic, headline, np.zeros(4), np.ones(4), 0.1)
+    assert nt.Verdict(found.verdict[1]).text == "ambiguous"
+    np.testing.assert_array_equal(found.concept_set, headline)
 
 
 def test_every_verdict_has_a_style_of_its_own():

@@ -18,6 +18,8 @@ COUNTED = "test_resampling.py::test_the_range_counts_replicates_and_the_chance_t
 PRODUCT = "test_null.py::test_counts_are_the_product"
 HALVES = "test_selection.py::test_equals_a_loop_over_replicates_and_halves"
 STREAMED = "test_streaming.py::test_effective_units_of_rows_in_blocks"
+PASSES = "test_streaming.py::test_passes_give_the_bootstrap_of_all_rows"
+CUT = "test_streaming.py::test_neither_chunks_nor_memory_nor_files_change_the_result"
 ENDS = "test_sets.py::test_similarities_at_the_ends_of_the_range_tell_nothing"
 SCALE = "test_sets.py::test_scales_keep_the_order -k x64"
 FOLLOWED = "test_sets.py::test_what_trails_by_less_than_six_errors_is_followed"
@@ -149,5 +151,34 @@ MUTANTS = [
          STREAMED),
         ("_of_block.summed", "jax.ops.segment_sum(x, unit, num_units).at[0].add(first)",
          "jax.ops.segment_sum(x, unit, num_units)", STREAMED),
+    ),
+    *of(
+        "_engine/stream_reader.py",
+        ("Reader.check_again", "self.num_read != num_rows", "self.num_read > num_rows",
+         "test_streaming.py::test_bad_sources_are_named"),
+        ("Reader.blocks", "np.pad(unit, (0, short), constant_values=-1)",
+         "np.pad(unit, (0, short), constant_values=0)", f"{PASSES} -k iou-False"),
+        ("Reader._with_units", "np.r_[labels[index[0]] != last, index[1:] != index[:-1]]",
+         "np.r_[True, index[1:] != index[:-1]]", f"{PASSES} -k iou-True"),
+        ("Reader._with_units", "unit += len(f)", "unit += len(f) - 1", f"{PASSES} -k iou-False"),
+        ("Reader._viewed", "np.greater_equal if self.inclusive else np.greater", "np.greater",
+         "test_streaming.py -k inclusive"),
+        ("Reader._viewed", "(f - self.off[0][0]) / self.off[0][1]", "f - self.off[0][0]",
+         "test_streaming.py -k squares"),
+        ("Reader._share", "unit - first * UNITS_A_BLOCK", "unit", "test_streaming.py"),
+        ("add_on_host", "x.astype(np.float64)", "np.array(x)",
+         "test_streaming.py::test_counts_are_exact_beyond_single_precision"),
+    ),
+    *of(
+        "_engine/streamed_replicates.py",
+        ("_Passes.compute", "jnp.arange(start, start + self.size)", "jnp.arange(self.size)", CUT),
+        ("_block_sums", "exact_product(concepts**2, w, dtype)", "c", f"{PASSES} -k correlation"),
+        ("_block_sums.neuron", "(x * own[:, None]).sum(axis=0)", "f", f"{PASSES} -k correlation"),
+        ("_value", "varies[0] & varies[1]", "varies[0] | varies[1]", PASSES),
+        ("_spread", "jnp.nanstd(deviation, axis=1)", "0 * jnp.nanstd(deviation, axis=1)",
+         "test_streaming.py"),
+        ("_winners", "np.minimum.reduceat(column, begins, axis=0)",
+         "np.maximum.reduceat(np.where(leads, concept[:, None], -1), begins, axis=0)",
+         "test_streaming.py -k first_wins"),
     ),
 ]  # fmt: skip

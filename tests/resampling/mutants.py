@@ -17,6 +17,7 @@ CONFORMAL = "test_conformal.py::test_equals_a_loop"
 REPLICATED = "test_replication.py::test_equals_a_loop"
 FORECAST = "tests/resampling/test_trend.py -k formula"
 VARY = "test_part_scores.py -k does_not_vary"
+VOTES = "test_resampling.py::test_votes_are_shares_of_all_replicates"
 PARTS = "test_part_scores.py::test_equals_a_loop_over_pairs"
 
 MUTANTS = [
@@ -165,5 +166,12 @@ MUTANTS = [
         ("Trend._at", "2 * times", "times", FORECAST),
         ("Trend._at", "np.minimum(np.sqrt(times) * self.lead[labelled], FARTHEST)",
          "np.sqrt(times) * self.lead[labelled]", FORECAST),
+    ),
+    *of(
+        "resampling/bootstrapping.py",
+        ("_vote_share", "votes.at[neuron, winners].add(1)[:, :-1]",
+         "votes.at[neuron, winners].add(1)[:, 1:]", VOTES),
+        ("_vote_share", "winners.shape[0]", "(winners >= 0).sum(axis=0)[:, None]",
+         VOTES),
     ),
 ]  # fmt: skip

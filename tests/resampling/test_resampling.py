@@ -674,6 +674,21 @@ def test_vote_set_is_the_smallest_and_holds_the_label():
             assert inside.sum() == smallest or counts[u][label] <= ranked[smallest - 1]
 
 
+def test_votes_are_shares_of_all_replicates():
+    """A replicate in which nothing is defined votes for none."""
+    rng = np.random.default_rng(8)
+    f, c = rng.normal(size=(60, 4)), rng.random((60, 5)) < 0.3
+    f[:, 3] = 0
+    f[:2, 3] = 9  # drawn in six of seven replicates
+    boot = nt.bootstrap(KEY, nt.make_probe(f, c, thresholds=1.0), num_replicates=50)
+    winners = np.asarray(boot.winners)
+    expected = (winners[:, :, None] == np.arange(5)).mean(axis=0)
+    np.testing.assert_allclose(boot.vote_share, expected, rtol=1e-6)
+    total = np.asarray(boot.vote_share).sum(axis=1)
+    assert 0.5 < total[3] < 0.99
+    np.testing.assert_allclose(total[:3], 1, rtol=1e-6)
+
+
 def test_agreement_rises_with_the_effect_planted():
     from neurotrust_jax.datasets import planted
 

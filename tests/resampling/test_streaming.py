@@ -84,12 +84,16 @@ def test_neither_chunks_nor_memory_nor_files_change_the_result(tmp_path):
     np.save(tmp_path / "f.npy", f)
     np.save(tmp_path / "c.npy", c)
     mapped = [np.load(tmp_path / f"{x}.npy", mmap_mode="r") for x in "fc"]
-    for source, limit in (
-        ([(f, c)], None), (nt.array_chunks(*mapped, size=900), 3e5),
+    for source, limit, passes in (
+        ([(f, c)], None, 1), (nt.array_chunks(*mapped, size=900), 1.5e5, 2),
+        (nt.array_chunks(*mapped, size=900), 1e5, 3),
     ):  # fmt: skip
+        told = []
         found = nt.bootstrap_stream(
-            KEY, source, thresholds=1.0, num_replicates=150, memory_limit=limit
-        )
+            KEY, source, thresholds=1.0, num_replicates=150, memory_limit=limit,
+            progress=lambda *x: told.append(x),  # noqa: B023
+        )  # fmt: skip
+        assert len(told) == 3 * passes  # as many as there are blocks
         for name in ("winners", "replicates", "candidates", "winning_similarity", "evidence"):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
     assert nt.stability(found).top1_agreement.shape == (8,)
@@ -147,7 +151,45 @@ def test_counts_are_exact_beyond_single_precision():
     totals = None
     for count in (2**24, 2**24, 1, 2**31, 1):
         totals = stream_reader.add_on_host(totals, [np.array([count], np.float32)])
-    assert totals[0][0] == 2**25 + 2**31 + 2
+    assert int(totals[0][0]) == 2**25 + 2**31 + 2  # NumPy would round the right side, too
+
+
+def test_samples_at_the_threshold_are_active_where_ties_are_inclusive():
+    f, c = data(4)
+    f = np.round(f * 4) / 4
+    labels = []
+    for ties in ("strict", "inclusive"):
+        probe = nt.make_probe(f, c, thresholds=1.5, ties=ties)
+        whole = nt.bootstrap(KEY, probe, num_replicates=20, scheme="poisson")
+        passes = nt.bootstrap_stream(
+            KEY, [(f, c)], thresholds=1.5, ties=ties, num_replicates=20
+        )  # fmt: skip
+        np.testing.assert_array_equal(passes.similarity, whole.similarity)
+        np.testing.assert_array_equal(passes.winners, whole.winners)
+        labels.append(np.asarray(passes.similarity))
+    assert (labels[0] != labels[1])[:7].any(axis=1).all()
+
+
+def test_of_concepts_that_are_equal_the_first_wins():
+    f, c = data(5)
+    c = np.concatenate([c, c], axis=1)
+    probe = nt.make_probe(f, c, thresholds=1.5)
+    whole = nt.bootstrap(KEY, probe, num_replicates=20, scheme="poisson")
+    passes = nt.bootstrap_stream(KEY, [(f, c)], thresholds=1.5, num_replicates=20)
+    np.testing.assert_array_equal(passes.winners, whole.winners)
+    assert (np.asarray(passes.winners) < 12).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "correlation"])
+def test_squares_of_large_and_small_activations_are_kept(metric):
+    f, c = data(6)
+    scale = 2.0 ** np.array([100, -100, 66, -66, 0, 70, -70, 0], np.float32)
+    plain, scaled = (
+        nt.bootstrap_stream(KEY, [(x, c)], metric, thresholds=1.5, num_replicates=20)
+        for x in (f, f * scale)
+    )
+    np.testing.assert_allclose(scaled.similarity, plain.similarity, rtol=1e-6)
+    np.testing.assert_array_equal(scaled.winners, plain.winners)
 
 
 def never():
