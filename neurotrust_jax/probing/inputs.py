@@ -184,7 +184,7 @@ def _require(
     """Raise if an element is not valid; silent under tracing, where values are unknown."""
     if isinstance(x, jax.core.Tracer):
         return
-    if isinstance(x, Array) and jax.default_backend() == "cpu":
+    if isinstance(x, Array) and x.is_fully_addressable and jax.default_backend() == "cpu":
         x = np.asarray(x)  # read in place: nothing is compiled
     if not bool(_all(x, valid) if isinstance(x, Array) else _all_rows(x, valid)):
         bad = np.asarray(~valid(x))
