@@ -157,17 +157,15 @@ def test_counts_are_exact_beyond_single_precision():
 def test_samples_at_the_threshold_are_active_where_ties_are_inclusive():
     f, c = data(4)
     f = np.round(f * 4) / 4
-    labels = []
+    similarities = []
     for ties in ("strict", "inclusive"):
         probe = nt.make_probe(f, c, thresholds=1.5, ties=ties)
         whole = nt.bootstrap(KEY, probe, num_replicates=20, scheme="poisson")
-        passes = nt.bootstrap_stream(
-            KEY, [(f, c)], thresholds=1.5, ties=ties, num_replicates=20
-        )  # fmt: skip
+        passes = nt.bootstrap_stream(KEY, [(f, c)], thresholds=1.5, ties=ties, num_replicates=20)
         np.testing.assert_array_equal(passes.similarity, whole.similarity)
         np.testing.assert_array_equal(passes.winners, whole.winners)
-        labels.append(np.asarray(passes.similarity))
-    assert (labels[0] != labels[1])[:7].any(axis=1).all()
+        similarities.append(np.asarray(passes.similarity))
+    assert (similarities[0] != similarities[1])[:7].any(axis=1).all()
 
 
 def test_of_concepts_that_are_equal_the_first_wins():
