@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +22,15 @@ from ..probing.probe import Probe
 from ..resampling.bootstrapping import Bootstrap
 from .common_bar import retained_for_fresh_label
 from .max_test import retained
-from .pairs import Followed, order_statistic, strong_rivals, student_factor
+from .pairs import (
+    Followed,
+    Pairs,
+    fold_rows,
+    order_statistic,
+    pairs_of,
+    strong_rivals,
+    student_factor,
+)
 from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
 
 __all__ = ["CALIBRATED", "replicate_rank"]
@@ -32,6 +39,24 @@ LIST_LENGTHS = (8, 64, MAX_CANDIDATES)  # lists of candidates are padded to thes
 WORTH_COMPILING = 1 << 23  # values of padding, a tenth of a second; compiling takes longer
 VALUES = 1 << 24  # replicates of candidates that are on the device at once
 FIRST_STEP = 0.1  # share of alpha spent on a bound of how far rivals are truly ahead
+
+
+class Ranks(NamedTuple):
+    """Ranks among the replicates in ascending order, scalars of int in 1 .. B.
+
+    Attributes
+    ----------
+    test : Array
+        Of the critical value.
+    first : Array
+        Of the bound of how far rivals are truly ahead; 0 leaves this first step out.
+    lower : Array
+        Of the deviation that lower bounds allow for.
+    """
+
+    test: Array
+    first: Array
+    lower: Array
 
 
 def replicate_rank(level: float, num_replicates: int) -> int:
@@ -56,12 +81,13 @@ def calibrated_sets(inputs: SetInputs) -> ConceptSets:
         beta, first = 0.0, 0
     rank = replicate_rank(1 - alpha + beta, num_replicates)
     full = rank > num_replicates
-    level = min(rank, num_replicates)
-    settle = partial(_calibrated, rank=level, first=first, replication=target == "replication")
-    tested = _over_lists(boot, settle, False)
+    lower = replicate_rank(1 - LOWER_SHARE * alpha, num_replicates)
+    ranks = Ranks(*jax.device_put((min(rank, num_replicates), first, min(lower, num_replicates))))
+    tested, floor = _tested(boot, ranks, target == "replication")
     stays, untested = _by_replicates(boot.candidates, tested, boot.thin, boot.excluded)
     if target == "best" and isinstance(boot.definition, Metric) and isinstance(boot.probe, Probe):
-        stays, untested = _by_bounds(inputs, stays, untested)
+        floor = floor if lower <= num_replicates else np.full_like(floor, -np.inf)
+        stays, untested = _by_bounds(inputs, stays, untested, floor)
     mask, untested = _joined(stays, untested, boot.label, full)
     return ConceptSets(mask, untested, alpha, CALIBRATED.name, target, _promise(inputs))
 
@@ -83,14 +109,16 @@ def _promise(inputs: SetInputs) -> str:
     return text
 
 
-def _by_bounds(inputs: SetInputs, stays: Array, untested: Array) -> tuple[Array, Array]:
+def _by_bounds(
+    inputs: SetInputs, stays: Array, untested: Array, floor: np.ndarray
+) -> tuple[Array, Array]:
     """Rule out untested concepts by bounds that hold for every sample size.
 
-    Where the label is on enough evidence for replicates, an untested concept is ruled out if its
-    upper bound is below the largest of the lower bounds that replicates give the others. Where it
-    is not, the test has no leader to compare with, and the set is that of the certificate. Its
-    members count as tested if they are the label alone, or if the label is at the top of the
-    metric's range and not merely on too little evidence.
+    The floor [U] is the largest of the lower bounds that replicates give. Where the label is on
+    enough evidence for replicates, an untested concept is ruled out if its upper bound is below the
+    floor. Where it is not, the test has no leader to compare with, and the set is that of the
+    certificate. Its members count as tested if they are the label alone, or if the label is at the
+    top of the metric's range and not merely on too little evidence.
     """
     boot = inputs.boot
     label = np.asarray(boot.label)
@@ -100,10 +128,6 @@ def _by_bounds(inputs: SetInputs, stays: Array, untested: Array) -> tuple[Array,
     low, high = inputs.certificate_bounds()
     if high.asymptotic:  # such bounds are not valid on few positives
         return stays, untested
-    rank = replicate_rank(1 - LOWER_SHARE * inputs.alpha, boot.num_replicates)
-    floor = np.full(len(label), -np.inf)
-    if rank <= boot.num_replicates:
-        floor = _over_lists(boot, partial(_lower_bounds, rank=rank), -np.inf).max(axis=1)
     return _with_bounds(
         stays, untested, boot.similarity, low.lower, high.upper,
         floor.astype(high.upper.dtype)[:, None], label[:, None], thin_label[:, None],
@@ -139,8 +163,8 @@ def _of_label(values: np.ndarray, label: np.ndarray) -> np.ndarray:
     return found & (label >= 0)
 
 
-def _over_lists(boot: Bootstrap, fn: Callable[..., Array], empty: Any) -> np.ndarray:
-    """Apply ``fn(followed, metric=...) -> [u, k]`` to all neurons, [U, K]; ``empty`` fills up.
+def _tested(boot: Bootstrap, ranks: Ranks, replication: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Candidates that are not ruled out [U, K], and the largest of their lower bounds [U].
 
     Neurons whose lists of candidates have similar lengths are computed together, since a single
     neuron with many candidates would otherwise make all lists as long as its list.
@@ -148,9 +172,10 @@ def _over_lists(boot: Bootstrap, fn: Callable[..., Array], empty: Any) -> np.nda
     candidates = np.asarray(boot.candidates)
     length = (candidates >= 0).sum(axis=1)
     begin = np.cumsum(length) - length
-    result = np.full(candidates.shape, empty)
+    stays = np.zeros(candidates.shape, bool)
     similarity = np.asarray(stable_scale(boot.definition, boot.similarity))
     evidence = np.asarray(boot.evidence)
+    floor = np.full(len(length), -np.inf, similarity.dtype)
     lists = _list_lengths(length, candidates.shape[1], boot.num_replicates)
     for shorter, width in itertools.pairwise([0, *lists]):
         (own,) = np.nonzero((length > shorter) & (length <= width))
@@ -170,9 +195,9 @@ def _over_lists(boot: Bootstrap, fn: Callable[..., Array], empty: Any) -> np.nda
                 jax.device_put(np.take_along_axis(evidence[some], column, axis=1)),
                 jax.device_put(present),
             )
-            values = np.asarray(fn(followed, metric=boot.definition))
-            result[some, :width] = np.where(present, values, empty)
-    return result
+            found = _calibrated(followed, ranks, metric=boot.definition, replication=replication)
+            stays[some, :width], floor[some] = map(np.asarray, found)
+    return stays, floor
 
 
 def _list_lengths(length: np.ndarray, longest: int, num_replicates: int) -> list[int]:
@@ -225,39 +250,32 @@ def _scatter(candidates: Array, values: Array, num_concepts: int) -> Array:
 
 @partial(jax.jit, static_argnames=("metric", "replication"))
 def _calibrated(
-    followed: Followed,
-    rank: Array,
-    first: Array,
-    *,
-    metric: Metric | LabellingMethod,
-    replication: bool,
-) -> Array:
-    """Candidates that are not ruled out, [U, K]; replicates [U, K, B] as the metric has them."""
+    followed: Followed, ranks: Ranks, *, metric: Metric | LabellingMethod, replication: bool
+) -> tuple[Array, Array]:
+    """Candidates that are not ruled out [U, K], and the largest of their lower bounds [U].
 
-    def one(neuron: Followed) -> Array:
-        scaled = neuron._replace(replicates=stable_scale(metric, neuron.replicates))
+    Replicates [U, K, B] are as the metric has them.
+    """
+
+    def one(neuron: Followed) -> tuple[Array, Array]:
+        pairs = pairs_of(neuron._replace(replicates=stable_scale(metric, neuron.replicates)))
         if replication:
-            return retained_for_fresh_label(scaled, rank)
-        return retained(scaled, rank, first)
+            stays = retained_for_fresh_label(pairs, neuron.present, ranks.test)
+        else:
+            stays = retained(pairs, neuron.present, ranks.test, ranks.first)
+        return stays, _lower_bounds(neuron, pairs, ranks.lower).max()
 
     return lax.map(one, followed)
 
 
-@partial(jax.jit, static_argnames="metric")
-def _lower_bounds(followed: Followed, rank: Array, *, metric: Metric | LabellingMethod) -> Array:
-    """Simultaneous lower bounds of the true similarities of the strong candidates, [U, K]."""
-
-    def one(neuron: Followed) -> Array:
-        replicates, similarity, evidence, present = neuron
-        deviation = stable_scale(metric, replicates) - similarity[:, None]
-        undefined = jnp.isnan(deviation)
-        spread = jnp.where(undefined, 0, deviation).std(axis=1)
-        scale = jnp.where(spread > 0, spread, 1)
-        strong = present & strong_rivals(evidence)
-        most = jnp.where(undefined, jnp.inf, deviation / scale[:, None])
-        most = jnp.where(strong[:, None], most, -jnp.inf).max(axis=0)
-        quantile = order_statistic(most, rank)
-        bound = similarity - quantile * student_factor(quantile, evidence) * spread
-        return jnp.where(strong, bound, -jnp.inf)
-
-    return lax.map(one, followed)
+def _lower_bounds(neuron: Followed, pairs: Pairs, rank: Array) -> Array:
+    """Simultaneous lower bounds of the true similarities of the strong candidates, [K]."""
+    strong = neuron.present & strong_rivals(neuron.evidence)
+    spread = jnp.sqrt(pairs.variance)
+    scaled = pairs.deviation / jnp.where(spread > 0, spread, 1)[:, None]
+    scaled = jnp.where(pairs.undefined, jnp.inf, scaled)
+    scaled = jnp.where(strong[:, None], scaled, -jnp.inf)
+    most = fold_rows(jnp.maximum, jnp.full(scaled.shape[1], -jnp.inf, scaled.dtype), scaled)
+    quantile = order_statistic(most, rank)
+    bound = neuron.similarity - quantile * student_factor(quantile, neuron.evidence) * spread
+    return jnp.where(strong, bound, -jnp.inf)

@@ -15,12 +15,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .pairs import (
-    Followed,
     Pairs,
     classes_by_spread,
     fold_rows,
     order_statistic,
-    pairs_of,
     true_places,
     worst_distance,
 )
@@ -32,16 +30,17 @@ ROUNDING = 64  # units in the last place by which upper bounds are widened
 FAR = 1e30  # in place of infinity
 
 
-def retained_for_fresh_label(followed: Followed, rank: Array) -> Array:
+def retained_for_fresh_label(pairs: Pairs, present: Array, rank: Array) -> Array:
     """Candidates of one neuron that may be the label of a fresh probing set, [K] of bool.
 
     Parameters
     ----------
-    followed : Followed
+    pairs : Pairs
+    present : Array [K] of bool
+        Whether there is a candidate.
     rank : int in 1 .. B
         Of the largest deviation among the replicates, in ascending order.
     """
-    pairs, present = pairs_of(followed), followed.present
     lower, upper = deviation_bounds(pairs, present)
     least = order_statistic(lower, rank)
     kept, still_kept = (_stays(pairs, x) for x in (least, order_statistic(upper, rank)))

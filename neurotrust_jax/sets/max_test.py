@@ -7,27 +7,28 @@ this costs K^2 B. Two facts make most of it unnecessary:
 * The worst distance falls as the critical value rises. So each concept has a threshold, found
   without replicates, and stays where its critical value reaches it.
 * The critical value reaches t in case of at least B - rank + 1 *hits*: replicates in which
-  ``d_r - need_rc`` of some rival reaches ``d_c``, with ``need_rc = (t - move_rc) sigma_rc``. Fewer
-  rivals and lower moves have fewer hits. The maxima of classes of rivals, each with the smallest
-  need of its class, have more.
+  ``d_r - need_rc`` of some rival reaches ``d_c``, with ``need_rc = (t - move_rc) sigma_rc``. Bounds
+  of the threshold and of the moves give a smallest and a largest need, and so *sure* and *possible*
+  hits. The maxima of classes of rivals, each with the largest need of its class, have fewer hits
+  than all rivals, and with the smallest need more.
 
-Concepts are compared with the few foremost rivals, and with classes of rivals of similar spread;
-where these leave the answer open, with all rivals, and at last the critical value is computed.
+Concepts are compared with classes of rivals of similar spread; where these leave the answer open,
+with all rivals, and at last the critical value is computed.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from .pairs import (
     ROWS,
-    Followed,
     Pairs,
     classes_by_spread,
     fold_rows,
     order_statistic,
-    pairs_of,
     student_factor,
     true_places,
     worst_distance,
@@ -39,22 +40,23 @@ ROUNDING = 64  # units in the last place by which bounds are widened
 SLACK = 2.0  # most slacks are larger
 
 
-def retained(followed: Followed, rank: Array, first: Array) -> Array:
+def retained(pairs: Pairs, present: Array, rank: Array, first: Array) -> Array:
     """Candidates of one neuron that are not ruled out, [K] of bool.
 
     Parameters
     ----------
-    followed : Followed
+    pairs : Pairs
+    present : Array [K] of bool
+        Whether there is a candidate.
     rank : int in 1 .. B
         Of the critical value among the replicates, in ascending order.
     first : int in 0 .. B
         Rank of the bound of how far rivals are truly ahead; 0 leaves this first step out.
     """
-    pairs = pairs_of(followed)
     stays, unsettled = settled_by_bounds(pairs, rank, first)
-    bar = _critical_values(pairs, unsettled & followed.present, rank, first)
+    bar = _critical_values(pairs, unsettled & present, rank, first)
     tested = ~(worst_distance(pairs, bar) > bar)
-    return followed.present & jnp.where(unsettled, tested, stays)
+    return present & jnp.where(unsettled, tested, stays)
 
 
 def settled_by_bounds(pairs: Pairs, rank: Array, first: Array) -> tuple[Array, Array]:
@@ -63,10 +65,10 @@ def settled_by_bounds(pairs: Pairs, rank: Array, first: Array) -> tuple[Array, A
     least, most = _needs(pairs, low, high, _slack_floor(pairs, first))
     enough = pairs.deviation.shape[1] + 1 - rank
     rows = jnp.where(pairs.undefined, -jnp.inf, pairs.deviation)
-    stays = (high <= 0) | (_hits(rows[:ROWS], most[:ROWS], rows) >= enough)
-    classes = classes_by_spread(pairs.variance)
-    possible = _hits(rows[classes].max(axis=1), least[classes].min(axis=1), rows) >= enough
-    return _settled_by_all(rows, least, most, enough, stays, possible & ~stays)
+    hits = _hits_by_classes(pairs, rows, least, most)
+    sure, possible = (_number(x) >= enough for x in hits)
+    stays = (high <= 0) | sure
+    return _settled_by_all(rows, least, most, hits.sure, enough, stays, possible & ~stays)
 
 
 def _thresholds(pairs: Pairs) -> tuple[Array, Array]:
@@ -113,23 +115,44 @@ def _needs(pairs: Pairs, low: Array, high: Array, slack: Array) -> tuple[Array, 
     return jnp.where(pairs.rival, least, jnp.inf), jnp.where(pairs.rival, most, jnp.inf)
 
 
-def _hits(rows: Array, needs: Array, own: Array) -> Array:
-    """In how many replicates some row less its need reaches the concept's own value, [Q].
+class _Hits(NamedTuple):
+    """In which replicates a rival surely hits a concept, and in which it may, [Q, B] of bool."""
 
-    Rows [R, B], needs [R, Q] and own [Q, B].
-    """
-    return _hit(rows, needs, own, jnp.zeros(own.shape, bool)).sum(axis=1, dtype=jnp.int32)
+    sure: Array
+    possible: Array
 
 
-def _hit(rows: Array, needs: Array, own: Array, before: Array) -> Array:
-    def compare(hit: Array, row: Array, need: Array) -> Array:
-        return hit | (row[None, :] - need[:, None] >= own)
+def _hit(before: _Hits, rows: Array, least: Array, most: Array, own: Array) -> _Hits:
+    """Add the hits of some rivals: rows [R, B], needs [R, Q] and the concepts' values [Q, B]."""
 
-    return fold_rows(compare, before, rows, needs)
+    def compare(hit: _Hits, row: Array, smallest: Array, largest: Array) -> _Hits:
+        found = (row[None, :] - need[:, None] >= own for need in (largest, smallest))
+        return _Hits(*(x | y for x, y in zip(hit, found, strict=True)))
+
+    return fold_rows(compare, before, rows, least, most)
+
+
+def _number(hit: Array) -> Array:
+    return hit.sum(axis=1, dtype=jnp.int32)
+
+
+def _hits_by_classes(pairs: Pairs, rows: Array, least: Array, most: Array) -> _Hits:
+    rival = pairs.rival.any(axis=1)
+    classes = classes_by_spread(jnp.where(rival, pairs.variance, jnp.inf))
+    top = jnp.where(rival[:, None], rows, -jnp.inf)[classes].max(axis=1)
+    none = jnp.zeros(rows.shape, bool)
+    smallest, largest = least[classes].min(axis=1), most[classes].max(axis=1)
+    return _hit(_Hits(none, none), top, smallest, largest, rows)
 
 
 def _settled_by_all(
-    rows: Array, least: Array, most: Array, enough: Array, stays: Array, unsettled: Array
+    rows: Array,
+    least: Array,
+    most: Array,
+    sure: Array,
+    enough: Array,
+    stays: Array,
+    unsettled: Array,
 ) -> tuple[Array, Array]:
     """Compare the unsettled concepts with all rivals, some at a time."""
     size = len(rows)
@@ -138,14 +161,11 @@ def _settled_by_all(
     def some(i: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
         stays, unsettled = found
         at = lax.dynamic_slice_in_dim(order, i * ROWS, ROWS)
-        own = rows.at[at].get(mode="clip")
-
-        def compare(before: Array, needs: Array) -> tuple[Array, Array]:
-            reached = before | _reach(rows, needs, own, jnp.where(before, 0, enough))
-            return reached, reached
-
-        both = jnp.stack([x.at[:, at].get(mode="clip") for x in (most, least)])
-        _, (surely, possible) = lax.scan(compare, jnp.zeros(ROWS, bool), both)
+        own, before = (x.at[at].get(mode="clip") for x in (rows, sure))
+        smallest, largest = (x.at[:, at].get(mode="clip") for x in (least, most))
+        wanted = jnp.where(at < size, enough, 0)
+        hits = _hits_by_all(_Hits(before, before), rows, smallest, largest, own, wanted)
+        surely, possible = (_number(x) >= enough for x in hits)
         stays = stays.at[at].set(surely, mode="drop")
         return stays, unsettled.at[at].set(possible & ~surely, mode="drop")
 
@@ -153,23 +173,23 @@ def _settled_by_all(
     return lax.fori_loop(0, number, some, (stays, unsettled))
 
 
-def _reach(rows: Array, needs: Array, own: Array, enough: Array) -> Array:
-    """Which concepts have enough hits, [Q]; rivals are compared until all have."""
+def _hits_by_all(
+    before: _Hits, rows: Array, least: Array, most: Array, own: Array, enough: Array
+) -> _Hits:
+    """Add the hits of rivals until all concepts have enough sure ones."""
     step = min(ROWS, len(rows))
 
-    def short(state: tuple[Array, Array]) -> Array:
-        i, hit = state
-        return (i * step < len(rows)) & (hit.sum(axis=1, dtype=jnp.int32) < enough).any()
+    def short(state: tuple[Array, _Hits]) -> Array:
+        i, hits = state
+        return (i * step < len(rows)) & (_number(hits.sure) < enough).any()
 
-    def more(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        i, hit = state
+    def more(state: tuple[Array, _Hits]) -> tuple[Array, _Hits]:
+        i, hits = state
         # the last slice is moved to the end, so that some rows may be compared twice
-        x, y = (lax.dynamic_slice_in_dim(z, i * step, step) for z in (rows, needs))
-        return i + 1, _hit(x, y, own, hit)
+        x, y, z = (lax.dynamic_slice_in_dim(a, i * step, step) for a in (rows, least, most))
+        return i + 1, _hit(hits, x, y, z, own)
 
-    start = jnp.asarray(0, jnp.int32), jnp.zeros(own.shape, bool)
-    _, hit = lax.while_loop(short, more, start)
-    return hit.sum(axis=1, dtype=jnp.int32) >= enough
+    return lax.while_loop(short, more, (jnp.asarray(0, jnp.int32), before))[1]
 
 
 def _critical_values(pairs: Pairs, wanted: Array, rank: Array, first: Array) -> Array:

@@ -92,9 +92,8 @@ def test_bounds_change_no_answer(world, size):
     ):  # fmt: skip
         arrays = neurons(world, size - size % 2)
         followed = Followed(*map(jnp.asarray, arrays))
-        found = calibrated._calibrated(
-            followed, rank, first, metric=METHOD, replication=replication
-        )
+        ranks = calibrated.Ranks(rank, first, rank)
+        found, _ = calibrated._calibrated(followed, ranks, metric=METHOD, replication=replication)
         expected = [plain_rule(*x, rank, first, replication) for x in zip(*arrays, strict=True)]
         np.testing.assert_array_equal(np.asarray(found), expected)
 

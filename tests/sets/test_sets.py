@@ -13,6 +13,7 @@ from neurotrust_jax._engine import LabellingMethod, candidates
 from neurotrust_jax._engine.candidates import choose, has_enough_evidence, stable_scale
 from neurotrust_jax.faithfulness.bounds import Level, intervals_at
 from neurotrust_jax.sets import ConceptSets, SetRule, calibrated, rule
+from neurotrust_jax.sets.pairs import pairs_of
 
 KEY = jax.random.key(0)
 METHOD = LabellingMethod("scores of unknown range")
@@ -122,6 +123,16 @@ def test_the_rank_counts_the_data_as_a_replicate(level, num_replicates, rank):
     assert calibrated.replicate_rank(level, num_replicates) == rank
 
 
+def settled(followed, rank):
+    """Which candidates stay, and the largest of their lower bounds."""
+    ranks = calibrated.Ranks(rank, 0, rank)
+    return calibrated._calibrated(followed, ranks, metric=METHOD, replication=False)
+
+
+def lower_bounds(followed, rank):
+    return jax.vmap(lambda x: calibrated._lower_bounds(x, pairs_of(x), rank))(followed)
+
+
 @pytest.mark.double
 def test_undefined_replicates_rule_nothing_out():
     """A concept far behind goes; if more of its replicates than alpha say nothing, it stays."""
@@ -133,7 +144,7 @@ def test_undefined_replicates_rule_nothing_out():
             drawn.at[1, :missing].set(jnp.nan)[None], shown[None], jnp.full((1, 2), 90.0),
             jnp.ones((1, 2), bool),
         )  # fmt: skip
-        found = calibrated._calibrated(followed, 17, 0, metric=METHOD, replication=False)
+        found, _ = settled(followed, 17)
         assert found[0].tolist() == kept
 
 
@@ -214,9 +225,9 @@ def test_rivals_seen_a_few_times_rule_nothing_out():
     ):  # fmt: skip
         units = jnp.array([[lead, few, 90.0]])
         followed = calibrated.Followed(drawn[None], shown[None], units, present)
-        found = calibrated._calibrated(followed, 90, 0, metric=METHOD, replication=False)
+        found, _ = settled(followed, 90)
         assert found[0].tolist() == kept
-        limits = calibrated._lower_bounds(followed, 90, metric=METHOD)[0]
+        limits = lower_bounds(followed, 90)[0]
         assert np.isfinite(limits).tolist() == [True, few > 20 or lead < 20, True]
 
 
@@ -271,11 +282,12 @@ def test_lower_limits_hold_at_once(few):
     present = np.array([True, True, False])
     arrays = (jnp.asarray(x)[None] for x in (drawn, shown, units, present))
     followed = calibrated.Followed(*arrays)
-    found = np.asarray(calibrated._lower_bounds(followed, 54, metric=METHOD))[0]
+    found = np.asarray(lower_bounds(followed, 54))[0]
     deviation = drawn - shown[:, None]
     error = deviation.std(axis=1)
     q = np.sort((deviation / error[:, None])[:2].max(axis=0))[53]
     np.testing.assert_allclose(found[:2], (shown - q * student(q, few) * error)[:2], rtol=1e-10)
+    np.testing.assert_array_equal(settled(followed, 54)[1], found.max())
 
 
 def test_candidates_are_followed_and_the_others_are_far_behind():
