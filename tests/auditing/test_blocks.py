@@ -81,7 +81,7 @@ def test_blocks_read_at_the_same_time_are_those_read_one_by_one(short_blocks, mo
     same_fields(*found)
 
 
-@pytest.mark.quick("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("grouped", [False, True])
 def test_parts_read_at_the_same_time_are_those_read_one_by_one(grouped, monkeypatch):
     """A layer that is one block, with a null that its neurons share, and with one of each."""

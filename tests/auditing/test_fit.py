@@ -44,7 +44,7 @@ def needed(probe, rows, share):
     return 0
 
 
-@pytest.mark.quick("strict-False", "inclusive-True")
+@pytest.mark.quick("strict-False")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("ties", ["strict", "inclusive"])
 def test_raised_thresholds_leave_the_share_active(weighted, ties):

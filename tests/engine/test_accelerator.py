@@ -37,7 +37,7 @@ def tied(rectified):
         pytest.param("precision", lambda: tied(False), {"chunk_size": 7}, marks=SLOW),
         pytest.param("simulation_auroc", lambda: awkward_probe(4), {}, marks=SLOW),
         pytest.param("auroc", lambda: tied(False), {}, marks=SLOW),
-        ("auroc", lambda: tied(True), {"scheme": "poisson"}),
+        pytest.param("auroc", lambda: tied(True), {"scheme": "poisson"}, marks=SLOW),
         pytest.param("auroc", awkward_probe, {"scheme": "bayesian"}, marks=SLOW),
         pytest.param("spearman", lambda: tied(False), {"scheme": "bayesian"}, marks=SLOW),
         pytest.param("spearman", lambda: awkward_probe(weighted=False), {}, marks=SLOW),

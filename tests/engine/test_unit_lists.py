@@ -33,7 +33,11 @@ def grouped(weighted, sparse, inclusive=False):
     return nt.make_probe(f, concepts, thresholds=0.1, groups=groups, sample_weight=weights)
 
 
-@pytest.mark.quick("x32-iou", "x32-multinomial-balanced_accuracy", "x64-poisson-f1")
+@pytest.mark.quick(
+    "x32-multinomial-dense-equal-iou",
+    "x32-multinomial-sparse-weighted-iou",
+    "x32-poisson-dense-weighted-balanced_accuracy",
+)
 @pytest.mark.both_precisions
 @pytest.mark.parametrize("metric", ["iou", "f1", "balanced_accuracy"])
 @pytest.mark.parametrize("weighted", [False, True], ids=["equal", "weighted"])

@@ -391,7 +391,7 @@ def fitting(p, metric):
 GROUPED_TOO = ("iou", "balanced_accuracy", "auroc", "mad")
 
 
-@pytest.mark.quick("iou-True", "mad-True")
+@pytest.mark.quick("iou-True")
 @pytest.mark.parametrize(
     ("metric", "grouped"),
     [

@@ -95,7 +95,7 @@ def test_standard_error_is_that_of_differences(metric, weighted):
     np.testing.assert_allclose(np.asarray(error)[defined], expected[defined], rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.quick("blocks-groups-iou", "blocks-groups-simulation_auroc")
+@pytest.mark.quick("blocks-groups-iou")
 @pytest.mark.usefixtures("room")
 @pytest.mark.parametrize("metric", [*BINARY, "wpmi", "simulation_auroc"])
 @pytest.mark.parametrize(

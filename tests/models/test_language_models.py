@@ -234,6 +234,7 @@ def test_evaluate_scores_every_token_but_the_first_of_a_text():
 # --- training ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_training_learns_what_repeats_and_no_more():
     """A cycle of seven tokens costs nothing once begun; uniform noise its entropy."""
     cycle, groups = np.arange(420) % 7, np.zeros(420, int)

@@ -108,7 +108,7 @@ def naive_probability(probe, metric, key, num_splits):
     return np.where(known, found, np.nan)
 
 
-@pytest.mark.quick("iou", "auroc")
+@pytest.mark.quick("iou")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", oracles.STABLE_SCALES)
 def test_equals_a_loop(metric):

@@ -449,7 +449,7 @@ def test_blocks_hold_every_pair_once(room):
     assert seen == list(zip(*(x.tolist() for x in pairs), strict=True))
 
 
-@pytest.mark.quick("17", "5000")
+@pytest.mark.quick("5000")
 @pytest.mark.optimised
 @pytest.mark.parametrize("size", [1, 16, 17, 5000])
 def test_running_total_is_a_cumulative_sum(size):

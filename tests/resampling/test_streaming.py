@@ -42,7 +42,7 @@ def chunked(*arrays, sizes=(700, 1, 1500, 333)):
     return chunks
 
 
-@pytest.mark.quick("iou-False", "correlation")
+@pytest.mark.quick("iou-False")
 @pytest.mark.parametrize(
     ("metric", "grouped"),
     [

@@ -60,7 +60,6 @@ MUTANTS = [
         ("settled_by_bounds",
          "_settled_by_all(rows, least, most, hits.sure, enough, stays, possible & ~stays)",
          "_settled_by_all(rows, most, least, hits.sure, enough, stays, possible & ~stays)", PLAIN),
-        ("_hits_by_classes", "jnp.where(rival[:, None], rows, -jnp.inf)", "rows", PLAIN),
         ("_thresholds", "lax.fori_loop(0, 4, closer, (start, start))",
          "lax.fori_loop(0, 1, closer, (start, start))", PLAIN),
         ("_needs", "jnp.minimum(pairs.lead + slack[None, :] * pairs.sigma, 0)",

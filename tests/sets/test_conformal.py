@@ -100,7 +100,7 @@ def naive_sets(recorded, score, labels, leads, on_all, alpha, number=1):
     return mask
 
 
-@pytest.mark.quick("iou", "auroc")
+@pytest.mark.quick("iou")
 @pytest.mark.double
 @pytest.mark.parametrize("metric", oracles.STABLE_SCALES)
 def test_equals_a_loop(metric, monkeypatch):
