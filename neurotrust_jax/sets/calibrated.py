@@ -37,7 +37,7 @@ __all__ = ["CALIBRATED", "replicate_rank"]
 
 LIST_LENGTHS = (8, 64, MAX_CANDIDATES)  # lists of candidates are padded to these lengths
 WORTH_COMPILING = 1 << 23  # values of padding, a tenth of a second; compiling takes longer
-VALUES = 1 << 24  # replicates of candidates that are on the device at once
+VALUES = 1 << 22  # replicates of candidates on the device at once; more memory takes long to get
 FIRST_STEP = 0.1  # share of alpha spent on a bound of how far rivals are truly ahead
 
 
