@@ -137,6 +137,7 @@ def _number(hit: Array) -> Array:
 
 
 def _hits_by_classes(pairs: Pairs, rows: Array, least: Array, most: Array) -> _Hits:
+    """Too few sure hits and too many possible ones, from the maxima of classes of rivals."""
     rival = pairs.rival.any(axis=1)
     classes = classes_by_spread(jnp.where(rival, pairs.variance, jnp.inf))
     top = jnp.where(rival[:, None], rows, -jnp.inf)[classes].max(axis=1)
