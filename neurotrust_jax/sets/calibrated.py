@@ -28,7 +28,6 @@ from .pairs import (
     fold_rows,
     order_statistic,
     pairs_of,
-    strong_rivals,
     student_factor,
 )
 from .rule import ConceptSets, SetInputs, SetRule, at_label, threshold_note
@@ -270,12 +269,11 @@ def _calibrated(
 
 def _lower_bounds(neuron: Followed, pairs: Pairs, rank: Array) -> Array:
     """Simultaneous lower bounds of the true similarities of the strong candidates, [K]."""
-    strong = neuron.present & strong_rivals(neuron.evidence)
     spread = jnp.sqrt(pairs.variance)
     scaled = pairs.deviation / jnp.where(spread > 0, spread, 1)[:, None]
     scaled = jnp.where(pairs.undefined, jnp.inf, scaled)
-    scaled = jnp.where(strong[:, None], scaled, -jnp.inf)
+    scaled = jnp.where(pairs.strong[:, None], scaled, -jnp.inf)
     most = fold_rows(jnp.maximum, jnp.full(scaled.shape[1], -jnp.inf, scaled.dtype), scaled)
     quantile = order_statistic(most, rank)
     bound = neuron.similarity - quantile * student_factor(quantile, neuron.evidence) * spread
-    return jnp.where(strong, bound, -jnp.inf)
+    return jnp.where(pairs.strong, bound, -jnp.inf)

@@ -60,8 +60,8 @@ def deviation_bounds(pairs: Pairs, present: Array) -> tuple[Array, Array]:
 
     The upper bound is 0 where it would be negative.
     """
-    d, rival = pairs.deviation, pairs.rival.any(axis=1)
-    above = jnp.where(rival[:, None] & ~pairs.undefined, d, -jnp.inf)
+    d = pairs.deviation
+    above = jnp.where(pairs.strong[:, None] & ~pairs.undefined, d, -jnp.inf)
     below = jnp.where(present[:, None], d, jnp.inf)
     spread = jnp.sqrt(jnp.where(pairs.variance > 0, pairs.variance, 1))[:, None]
     highest, lowest = (above / spread).argmax(axis=0), (below / spread).argmin(axis=0)

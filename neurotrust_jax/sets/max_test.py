@@ -138,9 +138,8 @@ def _number(hit: Array) -> Array:
 
 def _hits_by_classes(pairs: Pairs, rows: Array, least: Array, most: Array) -> _Hits:
     """Too few sure hits and too many possible ones, from the maxima of classes of rivals."""
-    rival = pairs.rival.any(axis=1)
-    classes = classes_by_spread(jnp.where(rival, pairs.variance, jnp.inf))
-    top = jnp.where(rival[:, None], rows, -jnp.inf)[classes].max(axis=1)
+    classes = classes_by_spread(jnp.where(pairs.strong, pairs.variance, jnp.inf))
+    top = jnp.where(pairs.strong[:, None], rows, -jnp.inf)[classes].max(axis=1)
     none = jnp.zeros(rows.shape, bool)
     smallest, largest = least[classes].min(axis=1), most[classes].max(axis=1)
     return _hit(_Hits(none, none), top, smallest, largest, rows)
@@ -195,7 +194,7 @@ def _hits_by_all(
 
 def _critical_values(pairs: Pairs, wanted: Array, rank: Array, first: Array) -> Array:
     """The critical values of the concepts wanted, 0 elsewhere, [K]."""
-    d, undefined, _, evidence, lead, _, sigma, rival = pairs
+    d, undefined, _, evidence, _, lead, _, sigma, rival = pairs
     size, num_replicates = d.shape
 
     def one(i: Array, bars: Array) -> Array:

@@ -18,7 +18,6 @@ __all__ = [
     "fold_rows",
     "order_statistic",
     "pairs_of",
-    "strong_rivals",
     "student_factor",
     "true_places",
     "worst_distance",
@@ -57,6 +56,8 @@ class Pairs(NamedTuple):
         Of the replicates from the data, 0 where undefined.
     undefined : Array [K, B] of bool
     variance, evidence : Array [K]
+    strong : Array [K] of bool
+        Which candidates are on enough evidence to be rivals.
     lead : Array [K, K]
         Of the rival over the concept under test.
     square, sigma : Array [K, K]
@@ -68,6 +69,7 @@ class Pairs(NamedTuple):
     undefined: Array
     variance: Array
     evidence: Array
+    strong: Array
     lead: Array
     square: Array
     sigma: Array
@@ -87,19 +89,21 @@ def pairs_of(followed: Followed) -> Pairs:
     both = variance[:, None] + variance[None, :]
     square = jnp.maximum(both - 2 * covariance, jnp.finfo(both.dtype).eps * both)
     itself = jnp.eye(len(similarity), dtype=bool)
+    strong = present & _strong_rivals(evidence)
     return Pairs(
         known,
         undefined,
         variance,
         evidence,
+        strong,
         similarity[:, None] - similarity[None, :],
         square,
         jnp.sqrt(jnp.where(square > 0, square, 1)),
-        (present & strong_rivals(evidence))[:, None] & ~itself,
+        strong[:, None] & ~itself,
     )
 
 
-def strong_rivals(evidence: Array) -> Array:
+def _strong_rivals(evidence: Array) -> Array:
     """Which candidates are rivals that the others are compared with, [K].
 
     Where the most similar candidate is on ample evidence, candidates on less evidence are no
