@@ -221,10 +221,9 @@ def rows_replicates(
     """
     scores, scale = _scores(drawn, index, blocks, metric)
     num_neurons, num_concepts = blocks.neuron.shape[0], index.present.shape[0]
-    ordered = jnp.where(jnp.isnan(scores), -jnp.inf, scores)
-    top = ordered.max(axis=1)
     # arg-max by two reductions, which a CPU does many at a time
-    column = jnp.where(ordered == top[:, None, :], blocks.concept[:, :, None], num_concepts)
+    top = lax.reduce(scores, jnp.asarray(-jnp.inf, scores.dtype), _higher, [1])
+    column = jnp.where(scores == top[:, None, :], blocks.concept[:, :, None], num_concepts)
     owner = _owner(blocks)
     winning = jax.ops.segment_max(top, owner, num_neurons, indices_are_sorted=True)
     leads = top == winning.at[owner].get(mode="clip")
@@ -234,3 +233,8 @@ def rows_replicates(
     floor = jnp.where(none, -jnp.inf, winning * scale).min(axis=1, keepdims=True)
     won, winning = jnp.where(none, -1, won), jnp.where(none, jnp.nan, winning)
     return won, winning, scores.reshape(-1, scores.shape[-1])[places], floor
+
+
+def _higher(x: Array, y: Array) -> Array:
+    """The higher of two, where NaN is lower than all numbers."""
+    return lax.select(x != x, y, lax.select(y > x, y, x))

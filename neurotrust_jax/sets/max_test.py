@@ -124,12 +124,15 @@ class _Hits(NamedTuple):
 
 def _hit(before: _Hits, rows: Array, least: Array, most: Array, own: Array) -> _Hits:
     """Add the hits of some rivals: rows [R, B], needs [R, Q] and the concepts' values [Q, B]."""
+    start = jnp.full(own.shape, -jnp.inf, own.dtype)
 
-    def compare(hit: _Hits, row: Array, smallest: Array, largest: Array) -> _Hits:
-        found = (row[None, :] - need[:, None] >= own for need in (largest, smallest))
-        return _Hits(*(x | y for x, y in zip(hit, found, strict=True)))
+    def further(reach: Array, row: Array, need: Array) -> Array:
+        beyond = row[None, :] - need[:, None]
+        # jnp.maximum takes twice as long, as it must pass on NaN
+        return lax.select(beyond > reach, beyond, reach)
 
-    return fold_rows(compare, before, rows, least, most)
+    reach = (fold_rows(further, start, rows, need) for need in (most, least))
+    return _Hits(*(x | (y >= own) for x, y in zip(before, reach, strict=True)))
 
 
 def _number(hit: Array) -> Array:
@@ -196,19 +199,26 @@ def _critical_values(pairs: Pairs, wanted: Array, rank: Array, first: Array) -> 
     """The critical values of the concepts wanted, 0 elsewhere, [K]."""
     d, undefined, _, evidence, _, lead, _, sigma, rival = pairs
     size, num_replicates = d.shape
+    inf = jnp.asarray(jnp.inf, d.dtype)
+    start = jnp.full(num_replicates, inf)
+    lowest, highest = (jnp.where(undefined, x, d) for x in (-inf, inf))
 
     def one(i: Array, bars: Array) -> Array:
         c = order[i]
-        z = (d - d[c][None, :]) / sigma[:, c][:, None]
-        valid = rival[:, c][:, None] & ~undefined
-        start = jnp.full(num_replicates, jnp.inf, d.dtype)
-        least = fold_rows(jnp.minimum, start, jnp.where(valid, z, jnp.inf))
+        own, scale = d[c], 1 / sigma[:, c]
+
+        def of_rival(row: Array, scale: Array, move: Array) -> Array:
+            return (row - own) * scale + move
+
+        stand = jnp.where(rival[:, c], 0, inf)
+        least = fold_rows(
+            lambda z, *of: jnp.minimum(z, of_rival(*of)), start, highest, scale, stand
+        )
         slack = -order_statistic(least, num_replicates + 1 - first)
         slack = slack * student_factor(slack, evidence[c])
-        move = jnp.minimum(lead[:, c] / sigma[:, c] + slack, 0)
-        move = jnp.where(first > 0, move, jnp.zeros_like(move))
-        moved = jnp.where(valid, z + move[:, None], -jnp.inf)
-        most = fold_rows(jnp.maximum, -start, moved)
+        move = jnp.minimum(lead[:, c] * scale + slack, 0)
+        move = jnp.where(first > 0, move, jnp.zeros_like(move)) - stand
+        most = fold_rows(lambda z, *of: jnp.maximum(z, of_rival(*of)), -start, lowest, scale, move)
         bar = order_statistic(jnp.where(undefined[c], jnp.inf, most), rank)
         return bars.at[c].set(jnp.maximum(bar, 0))
 

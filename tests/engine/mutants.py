@@ -58,6 +58,7 @@ MUTANTS = [
          "jnp.where(none, -jnp.inf, winning * scale).max(axis=1, keepdims=True)", MADE_UP),
         ("_two_ranks", "s.C * (1 - share) / 4", "s.C * (1 - share) / 2", rows("spearman")),
         ("_two_ranks", "s.FC - share * s.F", "s.FC", rows("simulation_auroc")),
+        ("_higher", "lax.select(y > x, y, x)", "lax.select(y < x, y, x)", MADE_UP),
         ("rows_replicates", "column.min(axis=1)", "column.max(axis=1)",
          "test_resampling.py -k dense_product"),
         ("_value", "(concept >= 0)[:, None] & drawn.concept_varies[some]",

@@ -46,10 +46,11 @@ MUTANTS = [
     *of(
         "sets/max_test.py",
         ("retained", "jnp.where(unsettled, tested, stays)", "stays", PLAIN),
-        ("_critical_values.one", "lead[:, c] / sigma[:, c] + slack", "0 * slack", PLAIN),
+        ("_critical_values.one", "lead[:, c] * scale + slack", "0 * slack", PLAIN),
         ("_critical_values.one", "num_replicates + 1 - first", "num_replicates - first", PLAIN),
         ("_critical_values.one", "jnp.where(undefined[c], jnp.inf, most)", "most",
          f"{PLAIN} -k undefined"),
+        ("_critical_values.one", "jnp.where(rival[:, c], 0, inf)", "jnp.zeros_like(scale)", PLAIN),
         ("settled_by_bounds", "pairs.deviation.shape[1] + 1 - rank",
          "pairs.deviation.shape[1] - rank", PLAIN),
         # bounds on the wrong side
