@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,14 +10,13 @@ import jax
 import numpy as np
 from jax import Array
 
+from .buffers import empty
 from .checkpoint import Checkpoint
 
 __all__ = ["Progress", "Scattered", "StageProgress", "in_chunks"]
 
 Progress = Callable[[int, int], None]
 StageProgress = Callable[[str, int, int], None]
-
-ALIGNED = 64  # bytes, at whose multiples JAX takes an array of NumPy as it is
 
 
 class Scattered:
@@ -50,7 +48,7 @@ class Scattered:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The array itself."""
-        whole = np.empty(self.shape, self.dtype)
+        whole = empty(self.shape, self.dtype)
         self.fill(whole)
         return whole if dtype is None else whole.astype(dtype)
 
@@ -91,11 +89,7 @@ def in_chunks(
 
 
 def _room_for(part: Any, total: int, axis: int) -> np.ndarray:
-    """An array as ``part``, of another length, which JAX takes without a copy on a CPU."""
+    """An array as ``part``, of another length."""
     shape = list(part.shape)
     shape[axis] = total
-    dtype = np.dtype(part.dtype)
-    size = math.prod(shape) * dtype.itemsize
-    spare = np.empty(size + ALIGNED, np.uint8)
-    first = -spare.ctypes.data % ALIGNED
-    return spare[first : first + size].view(dtype).reshape(shape)
+    return empty(tuple(shape), part.dtype)

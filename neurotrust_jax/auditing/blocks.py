@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from .._engine import MAX_CANDIDATES, room_for
+from .._runtime.buffers import memory_taken_over
 from .._runtime.checkpoint import Checkpoint, fingerprint
 from .._runtime.chunks import StageProgress
 from .._runtime.devices import gathered
@@ -160,7 +161,8 @@ def read_blocks(
         name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"
         return saved(checkpoint, name, lambda: read_block(own, part, scores, report.of_block(i)))
 
-    return joined(map_blocks(read, len(spans), mesh, at_once), spans)
+    with memory_taken_over():
+        return joined(map_blocks(read, len(spans), mesh, at_once), spans)
 
 
 def _part(probe: Probe, span: Span) -> Probe:

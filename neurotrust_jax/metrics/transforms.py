@@ -60,6 +60,7 @@ class View(NamedTuple):
     weights_enter: str = "other"
 
 
+@jax.jit
 def varies(values: Array, weights: Array) -> Array:
     """Whether each column takes two values or more on the rows of positive weight, [d] of bool.
 

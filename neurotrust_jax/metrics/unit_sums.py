@@ -186,11 +186,13 @@ def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:
         f, fc = _listed_totals(c, weights, *map(jax.device_put, (rows, to)), num=most_neurons)
         found.append((neurons, (f, fc)))
     f, fc = in_order(found)
+    total, of_concepts, of_squares = _totals(c, weights)
     return Sums(
-        S=weights.sum(),
-        F=f[:, None],
-        C=weighted_total(c, weights)[None, :],
-        FF=f[:, None],
-        CC=weighted_total(c * c, weights)[None, :],
-        FC=fc,
+        S=total, F=f[:, None], C=of_concepts[None, :], FF=f[:, None], CC=of_squares[None, :], FC=fc
     )
+
+
+@jax.jit
+def _totals(c: Array, weights: Array) -> tuple[Array, Array, Array]:
+    """Sums of the weights, of the weighted columns [C] and of their squares [C], in one pass."""
+    return weights.sum(), weighted_total(c, weights), weighted_total(c * c, weights)

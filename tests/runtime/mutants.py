@@ -1,8 +1,18 @@
-"""Mutants of host arrays, each with the tests that must see it."""
+"""Mutants of host arrays and their memory, each with the tests that must see it."""
 
 from mutation import of
 
+BUFFERS = "test_buffers.py"
+
 MUTANTS = [
+    *of(
+        "_runtime/buffers.py",
+        ("empty", "(ctypes.c_char * size).from_buffer(memory, -memory.ctypes.data % ALIGNED)",
+         "(ctypes.c_char * size).from_buffer(memory, 1)",
+         BUFFERS),
+        ("_Spare.put", "self.users > 0", "False", BUFFERS),
+        ("memory_taken_over", "_SPARE.users == 0", "False", BUFFERS),
+    ),
     *of(
         "_runtime/host_arrays.py",
         ("to_device", "jax.device_put(x.astype(dtype))", "jnp.asarray(x).astype(dtype)",
