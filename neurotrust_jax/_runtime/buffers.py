@@ -11,7 +11,7 @@ import math
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -23,22 +23,30 @@ LARGE = 1 << 20  # bytes from which on it is worth it
 
 
 class _Spare:
-    """Memory that no array uses any more, by its size. One item is put or taken in one step."""
+    """Memory that no array uses any more.
+
+    Where none of it fits it is given back first, so that it never adds to the peak of memory.
+    """
 
     def __init__(self) -> None:
         self.users = 0
-        self.lock = Lock()
-        self.by_size: dict[int, list[np.ndarray]] = {}
+        self.lock = RLock()  # taking memory may end a lease in the same thread
+        self.pieces: list[np.ndarray] = []
 
     def take(self, size: int) -> np.ndarray:
-        try:
-            return self.by_size[size].pop()
-        except (KeyError, IndexError):
-            return np.empty(size, np.uint8)
+        with self.lock:
+            fit = [x for x in self.pieces if size <= len(x) <= 2 * size]
+            if fit:
+                least = min(fit, key=len)
+                self.pieces = [x for x in self.pieces if x is not least]
+                return least
+            self.pieces = []
+        return np.empty(size, np.uint8)
 
     def put(self, memory: np.ndarray) -> None:
-        if self.users > 0:
-            self.by_size.setdefault(len(memory), []).append(memory)
+        with self.lock:
+            if self.users > 0:
+                self.pieces.append(memory)
 
 
 _SPARE = _Spare()
@@ -46,7 +54,7 @@ _SPARE = _Spare()
 
 @contextmanager
 def memory_taken_over() -> Iterator[None]:
-    """While it lasts, the memory of an array from :func:`empty` goes to a later one of its size."""
+    """While it lasts, the memory of an array from :func:`empty` goes to a later one that fits."""
     with _SPARE.lock:
         _SPARE.users += 1
     try:
@@ -55,7 +63,7 @@ def memory_taken_over() -> Iterator[None]:
         with _SPARE.lock:
             _SPARE.users -= 1
             if _SPARE.users == 0:
-                _SPARE.by_size.clear()
+                _SPARE.pieces = []
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -66,9 +74,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         memory = np.empty(size + ALIGNED, np.uint8)
         first = -memory.ctypes.data % ALIGNED
         return memory[first : first + size].view(dtype).reshape(shape)
-    # arrays of about the same size take over each other's
-    step = 1 << (size.bit_length() - 3)
-    memory = _SPARE.take(-(-size // step) * step + ALIGNED)
+    memory = _SPARE.take(size + ALIGNED)
     # the array and all that is made of it hold the lease, at whose end the memory is free again
     lease = (ctypes.c_char * size).from_buffer(memory, -memory.ctypes.data % ALIGNED)
     weakref.finalize(lease, _SPARE.put, memory).atexit = False

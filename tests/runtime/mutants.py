@@ -11,6 +11,7 @@ MUTANTS = [
          "(ctypes.c_char * size).from_buffer(memory, 1)",
          BUFFERS),
         ("_Spare.put", "self.users > 0", "False", BUFFERS),
+        ("_Spare.take", "size <= len(x) <= 2 * size", "size <= len(x)", BUFFERS),
         ("memory_taken_over", "_SPARE.users == 0", "False", BUFFERS),
     ),
     *of(

@@ -28,7 +28,7 @@ def test_an_array_is_as_numpy_makes_it_and_jax_takes_it_without_a_copy(shape, ta
         check()
 
 
-def test_memory_goes_to_the_next_array_of_about_the_same_size_once_nothing_holds_it():
+def test_memory_goes_to_the_next_array_that_fits_once_nothing_holds_it():
     with memory_taken_over():
         first = empty(SHAPE, np.float32)
         where = first.ctypes.data
@@ -57,9 +57,20 @@ def test_no_memory_is_kept_at_the_end():
     with memory_taken_over():
         with memory_taken_over():
             empty(SHAPE, np.float32)
-            assert sum(map(len, buffers._SPARE.by_size.values())) == 1
-        assert buffers._SPARE.by_size  # an outer one still uses it
+            assert len(buffers._SPARE.pieces) == 1
+        assert buffers._SPARE.pieces  # an outer one still uses it
         late = empty(SHAPE, np.float32)
-    assert not buffers._SPARE.by_size
+        empty(SHAPE, np.float32)
+        assert buffers._SPARE.pieces
+    assert not buffers._SPARE.pieces
     del late
-    assert not buffers._SPARE.by_size
+    assert not buffers._SPARE.pieces
+
+
+@pytest.mark.parametrize(("size", "taken"), [(1000, 1000), (999, 1000), (1001, 1001), (499, 499)])
+def test_memory_that_does_not_fit_is_given_back_before_more_is_asked_for(size, taken):
+    spare = buffers._Spare()
+    spare.users = 1
+    spare.put(np.empty(1000, np.uint8))
+    assert len(spare.take(size)) == taken
+    assert not spare.pieces
