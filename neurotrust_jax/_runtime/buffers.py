@@ -70,12 +70,10 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """As :func:`numpy.empty`, where JAX takes the array without a copy on a CPU."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    if _SPARE.users == 0 or size < LARGE:
-        memory = np.empty(size + ALIGNED, np.uint8)
-        first = -memory.ctypes.data % ALIGNED
-        return memory[first : first + size].view(dtype).reshape(shape)
-    memory = _SPARE.take(size + ALIGNED)
-    # the array and all that is made of it hold the lease, at whose end the memory is free again
+    large = size >= LARGE
+    memory = _SPARE.take(size + ALIGNED) if large else np.empty(size + ALIGNED, np.uint8)
     lease = (ctypes.c_char * size).from_buffer(memory, -memory.ctypes.data % ALIGNED)
-    weakref.finalize(lease, _SPARE.put, memory).atexit = False
+    if large:
+        # the array and all that is made of it hold the lease, at whose end the memory is free again
+        weakref.finalize(lease, _SPARE.put, memory).atexit = False
     return np.frombuffer(lease, dtype).reshape(shape)
