@@ -9,14 +9,21 @@ The rest of the package imports from here alone, and these names only:
 - ``stable_scale`` and ``at_top`` are the scale on which two similarities are compared, and
   ``MAX_CANDIDATES`` is the largest number of concepts of a neuron that are followed.
 - ``active_units`` lists the groups in which neurons are active as a ``RowIndex``, with their sums.
-- ``CountTable``, ``countable``, ``list_rows``, ``count_rows`` and ``similarity_of_counts`` count
-  rows where a product of 0 and 1 would be slower, for halves and permutations; ``rows_fit`` says
-  whether concepts are 0 and 1.
+- ``CountTable``, ``countable``, ``shorter_lists``, ``list_rows``, ``count_rows`` and
+  ``similarity_of_counts`` count rows where a product of 0 and 1 would be slower, for halves and
+  permutations; ``rows_fit`` says whether concepts are 0 and 1.
 """
 
 from .candidates import MAX_CANDIDATES, at_top, stable_scale
 from .compute import Budget, compute_replicates
-from .counts import CountTable, count_rows, countable, list_rows, similarity_of_counts
+from .counts import (
+    CountTable,
+    count_rows,
+    countable,
+    list_rows,
+    shorter_lists,
+    similarity_of_counts,
+)
 from .draws import Draw
 from .labelling_method import LabellingMethod, ScoreFunction
 from .result import Followed, Replicates
@@ -43,6 +50,7 @@ __all__ = [
     "list_rows",
     "room_for",
     "rows_fit",
+    "shorter_lists",
     "similarity_of_counts",
     "stable_scale",
     "stream_replicates",

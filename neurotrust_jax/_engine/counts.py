@@ -27,7 +27,14 @@ from ..metrics.metric import Metric
 from ..probing.active_rows import ActiveRows, as_lists
 from ..probing.probe import Probe
 
-__all__ = ["CountTable", "count_rows", "countable", "list_rows", "similarity_of_counts"]
+__all__ = [
+    "CountTable",
+    "count_rows",
+    "countable",
+    "list_rows",
+    "shorter_lists",
+    "similarity_of_counts",
+]
 
 BURST = 8  # rows that are added up at once, and sums of pieces
 LENGTHS = range(BURST, 256, BURST)  # of pieces, whose counts fit into 8 bits
@@ -76,7 +83,7 @@ def list_rows(on: Array | np.ndarray | ActiveRows, table: Array | np.ndarray) ->
     """List where each column of ``on`` [n, V] is true; ``table`` [n, D] of bool, or of int16."""
     table = np.asarray(table)
     narrow = table.dtype == bool
-    lists, others = _lists(on)
+    lists, others = shorter_lists(on)
     number = np.where(others, len(table) - lists.lengths, lists.lengths)
     most = max((COUNTS if narrow else COUNTS // 8) // table.shape[1], BURST)
     length = min(LENGTHS, key=lambda x: _cost(lists.lengths, x, most))
@@ -96,7 +103,7 @@ def list_rows(on: Array | np.ndarray | ActiveRows, table: Array | np.ndarray) ->
     return CountTable(*jax.device_put(arrays))
 
 
-def _lists(on: Array | np.ndarray | ActiveRows) -> tuple[ActiveRows, np.ndarray]:
+def shorter_lists(on: Array | np.ndarray | ActiveRows) -> tuple[ActiveRows, np.ndarray]:
     """The rows of each list, or those that are not on it, and for which lists it is these."""
     if isinstance(on, ActiveRows):
         return on, np.zeros(len(on.lengths), bool)

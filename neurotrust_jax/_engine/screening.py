@@ -62,9 +62,9 @@ def replicate_range(
     allowed = jnp.asarray(log_error / taken, probe.weights.dtype)
     lower, upper = (np.empty(observed.shape, allowed.dtype) for _ in range(2))
     for neurons, part in probe.in_neurons():
-        for some, labels in probe.in_columns():
+        for some, concepts in probe.in_columns():
             own = neurons, some
-            bounds = _bounds(part.neurons, labels, observed[own], allowed, metric=metric)
+            bounds = _bounds(part.neurons, concepts.labels, observed[own], allowed, metric=metric)
             if bounds[0].shape == observed.shape:  # all at once: they may stay where they are
                 return bounds
             lower[own], upper[own] = bounds
@@ -91,8 +91,8 @@ def replicate_errors(
     if metric.interval_rule != AREA_OF_NEURON or ranking is None:
         return None
     errors = np.empty(observed.shape, observed.dtype)
-    for some, labels in probe.in_columns():
-        errors[:, some] = _errors_of_ranks(ranking, labels.present, observed[:, some])
+    for some, part in probe.in_columns():
+        errors[:, some] = _errors_of_ranks(ranking, part.present, observed[:, some])
     return errors
 
 

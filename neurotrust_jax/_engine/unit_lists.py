@@ -46,8 +46,7 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
         sizes = list(_by_size(count, size))
     if sum(_power_of_two(len(own)) * size for own, size in sizes) * probe.num_concepts > ROOM:
         return None
-    c = probe.present.astype(probe.weights.dtype)
-    weight, hits = sums_of_pairs(c, probe.weights, rows, first)
+    weight, hits = sums_of_pairs(probe.present, probe.weights, rows, first)
     kind, place = (np.zeros(probe.num_neurons, np.int32) for _ in range(2))
     starts = np.append(0, np.cumsum(count))
     lists: list[RowLists] = []
@@ -66,7 +65,7 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
                 hits.at[at].get(mode="fill", fill_value=0),
             )
         )
-    of_units = totals_of_units(c, probe.weights, probe.groups, num=num_units)
+    of_units = totals_of_units(probe.present, probe.weights, probe.groups, num=num_units)
     weights, present = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
     return RowIndex(tuple(lists), jax.device_put(kind), jax.device_put(place), present, weights)
 

@@ -23,6 +23,7 @@ from .._runtime.buffers import memory_taken_over
 from .._runtime.checkpoint import Checkpoint, fingerprint
 from .._runtime.chunks import StageProgress
 from .._runtime.devices import gathered
+from .._runtime.kept import kept_for
 from .._runtime.memory import free_memory
 from .._runtime.threads import in_threads
 from ..metrics.scores import similarity
@@ -161,7 +162,9 @@ def read_blocks(
         name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"
         return saved(checkpoint, name, lambda: read_block(own, part, scores, report.of_block(i)))
 
-    with memory_taken_over():
+    layout = None if task.plan is None else task.plan.layout
+    shared = probe.concepts, probe.sample_weight, probe.groups, task.parts.rows, layout
+    with memory_taken_over(), kept_for(shared):
         return joined(map_blocks(read, len(spans), mesh, at_once), spans)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from .._engine import countable
 from .._runtime.chunks import Progress, in_chunks
@@ -17,7 +17,13 @@ from ..metrics.metric import Metric
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
 from .permutations import Layout, draw_units
-from .permuted_statistics import Statistic, permuted_statistic
+from .permuted_statistics import (
+    CHUNK,
+    Statistic,
+    best_of_each,
+    permutations_at_once,
+    permuted_statistic,
+)
 from .shared_null import SharedNull, prepare_shared_null
 from .tie_patterns import MOST_BLOCKS
 
@@ -92,7 +98,7 @@ def draw_null(
     num_permutations: int,
     *,
     shared: SharedNull | None,
-    chunk_size: int,
+    chunk_size: int | None,
     checkpoint: Path | str | None,
     progress: Progress | None,
 ) -> LayerNull:
@@ -109,7 +115,7 @@ def draw_null(
         (null,) = in_chunks(
             shared.replicates(key),
             num_permutations,
-            chunk_size,
+            min(chunk_size or CHUNK, num_permutations),
             checkpoint_for(checkpoint, key, probe, *which, np.__version__),
             progress,
         )
@@ -140,7 +146,7 @@ def _null_of_each(
     layout: Layout,
     num_units: int,
     num_permutations: int,
-    chunk_size: int,
+    chunk_size: int | None,
     checkpoint: Path | str | None,
     progress: Progress | None,
 ) -> np.ndarray:
@@ -151,6 +157,7 @@ def _null_of_each(
     for i, part in enumerate(parts):
         done_before = checkpoint_for(checkpoint, key, part, metric.name, *jax.tree.leaves(layout))
         statistic = permuted_statistic(part, metric, layout)
+        size = chunk_size or permutations_at_once(statistic, num_permutations, num_units)
 
         def run(ids: Array, statistic: Statistic = statistic) -> tuple[Array]:
             begin = draw_units(key, ids, layout, num_units=num_units)
@@ -160,7 +167,8 @@ def _null_of_each(
             if progress is not None:
                 progress((before * total + done) // len(parts), total)
 
-        null += in_chunks(run, num_permutations, chunk_size, done_before, report_progress)
+        size = min(size, num_permutations)
+        null += in_chunks(run, num_permutations, size, done_before, report_progress)
     return np.concatenate(null, axis=1)
 
 
@@ -168,5 +176,5 @@ def _null_of_each(
 def _replicates(
     begin: Array, layout: Layout, statistic: Statistic, *, metric: Metric
 ) -> tuple[Array]:
-    """Statistics of the permutations that :func:`draw_units` gave, one by one, [b, U]."""
-    return (lax.map(lambda x: statistic.best(x, layout, metric), begin),)
+    """Statistics of the permutations that :func:`draw_units` gave, [b, U]."""
+    return (best_of_each(statistic, begin, layout, metric),)

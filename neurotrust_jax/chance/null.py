@@ -43,8 +43,6 @@ __all__ = [
     "plan_permutations",
 ]
 
-CHUNK = 64  # permutations of a compiled call
-
 
 @short_repr
 @partial(
@@ -131,7 +129,7 @@ def permutation_test(
     strata: Any = None,
     alpha: float = 0.05,
     scores: Array | None = None,
-    chunk_size: int = CHUNK,
+    chunk_size: int | None = None,
     checkpoint: Path | str | None = None,
     progress: Progress | None = None,
 ) -> PermutationTest:
@@ -173,9 +171,9 @@ def permutation_test(
         Expected share of false discoveries.
     scores : array [U, C], optional
         What :func:`similarity` gives, where it is at hand already.
-    chunk_size : int
+    chunk_size : int, optional
         Permutations per compiled call, after which ``progress`` is called; no effect on the
-        numbers.
+        numbers. Default: as many as are quick.
     checkpoint : path, optional
         A folder that keeps each chunk, so that the same call goes on from there, see
         :func:`bootstrap`.
@@ -217,7 +215,8 @@ def permutation_test(
     """
     metric = get_metric(metric)
     plan = plan_permutations(probe, metric, num_permutations, strata, alpha)
-    chunk_size = check_count(chunk_size, "chunk_size")
+    if chunk_size is not None:
+        chunk_size = check_count(chunk_size, "chunk_size")
     scores = similarity(probe, metric) if scores is None else check_scores(scores, probe)
     null = plan.draw(key, probe, chunk_size, checkpoint, progress)
     statistic = np.asarray(jnp.nanmax(scores, axis=1))
@@ -259,15 +258,14 @@ class PermutationPlan:
         self,
         key: Array,
         probe: Probe,
-        chunk_size: int = CHUNK,
+        chunk_size: int | None = None,
         checkpoint: Path | str | None = None,
         progress: Progress | None = None,
     ) -> LayerNull:
         """Draw the null of the neurons of a probe: the whole layer, where it is shared."""
         return draw_null(
             key, probe, self.metric, self.layout, self.num_units, self.num_permutations,
-            shared=self.shared, chunk_size=min(chunk_size, self.num_permutations),
-            checkpoint=checkpoint, progress=progress,
+            shared=self.shared, chunk_size=chunk_size, checkpoint=checkpoint, progress=progress,
         )  # fmt: skip
 
     def judge(self, statistic: np.ndarray, null: LayerNull) -> ByChance:

@@ -1,4 +1,4 @@
-"""The statistic of a permutation: the largest similarity over the concepts, as quick as can be.
+"""The statistic of permutations: the largest similarity over the concepts, as quick as can be.
 
 Units of equal weights trade places, so most of what a metric computes is the same under every
 permutation. Each type here holds that part and the arrays whose rows move.
@@ -14,25 +14,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._engine import (
-    CountTable,
-    count_rows,
-    countable,
-    list_rows,
-    rows_fit,
-    similarity_of_counts,
-)
+from .._engine import CountTable, count_rows, countable, list_rows, rows_fit
 from .._numerics.sums import Sums, weighted_sums
 from ..metrics.table import Metric
 from ..metrics.transforms import VIEWS, both_vary
-from ..probing.active_rows import list_active
 from ..probing.probe import Probe, Side
-from ..probing.sparse_columns import SparseColumns
 from ..schemes import MULTINOMIAL
 from .permutations import Layout, rows_of
+from .permuted_counts import ByCounts, permuted_counts
 
-__all__ = ["Statistic", "permuted_statistic", "rare_concepts"]
+__all__ = [
+    "CHUNK",
+    "Statistic",
+    "best_of_each",
+    "permutations_at_once",
+    "permuted_statistic",
+    "rare_concepts",
+]
 
+CHUNK = 64  # permutations of a compiled call, where they are computed one by one
 RARE = 0.12  # of the samples; a product is as quick for a concept that is present on more
 MOST_RANKED = 2**15  # samples, whose ranks doubled and centred fit into 16 bits
 
@@ -47,41 +47,13 @@ class ByScores(NamedTuple):
     def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
         """Largest similarity over the concepts, NaN if none is defined, [U].
 
-        ``begin`` [G] is a permutation from :func:`draw_units`.
+        ``begin`` [G] is one permutation from :func:`draw_units`.
         """
         rows = rows_of(begin, layout)
         moved = jax.tree.map(lambda x: x[rows], self.labels)
         # what is prepared of the labels may hold row numbers (a sorted order)
         scores = metric.score((self.neurons, metric.prepare_concepts(moved)), self.weights)
         return jnp.nanmax(scores, axis=1)
-
-
-class ByCounts(NamedTuple):
-    """Neurons and concepts of 0 and 1 under one weight: rows are counted.
-
-    Attributes
-    ----------
-    weight : Array []
-    table : CountTable
-        Its table in the order of units.
-    unit, position : Array [blocks, length, width] of int32
-        Unit of each listed row, and the row's place in it; one unit beyond the last fills up.
-    """
-
-    weight: Array
-    table: CountTable
-    unit: Array
-    position: Array
-
-    def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
-        """As :meth:`ByScores.best`."""
-        num_samples = len(self.table.table) - 1
-        margins = num_samples, self.table.length, self.table.total
-        begin = jnp.append(begin, jnp.asarray(num_samples, begin.dtype))
-        # only the places of listed rows are computed, not those of all samples
-        of_rows = self.unit, self.position
-        count = count_rows(self.table, lambda x: begin[x[0]] + x[1], of_rows)
-        return jnp.nanmax(similarity_of_counts(metric, self.weight, *margins, count), axis=1)
 
 
 class Fixed(NamedTuple):
@@ -156,15 +128,14 @@ class ByRanksAndProduct(NamedTuple):
         return jnp.fmax(self.common.best(begin, layout, metric), of_rare)
 
 
-Statistic = ByScores | ByCounts | ByProduct | ByRanks | ByRanksAndProduct
+Single = ByScores | ByProduct | ByRanks | ByRanksAndProduct
+Statistic = Single | ByCounts
 
 
 def permuted_statistic(probe: Probe, metric: Metric, layout: Layout) -> Statistic:
     """How the statistic of a permutation is computed quickest."""
     if countable(probe, metric):
-        sparse = isinstance(probe.activations, SparseColumns)
-        on = list_active(probe) if sparse else probe.neurons.present
-        return _by_counts(probe.weights[0], list_rows(on, probe.labels.present), layout)
+        return permuted_counts(probe, layout)
     neurons, labels = metric.prepare_neurons(probe.neurons), probe.labels
     if metric.finalise is None:
         return ByScores(neurons, labels, probe.weights)
@@ -184,17 +155,18 @@ def permuted_statistic(probe: Probe, metric: Metric, layout: Layout) -> Statisti
     return ByRanksAndProduct(by_ranks, by_product)
 
 
-def _by_counts(weight: Array, listed: CountTable, layout: Layout) -> ByCounts:
-    """Look up the unit of each listed row, and put the table into the order of units."""
-    if layout.blocks is None:
-        return ByCounts(weight, listed, listed.rows, jnp.zeros_like(listed.rows))
-    unit, position, rows, start = layout.blocks
-    if rows is not None:
-        table = np.asarray(listed.table)[np.append(rows, len(rows))]
-        listed = listed._replace(table=jax.device_put(table))
-    at = np.asarray(listed.rows)
-    own = np.append(unit, len(start))[at], np.append(position, 0)[at]
-    return ByCounts(weight, listed, *(jax.device_put(x.astype(np.int32)) for x in own))
+def best_of_each(statistic: Statistic, begin: Array, layout: Layout, metric: Metric) -> Array:
+    """The statistic in permutations ``begin`` [b, G] from :func:`draw_units`, [b, U]."""
+    if isinstance(statistic, ByCounts):
+        return statistic.best(begin, layout, metric)
+    return lax.map(lambda x: statistic.best(x, layout, metric), begin)
+
+
+def permutations_at_once(statistic: Statistic, num_permutations: int, num_units: int) -> int:
+    """How many permutations a compiled call should have, of so many in all."""
+    if isinstance(statistic, ByCounts):
+        return statistic.at_once(num_permutations, num_units)
+    return min(CHUNK, num_permutations)
 
 
 def rare_concepts(probe: Probe, metric: Metric) -> np.ndarray:

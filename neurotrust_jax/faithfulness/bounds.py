@@ -264,8 +264,8 @@ def _blocks(
             yield neurons, _data(part, heaviest, *(x[some] for x in activations))
         return
     share, bound = _in_heaviest(probe, heaviest)
-    c = probe.present.astype(share.dtype)
-    for neurons, sums in unit_sums(list_active(probe), c, share, probe.groups, probe.num_units):
+    active, present = list_active(probe), probe.present
+    for neurons, sums in unit_sums(active, present, share, probe.groups, probe.num_units):
         data = Data(None, None, share, probe.groups, bound, *activations, sums)
         low, high = (_filled(x[neurons], data) for x in activations)
         yield neurons, data._replace(low=low, high=high)
@@ -279,8 +279,8 @@ def _data(probe: Probe, heaviest: float, low: Array, high: Array) -> Data:
 def _in_heaviest(probe: Probe, heaviest: float) -> tuple[Array, Array]:
     """The weights [n], and that of the heaviest unit, over the largest weight of a sample."""
     w = np.asarray(probe.weights)
-    share, bound = (jax.device_put(np.asarray(x, w.dtype) / w.max()) for x in (w, heaviest))
-    return share, bound
+    share = probe.weights if w.max() == 1 else jax.device_put(w / w.max())
+    return share, jax.device_put(np.asarray(heaviest, w.dtype) / w.max())
 
 
 def _at(values: Array, neurons: np.ndarray) -> Array:

@@ -83,9 +83,9 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
         neurons = metric.prepare_neurons(part.neurons) if prepared is None else prepared
         rows = None if simple else _active_rows(part, metric)
         found = []
-        for _, labels in part.in_columns():
+        for _, some in part.in_columns():
             assert metric.columns is not None
-            f, c = metric.columns(neurons, labels, part.weights)
+            f, c = metric.columns(neurons, some.labels, part.weights)
             data = f, c, part.weights
             if not simple:
                 found.append(
@@ -110,10 +110,14 @@ def _of_active(probe: Probe, metric: Metric) -> Array:
     # the columns of the concepts do not depend on the neurons
     silent = jnp.zeros((probe.num_samples, 1), weights.dtype)
     nobody = metric.prepare_neurons(Side(silent, silent > 0))
+    blind = _given_by_one_side(metric.parts) and metric.parts[0].given_neuron
     found = []
-    for _, labels in probe.in_columns():
-        c = metric.columns(nobody, labels, weights)[1]
-        if _given_by_one_side(metric.parts) and metric.parts[0].given_neuron:
+    for _, part in probe.in_columns():
+        if metric.concept_view == "binary" and not blind:
+            c = part.present
+        else:
+            c = metric.columns(nobody, part.labels, weights)[1]
+        if blind:
             c = _about_zero(c, (weights > 0).astype(c.dtype))
         blocks = unit_sums(active, c, weights, probe.groups, probe.num_units)
         found.append(in_order([(own, _of_unit_sums(x, parts=metric.parts)) for own, x in blocks]))
@@ -142,8 +146,8 @@ def _of_counts(probe: Probe, parts: tuple[Part, ...]) -> Array:
     """Units behind shares of single samples, from the active rows of sparse activations."""
     active, used = list_active(probe), (probe.weights > 0).astype(probe.weights.dtype)
     found = [
-        units_of_shares(sums_over_active(active, labels.present.astype(used.dtype), used), parts)
-        for _, labels in probe.in_columns()
+        units_of_shares(sums_over_active(active, part.present, used), parts)
+        for _, part in probe.in_columns()
     ]
     return jnp.concatenate(found, axis=1)
 

@@ -209,9 +209,8 @@ def _of_groups(probe: Probe, metric: Metric) -> Array:
     active, weights = list_active(probe), probe.weights
     positive = per_unit(weights, probe.groups, probe.num_units) > 0
     columns = []
-    for _, labels in probe.in_columns():
-        c = labels.present.astype(weights.dtype)
-        blocks = unit_sums(active, c, weights, probe.groups, probe.num_units)
+    for _, part in probe.in_columns():
+        blocks = unit_sums(active, part.present, weights, probe.groups, probe.num_units)
         columns.append(
             in_order([(own, _by_unit_sums(x, positive, metric=metric)) for own, x in blocks])
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from .._numerics.sums import per_unit
+from .._runtime.kept import kept
 from ..metrics.metric import Metric
 from ..probing.probe import Probe
 
@@ -22,8 +24,7 @@ LargestUnit = float | Literal["pair"] | None
 def largest_weight(probe: Probe, largest_unit: float | None) -> float:
     """Largest total weight that a unit can have."""
     heaviest = float(np.asarray(probe.weights).max())
-    of_units = np.asarray(per_unit(probe.weights, probe.groups, probe.num_units))
-    bound = float(of_units.max()) / heaviest
+    bound = float(_of_heaviest_unit(probe.weights, probe.groups, num=probe.num_units)) / heaviest
     if largest_unit is None:
         return bound * heaviest
     if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
@@ -32,6 +33,12 @@ def largest_weight(probe: Probe, largest_unit: float | None) -> float:
             f"units of the heaviest sample's, got {largest_unit}"
         )
     return float(largest_unit) * heaviest
+
+
+@kept
+@partial(jax.jit, static_argnames="num")
+def _of_heaviest_unit(weights: Array, groups: Array | None, *, num: int) -> Array:
+    return per_unit(weights, groups, num).max()
 
 
 def check_per_pair(probe: Probe, metric: Metric) -> None:

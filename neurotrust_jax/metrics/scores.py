@@ -12,10 +12,11 @@ import numpy as np
 from jax import Array
 
 from .._numerics.sums import Sums
+from .._runtime.kept import kept
 from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count
 from ..probing.active_rows import list_active
-from ..probing.probe import Probe, Side
+from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
 from .metric import Metric
 from .table import get_metric
@@ -124,11 +125,14 @@ def _score_active_rows(probe: Probe, metric: Metric) -> Array:
     weights = probe.weights
     varied = jax.device_put(_active_sometimes(probe, active.lengths))
     values = []
-    for _, labels in probe.in_columns():
-        read = VIEWS[metric.concept_view]
-        prepared = metric.prepare_concepts(labels)
-        c = read.evaluate(prepared, weights)
-        defined = varied[:, None] & varies(read.distinct(prepared), weights)[None, :]
+    for _, part in probe.in_columns():
+        if metric.concept_view == "binary":
+            c = distinct = part.present
+        else:
+            read = VIEWS[metric.concept_view]
+            prepared = metric.prepare_concepts(part.labels)
+            c, distinct = read.evaluate(prepared, weights), read.distinct(prepared)
+        defined = varied[:, None] & varies(distinct, weights)[None, :]
         values.append(_value(sums_over_active(active, c, weights), defined, metric=metric))
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
 
@@ -195,8 +199,10 @@ def prepare(probe: Probe, metric: Metric) -> tuple[Any, Any]:
 def score(probe: Probe, neurons: Any, metric: Metric) -> Array:
     """Similarity [U, C] from prepared neurons, some concepts at a time."""
     values = [
-        score_prepared((neurons, metric.prepare_concepts(labels)), probe.weights, metric=metric)
-        for _, labels in probe.in_columns()
+        score_prepared(
+            (neurons, metric.prepare_concepts(part.labels)), probe.weights, metric=metric
+        )
+        for _, part in probe.in_columns()
     ]
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
 
@@ -302,9 +308,11 @@ def undefined_reason(
     if isinstance(probe.activations, SparseColumns) and not isinstance(w, jax.core.Tracer):
         neuron = jax.device_put(_constant_neurons(probe, metric.neuron_view))
     else:
-        neuron = _constant_side(probe.neurons, w, metric.neuron_view, *of_neuron)
+        side = probe.active if metric.neuron_view == "binary" else probe.neurons.values
+        neuron = _constant_side(side, w, reasons=of_neuron)
     of_concept = Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT
-    concept = _constant_side(probe.labels, w, metric.concept_view, *of_concept)
+    side = probe.present if metric.concept_view == "binary" else probe.labels.values
+    concept = _constant_side(side, w, reasons=of_concept)
     return _reasons(neuron, concept, similarity(probe, metric) if scores is None else scores)
 
 
@@ -333,16 +341,17 @@ def _reasons(neuron: Array, concept: Array, scores: Array) -> Array:
     return jnp.where(jnp.isnan(scores) & (fault == 0), int(Reason.UNDEFINED), fault)
 
 
-@partial(jax.jit, static_argnames=("view", "never", "always", "constant"))
-def _constant_side(
-    side: Side, weights: Array, view: str, never: Reason, always: Reason, constant: Reason
-) -> Array:
-    """Reason of each column that does not vary in the view taken of it, else 0: [d] of int32."""
-    if view == "binary":
-        present = (side.present & (weights > 0)[:, None]).any(axis=0)
-        code = jnp.where(present, int(always), int(never))
-        fine = varies(side.present.astype(weights.dtype), weights)
+@kept
+@partial(jax.jit, static_argnames="reasons")
+def _constant_side(side: Array, weights: Array, *, reasons: tuple[Reason, ...]) -> Array:
+    """Reason of each column that does not vary, else 0, [d] of int32.
+
+    ``reasons`` are those of a column that is never true, always true, or any other constant.
+    """
+    never, always, constant = map(int, reasons)
+    if side.dtype == jnp.bool_:
+        present = (side & (weights > 0)[:, None]).any(axis=0)
+        code = jnp.where(present, always, never)
     else:
-        code = jnp.full(side.values.shape[1], int(constant))
-        fine = varies(side.values, weights)
-    return jnp.where(fine, int(Reason.DEFINED), code).astype(jnp.int32)
+        code = jnp.full(side.shape[1], constant)
+    return jnp.where(varies(side, weights), int(Reason.DEFINED), code).astype(jnp.int32)

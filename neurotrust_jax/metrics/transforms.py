@@ -19,6 +19,7 @@ from jax import Array, lax
 
 from .._numerics.ranks import mid_ranks, ranking
 from .._numerics.sums import weighted_total
+from .._runtime.kept import kept
 from ..probing.probe import Side
 
 __all__ = [
@@ -60,6 +61,7 @@ class View(NamedTuple):
     weights_enter: str = "other"
 
 
+@kept
 @jax.jit
 def varies(values: Array, weights: Array) -> Array:
     """Whether each column takes two values or more on the rows of positive weight, [d] of bool.

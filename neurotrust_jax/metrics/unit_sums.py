@@ -5,6 +5,8 @@ active rows, and through S and C, which are the same for all neurons. With group
 depends on them through the sums per group. They take z C additions for z active rows and C
 concepts, and a neuron has sums of its own only for the groups in which it is active: the [n, U]
 matrix of activity is never written out, and no sum runs over the n rows of a neuron.
+
+Columns of 0 and 1 may be given as truth values, which take a quarter of the memory.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from jax import Array
 
 from .._numerics.packing import round_up_shape
 from .._numerics.sums import Sums, per_unit, weighted_total
+from .._runtime.kept import kept
 from ..probing.active_rows import ActiveRows
 
 __all__ = [
@@ -96,10 +99,12 @@ def unit_sums(
         yield neurons, UnitSums(s, cs, f, fc, place)
 
 
+@kept
 @partial(jax.jit, static_argnames="num")
 def totals_of_units(c: Array, weights: Array, groups: Array, *, num: int) -> tuple[Array, Array]:
     """Sums of the weights [G, 1] and of the weighted columns [G, C] over each group."""
-    s, cs = (per_unit(x, groups, num) for x in (weights[:, None], weights[:, None] * c))
+    weighted = weights[:, None] * c.astype(weights.dtype)
+    s, cs = (per_unit(x, groups, num) for x in (weights[:, None], weighted))
     return s, cs
 
 
@@ -154,7 +159,7 @@ def _listed_totals(
     own = weights[rows]
     f, fc = (
         jax.ops.segment_sum(x, to, num, indices_are_sorted=True)
-        for x in (own, own[:, None] * c[rows])
+        for x in (own, own[:, None] * c[rows].astype(own.dtype))
     )
     return f, fc
 
@@ -192,7 +197,9 @@ def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:
     )
 
 
+@kept
 @jax.jit
 def _totals(c: Array, weights: Array) -> tuple[Array, Array, Array]:
     """Sums of the weights, of the weighted columns [C] and of their squares [C], in one pass."""
+    c = c.astype(weights.dtype)
     return weights.sum(), weighted_total(c, weights), weighted_total(c * c, weights)

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from .._numerics.sums import weighted_total
+from .._runtime.kept import kept
 from .._runtime.short_repr import short_repr
 from .._runtime.text import neuron_noun
 from .active_rows import list_active
@@ -289,12 +290,15 @@ class Probe:
         parts = [function(part) for _, part in self.in_neurons()]
         return parts[0] if len(parts) == 1 else jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
-    def in_columns(self) -> Iterator[tuple[slice, Side]]:
-        """Some concepts at a time: which, and their side of the probe."""
+    def in_columns(self) -> Iterator[tuple[slice, Probe]]:
+        """Some concepts at a time: which, and a probe of them."""
+        if self.num_concepts <= COLUMNS:
+            yield slice(0, self.num_concepts), self
+            return
         for start in range(0, self.num_concepts, COLUMNS):
             some = slice(start, min(start + COLUMNS, self.num_concepts))
             names = self.concept_names[some]
-            yield some, replace(self, concepts=self.concepts[:, some], concept_names=names).labels
+            yield some, replace(self, concepts=self.concepts[:, some], concept_names=names)
 
     @property
     def _dense(self) -> Array:
@@ -321,6 +325,7 @@ def _active(f: Array, thresholds: Array, *, inclusive: bool) -> Array:
     return f >= thresholds[None, :] if inclusive else f > thresholds[None, :]
 
 
+@kept
 @partial(jax.jit, static_argnames="num_units")
 def _units_with(present: Array, weights: Array, groups: Array | None, *, num_units: int) -> Array:
     present = present & (weights > 0)[:, None]
@@ -329,6 +334,7 @@ def _units_with(present: Array, weights: Array, groups: Array | None, *, num_uni
     return present.sum(axis=0, dtype=jnp.int32)
 
 
+@kept
 @jax.jit
 def _weighted_share(present: Array, w: Array) -> Array:
     return _of_all(weighted_total(present.astype(w.dtype), w), w)

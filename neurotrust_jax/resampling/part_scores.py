@@ -113,8 +113,8 @@ def score_parts(
         ]
         return jax.tree.map(lambda *x: jnp.concatenate(x), *found)
     if countable(probe, metric):
-        on, present = probe.neurons.present, probe.labels.present
-        table = list_rows(on, present)
+        on = probe.active
+        table = list_rows(on, probe.present)
         weight = np.asarray(probe.weights)[0]
         scores, label, crossed = _by_counts(
             table, on, weight, rows, metric=metric, num_splits=num_splits
@@ -131,7 +131,7 @@ def score_parts(
             unit = probe.weights.max()
             share = probe.weights / unit
         scores, label, crossed = _by_ranks(
-            prepared[0], probe.labels.present, share, unit, rows,
+            prepared[0], probe.present, share, unit, rows,
             metric=metric, num_splits=num_splits,
         )  # fmt: skip
     else:

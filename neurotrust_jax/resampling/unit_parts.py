@@ -16,6 +16,7 @@ from jax import Array, lax
 
 from .._engine import RowIndex
 from .._numerics.sums import Sums
+from .._runtime.kept import kept
 from ..metrics.metric import Metric
 from ..metrics.scores import winner
 
@@ -49,6 +50,7 @@ def score_unit_parts(
     return jax.tree.map(lambda *x: jnp.concatenate(x)[order], *found)
 
 
+@kept
 @partial(jax.jit, static_argnames=("num_units", "dtype"))
 def _units_of(rows: Array, groups: Array, *, num_units: int, dtype: np.dtype) -> Array:
     """Which groups each part has, [G + 1, P] of 0 and 1."""

@@ -382,7 +382,7 @@ def test_concepts_come_some_at_a_time(metric, monkeypatch):
     probe = nt.make_probe(*tied_data(seed=1), top_fraction=0.2)
     whole = nt.similarity(probe, metric)
     monkeypatch.setattr("neurotrust_jax.probing.probe.COLUMNS", 3)
-    assert [labels.values.shape[1] for _, labels in probe.in_columns()] == [3, 1]
+    assert [part.num_concepts for _, part in probe.in_columns()] == [3, 1]
     np.testing.assert_allclose(nt.similarity(probe, metric), whole, rtol=1e-5, atol=1e-6)
 
 
