@@ -247,7 +247,7 @@ def _prepare(probe: Probe, metric: Metric, strategy: str) -> _Prepared:
         return _Prepared(neurons, None)
     if metric.neuron_view == "rank":
         return _Prepared(neurons, ranked_rows(probe, neurons))
-    return _Prepared(neurons, active_units(probe, metric) or active_rows(probe))
+    return _Prepared(neurons, active_units(probe, metric=metric) or active_rows(probe))
 
 
 def _checkpoint(request: _Request, observed: np.ndarray) -> Checkpoint:

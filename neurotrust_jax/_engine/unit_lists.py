@@ -12,8 +12,10 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from .._numerics.packing import table_of
+from .._runtime.kept import kept
 from ..metrics.metric import Metric
 from ..metrics.unit_sums import sums_of_pairs, totals_of_units
 from ..probing.active_rows import list_active
@@ -29,7 +31,8 @@ SHRINK = 4  # ratio of two lengths after each other
 LEAST = 16  # groups of the shortest lists
 
 
-def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
+@kept
+def active_units(probe: Probe, *, metric: Metric) -> RowIndex | None:
     """List each neuron's active groups; None where listing rows does as well."""
     binary = metric.neuron_view == metric.concept_view == "binary"
     if probe.groups is None or not binary or probe.num_units > SHARE * probe.num_samples:
@@ -58,16 +61,22 @@ def active_units(probe: Probe, metric: Metric) -> RowIndex | None:
         units = table_of([unit[x] for x in pairs], size, num_units)
         at = table_of(pairs, size, len(weight))
         lists.append(
-            RowLists(
-                jax.device_put(units),
-                None,
-                weight.at[at].get(mode="fill", fill_value=0),
-                hits.at[at].get(mode="fill", fill_value=0),
-            )
+            RowLists(jax.device_put(units), None, *_at((weight, hits), jax.device_put(at)))
         )
     of_units = totals_of_units(probe.present, probe.weights, probe.groups, num=num_units)
-    weights, present = (jnp.pad(x.T, ((0, 0), (0, 1))) for x in of_units)
+    weights, present = _turned(of_units)
     return RowIndex(tuple(lists), jax.device_put(kind), jax.device_put(place), present, weights)
+
+
+@jax.jit
+def _at(sums: tuple[Array, ...], place: Array) -> tuple[Array, ...]:
+    return tuple(x.at[place].get(mode="fill", fill_value=0) for x in sums)
+
+
+@jax.jit
+def _turned(sums: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Sums by column, with one more that is 0."""
+    return tuple(jnp.pad(x.T, ((0, 0), (0, 1))) for x in sums)
 
 
 def _power_of_two(number: int) -> int:

@@ -1,7 +1,8 @@
-"""Results that do not depend on the neurons, kept while the blocks of a layer are read.
+"""Results that are kept as long as they can be asked for again, while a layer is audited.
 
 All blocks of a layer have the same concepts, weights and groups. What follows from these alone is
-computed by the first block that needs it, and kept for the others.
+computed by the first block that needs it, and kept for the others; what follows from the neurons of
+a block is kept for the statistics of this block.
 """
 
 from __future__ import annotations
@@ -26,22 +27,34 @@ class _Kept:
     def __init__(self) -> None:
         self.lock = Lock()
         self.arrays: dict[int, list[Any]] = {}  # an array as often as it was named
-        self.results: dict[Hashable, Future[Any]] = {}
+        self.results: dict[Hashable, tuple[set[int], Future[Any]]] = {}
 
     def claim(self, call: Hashable, args: Any) -> tuple[Future[Any] | None, bool]:
         """Where the result of a call is kept, and whether it is still to be computed.
 
-        None where an argument belongs to one block.
+        None where it is not kept.
         """
         settings: Any = jax.config  # of this thread; its type does not tell its fields
         where = settings.jax_default_device, settings.jax_enable_x64
+        if not self.arrays:  # no audit is at work
+            return None, True
         arrays, form = jax.tree.flatten(args)
-        key = call, form, *map(id, arrays), *where
+        known = list(map(id, arrays))
+        key = call, form, *known, *where
         with self.lock:
-            if not all(id(x) in self.arrays for x in arrays):
+            if not all(x in self.arrays for x in known):
                 return None, True
             fresh = key not in self.results
-            return self.results.setdefault(key, Future()), fresh
+            return self.results.setdefault(key, (set(known), Future()))[1], fresh
+
+    def drop(self, arrays: list[Any]) -> None:
+        """Forget arrays, and the results of those that nothing else names."""
+        with self.lock:
+            for x in arrays:
+                self.arrays[id(x)].pop()
+            gone = {i for i, named in self.arrays.items() if not named}
+            self.arrays = {i: x for i, x in self.arrays.items() if i not in gone}
+            self.results = {k: x for k, x in self.results.items() if gone.isdisjoint(x[0])}
 
 
 _KEPT = _Kept()
@@ -60,20 +73,13 @@ def kept_for(arrays: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        with _KEPT.lock:
-            for x in some:
-                _KEPT.arrays[id(x)].pop()
-                if not _KEPT.arrays[id(x)]:
-                    del _KEPT.arrays[id(x)]
-            if not _KEPT.arrays:
-                _KEPT.results.clear()
+        _KEPT.drop(some)
 
 
 def kept(function: Function) -> Function:
     """Mark a pure function whose positional arguments are pytrees of arrays, the others hashable.
 
-    Arrays are told apart by identity: one that is made anew in every block is never taken for
-    another, and what follows from it is not kept.
+    Arrays are told apart by identity. A result is kept where :func:`kept_for` names all of them.
     """
 
     @wraps(function)

@@ -157,10 +157,12 @@ def read_blocks(
         part = _part(probe, spans[i])
         first = 2 * (i % min(at_once, 2))
         own = replace(task, options=_options_of(task.options, spans[i]), first=first)
-        scores = similarity(part, task.metric)
-        # a metric of the user's own is known by what it gives
-        name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"
-        return saved(checkpoint, name, lambda: read_block(own, part, scores, report.of_block(i)))
+        with kept_for(part):
+            scores = similarity(part, task.metric)
+            # a metric of the user's own is known by what it gives
+            name = f"block-{i}-{fingerprint(np.asarray(scores))[:16]}"
+            progress = report.of_block(i)
+            return saved(checkpoint, name, lambda: read_block(own, part, scores, progress))
 
     layout = None if task.plan is None else task.plan.layout
     shared = probe.concepts, probe.sample_weight, probe.groups, task.parts.rows, layout

@@ -267,7 +267,7 @@ def _blocks(
     active, present = list_active(probe), probe.present
     for neurons, sums in unit_sums(active, present, share, probe.groups, probe.num_units):
         data = Data(None, None, share, probe.groups, bound, *activations, sums)
-        low, high = (_filled(x[neurons], data) for x in activations)
+        low, high = (_filled(_at(x, neurons), data) for x in activations)
         yield neurons, data._replace(low=low, high=high)
 
 

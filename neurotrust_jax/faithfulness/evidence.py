@@ -23,6 +23,7 @@ from jax import Array, lax
 
 from .._numerics.packing import places_in_lists, round_up_shape
 from .._numerics.sums import Sums, column_total, per_unit, weighted_sums
+from .._runtime.kept import kept
 from ..metrics.metric import Metric
 from ..metrics.parts import ALWAYS, Part, combine
 from ..metrics.scores import reads_active_rows
@@ -75,7 +76,7 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
     )
 
     if metric.neuron_view == "binary" and probe.groups is not None:
-        return _of_active(probe, metric)
+        return _of_active(probe, metric=metric)
     if simple and reads_active_rows(probe, metric) and counted:
         return _of_counts(probe, metric.parts)
 
@@ -102,20 +103,20 @@ def effective_units(probe: Probe, metric: Metric, prepared: Any = None) -> Array
     return probe.map_neurons(of_neurons)
 
 
-def _of_active(probe: Probe, metric: Metric) -> Array:
+@kept
+def _of_active(probe: Probe, *, metric: Metric) -> Array:
     """Units behind pairs of a binary neuron in groups, from the groups in which it is active."""
     assert metric.columns is not None
     assert probe.groups is not None
     active, weights = list_active(probe), probe.weights
-    # the columns of the concepts do not depend on the neurons
-    silent = jnp.zeros((probe.num_samples, 1), weights.dtype)
-    nobody = metric.prepare_neurons(Side(silent, silent > 0))
     blind = _given_by_one_side(metric.parts) and metric.parts[0].given_neuron
     found = []
     for _, part in probe.in_columns():
-        if metric.concept_view == "binary" and not blind:
-            c = part.present
-        else:
+        c = part.present
+        if blind or metric.concept_view != "binary":
+            # the columns of the concepts do not depend on the neurons
+            silent = jnp.zeros((probe.num_samples, 1), weights.dtype)
+            nobody = metric.prepare_neurons(Side(silent, silent > 0))
             c = metric.columns(nobody, part.labels, weights)[1]
         if blind:
             c = _about_zero(c, (weights > 0).astype(c.dtype))

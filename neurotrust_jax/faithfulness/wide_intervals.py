@@ -9,7 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
+from .._runtime.kept import kept
 from .._runtime.short_repr import short_repr
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, winner
@@ -180,8 +182,8 @@ def _size(probe: Probe, largest_unit: float | None) -> str:
         return ""
     weights = np.asarray(probe.weights)
     largest = largest_weight(probe, largest_unit)
-    used = len(np.unique(np.asarray(probe.groups)[weights > 0]))
-    if largest < LARGE * weights.sum() / used:
+    mean = weights.sum() / _num_used(probe.weights, probe.groups)
+    if largest < LARGE * mean:
         return ""
     samples = f"{largest / weights.max():g}"
     if largest_unit is not None:
@@ -191,6 +193,12 @@ def _size(probe: Probe, largest_unit: float | None) -> str:
         "guarantee must allow for groups of that size: give large groups less weight "
         "(sample_weight=)"
     )
+
+
+@kept
+def _num_used(weights: Array, groups: Array) -> int:
+    """Number of groups of positive weight."""
+    return len(np.unique(np.asarray(groups)[np.asarray(weights) > 0]))
 
 
 def _reasons(

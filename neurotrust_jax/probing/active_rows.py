@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .._numerics.packing import places_in_lists
+from .._runtime.kept import kept
 from .sparse_columns import SparseColumns
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class ActiveRows(NamedTuple):
         return [(neurons, self.take(neurons)) for neurons in dealt]
 
 
+@kept
 def list_active(probe: Probe) -> ActiveRows:
     """List the active rows of all neurons of a probe, those of weight 0 left out."""
     used = np.asarray(probe.sample_weight) > 0

@@ -99,7 +99,7 @@ def score_parts(
     whole : Array [U, C], optional
         Similarities on all samples, where they are at hand already.
     """
-    listed = active_units(probe, metric)
+    listed = active_units(probe, metric=metric)
     if listed is not None and probe.groups is not None:
         whole = similarity(probe, metric) if whole is None else whole
         return PartScores(

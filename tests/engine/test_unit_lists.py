@@ -45,7 +45,7 @@ def grouped(weighted, sparse, inclusive=False):
 @pytest.mark.parametrize("scheme", ["multinomial", "poisson", "subsample"])
 def test_replicates_are_those_of_all_samples(metric, weighted, sparse, scheme):
     probe = grouped(weighted, sparse)
-    listed = active_units(probe, nt.METRICS[metric])
+    listed = active_units(probe, metric=nt.METRICS[metric])
     assert listed is not None
     assert listed.unit_weight is not None
     assert listed.unit_weight.shape == (1, 25)
@@ -63,7 +63,7 @@ def test_replicates_are_those_of_all_samples(metric, weighted, sparse, scheme):
 
 def test_sums_per_group_equal_a_loop():
     probe = grouped(True, True)
-    listed = active_units(probe, nt.METRICS["iou"])
+    listed = active_units(probe, metric=nt.METRICS["iou"])
     active, present = (np.asarray(x) for x in (probe.active, probe.present))
     weights, groups = np.asarray(probe.weights), np.asarray(probe.groups)
     for u in range(6):
@@ -89,7 +89,7 @@ def test_parts_from_lists_of_several_lengths_equal_a_loop(monkeypatch):
     monkeypatch.setattr(unit_lists, "ROOM_OF_ONE", 0)
     monkeypatch.setattr(unit_lists, "LEAST", 1)
     probe, metric = grouped(True, False), nt.METRICS["iou"]
-    assert len(active_units(probe, metric).lists) > 1
+    assert len(active_units(probe, metric=metric).lists) > 1
     parts = draw_parts(KEY, probe, 3, 1)
     found = score_parts(probe, metric, parts.rows, 3)
     f, c, active = (np.asarray(x) for x in (probe.activations, probe.concepts, probe.active))
@@ -104,11 +104,11 @@ def test_parts_from_lists_of_several_lengths_equal_a_loop(monkeypatch):
 def test_rows_are_listed_where_sums_per_group_save_nothing(monkeypatch):
     metric = nt.METRICS["iou"]
     probe = grouped(False, False)
-    assert active_units(probe, nt.METRICS["auroc"]) is None
+    assert active_units(probe, metric=nt.METRICS["auroc"]) is None
     single = nt.make_probe(
         np.asarray(probe.activations), np.asarray(probe.concepts), thresholds=0.1,
         groups=np.arange(probe.num_samples),
     )  # fmt: skip
-    assert active_units(single, metric) is None
+    assert active_units(single, metric=metric) is None
     monkeypatch.setattr(unit_lists, "ROOM", 100)
-    assert active_units(probe, metric) is None
+    assert active_units(probe, metric=metric) is None
