@@ -327,20 +327,25 @@ def undefined_reason(
     where they are at hand already.
     """
     metric = get_metric(metric)
-    w = probe.weights
-    of_neuron = Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION
-    if isinstance(probe.activations, SparseColumns) and not isinstance(w, jax.core.Tracer):
-        neuron = jax.device_put(_constant_neurons(probe, metric.neuron_view))
-    else:
-        side = probe.active if metric.neuron_view == "binary" else probe.neurons.values
-        neuron = _constant_side(side, w, reasons=of_neuron)
+    neuron = _constant_neurons(probe, view=metric.neuron_view)
     of_concept = Reason.NO_POSITIVES, Reason.NO_NEGATIVES, Reason.CONSTANT_CONCEPT
     side = probe.present if metric.concept_view == "binary" else probe.labels.values
-    concept = _constant_side(side, w, reasons=of_concept)
+    concept = _constant_side(side, probe.weights, reasons=of_concept)
     return _reasons(neuron, concept, similarity(probe, metric) if scores is None else scores)
 
 
-def _constant_neurons(probe: Probe, view: str) -> np.ndarray:
+@kept
+def _constant_neurons(probe: Probe, *, view: str) -> Array:
+    """As :func:`_constant_side`, of the neurons in a view of them: [U] of int32."""
+    w = probe.weights
+    if isinstance(probe.activations, SparseColumns) and not isinstance(w, jax.core.Tracer):
+        return jax.device_put(_constant_columns(probe, view))
+    reasons = Reason.NEVER_ACTIVE, Reason.ALWAYS_ACTIVE, Reason.CONSTANT_ACTIVATION
+    side = probe.active if view == "binary" else probe.neurons.values
+    return _constant_side(side, w, reasons=reasons)
+
+
+def _constant_columns(probe: Probe, view: str) -> np.ndarray:
     """As :func:`_constant_side`, of sparse activations: [U] of int32."""
     used = np.asarray(probe.sample_weight) > 0
     if view == "binary":

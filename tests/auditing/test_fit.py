@@ -87,9 +87,10 @@ def test_the_top_of_the_activation_may_be_labelled():
             make()
 
 
+@pytest.mark.parametrize("ties", ["strict", "inclusive"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_equals_a_loop(weighted):
-    probe = awkward(weighted=weighted)
+def test_equals_a_loop(weighted, ties):
+    probe = awkward(weighted=weighted, ties=ties)
     found = nt.label_fit(probe, "iou")
     groups, present = np.asarray(probe.groups), np.asarray(probe.present)
     rate = np.average(present, axis=0, weights=np.asarray(probe.weights))

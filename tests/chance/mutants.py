@@ -5,6 +5,7 @@ from mutation import of
 SHARED = "test_shared_null.py"
 REPLICATE = f"{SHARED}::test_a_replicate_is_the_metric_of_permuted_concepts -k '{{}}'"
 PERMUTED = "test_null.py::test_equals_a_loop_over_the_same_permutations -k [iou"
+COUNTED = "test_permuted_counts.py::test_counts_are_those_of_loops"
 SUMS_OF_RANKS = "test_null.py::test_a_product_gives_the_sums_of_ranks"
 
 MUTANTS = [
@@ -79,9 +80,6 @@ MUTANTS = [
     ),
     *of(
         "chance/permuted_statistics.py",
-        ("ByCounts.best", "begin[x[0]] + x[1]", "begin[x[0]]", "test_null.py -k 'iou and groups'"),
-        ("_by_counts", "np.append(rows, len(rows))", "np.append(np.sort(rows), len(rows))",
-         "test_null.py -k 'iou and groups'"),
         ("_six_sums", "weights[:, None] * f", "f",
          "test_null.py::test_weights_stay_with_their_activations"),
         ("ByRanks.best", "scale / 2", "scale / 1", SUMS_OF_RANKS),
@@ -92,6 +90,20 @@ MUTANTS = [
         ("ByRanks.best", "2 * num_samples**2", "num_samples**2", SUMS_OF_RANKS),
         ("ByRanksAndProduct.best", "jnp.fmax(self.common.best(begin, layout, metric), of_rare)",
          "jnp.maximum(self.common.best(rows, metric), of_rare)", SUMS_OF_RANKS),
+    ),
+    *of(
+        "chance/permuted_counts.py",
+        ("ByCounts.best.neuron", "self.total[None, :] - found", "found", COUNTED),
+        ("ByCounts.best.neuron", "lax.fori_loop(start, stop, burst, none)",
+         "lax.fori_loop(start, stop - 1, burst, none)", COUNTED),
+        ("ByCounts.best.neuron.burst", "self.values[first[k] + met[unit[k]]]",
+         "self.values[first[k] + met[unit[0]]]", COUNTED),
+        ("permuted_counts", "most <= np.iinfo(np.uint16).max", "True",
+         "test_permuted_counts.py::test_lists_may_be_longer_than_16_bits_count"),
+        ("_table", "position * members[own]", "position", COUNTED),
+        ("_table", "(np.cumsum(rows) - rows)[own]", "0 * own", COUNTED),
+        ("ByCounts.at_once", "-(-num_permutations // most)", "max(num_permutations // most, 1)",
+         "test_permuted_counts.py::test_permutations_at_once_are_as_many_as_fit"),
     ),
     *of(
         "chance/permutations.py",

@@ -66,8 +66,8 @@ MUTANTS = [
     ),
     *of(
         "_engine/unit_lists.py",
-        ("active_units", "sums_of_pairs(c, probe.weights, rows, first)",
-         "sums_of_pairs(c, jnp.ones_like(probe.weights), rows, first)", UNITS),
+        ("active_units", "sums_of_pairs(probe.present, probe.weights, rows, first)",
+         "sums_of_pairs(probe.present, jnp.ones_like(probe.weights), rows, first)", UNITS),
     ),
     *of(
         "_engine/draws.py",

@@ -3,6 +3,7 @@
 from mutation import of
 
 BUFFERS = "test_buffers.py"
+KEPT = "test_kept.py"
 
 MUTANTS = [
     *of(
@@ -13,6 +14,15 @@ MUTANTS = [
         ("_Spare.put", "self.users > 0", "False", BUFFERS),
         ("_Spare.take", "size <= len(x) <= 2 * size", "size <= len(x)", BUFFERS),
         ("memory_taken_over", "_SPARE.users == 0", "False", BUFFERS),
+    ),
+    *of(
+        "_runtime/kept.py",
+        ("_Kept.claim", "all(x in self.arrays for x in known)", "True", KEPT),
+        ("_Kept.claim", "call, form, *known, *where", "call[:1], form, *known, *where", KEPT),
+        ("_Kept.claim", "call, form, *known, *where", "call, form, *known", KEPT),
+        ("_Kept.claim", "call, form, *known, *where", "call, *known, *where", KEPT),
+        ("_Kept.drop", "gone.isdisjoint(x[0])", "True", KEPT),
+        ("_Kept.drop", "if not named", "if True", KEPT),
     ),
     *of(
         "_runtime/host_arrays.py",
