@@ -118,7 +118,7 @@ MUTANTS = [
     *of(
         "_engine/counts.py",
         ("count_rows", "every[None, :] - found", "found", PRODUCT),
-        ("_lists", "on ^ others", "on", PRODUCT),
+        ("shorter_lists", "on ^ others", "on", PRODUCT),
         ("", "range(BURST, 256, BURST)", "range(2 * 256, 3 * 256, BURST)", PRODUCT),
         ("list_rows", "np.where(others, len(table) - lists.lengths, lists.lengths)",
          "lists.lengths", PRODUCT),
