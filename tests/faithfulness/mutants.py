@@ -114,7 +114,7 @@ MUTANTS = [
          "test_ranges_of_neurons.py::test_what_is_shown_speaks_of_ranges"),
         ("_reasons", "pair_bounds[1] - pair_bounds[0] < 0.7 * width", "pair_bounds[1] < 0", WIDE),
         ("_together", "rows[present[rows, label[u]]]", "rows", TOGETHER),
-        ("_size", "LARGE * weights.sum() / used", "LARGE", WIDE),
+        ("_size", "LARGE * mean", "LARGE", WIDE),
     ),
     *of(
         "faithfulness/methods.py",

@@ -48,8 +48,10 @@ UNIT_SUMS = "test_unit_sums.py::test_sums_are_those_of_the_matrices"
 MUTANTS = [
     *of(
         "metrics/unit_sums.py",
-        ("totals_of_units", "weights[:, None] * c", "1.0 * c", UNIT_SUMS),
-        ("_listed_totals", "own[:, None] * c[rows]", "1.0 * c[rows]", UNIT_SUMS),
+        ("totals_of_units", "weights[:, None] * c.astype(weights.dtype)", "c.astype(weights.dtype)",
+         UNIT_SUMS),
+        ("_listed_totals", "own[:, None] * c[rows].astype(own.dtype)", "c[rows].astype(own.dtype)",
+         UNIT_SUMS),
         ("_padded", "np.cumsum(number, dtype=np.int32)", "number", UNIT_SUMS),
         ("in_order", "np.argsort(np.concatenate([own for own, _ in found]))",
          "np.concatenate([own for own, _ in found])", UNIT_SUMS),

@@ -22,7 +22,7 @@ MUTANTS = [
         ("_Kept.claim", "call, form, *known, *where", "call, form, *known", KEPT),
         ("_Kept.claim", "call, form, *known, *where", "call, *known, *where", KEPT),
         ("_Kept.drop", "gone.isdisjoint(x[0])", "True", KEPT),
-        ("_Kept.drop", "if not named", "if True", KEPT),
+        ("_Kept.drop", "{i for i, named in self.arrays.items() if not named}", "set(self.arrays)", KEPT),
     ),
     *of(
         "_runtime/host_arrays.py",
