@@ -22,7 +22,8 @@ MUTANTS = [
         ("_Kept.claim", "call, form, *known, *where", "call, form, *known", KEPT),
         ("_Kept.claim", "call, form, *known, *where", "call, *known, *where", KEPT),
         ("_Kept.drop", "gone.isdisjoint(x[0])", "True", KEPT),
-        ("_Kept.drop", "{i for i, named in self.arrays.items() if not named}", "set(self.arrays)", KEPT),
+        ("_Kept.drop", "{i for i, named in self.arrays.items() if not named}", "set(self.arrays)",
+         KEPT),
     ),
     *of(
         "_runtime/host_arrays.py",
