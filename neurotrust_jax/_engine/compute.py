@@ -21,6 +21,7 @@ from ..metrics.table import Metric
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
+from ..schemes import Scheme
 from ..schemes import draw as draw_one
 from .black_box import run_black_box
 from .candidates import has_enough_evidence, possible_winners
@@ -137,6 +138,7 @@ class _Request(NamedTuple):
     label: np.ndarray | None
     candidates: bool
     scores: Array | None
+    units: RowIndex | None = None
 
     def of_part(self, some: slice, part: Probe) -> _Request:
         """The same for some of the neurons."""
@@ -151,16 +153,34 @@ def _run(request: _Request, progress: Progress | None) -> Replicates:
     meshes = by_neurons(request.mesh)
     if meshes:
         return _on_meshes(request, meshes, progress)
-    room = room_for(probe, request.num_replicates, *budget)
     strategy = choose_strategy(
         probe, metric, request.draw.scheme, request.strategy, request.num_replicates
     )
-    request = request._replace(strategy=strategy)
+    units = _units_of(probe, metric, strategy)
+    request = request._replace(strategy=strategy, units=units)
+    room = room_for(probe, request.num_replicates, *budget, _num_drawn(probe, units))
     if strategy != "dense" or not isinstance(probe.activations, SparseColumns):
         return _together(request, room, progress)
     check_joint(probe, metric)
     parts = [request.of_part(*x) for x in probe.in_neurons()]
     return in_parts(lambda i, report: _run(parts[i], report), len(parts), progress)
+
+
+def num_drawn(
+    probe: Probe, metric: Metric, scheme: Scheme, strategy: str, num_replicates: int
+) -> int:
+    """How many weights a replicate has: one for each sample, or for each group that is listed."""
+    strategy = choose_strategy(probe, metric, scheme, strategy, num_replicates)
+    return _num_drawn(probe, _units_of(probe, metric, strategy))
+
+
+def _num_drawn(probe: Probe, units: RowIndex | None) -> int:
+    return probe.num_samples if units is None else probe.num_units
+
+
+def _units_of(probe: Probe, metric: Metric, strategy: str) -> RowIndex | None:
+    """The groups in which neurons are active, where the strategy lists them."""
+    return None if strategy == "dense" else active_units(probe, metric=metric)
 
 
 def _on_meshes(request: _Request, meshes: list[Mesh], progress: Progress | None) -> Replicates:
@@ -201,7 +221,7 @@ def _together(request: _Request, room: Room, progress: Progress | None) -> Repli
     """The replicates of neurons that are computed together."""
     probe, metric, draw, num_replicates = request[:4]
     strategy, given = request.strategy, request.label
-    prepared = _prepare(probe, metric, strategy)
+    prepared = _prepare(probe, metric, strategy, request.units)
     observed = request.scores
     if observed is None:
         observed = prepared.similarity(probe, metric, room)
@@ -239,7 +259,7 @@ def _together(request: _Request, room: Room, progress: Progress | None) -> Repli
     )
 
 
-def _prepare(probe: Probe, metric: Metric, strategy: str) -> _Prepared:
+def _prepare(probe: Probe, metric: Metric, strategy: str, units: RowIndex | None) -> _Prepared:
     sparse = isinstance(probe.activations, SparseColumns)
     # what is prepared of sparse activations would be dense
     neurons = None if sparse else metric.prepare_neurons(probe.neurons)
@@ -247,7 +267,7 @@ def _prepare(probe: Probe, metric: Metric, strategy: str) -> _Prepared:
         return _Prepared(neurons, None)
     if metric.neuron_view == "rank":
         return _Prepared(neurons, ranked_rows(probe, neurons))
-    return _Prepared(neurons, active_units(probe, metric=metric) or active_rows(probe))
+    return _Prepared(neurons, units or active_rows(probe))
 
 
 def _checkpoint(request: _Request, observed: np.ndarray) -> Checkpoint:

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from .._engine import MAX_CANDIDATES, room_for
+from .._engine import MAX_CANDIDATES, num_drawn, room_for
 from .._runtime.buffers import memory_taken_over
 from .._runtime.checkpoint import Checkpoint, fingerprint
 from .._runtime.chunks import StageProgress
@@ -29,6 +29,7 @@ from .._runtime.threads import in_threads
 from ..metrics.scores import similarity
 from ..probing.checkpoints import checkpoint_for
 from ..probing.probe import Probe
+from ..probing.sparse_columns import SparseColumns
 from ..schemes import check_scheme, draw
 from ..sets.rule import BoundOptions
 from .block import Record, Task, read_block
@@ -50,7 +51,7 @@ LEAST = 64
 SHARE = 0.5  # of the memory that is free, which an audit takes
 OF_REPLICATES = 0.25  # of what a block may take, for the replicates of its near ties
 COPIES = 3  # of these, while sets are made from them
-COLUMNS = 16  # bytes for each value of a block's neurons and of the concepts
+COLUMNS = 16  # bytes for each value of a block's neurons and of the concepts, or for each sum
 
 
 class Span(NamedTuple):
@@ -105,7 +106,8 @@ def divide(task: Task, probe: Probe, mesh: Mesh | None) -> Division:
     threads = max(at_once // blocks, 1) if mesh is None else 1
     one = _part(probe, spans[0])
     elsewhere = float(probe.activations.nbytes - one.activations.nbytes)
-    room_for(one, task.num_replicates, task.memory_limit, None, elsewhere=elsewhere)
+    drawn = num_drawn(one, task.metric, check_scheme(task.scheme), "auto", task.num_replicates)
+    room_for(one, task.num_replicates, task.memory_limit, None, drawn, elsewhere=elsewhere)
     alone = task.memory_limit is None and at_once == 1
     each = None if alone else (limit - elsewhere) / (blocks * threads)
     return Division(spans, blocks, threads, each, checkpoint)
@@ -121,8 +123,12 @@ def _at_once(task: Task, probe: Probe, limit: float, mesh: Mesh | None) -> int:
         return max(len(mesh.local_devices), 1)
     if jax.default_backend() != "cpu":
         return 1
-    rows = COLUMNS * (probe.num_concepts + MOST) * probe.num_samples
-    each = rows + MOST // 2 * _of_replicates(probe.num_concepts, task.num_replicates)
+    f = probe.activations
+    if isinstance(f, SparseColumns):  # sums over the stored rows, by concept
+        values = probe.num_concepts * f.nse * min(MOST / probe.num_neurons, 1)
+    else:
+        values = (probe.num_concepts + MOST) * probe.num_samples
+    each = COLUMNS * values + MOST // 2 * _of_replicates(probe.num_concepts, task.num_replicates)
     return max(1, min(os.cpu_count() or 1, int(limit / each)))
 
 
@@ -334,14 +340,16 @@ def joined(records: Sequence[Record], spans: Sequence[Span]) -> Record:
     if len(records) == 1:
         return records[0]
     order = np.argsort(np.concatenate([x.neurons[x.skip :] for x in spans]))
-    return {
-        name: np.concatenate(
-            [x[name][span.skip :] for x, span in zip(records, spans, strict=True)]
-        )[order]
-        if isinstance(value, np.ndarray)
-        else value
-        for name, value in records[0].items()
-    }
+    whole: Record = {}
+    for name, value in list(records[0].items()):
+        # those of the blocks are dropped as they are joined, or all would be there twice
+        parts = [x.pop(name) for x in records]
+        if isinstance(value, np.ndarray):
+            each = zip(parts, spans, strict=True)
+            whole[name] = np.concatenate([x[span.skip :] for x, span in each])[order]
+        else:
+            whole[name] = value
+    return whole
 
 
 def _packed(record: Record) -> tuple[np.ndarray, ...]:
