@@ -130,7 +130,7 @@ def label_fit(
     own = np.take_along_axis(hits, np.maximum(label, 0)[:, None], axis=1)[:, 0]
     above = np.full((probe.num_neurons, len(SHARES)), -1)
     if metric.neuron_view == "binary" and enough.any():
-        above = np.where(enough, _labels_above(probe, metric, raised, nested), -1)
+        above[enough] = _labels_above(probe, metric, raised, nested)[enough]
     return LabelFit(
         label=label,
         top_units=top_units,

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["fit", "intercept", "log_odds", "logistic"]
+__all__ = ["Observations", "fit", "intercept", "log_odds", "logistic"]
 
 STEPS = 60
 
 
+class Observations(NamedTuple):
+    """Some of the observations of a regression.
+
+    Attributes
+    ----------
+    design : numpy.ndarray [m, p]
+    outcome : numpy.ndarray [m]
+        Shares in [0, 1].
+    weight : numpy.ndarray [m]
+        How much each counts.
+    """
+
+    design: np.ndarray
+    outcome: np.ndarray
+    weight: np.ndarray
+
+
 def fit(
-    design: np.ndarray,
-    outcome: np.ndarray,
-    weight: np.ndarray,
-    typical: np.ndarray,
-    penalty: np.ndarray,
+    observed: Callable[[], Iterable[Observations]], typical: np.ndarray, penalty: np.ndarray
 ) -> np.ndarray:
     """Logistic regression by Newton's steps, drawn to typical coefficients.
 
@@ -25,17 +39,18 @@ def fit(
 
     Parameters
     ----------
-    design : numpy.ndarray [m, p]
-    outcome, weight : numpy.ndarray [m]
-        Shares in [0, 1], and how much each counts.
+    observed : callable
+        Gives the observations, some at a time, again for every step.
     typical, penalty : numpy.ndarray [p]
     """
     found = typical.copy()
     for _ in range(STEPS):
-        expected = logistic(design @ found)
-        slope = design.T @ (weight * (outcome - expected)) - penalty * (found - typical)
-        curvature = weight * expected * (1 - expected)
-        step = np.linalg.solve((design.T * curvature) @ design + np.diag(penalty), slope)
+        slope, curvature = -penalty * (found - typical), np.diag(penalty)
+        for design, outcome, weight in observed():
+            expected = logistic(design @ found)
+            slope = slope + design.T @ (weight * (outcome - expected))
+            curvature = curvature + (design.T * (weight * expected * (1 - expected))) @ design
+        step = np.linalg.solve(curvature, slope)
         step *= min(1, 2 / max(np.abs(step).max(), 1e-9))
         found = found + step
         if np.abs(step).max() < 1e-8:

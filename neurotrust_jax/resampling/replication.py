@@ -38,8 +38,9 @@ of sets twice as large (absence is geometric in the size), and the probability i
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ from ..metrics.scores import check_joint, winner
 from ..metrics.table import get_metric
 from ..probing.probe import Probe
 from .halves import Differences, OnHalves, read_halves
-from .logistic import fit, intercept, log_odds, logistic
+from .logistic import Observations, fit, intercept, log_odds, logistic
 from .trend import DAMPING, FARTHEST, Trend
 
 __all__ = [
@@ -75,6 +76,7 @@ SPLITS_A_DEAL = 10  # four quarters cost as much as two splits
 TYPICAL = (0.8, 0.8, -0.7, 0.0)  # a_m, b1, b2, b3 in layers of all kinds
 PENALTY = (1.0, 0.3, 0.3, 5.0)  # of (difference from typical)^2 / 2, where a neuron weighs 1
 TOGETHER = 64  # neurons side by side
+NEURONS = 4096  # whose parts are written out at a time for the regression
 
 
 class Replication(NamedTuple):
@@ -363,7 +365,7 @@ def _observe(
 
 
 def _calibrated(
-    halves: _Parts, quarters: _Parts, feature: np.ndarray
+    halves: _Parts, quarters: _Parts, whole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """P(the label is the same, if there is one) from features of all data, [labelled neurons].
 
@@ -371,25 +373,32 @@ def _calibrated(
     are NaN where halves or quarters give no labels, and the number of neurons with labels on both
     halves of some split.
     """
-    design, outcome, weight, number = [], [], [], []
-    for size, parts in enumerate((halves, quarters)):
-        known = ~np.isnan(parts.agreement)
-        count = int(known.any(axis=1).sum())  # each size weighs as much as it has neurons
-        rows = np.zeros((int(known.sum()), 5))  # two intercepts, and b1 to b3
-        rows[:, size] = 1
-        rows[:, 2:4] = parts.feature[known]
-        rows[:, 4] = -(size + 1) * rows[:, 2]
-        design.append(rows)
-        outcome.append(parts.agreement[known])
-        weight.append(np.full(len(rows), count / max(len(rows), 1)))
-        number.append(count)
+    both = halves, quarters
+    known = [int((~np.isnan(x.agreement)).sum()) for x in both]
+    # each size weighs as much as it has neurons
+    number = [int((~np.isnan(x.agreement)).any(axis=1).sum()) for x in both]
+
+    def observed(size: int) -> Iterator[Observations]:
+        every = both[size]
+        for start in range(0, len(every.agreement), NEURONS):
+            feature, agreement = (np.asarray(x[start : start + NEURONS]) for x in every)
+            told = ~np.isnan(agreement)
+            rows = np.zeros((int(told.sum()), 5))  # two intercepts, and b1 to b3
+            rows[:, size] = 1
+            rows[:, 2:4] = feature[told]
+            rows[:, 4] = -(size + 1) * rows[:, 2]
+            weight = number[size] / max(known[size], 1)
+            yield Observations(rows, agreement[told], np.full(len(rows), weight))
+
     typical, penalty = (np.array([x[0], *x]) for x in (TYPICAL, PENALTY))
-    rows, outcomes, weights = (np.concatenate(x) for x in (design, outcome, weight))
-    found = fit(rows, outcomes, weights, typical, penalty)
-    score = feature.astype(float) @ found[2:4]
+    found = fit(lambda: itertools.chain(observed(0), observed(1)), typical, penalty)
+    score = whole.astype(float) @ found[2:4]
     if min(number) == 0 or len(score) == 0:
         return logistic(found[0] + score), found[2:], np.full(3, np.nan), number[0]
-    on_halves, on_quarters = (float(logistic(x @ found).mean()) for x in design)
+    on_halves, on_quarters = (
+        sum(float(logistic(x.design @ found).sum()) for x in observed(size)) / known[size]
+        for size in (0, 1)
+    )
     first, second = log_odds(on_halves), log_odds(on_quarters)
     continued = found[0] + DAMPING * (found[0] - found[1])
     matching = intercept(score, logistic(first + DAMPING * (first - second)))

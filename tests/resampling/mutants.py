@@ -150,7 +150,7 @@ MUTANTS = [
          f"{REPLICATED} -k iou"),
         ("_calibrated", "size + 1", "1", f"{REPLICATED} -k iou"),
         ("_calibrated", "first + DAMPING * (first - second)", "first", f"{REPLICATED} -k iou"),
-        ("_calibrated", "count / max(len(rows), 1)", "1.0", f"{REPLICATED} -k iou"),
+        ("_calibrated", "number[size] / max(known[size], 1)", "1.0", f"{REPLICATED} -k iou"),
         ("probability_of", "missing[labelled] ** 2", "0 * missing[labelled]",
          f"{REPLICATED} -k iou"),
     ),
