@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+import scipy.sparse
 from builders import same_fields
 
 import neurotrust_jax as nt
@@ -117,6 +118,19 @@ def test_as_many_blocks_at_a_time_as_fit_into_memory(probe, monkeypatch):
     task = SimpleNamespace(num_replicates=1000)
     at_once = [blocks._at_once(task, probe, x * 2**30, None) for x in (0.01, 0.2, 100)]
     assert at_once[0] == 1 < at_once[1] < at_once[2] == 8
+
+
+def test_blocks_of_sparse_neurons_take_what_they_store(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    rng = np.random.default_rng(0)
+    f = scipy.sparse.random_array((20_000, 600), density=1e-3, rng=rng, dtype=np.float32)
+    c = rng.random((20_000, 5)) < 0.1
+    task = SimpleNamespace(num_replicates=1000)
+    dense, sparse = (
+        blocks._at_once(task, nt.make_probe(x, c, thresholds=0.0), 2**29, None)
+        for x in (f.toarray(), f)
+    )
+    assert dense < sparse == 8
 
 
 def test_progress_adds_up_over_blocks(probe, short_blocks):

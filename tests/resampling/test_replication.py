@@ -123,6 +123,15 @@ def test_equals_a_loop(metric):
         assert np.nanstd(expected) > 0.05
 
 
+def test_the_regression_reads_neurons_some_at_a_time(monkeypatch):
+    f, c = layer_of_near_ties(seed=2)
+    probe = next(three_probes(f, c))
+    whole = nt.replication_probability(KEY, probe, num_splits=6)
+    monkeypatch.setattr("neurotrust_jax.resampling.replication.NEURONS", 5)
+    found = nt.replication_probability(KEY, probe, num_splits=6)
+    np.testing.assert_allclose(found, whole, rtol=1e-6)
+
+
 def test_what_every_result_satisfies():
     f, c = layer_of_near_ties(seed=1)
     probe = next(three_probes(f, c))

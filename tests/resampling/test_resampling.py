@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 import scipy.stats
 from builders import assert_close, awkward_probe, few_ties, tied_data
 
@@ -430,6 +431,20 @@ def test_memory_sets_the_pace_and_not_the_result(metric, strategy):
         ValueError, match=r"memory_limit=1000 bytes, of .* is below the .* raise it"
     ):
         nt.bootstrap(KEY, probe, metric, memory_limit=1000)
+
+
+def test_groups_take_the_memory_of_the_weights_drawn():
+    """One for each group: of many samples in few groups the weights are few."""
+    rng = np.random.default_rng(0)
+    n, groups = 200_000, np.arange(200_000) // 4000
+    f = scipy.sparse.random_array((n, 6), density=0.01, rng=rng, dtype=np.float32)
+    c = rng.random((n, 3)) < 0.1
+    probe = nt.make_probe(f, c, thresholds=0.0, groups=groups)
+    boot = nt.bootstrap(KEY, probe, num_replicates=20, memory_limit=5e8)
+    whole = nt.bootstrap(KEY, probe, num_replicates=20)
+    np.testing.assert_array_equal(boot.winners, whole.winners)
+    with pytest.raises(ValueError, match="memory_limit=5e"):
+        nt.bootstrap(KEY, probe, "auroc", num_replicates=20, memory_limit=5e8)
 
 
 @pytest.mark.parametrize("room", [1, 40, 10**6])
