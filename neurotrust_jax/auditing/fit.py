@@ -16,7 +16,7 @@ from jax import Array
 
 from .._runtime.short_repr import short_repr
 from ..metrics.metric import Metric
-from ..metrics.scores import identify, score_rows, similarity, winner
+from ..metrics.scores import identify, reads_active_rows, score_rows, similarity, winner
 from ..metrics.table import get_metric
 from ..probing.active_rows import ActiveRows
 from ..probing.probe import Probe
@@ -145,8 +145,8 @@ def label_fit(
 def _labels_above(
     probe: Probe, metric: Metric, raised: np.ndarray, nested: ActiveRows
 ) -> np.ndarray:
-    """The labels [U, K] at raised thresholds, by the sums over what stays active if these do."""
-    if metric.finalise is None:
+    """The labels [U, K] at raised thresholds; of sparse activations by sums over what is stored."""
+    if not reads_active_rows(probe, metric):
         above = (replace(probe, thresholds=jax.device_put(x)) for x in raised)
         return np.stack([winner(similarity(x, metric)) for x in above], axis=1)
     found = winner(score_rows(probe, metric, nested, len(SHARES)))

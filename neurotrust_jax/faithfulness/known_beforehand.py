@@ -24,7 +24,10 @@ LargestUnit = float | Literal["pair"] | None
 def largest_weight(probe: Probe, largest_unit: float | None) -> float:
     """Largest total weight that a unit can have."""
     heaviest = float(np.asarray(probe.weights).max())
-    bound = float(_of_heaviest_unit(probe.weights, probe.groups, num=probe.num_units)) / heaviest
+    bound = 1.0
+    if probe.groups is not None:
+        of_unit = _of_heaviest_unit(probe.weights, probe.groups, num=probe.num_units)
+        bound = float(of_unit) / heaviest
     if largest_unit is None:
         return bound * heaviest
     if not (math.isfinite(largest_unit) and largest_unit >= bound * (1 - 1e-6)):
@@ -37,7 +40,7 @@ def largest_weight(probe: Probe, largest_unit: float | None) -> float:
 
 @kept
 @partial(jax.jit, static_argnames="num")
-def _of_heaviest_unit(weights: Array, groups: Array | None, *, num: int) -> Array:
+def _of_heaviest_unit(weights: Array, groups: Array, *, num: int) -> Array:
     return per_unit(weights, groups, num).max()
 
 

@@ -149,21 +149,23 @@ def score_rows(probe: Probe, metric: Metric, active: ActiveRows, nested: int = 1
             read = VIEWS[metric.concept_view]
             prepared = metric.prepare_concepts(part.labels)
             c, distinct = read.evaluate(prepared, weights), read.distinct(prepared)
-        defined = varied[:, None] & varies(distinct, weights)[None, :]
+        both = varied, varies(distinct, weights)
         sums = sums_over_active(active, c, weights)
-        values.append(_value(sums, defined, metric=metric, nested=nested))
+        values.append(_value(sums, *both, metric=metric, nested=nested))
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
 
 
 @partial(jax.jit, static_argnames=("metric", "nested"))
-def _value(sums: Sums, defined: Array, *, metric: Metric, nested: int) -> Array:
+def _value(
+    sums: Sums, neuron_varies: Array, concept_varies: Array, *, metric: Metric, nested: int
+) -> Array:
     def together(x: Array) -> Array:
         return jnp.cumsum(x.reshape(-1, nested, x.shape[1]), axis=1).reshape(x.shape)
 
     if nested > 1:
         f = together(sums.F)
         sums = sums._replace(F=f, FF=f, FC=together(sums.FC))
-    return metric.value(sums, defined)
+    return metric.value(sums, neuron_varies[:, None] & concept_varies[None, :])
 
 
 def _active_sometimes(probe: Probe, count: np.ndarray) -> np.ndarray:

@@ -191,10 +191,13 @@ def sums_over_active(active: ActiveRows, c: Array, weights: Array) -> Sums:
         f, fc = _listed_totals(c, weights, *map(jax.device_put, (rows, to)), num=most_neurons)
         found.append((neurons, (f, fc)))
     f, fc = in_order(found)
-    total, of_concepts, of_squares = _totals(c, weights)
-    return Sums(
-        S=total, F=f[:, None], C=of_concepts[None, :], FF=f[:, None], CC=of_squares[None, :], FC=fc
-    )
+    return _as_sums(f, fc, *_totals(c, weights))
+
+
+@jax.jit
+def _as_sums(f: Array, fc: Array, total: Array, of_concepts: Array, of_squares: Array) -> Sums:
+    f = f[:, None]
+    return Sums(S=total, F=f, C=of_concepts[None, :], FF=f, CC=of_squares[None, :], FC=fc)
 
 
 @kept

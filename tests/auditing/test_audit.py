@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import neurotrust_jax as nt
 from neurotrust_jax import report
+from neurotrust_jax.auditing.fit import SHARES
 from neurotrust_jax.cli import app
 from neurotrust_jax.metrics import scores
 from neurotrust_jax.resampling import part_scores
@@ -63,7 +64,7 @@ def test_labels_are_certified_where_units_and_ranges_are_known_only(probe):
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["iou", "auroc"])
 def test_an_audit_computes_the_similarity_once(probe, metric, monkeypatch):
-    """Labels above raised thresholds come from sums over the rows that stay active."""
+    """Labels above raised thresholds need similarities of their own, which are counted apart."""
     seen = []
 
     def counted(prepared, weights, *, metric):
@@ -74,7 +75,8 @@ def test_an_audit_computes_the_similarity_once(probe, metric, monkeypatch):
     for module in (scores, part_scores):
         monkeypatch.setattr(module, "score_prepared", counted)
     nt.audit(KEY, probe, metric, num_replicates=20, num_permutations=19, num_splits=4)
-    assert seen == [metric]
+    above = len(SHARES) if metric == "iou" else 0
+    assert seen == [metric] * (1 + above)
 
 
 def test_similarities_at_hand_must_fit(probe):

@@ -13,7 +13,7 @@ from neurotrust_jax.probing.thresholds import raised_thresholds
 SHARES = 0.5, 0.25, 0.1
 
 
-def awkward(seed=0, *, weighted=False, **options):
+def awkward(seed=0, *, weighted=False, sparse=False, **options):
     """Rectified activations with ties, groups of unequal sizes, perhaps weights."""
     rng = np.random.default_rng(seed)
     n, num_neurons = 600, 6
@@ -22,9 +22,9 @@ def awkward(seed=0, *, weighted=False, **options):
     f = np.maximum(np.round(f, 1), 0).astype(np.float32)
     f[:, -1] = 0
     w = rng.integers(0, 3, n) if weighted else None
-    return nt.make_probe(
-        f, c, thresholds=0.3, groups=rng.zipf(1.7, n).clip(max=60), sample_weight=w, **options
-    )
+    groups = rng.zipf(1.7, n).clip(max=60)
+    f = csr_array(f) if sparse else f
+    return nt.make_probe(f, c, thresholds=0.3, groups=groups, sample_weight=w, **options)
 
 
 def from_the_top(probe, u):
@@ -87,11 +87,12 @@ def test_the_top_of_the_activation_may_be_labelled():
             make()
 
 
+@pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("ties", ["strict", "inclusive"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_equals_a_loop(weighted, ties):
+def test_equals_a_loop(weighted, ties, sparse):
     probe = awkward(weighted=weighted, ties=ties)
-    found = nt.label_fit(probe, "iou")
+    found = nt.label_fit(awkward(weighted=weighted, ties=ties, sparse=sparse), "iou")
     groups, present = np.asarray(probe.groups), np.asarray(probe.present)
     rate = np.average(present, axis=0, weights=np.asarray(probe.weights))
     label = np.asarray(nt.identify(probe, "iou").concept)[:, 0]

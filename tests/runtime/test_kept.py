@@ -130,7 +130,7 @@ def test_blocks_of_an_audit_share_what_follows_from_the_concepts(sparse, monkeyp
 
     def recorded(call, args):
         result, fresh = claim(call, args)
-        computed[call[0].__name__] += fresh
+        computed[call[0].__name__] += fresh and result is not None
         return result, fresh
 
     monkeypatch.setattr(_KEPT, "claim", recorded)
