@@ -14,7 +14,7 @@ equal ones.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -145,7 +145,7 @@ def _joined(pieces: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
 
 
 def count_rows(
-    listed: CountTable, place: Callable[[Any], Array], rows: Any = None, total: Array | None = None
+    listed: CountTable, place: Callable[[Array], Array], total: Array | None = None
 ) -> Array:
     """Sums of the table over the rows of each list, [V, D] of int32.
 
@@ -153,10 +153,8 @@ def count_rows(
     ----------
     listed : CountTable
     place : callable
-        ``place(i)`` gives the rows of the table that stand for some of ``rows``; n for none, as
+        ``place(i)`` gives the rows of the table that stand for some listed rows; n for none, as
         also for n itself.
-    rows : Array, or pytree of Array [blocks, length, width], optional
-        What is known of the listed rows. Default: ``listed.rows``.
     total : Array [D] of int32, optional
         Sum of the table over all rows, unless it is as before.
     """
@@ -164,16 +162,15 @@ def count_rows(
     narrow = jnp.uint8 if listed.table.dtype == jnp.uint8 else jnp.int32
     none = jnp.zeros((listed.rows.shape[2], listed.table.shape[1]), narrow)
 
-    def block(pieces: Any) -> Array:
+    def block(pieces: Array) -> Array:
         def burst(i: Array, found: Array) -> Array:
-            some = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, i * BURST, BURST), pieces)
-            for at in place(some):
+            for at in place(lax.dynamic_slice_in_dim(pieces, i * BURST, BURST)):
                 found = found + listed.table[at].astype(narrow)
             return found
 
         return lax.fori_loop(0, listed.rows.shape[1] // BURST, burst, none)
 
-    found = lax.map(block, listed.rows if rows is None else rows).reshape(-1, listed.table.shape[1])
+    found = lax.map(block, listed.rows).reshape(-1, listed.table.shape[1])
     for which in listed.joined:
         found = jnp.pad(found, ((0, 1), (0, 0)))
         found = sum(found[which[:, i]].astype(jnp.int32) for i in range(BURST))
