@@ -50,6 +50,17 @@ def test_equal_arrays_are_not_the_same():
     assert len(calls) == 5
 
 
+def test_where_an_array_stands_tells_calls_apart():
+    @kept
+    def missing(a, b):
+        return "a" if a is None else "b"
+
+    x = jnp.arange(3.0)
+    with kept_for(x):
+        assert missing(None, x) == "a"
+        assert missing(x, None) == "b"
+
+
 def test_what_only_a_block_names_is_dropped_with_it():
     total, calls = counted()
     layer, block = jnp.arange(3.0), jnp.ones(2)
