@@ -87,6 +87,21 @@ def test_the_top_of_the_activation_may_be_labelled():
             make()
 
 
+def test_two_shares_may_leave_the_same_samples_active():
+    """The highest activation ties, so that a smaller share takes nothing off."""
+    rng = np.random.default_rng(3)
+    f = np.zeros((400, 1), np.float32)
+    f[:200, 0], f[:80, 0] = 1, 2
+    c = rng.random((400, 3)) < [0.1, 0.3, 0.2]
+    c[:70, 2] = True
+    dense, sparse = (
+        nt.label_fit(nt.make_probe(x, c, thresholds=0.5, ties="inclusive"), "iou").label_above
+        for x in (f, csr_array(f))
+    )
+    assert dense.tolist() == sparse.tolist()
+    assert dense[0, 1] == dense[0, 2] == 2
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("ties", ["strict", "inclusive"])
 @pytest.mark.parametrize("weighted", [False, True])
