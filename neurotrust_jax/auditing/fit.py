@@ -16,9 +16,8 @@ from jax import Array
 
 from .._runtime.short_repr import short_repr
 from ..metrics.metric import Metric
-from ..metrics.scores import identify, reads_active_rows, score_rows, similarity, winner
+from ..metrics.scores import identify, similarity, winner
 from ..metrics.table import get_metric
-from ..probing.active_rows import ActiveRows
 from ..probing.probe import Probe
 from ..probing.thresholds import from_the_top, last_kept, threshold_at
 
@@ -121,7 +120,7 @@ def label_fit(
             f"label must be one column for each of the {probe.num_neurons} neurons, got "
             f"{label.dtype} of shape {list(label.shape)}"
         )
-    hits, top_units, enough, raised, nested = _tops(probe)
+    hits, top_units, enough, raised = _tops(probe)
     if not probe.binary_concepts:
         hits, top_units = np.zeros_like(hits), np.zeros_like(top_units)
     excess = hits - top_units[:, None] * np.asarray(probe.concept_rate, np.float64)[None, :]
@@ -130,7 +129,10 @@ def label_fit(
     own = np.take_along_axis(hits, np.maximum(label, 0)[:, None], axis=1)[:, 0]
     above = np.full((probe.num_neurons, len(SHARES)), -1)
     if metric.neuron_view == "binary" and enough.any():
-        above[enough] = _labels_above(probe, metric, raised, nested)[enough]
+        for k, thresholds in enumerate(raised):
+            above_them = replace(probe, thresholds=jax.device_put(thresholds))
+            found = np.asarray(winner(similarity(above_them, metric)))
+            above[:, k] = np.where(enough[:, k], found, -1)
     return LabelFit(
         label=label,
         top_units=top_units,
@@ -142,18 +144,7 @@ def label_fit(
     )
 
 
-def _labels_above(
-    probe: Probe, metric: Metric, raised: np.ndarray, nested: ActiveRows
-) -> np.ndarray:
-    """The labels [U, K] at raised thresholds; of sparse activations by sums over what is stored."""
-    if not reads_active_rows(probe, metric):
-        above = (replace(probe, thresholds=jax.device_put(x)) for x in raised)
-        return np.stack([winner(similarity(x, metric)) for x in above], axis=1)
-    found = winner(score_rows(probe, metric, nested, len(SHARES)))
-    return np.asarray(found).reshape(-1, len(SHARES))[:, ::-1]  # the smallest share came first
-
-
-def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, ActiveRows]:
+def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Count the concepts on the most active sampling units, and raise the thresholds.
 
     Returns
@@ -166,9 +157,6 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray,
         Whether at least :data:`FEWEST` units stay active at each of :data:`SHARES`.
     raised : numpy.ndarray [K, U]
         Thresholds that leave these shares active.
-    nested : ActiveRows
-        For each neuron K lists of rows: those that stay active at the smallest share, then what
-        each larger one adds.
     """
     groups = None if probe.groups is None else np.asarray(probe.groups)
     present = np.asarray(probe.present)
@@ -177,8 +165,6 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray,
     units = np.zeros(probe.num_neurons, int)
     enough = np.zeros((probe.num_neurons, len(SHARES)), bool)
     raised = np.tile(np.asarray(probe.thresholds), (len(SHARES), 1))
-    listed = [np.zeros(0, np.int32)]
-    number = np.zeros((probe.num_neurons, len(SHARES)), int)
     # no sample of a range of activation is more active than another
     ordered = from_the_top(probe) if probe.num_ranges == 1 else ()
     for u, (values, rows) in enumerate(ordered):
@@ -191,10 +177,4 @@ def _tops(probe: Probe) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray,
         for k, place in enumerate(last_kept(weights[rows], SHARES)):
             enough[u, k] = (first <= place).sum() >= FEWEST
             raised[k, u] = threshold_at(values, int(place), raised[k, u], probe.inclusive)
-        for k, threshold in enumerate(raised[::-1, u]):
-            above = values >= threshold if probe.inclusive else values > threshold
-            number[u, k] = np.count_nonzero(above)
-        listed.append(rows[: number[u, -1]])
-    lengths = np.diff(number, axis=1, prepend=0).reshape(-1)
-    nested = ActiveRows(np.concatenate(listed).astype(np.int32), np.append(0, np.cumsum(lengths)))
-    return hits, units, enough, raised, nested
+    return hits, units, enough, raised

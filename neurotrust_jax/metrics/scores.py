@@ -15,7 +15,7 @@ from .._numerics.sums import Sums
 from .._runtime.kept import kept
 from .._runtime.short_repr import short_repr
 from .._runtime.validation import check_count
-from ..probing.active_rows import ActiveRows, list_active
+from ..probing.active_rows import list_active
 from ..probing.probe import Probe
 from ..probing.sparse_columns import SparseColumns
 from .metric import Metric
@@ -105,7 +105,7 @@ def similarity(probe: Probe, metric: str | Metric = "iou") -> Array:
     metric = get_metric(metric)
     check_joint(probe, metric)
     if reads_active_rows(probe, metric):
-        return score_rows(probe, metric, list_active(probe))
+        return _score_active_rows(probe, metric)
     return probe.map_neurons(lambda part: score(part, metric.prepare_neurons(part.neurons), metric))
 
 
@@ -119,28 +119,11 @@ def reads_active_rows(probe: Probe, metric: Metric) -> bool:
     )
 
 
-def score_rows(probe: Probe, metric: Metric, active: ActiveRows, nested: int = 1) -> Array:
-    """Similarity of neurons that are active on listed rows, for a function of six sums.
-
-    Parameters
-    ----------
-    probe : Probe
-        For its concepts and weights.
-    metric : Metric
-        That reads neurons as active or not.
-    active : ActiveRows
-        ``nested`` lists for each neuron, one after the other.
-    nested : int
-        The neurons of the result are active on the first list, on the first two, and so on.
-
-    Returns
-    -------
-    Array [V, C]
-        For V lists.
-    """
+def _score_active_rows(probe: Probe, metric: Metric) -> Array:
+    """Similarity [U, C] of binary neurons from the rows on which they are active."""
+    active = list_active(probe)
     weights = probe.weights
-    count = np.cumsum(active.lengths.reshape(-1, nested), axis=1).reshape(-1)
-    varied = jax.device_put(_active_sometimes(probe, count))
+    varied = jax.device_put(_active_sometimes(probe, active.lengths))
     values = []
     for _, part in probe.in_columns():
         if metric.concept_view == "binary":
@@ -151,20 +134,12 @@ def score_rows(probe: Probe, metric: Metric, active: ActiveRows, nested: int = 1
             c, distinct = read.evaluate(prepared, weights), read.distinct(prepared)
         both = varied, varies(distinct, weights)
         sums = sums_over_active(active, c, weights)
-        values.append(_value(sums, *both, metric=metric, nested=nested))
+        values.append(_value(sums, *both, metric=metric))
     return values[0] if len(values) == 1 else jnp.concatenate(values, axis=1)
 
 
-@partial(jax.jit, static_argnames=("metric", "nested"))
-def _value(
-    sums: Sums, neuron_varies: Array, concept_varies: Array, *, metric: Metric, nested: int
-) -> Array:
-    def together(x: Array) -> Array:
-        return jnp.cumsum(x.reshape(-1, nested, x.shape[1]), axis=1).reshape(x.shape)
-
-    if nested > 1:
-        f = together(sums.F)
-        sums = sums._replace(F=f, FF=f, FC=together(sums.FC))
+@partial(jax.jit, static_argnames="metric")
+def _value(sums: Sums, neuron_varies: Array, concept_varies: Array, *, metric: Metric) -> Array:
     return metric.value(sums, neuron_varies[:, None] & concept_varies[None, :])
 
 

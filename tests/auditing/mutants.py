@@ -84,13 +84,6 @@ MUTANTS = [
         ("_tops", "first <= place", "first <= len(rows)", "test_fit.py -k loop"),
         ("_tops", "np.sort(np.unique(groups[rows], return_index=True)[1])",
          "np.unique(groups[rows], return_index=True)[1]", "test_fit.py -k loop"),
-        ("_tops", "values >= threshold if probe.inclusive else values > threshold",
-         "values >= threshold", "test_fit.py -k loop"),
-        ("_tops", "values >= threshold if probe.inclusive else values > threshold",
-         "values > threshold", "test_fit.py -k loop"),
-        ("_labels_above", "np.asarray(found).reshape(-1, len(SHARES))[:, ::-1]",
-         "np.asarray(found).reshape(-1, len(SHARES))",
-         "test_fit.py -k loop"),
         ("LabelFit.poor", "2 * self.label_hits", "self.label_hits", "test_fit.py -k poor"),
     ),
     *of(

@@ -120,9 +120,6 @@ MUTANTS = [
     ),
     *of(
         "metrics/scores.py",
-        ("score_rows", "np.cumsum(active.lengths.reshape(-1, nested), axis=1).reshape(-1)",
-         "active.lengths", "test_fit.py -k same_samples"),
-        ("_value", "nested > 1", "False", "test_fit.py -k loop"),
         ("score", "jnp.concatenate(values, axis=1)", "jnp.concatenate(values[::-1], axis=1)",
          "test_metrics.py::test_concepts_come_some_at_a_time"),
     ),
