@@ -5,8 +5,8 @@ The rest of the package imports from here alone, and these names only:
 - ``compute_replicates``, with ``Draw`` (which replicates) and ``Budget`` (memory), returns
   ``Replicates``. ``stream_replicates`` does the same for rows that are read in passes. Their metric
   may be a ``ScoreFunction``, which runs a ``LabellingMethod``.
-- ``room_for`` refuses a memory limit that is too low, before any work; ``num_drawn`` says how many
-  weights a replicate has.
+- ``room_for`` refuses a memory limit that is too low, before any work; ``num_weights`` says how
+  many weights a replicate has.
 - ``stable_scale`` and ``at_top`` are the scale on which two similarities are compared, and
   ``MAX_CANDIDATES`` is the largest number of concepts of a neuron that are followed.
 - ``active_units`` lists the groups in which neurons are active as a ``RowIndex``, with their sums.
@@ -16,7 +16,7 @@ The rest of the package imports from here alone, and these names only:
 """
 
 from .candidates import MAX_CANDIDATES, at_top, stable_scale
-from .compute import Budget, compute_replicates, num_drawn
+from .compute import Budget, compute_replicates, num_weights
 from .counts import (
     CountTable,
     count_rows,
@@ -49,7 +49,7 @@ __all__ = [
     "count_rows",
     "countable",
     "list_rows",
-    "num_drawn",
+    "num_weights",
     "room_for",
     "rows_fit",
     "shorter_lists",

@@ -158,7 +158,7 @@ def _run(request: _Request, progress: Progress | None) -> Replicates:
     )
     units = _units_of(probe, metric, strategy)
     request = request._replace(strategy=strategy, units=units)
-    room = room_for(probe, request.num_replicates, *budget, _num_drawn(probe, units))
+    room = room_for(probe, request.num_replicates, *budget, _num_weights(probe, units))
     if strategy != "dense" or not isinstance(probe.activations, SparseColumns):
         return _together(request, room, progress)
     check_joint(probe, metric)
@@ -166,15 +166,13 @@ def _run(request: _Request, progress: Progress | None) -> Replicates:
     return in_parts(lambda i, report: _run(parts[i], report), len(parts), progress)
 
 
-def num_drawn(
-    probe: Probe, metric: Metric, scheme: Scheme, strategy: str, num_replicates: int
-) -> int:
+def num_weights(probe: Probe, metric: Metric, scheme: Scheme, num_replicates: int) -> int:
     """How many weights a replicate has: one for each sample, or for each group that is listed."""
-    strategy = choose_strategy(probe, metric, scheme, strategy, num_replicates)
-    return _num_drawn(probe, _units_of(probe, metric, strategy))
+    strategy = choose_strategy(probe, metric, scheme, "auto", num_replicates)
+    return _num_weights(probe, _units_of(probe, metric, strategy))
 
 
-def _num_drawn(probe: Probe, units: RowIndex | None) -> int:
+def _num_weights(probe: Probe, units: RowIndex | None) -> int:
     return probe.num_samples if units is None else probe.num_units
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.packing import places_in_lists, round_up_shape
+from .._numerics.packing import cut_lists, round_up_shape
 from .._numerics.sums import Sums
 from ..metrics.metric import Metric
 from ..probing.active_rows import ActiveRows, as_lists
@@ -87,7 +87,7 @@ def list_rows(on: Array | np.ndarray | ActiveRows, table: Array | np.ndarray) ->
     number = np.where(others, len(table) - lists.lengths, lists.lengths)
     most = max((COUNTS if narrow else COUNTS // 8) // table.shape[1], BURST)
     length = min(LENGTHS, key=lambda x: _cost(lists.lengths, x, most))
-    pieces, first = _cut(lists.rows, lists.lengths, length, len(table))
+    pieces, first = cut_lists(lists.rows, lists.lengths, length, len(table))
     width = min(round_up_shape(len(pieces)), most)
     blocks = -(-len(pieces) // width)
     short = blocks * width - len(pieces), -table.shape[1] % COLUMNS if narrow else 0
@@ -120,23 +120,12 @@ def _cost(lengths: np.ndarray, length: int, most: int) -> int:
     return pieces * (length + BURST) + blocks * length // BURST * STEP
 
 
-def _cut(
-    items: np.ndarray, lengths: np.ndarray, length: int, fill: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lists, one after the other, in pieces [P, length] of int32, and the first piece of each."""
-    pieces = np.maximum(-(-lengths // length), 1)
-    first = np.append(0, np.cumsum(pieces))
-    table = np.full((first[-1], length), fill, np.int32)
-    table.reshape(-1)[np.repeat(first[:-1] * length, lengths) + places_in_lists(lengths)] = items
-    return table, first
-
-
 def _joined(pieces: np.ndarray, number: int) -> tuple[np.ndarray, ...]:
     """Which sums to add up, until each list of so many pieces has one sum; ``number`` in all."""
     steps: list[np.ndarray] = []
     while not steps or pieces.max() > 1:
         items = np.arange(pieces.sum())
-        table, first = _cut(items, pieces, BURST, number)
+        table, first = cut_lists(items, pieces, BURST, number)
         pieces = np.diff(first)
         # so many are enough whatever the lengths, so that few shapes are compiled
         number = len(pieces) + number // BURST

@@ -50,7 +50,7 @@ class Need(NamedTuple):
     least: float
 
 
-def need_of(probe: Probe, num_replicates: int, num_drawn: int | None = None) -> Need:
+def need_of(probe: Probe, num_replicates: int, num_weights: int | None = None) -> Need:
     """The memory that a bootstrap needs, see :func:`room_for`."""
     n, num_neurons, num_concepts = probe.num_samples, probe.num_neurons, probe.num_concepts
     held = sum(x.nbytes for x in (probe.activations, probe.concepts, probe.sample_weight))
@@ -60,7 +60,7 @@ def need_of(probe: Probe, num_replicates: int, num_drawn: int | None = None) -> 
         entries = 2 * n * num_neurons
     stays = held + 2 * n * num_concepts + 4 * entries  # flags of presence; views of the neurons
     stays += RESULT_BYTES * num_neurons * num_concepts + 12 * num_replicates * num_neurons
-    per_replicate = WORKING_BYTES * (num_drawn or n) + 12 * num_concepts
+    per_replicate = WORKING_BYTES * (num_weights or n) + 12 * num_concepts
     per_pair = 4 * num_replicates
     # a quarter of the rest is for a chunk, a quarter for the followed pairs: at least all labels
     least = stays + 4 * max(NUM_PILOT * per_replicate, num_neurons * per_pair)
@@ -72,21 +72,21 @@ def room_for(
     num_replicates: int,
     memory_limit: float | None,
     chunk_size: int | None,
-    num_drawn: int | None = None,
+    num_weights: int | None = None,
     *,
     elsewhere: float = 0.0,
 ) -> Room:
     """Divide a memory limit between the data, a chunk of replicates, and the followed pairs.
 
-    A replicate has ``num_drawn`` weights, one for each sample unless given. ``elsewhere`` are bytes
-    that something else holds meanwhile.
+    A replicate has ``num_weights`` weights, one for each sample unless given. ``elsewhere`` are
+    bytes that something else holds meanwhile.
 
     Raises
     ------
     ValueError
         If the limit is too low for the data and the results alone.
     """
-    need = need_of(probe, num_replicates, num_drawn)
+    need = need_of(probe, num_replicates, num_weights)
     need = need._replace(
         held=need.held + elsewhere, stays=need.stays + elsewhere, least=need.least + elsewhere
     )

@@ -15,6 +15,7 @@ __all__ = [
     "PackedPairs",
     "Pairs",
     "Steps",
+    "cut_lists",
     "pack_pairs",
     "pad_to_equal_length",
     "pairs_where",
@@ -124,6 +125,17 @@ def pairs_where(mask: np.ndarray) -> Pairs:
 def places_in_lists(lengths: np.ndarray) -> np.ndarray:
     """Place of each item in its own list, for lists of these lengths one after another."""
     return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+
+
+def cut_lists(
+    items: np.ndarray, lengths: np.ndarray, length: int, fill: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lists, one after the other, in pieces [P, length] of int32, and the first piece of each."""
+    pieces = np.maximum(-(-lengths // length), 1)
+    first = np.append(0, np.cumsum(pieces))
+    table = np.full((first[-1], length), fill, np.int32)
+    table.reshape(-1)[np.repeat(first[:-1] * length, lengths) + places_in_lists(lengths)] = items
+    return table, first
 
 
 def pack_pairs(

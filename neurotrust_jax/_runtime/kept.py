@@ -22,7 +22,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class _Kept:
-    """The arrays that are the same in all blocks, by their identity, and results of them."""
+    """Arrays that are named at the moment, by their identity, and results of them."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -34,10 +34,10 @@ class _Kept:
 
         None where it is not kept.
         """
-        settings: Any = jax.config  # of this thread; its type does not tell its fields
-        where = settings.jax_default_device, settings.jax_enable_x64
         if not self.arrays:  # no audit is at work
             return None, True
+        settings: Any = jax.config  # of this thread; its type does not tell its fields
+        where = settings.jax_default_device, settings.jax_enable_x64
         arrays, form = jax.tree.flatten(args)
         known = list(map(id, arrays))
         key = call, form, *known, *where

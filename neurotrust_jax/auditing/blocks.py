@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from .._engine import MAX_CANDIDATES, num_drawn, room_for
+from .._engine import MAX_CANDIDATES, num_weights, room_for
 from .._runtime.buffers import memory_taken_over
 from .._runtime.checkpoint import Checkpoint, fingerprint
 from .._runtime.chunks import StageProgress
@@ -106,8 +106,8 @@ def divide(task: Task, probe: Probe, mesh: Mesh | None) -> Division:
     threads = max(at_once // blocks, 1) if mesh is None else 1
     one = _part(probe, spans[0])
     elsewhere = float(probe.activations.nbytes - one.activations.nbytes)
-    drawn = num_drawn(one, task.metric, check_scheme(task.scheme), "auto", task.num_replicates)
-    room_for(one, task.num_replicates, task.memory_limit, None, drawn, elsewhere=elsewhere)
+    weights = num_weights(one, task.metric, check_scheme(task.scheme), task.num_replicates)
+    room_for(one, task.num_replicates, task.memory_limit, None, weights, elsewhere=elsewhere)
     alone = task.memory_limit is None and at_once == 1
     each = None if alone else (limit - elsewhere) / (blocks * threads)
     return Division(spans, blocks, threads, each, checkpoint)
@@ -336,7 +336,10 @@ def saved(checkpoint: Checkpoint, name: str, read: Callable[[], Record]) -> Reco
 
 
 def joined(records: Sequence[Record], spans: Sequence[Span]) -> Record:
-    """One record of all neurons: arrays in their order, plain values of the first block."""
+    """One record of all neurons: arrays in their order, plain values of the first block.
+
+    The records of several blocks are empty afterwards.
+    """
     if len(records) == 1:
         return records[0]
     order = np.argsort(np.concatenate([x.neurons[x.skip :] for x in spans]))

@@ -157,7 +157,8 @@ def _null_of_each(
     for i, part in enumerate(parts):
         done_before = checkpoint_for(checkpoint, key, part, metric.name, *jax.tree.leaves(layout))
         statistic = permuted_statistic(part, metric, layout)
-        size = chunk_size or permutations_at_once(statistic, num_permutations, num_units)
+        quick = permutations_at_once(statistic, num_permutations, num_units)
+        size = min(chunk_size or quick, num_permutations)
 
         def run(ids: Array, statistic: Statistic = statistic) -> tuple[Array]:
             begin = draw_units(key, ids, layout, num_units=num_units)
@@ -167,7 +168,6 @@ def _null_of_each(
             if progress is not None:
                 progress((before * total + done) // len(parts), total)
 
-        size = min(size, num_permutations)
         null += in_chunks(run, num_permutations, size, done_before, report_progress)
     return np.concatenate(null, axis=1)
 

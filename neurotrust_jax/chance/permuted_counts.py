@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from .._engine import shorter_lists, similarity_of_counts
-from .._numerics.packing import places_in_lists, round_up_shape
+from .._numerics.packing import cut_lists, places_in_lists, round_up_shape
 from .._runtime.kept import kept
 from ..metrics.metric import Metric
 from ..probing.active_rows import list_active
@@ -66,7 +66,7 @@ class ByCounts(NamedTuple):
     weight : Array []
     values, total, number : Array
         Of the :class:`Table`.
-    unit, first : Array [z or more] of int32
+    unit, first : Array [bursts, 8] of int32
         Those of the listed rows, one list after the other in whole bursts; of what fills up, a unit
         beyond the last, and n.
     begin : Array [V + 1] of int32
@@ -93,7 +93,7 @@ class ByCounts(NamedTuple):
     def at_once(self, num_permutations: int, num_units: int) -> int:
         """How many permutations a call should have, of so many in all."""
         by_room = COUNTS // self.values.shape[1], DRAWN // num_units
-        most = max(min(*by_room, READ // len(self.unit)), FEWEST)
+        most = max(min(*by_room, READ // self.unit.size), FEWEST)
         return -(-num_permutations // -(-num_permutations // most))
 
     def best(self, begin: Array, layout: Layout, metric: Metric) -> Array:
@@ -109,9 +109,7 @@ class ByCounts(NamedTuple):
             start, stop, others, active = own
 
             def burst(i: Array, found: Array) -> Array:
-                unit, first = (
-                    lax.dynamic_slice_in_dim(x, i * BURST, BURST) for x in (self.unit, self.first)
-                )
+                unit, first = self.unit[i], self.first[i]
                 some = self.values[first[0] + met[unit[0]]]
                 for k in range(1, BURST):
                     some = some + self.values[first[k] + met[unit[k]]]
@@ -130,17 +128,15 @@ def permuted_counts(probe: Probe, layout: Layout) -> ByCounts:
     sparse = isinstance(probe.activations, SparseColumns)
     lists, others = shorter_lists(list_active(probe) if sparse else probe.active)
     table = _table(probe.present, layout)
-    bursts = -(-lists.lengths // BURST)
-    begin = np.append(0, np.cumsum(bursts))
-    size = round_up_shape(begin[-1]) * BURST
-    place = np.repeat(begin[:-1] * BURST, lists.lengths) + places_in_lists(lists.lengths)
-    units = 1 + table.unit.max()
-    unit, first = (np.full(size, x, np.int32) for x in (units, probe.num_samples))
-    unit[place], first[place] = table.unit[lists.rows], table.first[lists.rows]
+    bursts, begin = cut_lists(lists.rows, lists.lengths, BURST, probe.num_samples)
+    short = round_up_shape(len(bursts)) - len(bursts)
+    bursts = np.pad(bursts, ((0, short), (0, 0)), constant_values=probe.num_samples)
+    unit = np.append(table.unit, 1 + table.unit.max())[bursts]
+    first = np.append(table.first, probe.num_samples)[bursts]
     active = np.where(others, probe.num_samples - lists.lengths, lists.lengths)
     most = lists.lengths.max(initial=0)
     arrays = (
-        unit, first, begin.astype(np.int32), others, active.astype(np.int32),
+        *(x.astype(np.int32) for x in (unit, first, begin)), others, active.astype(np.int32),
         np.asarray(most, np.uint16 if most <= np.iinfo(np.uint16).max else np.int32),
     )  # fmt: skip
     return ByCounts(probe.weights[0], *table[:3], *jax.device_put(arrays))
@@ -161,8 +157,8 @@ def _table(present: Array, layout: Layout) -> Table:
     members = np.bincount(kind)
     number = np.empty(len(start), np.int32)
     number[np.argsort(kind, kind="stable")] = places_in_lists(members)
-    rows = np.bincount(kind[unit], minlength=len(members))
     own = kind[unit]
+    rows = np.bincount(own, minlength=len(members))
     first = (np.cumsum(rows) - rows)[own] + position * members[own]
     columns = -(-num_concepts // COLUMNS) * COLUMNS
     values = np.zeros((num_samples + 1, columns), np.uint8)

@@ -25,6 +25,14 @@ def loops(probe, begin, layout):
     return best
 
 
+def layer(seed):
+    rng = np.random.default_rng(seed)
+    return nt.make_probe(
+        rng.normal(size=(400, 6)), rng.random((400, 20)) < 0.2, groups=np.arange(400) // 4,
+        top_fraction=0.1,
+    )  # fmt: skip
+
+
 def check(probe, strata=None, number=5):
     layout, units, _ = layout_of(probe, strata, 0.1)
     begin = draw_units(KEY, np.arange(number), layout, num_units=units)
@@ -64,11 +72,7 @@ def test_lists_may_be_longer_than_16_bits_count():
 
 
 def test_permutations_at_once_are_as_many_as_fit(monkeypatch):
-    rng = np.random.default_rng(0)
-    probe = nt.make_probe(
-        rng.normal(size=(400, 3)), rng.random((400, 20)) < 0.2, groups=np.arange(400) // 4,
-        top_fraction=0.1,
-    )  # fmt: skip
+    probe = layer(0)
     layout, units, _ = layout_of(probe, None, 0.1)
     statistic = counted.permuted_counts(probe, layout)
     assert statistic.at_once(999, units) == 999
@@ -82,11 +86,7 @@ def test_permutations_at_once_are_as_many_as_fit(monkeypatch):
 
 @pytest.mark.parametrize("chunk_size", [None, 7, 64])
 def test_the_number_at_a_time_has_no_effect(chunk_size):
-    rng = np.random.default_rng(1)
-    probe = nt.make_probe(
-        rng.normal(size=(400, 6)), rng.random((400, 20)) < 0.2, groups=np.arange(400) // 4,
-        top_fraction=0.1,
-    )  # fmt: skip
+    probe = layer(1)
     whole = nt.permutation_test(KEY, probe, num_permutations=200)
     found = nt.permutation_test(KEY, probe, num_permutations=200, chunk_size=chunk_size)
     np.testing.assert_array_equal(found.p_value, whole.p_value)
