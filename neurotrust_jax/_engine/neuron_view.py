@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .._numerics.byte_products import digits_fit, digits_of_ranks
 from .._numerics.sums import TiledTotal, Tiling, column_total, tiled_total, tiling
 from .draws import Drawn, exact_product, is_small
 from .row_index import RowLists
@@ -36,9 +35,10 @@ class NeuronView(NamedTuple):
         Whether the view takes one value only.
     hits : Array [k, C], or None
         Weight of the active rows with each concept, where groups are listed.
-    digits : tuple of Array [n + 1, b] of int8, or None
-        Digits of the view on all samples, in the order of the samples, times the weights and twice
-        their sum. None where these are no whole numbers, or where bytes are not quick.
+    doubled : callable, or None
+        ``doubled(samples, weights)`` gives the view on some samples [k] times their weights [k, b]
+        and twice the sum of all weights, whole numbers of int32. None where not all samples are
+        listed.
     """
 
     terms: Callable[[Array | None], tuple[Array, Array]]
@@ -48,7 +48,7 @@ class NeuronView(NamedTuple):
     square: Array
     constant: Array
     hits: Array | None = None
-    digits: tuple[Array, ...] | None = None
+    doubled: Callable[[Array, Array], Array] | None = None
 
 
 def read_neuron(lists: RowLists, v: Array, drawn: Drawn) -> NeuronView:
@@ -202,35 +202,36 @@ def _read_ranked(lists: RowLists, v: Array, drawn: Drawn) -> NeuronView:
         square = square + squares
     terms = _terms(ordered, (first, last, place), weighted, drawn)
     view = NeuronView(terms, corrections, offset, jnp.zeros_like(total), square, constant)
-    if base is None and digits_fit(len(ordered.order), is_small(drawn.weights)):
-        view = view._replace(digits=_digits(ordered, None if place is not None else twice, drawn))
+    if base is None and is_small(drawn.weights):
+        view = view._replace(doubled=_doubled(ordered, (first, last, place)))
     return view
 
 
-def _digits(ordered: _SortedWeights, twice: Array | None, drawn: Drawn) -> tuple[Array, ...]:
-    """The ``digits`` of a :class:`NeuronView` of which all rows are listed.
-
-    The order of the samples is the same for all neurons: no concept has to be reordered. ``twice``
-    is None where the ranks are those of untied samples.
-    """
-    size = ordered.order.shape[0]
-    # a place for the last row of weights too, which are 0
+def _doubled(
+    ordered: _SortedWeights, ties: tuple[Array, Array, Array | None]
+) -> Callable[[Array, Array], Array]:
+    """The function ``doubled`` of a :class:`NeuronView`, where a few ties are not corrected."""
+    first, last, few = ties
+    size, total = ordered.order.shape[0], ordered.total.astype(jnp.int32)
+    # a place for the sample that fills up too, which weighs nothing
     place = (
         jnp.zeros(size + 1, jnp.int32)
         .at[ordered.order]
         .set(jnp.arange(size, dtype=jnp.int32), unique_indices=True)
     )
-    weights = drawn.weights.astype(jnp.int32)
-    sums = ordered.up_to.before.dtype
-    # written once, since XLA would gather again for every digit
-    if twice is None:
-        up_to = lax.optimization_barrier(ordered.up_to.at(place, sums))
-        twice = 2 * up_to.astype(jnp.int32) - weights
-    else:
-        in_order = lax.optimization_barrier(twice.astype(jnp.int32))
-        twice = lax.optimization_barrier(in_order.at[place].get(mode="promise_in_bounds"))
-    weighted = weights * (twice - drawn.total.astype(jnp.int32))
-    return digits_of_ranks(weighted)
+
+    def doubled(samples: Array, weights: Array) -> Array:
+        at, whole = place[samples], weights.astype(jnp.int32)
+        # written once, since XLA would gather again for each digit
+        if few is not None:
+            up_to = lax.optimization_barrier(ordered.up_to.at(at, ordered.up_to.before.dtype))
+            twice = 2 * up_to.astype(jnp.int32) - whole
+        else:
+            low, high = ordered.around(first[at], last[at])
+            twice = lax.optimization_barrier((low + high).astype(jnp.int32))
+        return whole * (twice - total)
+
+    return doubled
 
 
 def _tie_corrections(

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .._numerics.byte_products import MANY, product_of_digits
+from .._numerics.byte_products import MANY
 from .._numerics.moments import standard_deviation
 from .._numerics.packing import Blocks, Steps
 from .._numerics.sums import Sums
@@ -21,6 +21,7 @@ from ..metrics.table import Metric
 from .candidates import stable_scale
 from .draws import Drawn, drawn_of, exact_product
 from .neuron_view import NeuronView, read_neuron
+from .rank_digits import Pieces, pieces_of
 from .room import NUM_PILOT
 from .row_index import RowIndex, RowLists
 
@@ -50,6 +51,7 @@ def _by_neuron(
     empty = len(index.lists)
     kind = jnp.where(blocks.start < blocks.stop, index.kind[blocks.neuron], empty)
     order, bounds = _by_kind(kind, empty)
+    pieces = pieces_of(drawn, index)
 
     def neuron(lists: RowLists, i: Array, out: tuple[Array, Array]) -> tuple[Array, Array]:
         read = read_neuron(lists, index.place[blocks.neuron[i]], drawn)
@@ -59,7 +61,7 @@ def _by_neuron(
 
         def block(j: Array, scores: Array) -> Array:
             steps = None if lists.ties is None else blocks.steps
-            value = _value(drawn, index, read, blocks.concept[j], metric, steps, j)
+            value = _value(drawn, index, read, blocks.concept[j], metric, pieces, steps, j)
             return lax.dynamic_update_index_in_dim(scores, value, j, 0)
 
         return lax.fori_loop(blocks.start[i], blocks.stop[i], block, scores), scale
@@ -145,6 +147,7 @@ def _value(
     read: NeuronView,
     concept: Array,
     metric: Metric,
+    pieces: Pieces | None = None,
     steps: Steps | None = None,
     block: Array | None = None,
 ) -> Array:
@@ -158,9 +161,8 @@ def _value(
         present = index.present.at[some[:, None], rows[None, :]].get(mode="promise_in_bounds")
         return exact_product(present, weighted, c.dtype)
 
-    if steps is None and read.digits is not None and len(concept) >= MANY:
-        present = index.present.at[some].get(mode="promise_in_bounds")
-        both = product_of_digits(present, read.digits, c.dtype) / (2 * drawn.total)
+    if pieces is not None and read.doubled is not None and steps is None and len(concept) >= MANY:
+        both = pieces.product(some, read.doubled, c.dtype) / (2 * drawn.total)
     elif steps is None:
         both = product(*read.terms(None))
     else:

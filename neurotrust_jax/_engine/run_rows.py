@@ -28,7 +28,7 @@ from .rows import rows_replicates, rows_similarity, rows_spread
 
 __all__ = ["run_rows", "similarity_of_rows"]
 
-START_OF_DIGITS = 128  # cost of a block, in columns: the digits are packed again for each
+START_OF_DIGITS = 128  # cost of a block, in columns: the digits are formed again for each
 ROUNDING = 1e-5  # of a similarity, far above that of single precision
 
 

@@ -20,7 +20,9 @@ __all__ = [
     "digits_fit",
     "digits_needed",
     "digits_of",
-    "digits_of_ranks",
+    "num_digits_of_ranks",
+    "number_from_digits",
+    "product_of_bytes",
     "product_of_digits",
     "whole_product",
 ]
@@ -55,15 +57,11 @@ def digits_fit(num_samples: int, counts: bool) -> bool:
     Samples must be drawn whole (``counts``); twice a centred rank is then a whole number of at most
     the number of samples.
     """
-    return counts and _digits_of_ranks(num_samples) <= MOST_DIGITS and bytes_are_fast()
+    return counts and num_digits_of_ranks(num_samples) <= MOST_DIGITS and bytes_are_fast()
 
 
-def digits_of_ranks(values: Array) -> tuple[Array, ...]:
-    """The digits of ranks [n, b] of ``n`` samples, doubled and weighted."""
-    return digits_of(values, _digits_of_ranks(len(values)))
-
-
-def _digits_of_ranks(num_samples: int) -> int:
+def num_digits_of_ranks(num_samples: int) -> int:
+    """How many digits hold the centred ranks of so many samples, doubled and weighted."""
     return digits_needed(MOST_DRAWN * (num_samples + 1))
 
 
@@ -89,7 +87,12 @@ def product_of_digits(a: Array, digits: tuple[Array, ...], dtype: Any) -> Array:
     Equal sums give equal results: they are rounded once all of their digits are known.
     """
     narrow = a.astype(jnp.int8)
-    *lower, highest = (product_of_bytes(narrow, x) for x in digits)
+    return number_from_digits(tuple(product_of_bytes(narrow, x) for x in digits), dtype)
+
+
+def number_from_digits(sums: tuple[Array, ...], dtype: Any) -> Array:
+    """The whole numbers with these sums of int32 for digits, the lowest first, in ``dtype``."""
+    *lower, highest = sums
     carried, carry = [], jnp.zeros_like(highest)
     for x in lower:
         total = x + carry

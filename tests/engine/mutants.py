@@ -31,10 +31,12 @@ PART_LOOP = "test_part_scores.py -k 'equals_a_loop and iou'"
 MUTANTS = [
     *of(
         "_engine/neuron_view.py",
-        ("_digits", "2 * up_to.astype(jnp.int32) - weights", "2 * up_to.astype(jnp.int32)",
+        ("_doubled.doubled", "2 * up_to.astype(jnp.int32) - whole", "2 * up_to.astype(jnp.int32)",
          "test_byte_products.py -k plain_formula"),
-        ("_digits", "ordered.up_to.before.dtype",
+        ("_doubled.doubled", "ordered.up_to.before.dtype",
          "ordered.up_to.within.dtype", "test_byte_products.py -k plain_formula"),
+        ("_doubled.doubled", "(low + high).astype(jnp.int32)", "(2 * high).astype(jnp.int32)",
+         "test_byte_products.py -k plain_formula"),
         ("_SortedWeights.around",
          "self.up_to.at(first, self.dtype) - self.at(self.weights, first)",
          "self.up_to.at(first, self.dtype)", rows("auroc")),
@@ -46,6 +48,15 @@ MUTANTS = [
         ("_tie_corrections", "true + false", "true - false", "test_resampling.py -k few_ties"),
         ("_SortedWeights.rank", "2 * self.base.weight", "self.base.weight", rows("auroc")),
         ("_terms.terms", "high - w", "high", "test_resampling.py -k few_ties"),
+    ),
+    *of(
+        "_engine/rank_digits.py",
+        ("pieces_of", "jnp.minimum(every, num_rows - 1)", "every % num_rows",
+         "test_byte_products.py -k plain_formula"),
+        ("pieces_of", "-(-num_rows // size) * size", "num_rows // size * size",
+         "test_byte_products.py -k plain_formula"),
+        ("Pieces.product.step", "total + product_of_bytes(present, x)",
+         "product_of_bytes(present, x)", "test_byte_products.py -k plain_formula"),
     ),
     *of(
         "_engine/rows.py",

@@ -27,9 +27,9 @@ MUTANTS = [
          f"{DIGITS}::test_digits_hold_every_number_up_to_the_largest"),
         ("digits_of", "128 * (256**number - 1) // 255", "127 * (256**number - 1) // 255",
          f"{DIGITS}::test_digits_hold_every_number_up_to_the_largest"),
-        ("product_of_digits", "highest + carry", "highest",
+        ("number_from_digits", "highest + carry", "highest",
          f"{DIGITS}::test_a_product_of_digits_is_the_product_of_whole_numbers"),
-        ("product_of_digits", "x + carry", "x",
+        ("number_from_digits", "x + carry", "x",
          f"{DIGITS}::test_a_product_of_digits_is_the_product_of_whole_numbers"),
     ),
     *of(

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import rankdata
 
 import neurotrust_jax as nt
-from neurotrust_jax._engine import draws, neuron_view, rows, run_rows
+from neurotrust_jax._engine import draws, rank_digits, rows, run_rows
 from neurotrust_jax._numerics import byte_products as digits
 from neurotrust_jax._numerics.sums import tiled_total, tiling
 
@@ -79,18 +79,19 @@ def test_replicates_of_ranks_by_digits_are_those_of_the_plain_formula(decimals, 
     probe = nt.make_probe(activations.astype(np.float32), concepts)
     used = []
 
-    def watched(values):
+    def watched(values, number):
         used.append(values.shape)
-        return digits.digits_of_ranks(values)
+        return digits.digits_of(values, number)
 
     monkeypatch.setattr(digits, "bytes_are_fast", lambda: True)
-    monkeypatch.setattr(neuron_view, "digits_of_ranks", watched)
+    monkeypatch.setattr(rank_digits, "digits_of", watched)
+    monkeypatch.setattr(rank_digits, "ENTRIES", 128 * 64)
     for module in (rows, run_rows):
         monkeypatch.setattr(module, "MANY", 1)
     key = jax.random.key(0)
     boot = nt.bootstrap(key, probe, "auroc", num_replicates=number, strategy="screened")
     if jax.default_backend() == "cpu":
-        assert used
+        assert set(used) == {(192, 64)}  # three pieces, of which the last is filled up
     weights = np.asarray(nt.resampling.bootstrap_weights(key, probe, num_replicates=number))
     for b, w in enumerate(np.asarray(weights, np.int64)):
         drawn = np.repeat(np.arange(n), w)
