@@ -16,7 +16,7 @@ number of members below a sample, for all parts side by side. So nothing is sort
 random access, which takes most of the time where one part is ranked after the other, is shared by
 all parts. The sums over a concept's samples are one product [P, n] x [n, C] for each neuron, of
 2 P n C operations. At n = 10,000, P = 96 and C = 256 that is 0.5 Gflop, or 5 ms on a core with
-100 Gflop/s, and the ranks take 2 ms. (Lists of the samples of each concept, which permutations add
+100 Gflop/s, and half of that by bytes, where these are quick; the ranks take 2 ms. (Lists of the samples of each concept, which permutations add
 up instead, would save nothing: they are no quicker than a product for concepts on a tenth of the
 samples.)
 
@@ -45,7 +45,7 @@ from .._engine import (
 )
 from .._numerics.byte_products import by_bytes, whole_product
 from .._numerics.ranks import Ranking
-from .._numerics.sums import Sums, running_total, weighted_total
+from .._numerics.sums import Sums, running_total, tiled_total, tiling, weighted_total
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, score_prepared, similarity, winner
 from ..probing.probe import Probe
@@ -126,7 +126,7 @@ def score_parts(
     if whole is None:
         whole = score_prepared(prepared, probe.weights, metric=metric)
     if metric.neuron_view == "rank" and rows_fit(probe, metric, SUBSAMPLE):
-        share, unit = jnp.ones(probe.num_samples, jnp.int32), probe.weights[0]
+        share, unit = None, probe.weights[0]
         if not probe.equal_weights:
             unit = probe.weights.max()
             share = probe.weights / unit
@@ -214,8 +214,8 @@ class _Ranked(NamedTuple):
     ----------
     rows : Array [n, P] of bool
         The samples of positive weight of each part.
-    columns : Array [n, P]
-        Their weights: whole numbers where all are equal.
+    columns : Array [n + 1, P]
+        Their weights, and a last row of zeros; of uint8 where all are equal.
     size : Array [P, 1]
         Total weight of each part.
     positives : Array [P, C]
@@ -235,7 +235,7 @@ class _Ranked(NamedTuple):
 def _by_ranks(
     ranking: Ranking,
     present: Array,
-    share: Array,
+    share: Array | None,
     unit: Array,
     rows: Array,
     *,
@@ -244,17 +244,18 @@ def _by_ranks(
 ) -> tuple[Array, Array, Sums]:
     """Similarities, labels and crossed sums from the sorted order of each neuron.
 
-    Samples have the weights ``share * unit``. The shares are 1, as whole numbers, where all weights
-    are equal, and else at most 1.
+    Samples have the weights ``share * unit``. The shares are None where all weights are equal, and
+    else at most 1.
     """
     num_parts, num_samples = rows.shape
-    rows = rows & (share > 0)[None, :]
+    if share is not None:
+        rows = rows & (share > 0)[None, :]
     # in steps of an even number of parts, so that the halves of a split stay together
     steps = -(-num_parts * num_samples // TOGETHER)
     width = 2 * -(-num_parts // (2 * steps))
     steps = -(-num_parts // width)
     filled = jnp.pad(rows, ((0, steps * width - num_parts), (0, 0)))
-    by_digits = by_bytes(num_samples) and share.dtype == jnp.int32
+    by_digits = by_bytes(num_samples) and share is None
     concepts = present.T.astype(jnp.int8 if by_digits else unit.dtype)
     batch = None if jax.default_backend() == "cpu" else min(NEURONS, ranking.order.shape[1])
 
@@ -273,37 +274,39 @@ def _by_ranks(
     return similarity[:, :num_parts], label[:, :num_parts], crossed
 
 
-def _ranked(rows: Array, share: Array, present: Array) -> _Ranked:
-    number = _count_rows(rows, present)
-    defined = (number > 0) & (number < rows.sum(axis=1, dtype=jnp.int32)[:, None])
-    columns = jnp.where(rows, share[None, :], 0)
-    positives = number
-    if not jnp.issubdtype(share.dtype, jnp.integer):
+def _ranked(rows: Array, share: Array | None, present: Array) -> _Ranked:
+    positives, size = _count_rows(rows, present), rows.sum(axis=1, keepdims=True, dtype=jnp.int32)
+    defined = (positives > 0) & (positives < size)
+    columns = rows.astype(jnp.uint8)
+    if share is not None:
+        columns = jnp.where(rows, share[None, :], 0)
         positives = lax.map(lambda w: weighted_total(present.astype(w.dtype), w), columns)
-    size = columns.sum(axis=1, keepdims=True, dtype=columns.dtype)
-    return _Ranked(rows.T, columns.T, size, positives, defined)
+        size = columns.sum(axis=1, keepdims=True)
+    return _Ranked(rows.T, jnp.pad(columns, ((0, 0), (0, 1))).T, size, positives, defined)
 
 
 def _on_ranked_parts(
-    ranked: _Ranked, concepts: Array, share: Array, unit: Array, metric: Metric, ranking: Ranking
+    ranked: _Ranked,
+    concepts: Array,
+    share: Array | None,
+    unit: Array,
+    metric: Metric,
+    ranking: Ranking,
 ) -> tuple[Array, Array, Sums]:
     """Similarities [P, C], labels [P], and crossed sums [P], of one neuron."""
     rows, columns, size, positives, defined = ranked
-    order, first, last = ranking
     dtype = unit.dtype
-    total = running_total(columns[order])
-    below = jnp.concatenate([jnp.zeros_like(total[:1]), total])
-    # twice the rank among the part's own samples, less its mean
-    centred = below[first] + below[last] - below[-1:]
+    centred = jnp.where(rows, _twice_centred_ranks(columns, ranking), 0)
     # written once, since XLA would gather it again for each of its uses
-    whole = lax.optimization_barrier(jnp.where(rows, centred, 0))
+    by_digits = concepts.dtype == jnp.int8
+    whole = lax.optimization_barrier(centred.astype(jnp.int16) if by_digits else centred)
     own = whole.astype(dtype)
-    weighted = own if columns.dtype == jnp.int32 else share[:, None] * own
+    weighted = own if share is None else share[:, None] * own
     total, positive = unit * size.astype(dtype), unit * positives.astype(dtype)
     step = 1 / jnp.where(size > 0, 2 * size, 1).astype(dtype)  # from these to the view of ranks
     # a CPU is slower with the ranks as the left factor, which it would turn first
-    if columns.dtype == jnp.int32:
-        product = whole_product(concepts, whole, len(order), dtype).T
+    if share is None:
+        product = whole_product(concepts, whole.astype(jnp.int32), len(rows), dtype).T
     else:
         product = jnp.matmul(concepts, weighted, precision=lax.Precision.HIGHEST).T
     fc = unit * step * product
@@ -321,6 +324,24 @@ def _on_ranked_parts(
     given = jnp.maximum(label, 0)
     crossed = Sums(*(x[other, given if x.shape[1] > 1 else 0] for x in sums))
     return similarity, label, crossed
+
+
+def _twice_centred_ranks(columns: Array, ranking: Ranking) -> Array:
+    """Twice the rank of each sample under weights [n + 1, P], less its weighted mean, [n, P]."""
+    order, first, last = ranking
+    if columns.dtype != jnp.uint8:
+        total = running_total(columns[order])
+        below = jnp.concatenate([jnp.zeros_like(total[:1]), total])
+        return below[first] + below[last] - below[-1:]
+    storage = tiling(len(order))
+    narrow = jnp.uint16 if len(order) < 2**16 else jnp.uint32
+    up_to = tiled_total(columns[storage.store(order, len(order))], narrow, storage)
+    below = jnp.where((first > 0)[:, None], up_to.at(jnp.maximum(first - 1, 0), narrow), 0)
+    end = jnp.full(1, len(order) - 1, jnp.int32)
+    below, above, total = (
+        x.astype(jnp.int32) for x in (below, up_to.at(last - 1, narrow), up_to.at(end, narrow))
+    )
+    return below + above - total
 
 
 @partial(jax.jit, static_argnames=("metric", "num_splits"))
