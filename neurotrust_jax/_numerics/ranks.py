@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .sums import running_total
+from .sums import running_total, tiled_total, tiling
 
 __all__ = [
     "COLUMNS", "Ranking", "ascending", "mid_ranks", "rank_from_top", "ranking", "tied_with_next",
+    "twice_below",
 ]  # fmt: skip
 
 COLUMNS = 64  # turned from columns to rows at a time
@@ -173,3 +174,21 @@ def rank_from_top(r: Ranking, weights: Array) -> tuple[Array, Array]:
     above = jnp.take_along_axis(from_top, r.last, axis=0)
     at_or_above = jnp.take_along_axis(from_top, r.first, axis=0)
     return above, at_or_above
+
+
+def twice_below(members: Array, r: Ranking) -> Array:
+    """How many members are below each row of one column, and how many not above it, together.
+
+    ``members`` [n, d] are 0 or 1, of uint8, and ``r`` is the ranking of a single column [n]. The
+    result [n, d] of int32 is twice the number of members below the middle of each row's ties.
+    """
+    num_rows = len(r.order)
+    storage, dtype = tiling(num_rows), jnp.uint16 if num_rows < 2**16 else jnp.uint32
+    in_order = members.at[storage.store(r.order, num_rows)].get(
+        mode="fill" if storage.slabs else "promise_in_bounds", fill_value=0
+    )
+    up_to = tiled_total(in_order, jnp.dtype(dtype), storage)
+    below = jnp.where((r.first > 0)[:, None], up_to.at(jnp.maximum(r.first - 1, 0), dtype), 0)
+    # written once, since XLA would gather again for each use
+    below, up_to_end = lax.optimization_barrier((below, up_to.at(r.last - 1, dtype)))
+    return below.astype(jnp.int32) + up_to_end.astype(jnp.int32)

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._numerics.ranks import Ranking
-from .._numerics.sums import Sums, per_unit, power_sum, running_total, weighted_sums
+from .._numerics.ranks import Ranking, twice_below
+from .._numerics.sums import Sums, per_unit, power_sum, weighted_sums
 from ..metrics.interval_rules import AREA_OF_NEURON
 from ..metrics.metric import Metric
 from ..metrics.scores import prepare, similarity
@@ -169,28 +169,21 @@ def _of_areas(ranking: Ranking, present: Array, weights: Array, value: Array) ->
     along a neuron's sorted samples, where ties count half.
     """
     dtype = weights.dtype
-    used = (weights > 0).astype(jnp.int32)[:, None]
+    used = (weights > 0).astype(jnp.uint8)[:, None]
     positive = jnp.where(present, used, 0)
     number = used.sum(dtype=jnp.int32).astype(dtype)
     have = positive.sum(axis=0, keepdims=True, dtype=jnp.int32).astype(dtype)  # [1, C]
     lack = number - have
 
     def neuron(own: tuple[Ranking, Array]) -> Array:
-        (order, first, last), area = own
+        ranking, area = own
         area = area[None, :]
-        c, w = positive[order], used[order]
-        ends = first[order], last[order]
-
-        def below(x: Array) -> Array:
-            """How much is below each sample, and half of what ties with it."""
-            total = jnp.concatenate([jnp.zeros_like(x[:1]), running_total(x)])
-            return (total[ends[0]] + total[ends[1]]).astype(dtype) / 2
-
-        lower = below(c)
-        of_present = (below(w) - lower) / lack - area
+        # how much is below each sample, and half of what ties with it
+        lower, every = (twice_below(x, ranking).astype(dtype) / 2 for x in (positive, used))
+        of_present = (every - lower) / lack - area
         of_absent = (have - lower) / have - area
-        absent = jnp.where(w > 0, (of_absent / lack) ** 2, 0)
-        square = jnp.where(c > 0, (of_present / have) ** 2, absent)
+        absent = jnp.where(used > 0, (of_absent / lack) ** 2, 0)
+        square = jnp.where(positive > 0, (of_present / have) ** 2, absent)
         return jnp.sqrt(square.sum(axis=0) * _unbiased(number))
 
     error = lax.map(neuron, (jax.tree.map(jnp.transpose, ranking), value))

@@ -16,9 +16,9 @@ number of members below a sample, for all parts side by side. So nothing is sort
 random access, which takes most of the time where one part is ranked after the other, is shared by
 all parts. The sums over a concept's samples are one product [P, n] x [n, C] for each neuron, of
 2 P n C operations. At n = 10,000, P = 96 and C = 256 that is 0.5 Gflop, or 5 ms on a core with
-100 Gflop/s, and half of that by bytes, where these are quick; the ranks take 2 ms. (Lists of the samples of each concept, which permutations add
-up instead, would save nothing: they are no quicker than a product for concepts on a tenth of the
-samples.)
+100 Gflop/s, and half of that by bytes, where these are quick; the ranks take 2 ms. (Lists of the
+samples of each concept, which permutations add up instead, would save nothing: they are no quicker
+than a product for concepts on a tenth of the samples.)
 
 **Scores** (all others). The metric scores the parts one after the other, with weights of 0 on the
 samples outside.
@@ -44,8 +44,8 @@ from .._engine import (
     similarity_of_counts,
 )
 from .._numerics.byte_products import by_bytes, whole_product
-from .._numerics.ranks import Ranking
-from .._numerics.sums import Sums, running_total, tiled_total, tiling, weighted_total
+from .._numerics.ranks import Ranking, twice_below
+from .._numerics.sums import Sums, running_total, weighted_total
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, score_prepared, similarity, winner
 from ..probing.probe import Probe
@@ -214,8 +214,8 @@ class _Ranked(NamedTuple):
     ----------
     rows : Array [n, P] of bool
         The samples of positive weight of each part.
-    columns : Array [n + 1, P]
-        Their weights, and a last row of zeros; of uint8 where all are equal.
+    columns : Array [n, P]
+        Their weights; of uint8 where all are equal.
     size : Array [P, 1]
         Total weight of each part.
     positives : Array [P, C]
@@ -282,7 +282,7 @@ def _ranked(rows: Array, share: Array | None, present: Array) -> _Ranked:
         columns = jnp.where(rows, share[None, :], 0)
         positives = lax.map(lambda w: weighted_total(present.astype(w.dtype), w), columns)
         size = columns.sum(axis=1, keepdims=True)
-    return _Ranked(rows.T, jnp.pad(columns, ((0, 0), (0, 1))).T, size, positives, defined)
+    return _Ranked(rows.T, columns.T, size, positives, defined)
 
 
 def _on_ranked_parts(
@@ -296,7 +296,11 @@ def _on_ranked_parts(
     """Similarities [P, C], labels [P], and crossed sums [P], of one neuron."""
     rows, columns, size, positives, defined = ranked
     dtype = unit.dtype
-    centred = jnp.where(rows, _twice_centred_ranks(columns, ranking), 0)
+    if share is None:
+        centred = twice_below(columns, ranking) - size.T
+    else:
+        centred = _twice_centred(columns, ranking)
+    centred = jnp.where(rows, centred, 0)
     # written once, since XLA would gather it again for each of its uses
     by_digits = concepts.dtype == jnp.int8
     whole = lax.optimization_barrier(centred.astype(jnp.int16) if by_digits else centred)
@@ -326,22 +330,11 @@ def _on_ranked_parts(
     return similarity, label, crossed
 
 
-def _twice_centred_ranks(columns: Array, ranking: Ranking) -> Array:
-    """Twice the rank of each sample under weights [n + 1, P], less its weighted mean, [n, P]."""
-    order, first, last = ranking
-    if columns.dtype != jnp.uint8:
-        total = running_total(columns[order])
-        below = jnp.concatenate([jnp.zeros_like(total[:1]), total])
-        return below[first] + below[last] - below[-1:]
-    storage = tiling(len(order))
-    narrow = jnp.uint16 if len(order) < 2**16 else jnp.uint32
-    up_to = tiled_total(columns[storage.store(order, len(order))], narrow, storage)
-    below = jnp.where((first > 0)[:, None], up_to.at(jnp.maximum(first - 1, 0), narrow), 0)
-    end = jnp.full(1, len(order) - 1, jnp.int32)
-    below, above, total = (
-        x.astype(jnp.int32) for x in (below, up_to.at(last - 1, narrow), up_to.at(end, narrow))
-    )
-    return below + above - total
+def _twice_centred(columns: Array, ranking: Ranking) -> Array:
+    """Twice the rank of each sample under weights [n, P], less its weighted mean, [n, P]."""
+    total = running_total(columns[ranking.order])
+    below = jnp.concatenate([jnp.zeros_like(total[:1]), total])
+    return below[ranking.first] + below[ranking.last] - below[-1:]
 
 
 @partial(jax.jit, static_argnames=("metric", "num_splits"))

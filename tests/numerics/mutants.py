@@ -15,6 +15,7 @@ TILES = "test_resampling.py::test_running_total_is_a_cumulative_sum"
 FOLDED = "test_comparison.py::test_cross_fitting_equals_a_loop_over_folds"
 
 DIGITS = "test_byte_products.py"
+MEMBERS = "test_ranks.py::test_ranks_among_members"
 
 MUTANTS = [
     *of(
@@ -41,6 +42,9 @@ MUTANTS = [
         ("_in_columns", "np.abs(columns) < np.finfo(columns.dtype).tiny", "np.abs(columns) < 0",
          "test_extremes.py::test_denormals_are_zeros -k auroc"),
         ("rank_from_top", "above, at_or_above", "above, above", loop("wpmi_topk")),
+        ("twice_below", "r.first > 0", "r.first >= 0", MEMBERS),
+        ("twice_below", "storage.store(r.order, num_rows)", "r.order", MEMBERS),
+        ("twice_below", "num_rows < 2**16", "num_rows > 0", MEMBERS),
     ),
     *of(
         "_numerics/sums.py",

@@ -16,7 +16,6 @@ JACKKNIFE = "test_comparison.py::test_errors_are_those_of_the_jackknife_over_fol
 CONFORMAL = "test_conformal.py::test_equals_a_loop"
 REPLICATED = "test_replication.py::test_equals_a_loop"
 FORECAST = "tests/resampling/test_trend.py -k formula"
-RANKED = "test_part_scores.py::test_ranks_among_members_from_one_order"
 VARY = "test_part_scores.py -k does_not_vary"
 VOTES = "test_resampling.py::test_votes_are_shares_of_all_replicates"
 PARTS = "test_part_scores.py::test_equals_a_loop_over_pairs"
@@ -113,14 +112,11 @@ MUTANTS = [
         ("_by_ranks", "2 * -(-num_parts // (2 * steps))", "-(-num_parts // steps) | 1",
          f"{PARTS} -k auroc"),
         ("_ranked", "positives < size", "positives > -1", VARY),
-        ("_twice_centred_ranks", "below[first] + below[last] - below[-1:]",
-         "2 * below[first] - below[-1:]", f"{PARTS} -k auroc"),
-        ("_twice_centred_ranks", "(first > 0)[:, None]", "(first >= 0)[:, None]", RANKED),
-        ("_twice_centred_ranks", "len(order) - 1", "len(order) - 2", RANKED),
-        ("_twice_centred_ranks", "columns[storage.store(order, len(order))]", "columns[order]",
-         RANKED),
-        ("_on_ranked_parts", "jnp.where(rows, _twice_centred_ranks(columns, ranking), 0)",
-         "_twice_centred_ranks(columns, ranking)", f"{PARTS} -k auroc"),
+        ("_twice_centred", "below[ranking.first] + below[ranking.last]",
+         "2 * below[ranking.first]", f"{PARTS} -k auroc"),
+        ("_on_ranked_parts", "jnp.where(rows, centred, 0)", "centred", f"{PARTS} -k auroc"),
+        ("_on_ranked_parts", "twice_below(columns, ranking) - size.T",
+         "twice_below(columns, ranking)", f"{PARTS} -k auroc"),
         ("_on_ranked_parts", "share[:, None] * own", "own", f"{PARTS} -k auroc"),
         ("_on_ranked_parts", "squares > 0", "squares > -1", f"{PARTS} -k auroc"),
         ("_on_ranked_parts", "fc / 2", "fc", f"{PARTS} -k spearman"),

@@ -4,11 +4,9 @@ import jax
 import numpy as np
 import oracles
 import pytest
-from scipy.stats import rankdata
 
 import neurotrust_jax as nt
-from neurotrust_jax._numerics.ranks import ranking
-from neurotrust_jax._numerics.sums import SLABS, Sums, Tiling
+from neurotrust_jax._numerics.sums import Sums
 from neurotrust_jax.resampling import part_scores
 from neurotrust_jax.resampling.halves import draw_parts, read_block, read_halves
 
@@ -150,20 +148,3 @@ def test_what_does_not_vary_on_a_part_is_undefined_by_ranks_too(monkeypatch):
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert np.isnan(found[:, :, [1, 2]]).all()
     assert not np.isnan(found[0, :, 0]).any()
-
-
-@pytest.mark.parametrize("slabs", [False, True], ids=["as on a CPU", "as on a GPU"])
-def test_ranks_among_members_from_one_order(slabs, monkeypatch):
-    """Whole counts, in both orders in which a list of rows is stored."""
-    if slabs:
-        monkeypatch.setattr(part_scores, "tiling", lambda size: Tiling(size, SLABS, True))
-    rng = np.random.default_rng(4)
-    values = rng.normal(size=1000).round(2)
-    rows = rng.random((1000, 3)) < [0.5, 0.5, 0.01]
-    order = jax.tree.map(lambda x: x[:, 0], ranking(values[:, None]))
-    columns = np.pad(rows, ((0, 1), (0, 0))).astype(np.uint8)
-    found = np.asarray(part_scores._twice_centred_ranks(jax.device_put(columns), order))
-    for part, inside in enumerate(rows.T):
-        members = values[inside]
-        true = 2 * rankdata(members) - 1 - len(members)
-        np.testing.assert_array_equal(found[inside, part], true)
