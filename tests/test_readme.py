@@ -162,6 +162,24 @@ def test_the_front_page_has_the_measured_time_of_audits_in_each_world():
     assert lines == expected
 
 
+def test_the_table_of_whole_audits_is_what_the_benchmark_measured():
+    rows = results("worlds/speed.json")["whole"]["rows"]
+    found = {(x["job"], x["method"]): x["seconds"] for x in rows}
+    table = read(ROOT / "benchmarks" / "README.md")
+    head = re.search(r"^\| metric, world \| (.*) \|$", table, re.MULTILINE)
+    methods = [
+        x.replace("NumPy loops", "numpy_loops").replace(" ", "_") for x in head[1].split(" | ")
+    ]
+    lines = re.findall(r"^\| `(\w+)`, (\w+) \| (.*) \|$", table, re.MULTILINE)
+    expected = [
+        (metric, world, " | ".join(f"{found[job, method]:.2g}" for method in methods))
+        for metric in ("iou", "auroc")
+        for world in ("strong", "weak", "noise")
+        for job in [f"{metric}, {world}, 10000 x 512 x 256 x 1000"]
+    ]
+    assert lines == expected
+
+
 def test_the_front_page_has_the_measured_time_of_a_bootstrap():
     cpu, gpu = bootstraps(*CPU), bootstraps(*GPU)
     text = " ".join(read(FRONT).split())
