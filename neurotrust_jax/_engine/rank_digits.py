@@ -74,8 +74,13 @@ def pieces_of(drawn: Drawn, index: RowIndex) -> Pieces | None:
         return None
     wanted = max(1, round(num_rows * num_replicates / ENTRIES))
     size = -(-num_rows // (wanted * ALIGNED)) * ALIGNED
-    every = jnp.arange(-(-num_rows // size) * size, dtype=jnp.int32)
-    rows = jnp.minimum(every, num_rows - 1).reshape(-1, size)
-    present = index.present.at[:, rows].get(mode="promise_in_bounds").astype(jnp.int8)
-    weights = drawn.weights.at[rows].get(mode="promise_in_bounds")
-    return Pieces(rows, weights, present.swapaxes(0, 1))
+    number = -(-num_rows // size)
+    short = number * size - num_rows
+    every = jnp.arange(number * size, dtype=jnp.int32)
+    weights = jnp.pad(drawn.weights, ((0, short), (0, 0)))
+    present = jnp.pad(index.present, ((0, 0), (0, short))).astype(jnp.int8)
+    return Pieces(
+        jnp.minimum(every, num_rows - 1).reshape(number, size),
+        weights.reshape(number, size, num_replicates),
+        present.reshape(-1, number, size).swapaxes(0, 1),
+    )

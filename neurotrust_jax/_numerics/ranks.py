@@ -13,8 +13,8 @@ from jax import Array, lax
 from .sums import running_total, tiled_total, tiling
 
 __all__ = [
-    "COLUMNS", "Ranking", "ascending", "mid_ranks", "rank_from_top", "ranking", "tied_with_next",
-    "twice_below",
+    "COLUMNS", "Ranking", "ascending", "cumulative_weight", "mid_ranks", "rank_from_top", "ranking",
+    "tied_with_next", "twice_below",
 ]  # fmt: skip
 
 COLUMNS = 64  # turned from columns to rows at a time
@@ -147,7 +147,10 @@ def _ranking_by_numpy(values: np.ndarray) -> Ranking:
 
 @jax.jit
 def cumulative_weight(r: Ranking, weights: Array) -> Array:
-    """Weight of the lowest k rows of each column, k = 0..n, as [n + 1, d]."""
+    """Weight of the lowest k rows, k = 0..n, as [n + 1, d].
+
+    Either of d columns under weights [n], or of one column under weights [n, d].
+    """
     total = running_total(weights[r.order])
     return jnp.concatenate([jnp.zeros((1, total.shape[1]), total.dtype), total])
 

@@ -44,8 +44,8 @@ from .._engine import (
     similarity_of_counts,
 )
 from .._numerics.byte_products import by_bytes, whole_product
-from .._numerics.ranks import Ranking, twice_below
-from .._numerics.sums import Sums, running_total, weighted_total
+from .._numerics.ranks import Ranking, cumulative_weight, twice_below
+from .._numerics.sums import Sums, weighted_total
 from ..metrics.metric import Metric
 from ..metrics.scores import at_concept, prepare, score_prepared, similarity, winner
 from ..probing.probe import Probe
@@ -332,8 +332,7 @@ def _on_ranked_parts(
 
 def _twice_centred(columns: Array, ranking: Ranking) -> Array:
     """Twice the rank of each sample under weights [n, P], less its weighted mean, [n, P]."""
-    total = running_total(columns[ranking.order])
-    below = jnp.concatenate([jnp.zeros_like(total[:1]), total])
+    below = cumulative_weight(ranking, columns)
     return below[ranking.first] + below[ranking.last] - below[-1:]
 
 

@@ -51,10 +51,10 @@ MUTANTS = [
     ),
     *of(
         "_engine/rank_digits.py",
-        ("pieces_of", "jnp.minimum(every, num_rows - 1)", "every % num_rows",
+        ("pieces_of", "jnp.minimum(every, num_rows - 1)", "every // 2",
          "test_byte_products.py -k plain_formula"),
-        ("pieces_of", "-(-num_rows // size) * size", "num_rows // size * size",
-         "test_byte_products.py -k plain_formula"),
+        ("pieces_of", "jnp.pad(drawn.weights, ((0, short), (0, 0)))",
+         "jnp.pad(drawn.weights, ((short, 0), (0, 0)))", "test_byte_products.py -k plain_formula"),
         ("Pieces.product.step", "total + product_of_bytes(present, x)",
          "product_of_bytes(present, x)", "test_byte_products.py -k plain_formula"),
     ),
